@@ -1,0 +1,82 @@
+"""Caffe's fillers: how a blob is initialised (filler.hpp)."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from prototxt.caffe_pb2 import FillerParameter
+from prototxt.errors import InputError
+
+
+def fans(shape: torch.Size) -> tuple[float, float]:
+    """(fan_in, fan_out) as Caffe counts them: everything but the first axis, everything but the second."""
+    count = shape.numel()
+    return count / (shape[0] if shape else 1), count / (shape[1] if len(shape) > 1 else 1)
+
+
+def fan(shape: torch.Size, filler: FillerParameter) -> float:
+    """The number that ``variance_norm`` picks for xavier and msra."""
+    fan_in, fan_out = fans(shape)
+    if filler.variance_norm == FillerParameter.AVERAGE:
+        return (fan_in + fan_out) / 2
+    return fan_out if filler.variance_norm == FillerParameter.FAN_OUT else fan_in
+
+
+@torch.no_grad()
+def fill(blob: Tensor, filler: FillerParameter, generator: torch.Generator) -> None:
+    """Fill ``blob`` in place. Raises InputError for an unknown type or a blob the type cannot fill."""
+    if filler.type not in _FILLS:
+        raise InputError(f'filler type "{filler.type}" is not one of {", ".join(_FILLS)}')
+    if filler.type != "gaussian" and filler.HasField("sparse"):
+        raise InputError(f'sparse goes with the gaussian filler, not "{filler.type}"')
+    _FILLS[filler.type](blob, filler, generator)
+
+
+def _constant(blob: Tensor, filler: FillerParameter, generator: torch.Generator) -> None:
+    blob.fill_(filler.value)
+
+
+def _uniform(blob: Tensor, filler: FillerParameter, generator: torch.Generator) -> None:
+    blob.uniform_(filler.min, filler.max, generator=generator)
+
+
+def _gaussian(blob: Tensor, filler: FillerParameter, generator: torch.Generator) -> None:
+    blob.normal_(filler.mean, filler.std, generator=generator)
+    if filler.sparse >= 0:  # each weight is kept with probability sparse / number of outputs
+        keep = torch.empty_like(blob).bernoulli_(filler.sparse / blob.shape[0], generator=generator)
+        blob.mul_(keep)
+
+
+def _positive_unitball(blob: Tensor, filler: FillerParameter, generator: torch.Generator) -> None:
+    rows = blob.uniform_(0, 1, generator=generator).flatten(1)
+    rows.div_(rows.sum(1, keepdim=True))
+
+
+def _xavier(blob: Tensor, filler: FillerParameter, generator: torch.Generator) -> None:
+    bound = math.sqrt(3 / fan(blob.shape, filler))
+    blob.uniform_(-bound, bound, generator=generator)
+
+
+def _msra(blob: Tensor, filler: FillerParameter, generator: torch.Generator) -> None:
+    blob.normal_(0, math.sqrt(2 / fan(blob.shape, filler)), generator=generator)
+
+
+def _bilinear(blob: Tensor, filler: FillerParameter, generator: torch.Generator) -> None:
+    if blob.dim() != 4 or blob.shape[2] != blob.shape[3]:
+        raise InputError(f"the bilinear filler takes square kernels of 4 axes, not {tuple(blob.shape)}")
+    half = math.ceil(blob.shape[3] / 2)
+    centre = (blob.shape[3] - 1) / (2 * half)
+    ramp = 1 - (torch.arange(blob.shape[3]) / half - centre).abs()
+    blob.copy_(torch.outer(ramp, ramp).expand_as(blob))
+
+
+_FILLS = {
+    "constant": _constant,
+    "uniform": _uniform,
+    "gaussian": _gaussian,
+    "positive_unitball": _positive_unitball,
+    "xavier": _xavier,
+    "msra": _msra,
+    "bilinear": _bilinear,
+}

@@ -1,0 +1,145 @@
+"""A NetParameter as the layers one phase keeps, wired: Caffe's Net::Init without shapes and weights."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from prototxt.caffe_pb2 import TEST, TRAIN, LayerParameter, NetParameter, NetState, NetStateRule
+from prototxt.errors import InputError
+
+DATA_TYPES = frozenset({"Data", "HDF5Data", "ImageData", "Input", "MemoryData", "WindowData"})
+PHASES = {"TRAIN": TRAIN, "TEST": TEST}
+
+
+@dataclass(frozen=True)
+class Value:
+    """A blob as one layer left it: an in-place layer makes a new value of the same blob."""
+
+    blob: str
+    layer: str
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """A layer's message with the values it reads and makes."""
+
+    layer: LayerParameter
+    inputs: tuple[Value, ...]
+    outputs: tuple[Value, ...]
+
+    @property
+    def is_data(self) -> bool:
+        """True where the layer's tops are fed from outside."""
+        return self.layer.type in DATA_TYPES
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """Nodes in Caffe's order; ``inputs`` are the data layers' tops, ``outputs`` what no layer reads."""
+
+    name: str
+    inputs: tuple[Value, ...]
+    nodes: tuple[Node, ...]
+    outputs: tuple[Value, ...]
+
+
+def net_state(phase: str = "TEST", level: int = 0, stages: Iterable[str] = ()) -> NetState:
+    """The state that layer rules are held against. Raises InputError for a phase Caffe does not know."""
+    if phase not in PHASES:
+        raise InputError(f"no phase {phase!r}: TRAIN or TEST")
+    return NetState(phase=PHASES[phase], level=level, stage=stages)
+
+
+def meets(rule: NetStateRule, state: NetState) -> bool:
+    """Whether ``state`` satisfies every condition of ``rule`` (Net::StateMeetsRule)."""
+    stages = set(state.stage)
+    return (
+        (not rule.HasField("phase") or rule.phase == state.phase)
+        and (not rule.HasField("min_level") or state.level >= rule.min_level)
+        and (not rule.HasField("max_level") or state.level <= rule.max_level)
+        and stages.issuperset(rule.stage)
+        and stages.isdisjoint(rule.not_stage)
+    )
+
+
+def is_kept(layer: LayerParameter, state: NetState) -> bool:
+    """Whether the net of ``state`` holds this layer (Net::FilterNet)."""
+    if layer.include and layer.exclude:
+        raise InputError("has both include and exclude rules; Caffe allows one kind", layer.name)
+    if layer.include:
+        return any(meets(rule, state) for rule in layer.include)
+    return not any(meets(rule, state) for rule in layer.exclude)
+
+
+def build_graph(net: NetParameter, state: NetState) -> Graph:
+    """Wire the layers that ``state`` keeps.
+
+    Raises InputError for a bottom that no layer before wrote, a top that another layer wrote already
+    (in place is where the top's name stands at the same place among the bottoms; net.cpp, AppendTop),
+    and for a net that keeps no layer.
+    """
+    current: dict[str, Value] = {}
+    nodes = [_wire(layer, current) for layer in net.layer if is_kept(layer, state)]
+    if not nodes:
+        raise InputError(f'net "{net.name}" has no layer in this phase')
+    inputs = [value for node in nodes if node.is_data for value in node.outputs]
+    return Graph(net.name, tuple(inputs), tuple(nodes), unread(nodes))
+
+
+def _wire(layer: LayerParameter, current: dict[str, Value]) -> Node:
+    """Resolve one layer's bottoms against the blobs so far, and record its tops there."""
+    for blob in layer.bottom:
+        if blob not in current:
+            raise InputError(f'bottom "{blob}" is written by no layer before it', layer.name)
+    inputs = tuple(current[blob] for blob in layer.bottom)
+    for index, blob in enumerate(layer.top):
+        in_place = index < len(layer.bottom) and layer.bottom[index] == blob
+        if blob in current and not in_place:
+            raise InputError(f'top "{blob}" is written by layer "{current[blob].layer}" too', layer.name)
+        current[blob] = Value(blob, layer.name)
+    return Node(layer, inputs, tuple(current[blob] for blob in layer.top))
+
+
+def unread(nodes: Sequence[Node]) -> tuple[Value, ...]:
+    """The values that no node reads, in the order of blob names as Caffe lists its outputs."""
+    read = {value for node in nodes for value in node.inputs}
+    left = [value for node in nodes for value in node.outputs if value not in read]
+    return tuple(sorted(left, key=lambda value: value.blob))
+
+
+def is_judge(layer: LayerParameter) -> bool:
+    """Whether the layer only compares a prediction with a label."""
+    return layer.type == "Accuracy" or layer.type.endswith("Loss")
+
+
+def deploy(graph: Graph) -> Graph:
+    """The net without its labels: what depends on a data layer's second and later tops, every loss and
+    every Accuracy go, and what they alone read becomes an output.
+
+    Raises InputError where nothing is left to put out.
+    """
+    gone = {value for node in graph.nodes if node.is_data for value in node.outputs[1:]}
+    gone -= _features(graph)
+    kept: list[Node] = []
+    for node in graph.nodes:
+        if is_judge(node.layer) or (not node.is_data and gone.intersection(node.inputs)):
+            gone.update(node.outputs)
+        else:
+            kept.append(_without(node, gone))
+    read = {value for node in kept for value in node.inputs}
+    kept = [node for node in kept if not node.is_data or read.intersection(node.outputs)]
+    if all(node.is_data for node in kept):
+        raise InputError(f'net "{graph.name}" has nothing to deploy: every layer depends on a label')
+    inputs = tuple(value for value in graph.inputs if value in read)
+    outputs = tuple(value for value in unread(kept) if value not in graph.inputs)
+    return Graph(graph.name, inputs, tuple(kept), outputs)
+
+
+def _features(graph: Graph) -> set[Value]:
+    """Second and later data tops that a layer with parameters reads: features, not labels."""
+    learned = {"Convolution", "InnerProduct", "Embed"}
+    return {value for node in graph.nodes if node.layer.type in learned for value in node.inputs}
+
+
+def _without(node: Node, gone: set[Value]) -> Node:
+    """A data node without the tops that went; any other node as it is."""
+    return Node(node.layer, node.inputs, tuple(v for v in node.outputs if v not in gone))

@@ -1,0 +1,196 @@
+"""A Graph as an nn.Module that computes what Caffe's net would."""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from converters.filler import fill
+from converters.graph import Graph, Node, Value
+from converters.inputs import top_shapes
+from converters.layers import Layer, build_layer
+from converters.weights import load_safetensors
+from prototxt.errors import InputError
+
+Shape = Sequence[int]
+
+
+class Network(nn.Module):
+    """The layers of a graph, called in Caffe's order.
+
+    ``inputs`` and ``outputs`` are blob names; ``layer_types`` and ``params`` (Caffe's blobs, live) go by
+    layer name; ``shapes`` has the shape of every Value. Parameters start filled as the prototxt says,
+    each blob a pure function of ``seed``, its layer's name and its index; ``fill_blobs=False`` leaves
+    them at zero for weights that follow.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        phase: str = "TEST",
+        input_shapes: Mapping[str, Shape] | None = None,
+        seed: int = 0,
+        fill_blobs: bool = True,
+    ) -> None:
+        super().__init__()
+        self.graph = graph
+        self.inputs = [value.blob for value in graph.inputs]
+        self.outputs = [value.blob for value in graph.outputs]
+        self.layer_types = {node.layer.name: node.layer.type for node in graph.nodes}
+        self.params: dict[str, list[Tensor]] = {}
+        self._names: dict[Node, str] = {}
+        self._build(phase, input_shapes or {})
+        self._allocate()
+        if fill_blobs:
+            self.fill(seed)
+
+    def _build(self, phase: str, input_shapes: Mapping[str, Shape]) -> None:
+        modules, self.shapes = build_modules(self.graph, phase, input_shapes)
+        for node, module in modules.items():
+            self._add(node, module)
+        self.train(phase == "TRAIN")
+
+    def _add(self, node: Node, module: Layer) -> None:
+        """Register ``module`` under its layer's name, made fit for an attribute."""
+        name = node.layer.name.replace(".", "_") or "unnamed"
+        while hasattr(self, name):
+            name += "_"
+        self.add_module(name, module)
+        self._names[node] = name
+
+    def module_of(self, node: Node) -> Layer:
+        """The module that computes ``node``."""
+        module = self.get_submodule(self._names[node])
+        assert isinstance(module, Layer)
+        return module
+
+    def _allocate(self) -> None:
+        self.to_empty(device="cpu")
+        for blob in [*self.parameters(), *self.buffers()]:
+            blob.detach().zero_()
+        self._share()
+        self.params = {node.layer.name: self.module_of(node).blobs() for node in self._names}
+
+    def _share(self) -> None:
+        """Make blobs of one ``param { name }`` one tensor, the first layer's (Net::AppendParam)."""
+        owners: dict[str, tuple[Tensor, str]] = {}
+        for node in self._names:
+            module = self.module_of(node)
+            slots = [*module._parameters, *module._buffers]
+            for spec, slot in zip(node.layer.param, _filled(module, slots), strict=False):
+                if not spec.name:
+                    continue
+                blob, owner = owners.setdefault(spec.name, (getattr(module, slot), node.layer.name))
+                if blob.shape != getattr(module, slot).shape:
+                    raise InputError(
+                        f'param "{spec.name}" has shape {tuple(getattr(module, slot).shape)} here and '
+                        f'{tuple(blob.shape)} in layer "{owner}"',
+                        node.layer.name,
+                    )
+                setattr(module, slot, blob)
+
+    def fill(self, seed: int) -> None:
+        """Fill every blob as its layer's fillers say; the first owner's filler counts for a shared one."""
+        seen: set[int] = set()
+        for node in self._names:
+            module = self.module_of(node)
+            for index, (blob, filler) in enumerate(zip(module.blobs(), module.fillers, strict=False)):
+                if filler is None or id(blob) in seen:
+                    continue
+                seen.add(id(blob))
+                tag = f"{seed}/{node.layer.name}/{index}".encode()
+                try:
+                    fill(blob, filler, torch.Generator().manual_seed(zlib.crc32(tag)))
+                except InputError as error:
+                    raise InputError(str(error), node.layer.name) from None
+
+    def values(self, inputs: Mapping[str, Tensor]) -> dict[Value, Tensor]:
+        """Every value of one forward pass. Raises InputError for an input that is missing."""
+        if missing := [blob for blob in self.inputs if blob not in inputs]:
+            raise InputError(f"no tensor for input {', '.join(missing)}")
+        values = {value: inputs[value.blob] for value in self.graph.inputs}
+        for node in self.graph.nodes:
+            if not node.is_data:
+                tops = self.module_of(node)(*(values[value] for value in node.inputs))
+                values.update(zip(node.outputs, _tuple(tops), strict=False))
+        return values
+
+    def all_blobs(self, **inputs: Tensor) -> dict[str, Tensor]:
+        """Every blob under Caffe's name as it stands after the forward pass; gradients flow."""
+        return {value.blob: tensor for value, tensor in self.values(inputs).items()}
+
+    def forward(self, *inputs: Tensor) -> Tensor | dict[str, Tensor]:
+        """Tensors in the order of ``inputs``; the output, or a dict name → tensor where there are several."""
+        values = self.values(dict(zip(self.inputs, inputs, strict=True)))
+        outputs = {value.blob: values[value] for value in self.graph.outputs}
+        return outputs if len(outputs) > 1 else next(iter(outputs.values()))
+
+    def loss(self, values: Mapping[Value, Tensor]) -> Tensor:
+        """The weighted sum of every top with a loss weight (Net::ForwardFromTo); 0 where there is none."""
+        parts = [
+            weight * values[value].sum()
+            for node in self.graph.nodes
+            for value, weight in zip(node.outputs, loss_weights(node), strict=False)
+            if weight
+        ]
+        return torch.stack(parts).sum() if parts else torch.zeros(())
+
+    def load_weights(self, path: str | Path) -> tuple[list[str], list[str]]:
+        """Load a .safetensors file: (layers it lacks, names in it that the net lacks)."""
+        return load_safetensors(self, Path(path))
+
+
+def build_modules(
+    graph: Graph, phase: str, input_shapes: Mapping[str, Shape]
+) -> tuple[dict[Node, Layer], dict[Value, torch.Size]]:
+    """Every layer's module on the meta device, and every value's shape from running them there.
+
+    Raises InputError, naming the layer, for what a layer cannot take.
+    """
+    modules: dict[Node, Layer] = {}
+    values: dict[Value, Tensor] = {}
+    with torch.device("meta"), torch.no_grad():
+        for node in graph.nodes:
+            bottoms = [values[value] for value in node.inputs]
+            if node.is_data:
+                tops = tuple(torch.empty(shape) for shape in top_shapes(node.layer, input_shapes))
+            else:
+                modules[node] = build_layer(node.layer, [x.shape for x in bottoms]).train(phase == "TRAIN")
+                tops = _run(modules[node], node, bottoms)
+            values.update(zip(node.outputs, tops, strict=False))
+    return modules, {value: tensor.shape for value, tensor in values.items()}
+
+
+def infer_shapes(
+    graph: Graph, phase: str = "TEST", input_shapes: Mapping[str, Shape] | None = None
+) -> dict[Value, torch.Size]:
+    """The shape of every value, in the order the layers make them; no weights are allocated."""
+    return build_modules(graph, phase, input_shapes or {})[1]
+
+
+def loss_weights(node: Node) -> list[float]:
+    """One weight per top: as given, else 1 for a loss layer's first (Layer::SetLossWeights)."""
+    if node.layer.loss_weight:
+        return list(node.layer.loss_weight)
+    return [1.0] if node.layer.type.endswith("Loss") else []
+
+
+def _filled(module: nn.Module, slots: list[str]) -> list[str]:
+    return [slot for slot in slots if getattr(module, slot) is not None]
+
+
+def _tuple(tops: Any) -> tuple[Tensor, ...]:
+    return tops if isinstance(tops, tuple) else (tops,)
+
+
+def _run(module: Layer, node: Node, bottoms: list[Tensor]) -> tuple[Tensor, ...]:
+    """A layer's tops; its refusal of the bottoms in one line that names the layer."""
+    try:
+        return _tuple(module(*bottoms))
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        shapes = ", ".join(f'"{v.blob}" {tuple(x.shape)}' for v, x in zip(node.inputs, bottoms, strict=True))
+        reason = str(error).splitlines()[0]
+        raise InputError(f"cannot take bottoms {shapes}: {reason}", node.layer.name) from error

@@ -1,0 +1,134 @@
+"""The schema is Caffe's, and the generated code is the schema's."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+from prototxt import caffe_pb2
+from prototxt.caffe_pb2 import (
+    ConvolutionParameter,
+    LayerParameter,
+    NetParameter,
+    SolverParameter,
+    V0LayerParameter,
+    V1LayerParameter,
+)
+
+ROOT = Path(__file__).parents[1]
+GOLDEN = ROOT.parent / "shared" / "golden"
+
+# Field, its number, its default, and how Caffe 1.0 declares it.
+FACTS = [
+    (caffe_pb2.BlobProto, "data", 5, [], FieldDescriptor.TYPE_FLOAT),
+    (caffe_pb2.BlobProto, "shape", 7, None, FieldDescriptor.TYPE_MESSAGE),
+    (caffe_pb2.BlobShape, "dim", 1, [], FieldDescriptor.TYPE_INT64),
+    (caffe_pb2.Datum, "label", 5, 0, FieldDescriptor.TYPE_INT32),
+    (caffe_pb2.FillerParameter, "type", 1, "constant", FieldDescriptor.TYPE_STRING),
+    (caffe_pb2.FillerParameter, "std", 6, 1.0, FieldDescriptor.TYPE_FLOAT),
+    (NetParameter, "layer", 100, None, FieldDescriptor.TYPE_MESSAGE),
+    (NetParameter, "layers", 2, None, FieldDescriptor.TYPE_MESSAGE),
+    (SolverParameter, "solver_mode", 17, SolverParameter.GPU, FieldDescriptor.TYPE_ENUM),
+    (SolverParameter, "random_seed", 20, -1, FieldDescriptor.TYPE_INT64),
+    (SolverParameter, "type", 40, "SGD", FieldDescriptor.TYPE_STRING),
+    (SolverParameter, "layer_wise_reduce", 41, True, FieldDescriptor.TYPE_BOOL),
+    (SolverParameter, "weights", 42, [], FieldDescriptor.TYPE_STRING),
+    (caffe_pb2.NetState, "phase", 1, caffe_pb2.TEST, FieldDescriptor.TYPE_ENUM),
+    (caffe_pb2.LossParameter, "normalization", 3, caffe_pb2.LossParameter.VALID, FieldDescriptor.TYPE_ENUM),
+    (LayerParameter, "convolution_param", 106, None, FieldDescriptor.TYPE_MESSAGE),
+    (LayerParameter, "swish_param", 147, None, FieldDescriptor.TYPE_MESSAGE),
+    (LayerParameter, "clip_param", 148, None, FieldDescriptor.TYPE_MESSAGE),
+    (ConvolutionParameter, "kernel_size", 4, [], FieldDescriptor.TYPE_UINT32),
+    (ConvolutionParameter, "dilation", 18, [], FieldDescriptor.TYPE_UINT32),
+    (
+        caffe_pb2.PoolingParameter,
+        "round_mode",
+        13,
+        caffe_pb2.PoolingParameter.CEIL,
+        FieldDescriptor.TYPE_ENUM,
+    ),
+    (caffe_pb2.LRNParameter, "beta", 3, 0.75, FieldDescriptor.TYPE_FLOAT),
+    (caffe_pb2.ReshapeParameter, "num_axes", 3, -1, FieldDescriptor.TYPE_INT32),
+    (V1LayerParameter, "param", 1001, [], FieldDescriptor.TYPE_STRING),
+    (V0LayerParameter, "hdf5_output_param", 1001, None, FieldDescriptor.TYPE_MESSAGE),
+]
+
+
+@pytest.mark.parametrize(("message", "name", "number", "default", "kind"), FACTS)
+def test_a_field_is_caffes(
+    message: type[Message], name: str, number: int, default: object, kind: int
+) -> None:
+    field = message.DESCRIPTOR.fields_by_name[name]
+    assert (field.number, field.type) == (number, kind)
+    if kind != FieldDescriptor.TYPE_MESSAGE:
+        assert getattr(message(), name) == default
+
+
+def test_the_schema_is_whole() -> None:
+    assert len(LayerParameter.DESCRIPTOR.fields) == 60
+    assert len(SolverParameter.DESCRIPTOR.fields) == 42
+    assert len(V1LayerParameter.DESCRIPTOR.fields) == 43
+    assert len(V0LayerParameter.DESCRIPTOR.fields) == 38
+    assert V1LayerParameter.LayerType.Value("DECONVOLUTION") == 39
+    assert len(V1LayerParameter.LayerType.keys()) == 40
+
+
+def test_package_and_path_are_our_own() -> None:
+    file = caffe_pb2.DESCRIPTOR
+    assert (file.package, file.name) == ("caffezoo", "prototxt/caffe.proto")
+
+
+def unknown_fields(message: Message) -> int:
+    again = type(message).FromString(message.SerializeToString())
+    again.DiscardUnknownFields()
+    return message.ByteSize() - again.ByteSize()
+
+
+def test_what_caffe_wrote_has_no_unknown_field() -> None:
+    if not GOLDEN.is_dir():
+        pytest.skip("the recorded Caffe files are not beside this checkout")
+    files = {*GOLDEN.glob("legacy/*.caffemodel"), *GOLDEN.glob("solver/*/*.caffemodel")}
+    assert len(files) > 10
+    for file in files:
+        net = NetParameter.FromString(file.read_bytes())
+        assert net.layer or net.layers
+        assert unknown_fields(net) == 0, file.name
+
+
+def test_unknown_fields_would_be_seen() -> None:
+    solver = SolverParameter(net="a", base_lr=1)
+    assert unknown_fields(NetParameter.FromString(solver.SerializeToString())) > 0
+
+
+def without_version(code: str) -> str:
+    """What does not differ between the versions of the generator."""
+    code = re.sub(r"Protobuf Python Version: .*|^ {4}\d+,$", "", code, flags=re.MULTILINE)
+    return code.replace("_Optional[bool]", "bool").replace("_Mapping[str, _Any]", "_Mapping")
+
+
+@pytest.mark.parametrize("name", ["caffe_pb2.py", "caffe_pb2.pyi"])
+def test_the_generated_code_is_current(tmp_path: Path, name: str) -> None:
+    pytest.importorskip("grpc_tools", reason="grpcio-tools generates the code; it is in the dev extra")
+    protoc = [
+        sys.executable,
+        "-m",
+        "grpc_tools.protoc",
+        "-I.",
+        f"--python_out={tmp_path}",
+        f"--pyi_out={tmp_path}",
+    ]
+    subprocess.run([*protoc, "prototxt/caffe.proto"], cwd=ROOT, check=True)
+    made = (tmp_path / "prototxt" / name).read_text()
+    assert without_version(made) == without_version((ROOT / "prototxt" / name).read_text())
+
+
+def test_the_generated_code_runs_on_the_oldest_protobuf_allowed() -> None:
+    """Generated code refuses a runtime older than its generator, and pyproject.toml allows 6.33."""
+    code = (ROOT / "prototxt" / "caffe_pb2.py").read_text()
+    found = re.search(r"Protobuf Python Version: (\d+)\.(\d+)", code)
+    assert found
+    assert (6, 0) <= (int(found[1]), int(found[2])) <= (6, 33)
