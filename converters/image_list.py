@@ -39,7 +39,9 @@ def read_list(path: Path) -> list[Entry]:
 def _entry(path: Path, number: int, line: str) -> Entry:
     name, _, label = line.strip().rpartition(" ")
     if not name or not label.isdecimal():
-        raise InputError(f'{path}:{number}: "{line.strip()}" is not "path label", a label being a whole number from 0')
+        raise InputError(
+            f'{path}:{number}: "{line.strip()}" is not "path label", a label being a whole number from 0'
+        )
     return Entry(name.strip(), int(label), number)
 
 

@@ -21,15 +21,15 @@ def learning_rate(solver: SolverParameter, iteration: int) -> float:
         case "fixed":
             return base
         case "step":
-            return base * gamma ** (iteration // solver.stepsize)
+            return float(base * gamma ** (iteration // solver.stepsize))
         case "exp":
             return base * gamma**iteration
         case "inv":
-            return base * (1 + gamma * iteration) ** -power
+            return float(base * (1 + gamma * iteration) ** -power)
         case "multistep":
             return base * gamma ** sum(step <= iteration for step in solver.stepvalue)
         case "poly":
-            return base * (1 - iteration / solver.max_iter) ** power
+            return float(base * (1 - iteration / solver.max_iter) ** power)
         case "sigmoid":
             return base / (1 + math.exp(-gamma * (iteration - solver.stepsize)))
     raise InputError(f'lr_policy "{solver.lr_policy}" is not one of {", ".join(_POLICIES)}')
@@ -105,7 +105,9 @@ class Solver:
         rate = learning_rate(self.message, iteration)
         active = [parameter for parameter in self.parameters if parameter.blob.requires_grad]
         for parameter in active:
-            if parameter.blob.grad is None:  # not reached by any loss: Caffe's gradient is 0, and decay goes on
+            if (
+                parameter.blob.grad is None
+            ):  # not reached by any loss: Caffe's gradient is 0, and decay goes on
                 parameter.blob.grad = torch.zeros_like(parameter.blob)
         self._clip(active)
         for parameter in active:

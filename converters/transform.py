@@ -33,18 +33,24 @@ def check(layer: LayerParameter, height: int, width: int) -> None:
     """Raise InputError where ``layer``'s transform cannot take images of this size."""
     param = layer.transform_param
     if param.crop_size > min(height, width):
-        raise InputError(f"crop_size {param.crop_size} is larger than the image, {height}×{width}", layer.name)
+        raise InputError(
+            f"crop_size {param.crop_size} is larger than the image, {height}×{width}", layer.name
+        )
     if param.mean_file:
         raise InputError("mean_file is not read yet; give mean_value", layer.name)
     if len(param.mean_value) not in (0, 1, 3):
         raise InputError(f"{len(param.mean_value)} mean_value entries for 3 channels", layer.name)
 
 
-def choose(layer: LayerParameter, train: bool, size: tuple[int, int], drawn: np.ndarray) -> Choices:  # type: ignore[type-arg]
+def choose(layer: LayerParameter, train: bool, size: tuple[int, int], drawn: np.ndarray) -> Choices:
     """Crop positions (random in TRAIN, central in TEST) and mirroring (random in both where set)."""
     param = layer.transform_param
     spare = np.array([side - param.crop_size if param.crop_size else 0 for side in size])
-    corner = np.floor(drawn[:, :2] * (spare + 1)).astype(np.int64) if train else np.tile(spare // 2, (len(drawn), 1))
+    corner = (
+        np.floor(drawn[:, :2] * (spare + 1)).astype(np.int64)
+        if train
+        else np.tile(spare // 2, (len(drawn), 1))
+    )
     mirror = (drawn[:, 2] < 0.5) & param.mirror
     return Choices(torch.from_numpy(corner[:, 0]), torch.from_numpy(corner[:, 1]), torch.from_numpy(mirror))
 
@@ -55,7 +61,7 @@ def transform(layer: LayerParameter, images: Tensor, choices: Choices) -> Tensor
     The images decide the device.
     """
     param = layer.transform_param
-    count, height, width, channels = images.shape
+    count, height, width = images.shape[:3]
     height, width = (param.crop_size, param.crop_size) if param.crop_size else (height, width)
     device = images.device
     steps = torch.arange(width, device=device)

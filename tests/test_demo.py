@@ -11,6 +11,7 @@ from prototxt.errors import InputError
 from zoo.demo import CLASSES, TRAIN_IMAGES, VAL_IMAGES, draw_demo, make_demo
 
 SMALL = {"train": 40, "val": 20}
+Data = tuple[torch.Tensor, torch.Tensor]
 LISTS = {"train": "list_train_shuffle.txt", "val": "list_val_shuffle.txt"}
 
 
@@ -26,7 +27,12 @@ def listed(folder: Path, split: str) -> list[tuple[str, int]]:
     return [(path, int(label)) for path, label in (line.split(" ") for line in lines)]
 
 
-def thumbnails(folder: Path, split: str) -> tuple[torch.Tensor, torch.Tensor]:
+@pytest.fixture(scope="module")
+def thumbnails(demo: Path) -> tuple[Data, Data]:
+    return shrunk(demo, "train"), shrunk(demo, "val")
+
+
+def shrunk(folder: Path, split: str) -> Data:
     entries = listed(folder, split)
     images = [cv2.imread(str(folder / path)) for path, _ in entries]
     small = np.stack(
@@ -36,13 +42,11 @@ def thumbnails(folder: Path, split: str) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(small).flatten(1).float(), torch.tensor([label for _, label in entries])
 
 
-def logistic_regression(
-    train: tuple[torch.Tensor, torch.Tensor], val: tuple[torch.Tensor, torch.Tensor], decay: float
-) -> tuple[float, float]:
+def logistic_regression(train: Data, val: Data, decay: float) -> tuple[float, float]:
     """Top-1 on the training and on the validation images, in percent."""
     mean, std = train[0].mean(0), train[0].std(0)
     weights = torch.zeros(train[0].shape[1] + 1, len(CLASSES), requires_grad=True)
-    optimizer = torch.optim.LBFGS([weights], max_iter=200, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS([weights], max_iter=100, line_search_fn="strong_wolfe")
 
     def logits(pixels: torch.Tensor) -> torch.Tensor:
         return (pixels - mean) / std @ weights[:-1] + weights[-1]
@@ -63,20 +67,19 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
-def test_thumbnails_do_not_tell_the_classes_apart(demo: Path) -> None:
-    train, val = thumbnails(demo, "train"), thumbnails(demo, "val")
-    tops = {decay: logistic_regression(train, val, decay) for decay in (1e-3, 1e-2, 1e-1)}
-    print(tops)
+def test_thumbnails_do_not_tell_the_classes_apart(thumbnails: tuple[Data, Data]) -> None:
+    train, val = thumbnails
+    tops = {decay: logistic_regression(train, val, decay) for decay in (1e-2, 1e-1)}
     assert max(top_val for _, top_val in tops.values()) < 20  # the promise is 30; 11 was measured
-    assert tops[1e-3][0] > 25  # it fitted what it could, and that did not carry over
+    assert tops[1e-2][0] > 20  # it fitted what it could, and that did not carry over
 
 
-def test_the_regression_finds_what_thumbnails_do_hold(demo: Path) -> None:
-    (train, _), (val, _) = thumbnails(demo, "train"), thumbnails(demo, "val")
+def test_the_regression_finds_what_thumbnails_do_hold(thumbnails: tuple[Data, Data]) -> None:
+    (train, _), (val, _) = thumbnails
     planted = torch.randn(train.shape[1], len(CLASSES), generator=torch.Generator().manual_seed(1))
     mean = train.mean(0)
     found = logistic_regression(
-        (train, ((train - mean) @ planted).argmax(1)), (val, ((val - mean) @ planted).argmax(1)), 1e-3
+        (train, ((train - mean) @ planted).argmax(1)), (val, ((val - mean) @ planted).argmax(1)), 1e-2
     )
     assert found[1] > 60
 
@@ -143,19 +146,15 @@ def test_every_key_of_an_image_matters() -> None:
         assert distance(image, draw_demo(*key)) > 10
 
 
-class Stopped(Exception):
-    pass
-
-
 def stop(written: int) -> None:
-    raise Stopped
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("there_before", [False, True])
 def test_interrupted_it_leaves_nothing(tmp_path: Path, there_before: bool) -> None:
     if there_before:
         (tmp_path / "demo").mkdir()
-    with pytest.raises(Stopped):
+    with pytest.raises(KeyboardInterrupt):
         make_demo(tmp_path / "demo", progress=stop, **SMALL)
     assert list(tmp_path.rglob("*")) == ([tmp_path / "demo"] if there_before else [])
     assert make_demo(tmp_path / "demo", **SMALL)
@@ -177,7 +176,7 @@ def test_what_is_there_already_is_kept(tmp_path: Path) -> None:
 
 def test_other_demo_data_is_not_replaced(tmp_path: Path) -> None:
     make_demo(tmp_path / "demo", **SMALL)
-    with pytest.raises(InputError, match="seed 0, train 40, val 20.*seed 1, train 40"):
+    with pytest.raises(InputError, match=r"seed 0, train 40, val 20.*seed 1, train 40"):
         make_demo(tmp_path / "demo", seed=1, **SMALL)
     with pytest.raises(InputError, match="wanted seed 0, train 60"):
         make_demo(tmp_path / "demo", train=60, val=20)

@@ -70,7 +70,9 @@ def types_in(path: Path) -> set[str]:
 
 def test_every_registered_type_has_a_case() -> None:
     covered = set().union(*(types_in(GOLDEN / "layers" / f"{case}.prototxt") for case in CASES))
-    made_by_caffe = {"Split"}  # Caffe inserts Splits itself: test_split_feeds_every_top stands for a recording
+    made_by_caffe = {
+        "Split"
+    }  # Caffe inserts Splits itself: test_split_feeds_every_top stands for a recording
     assert set(layer_types()) - covered - made_by_caffe == set()
 
 

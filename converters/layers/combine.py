@@ -52,7 +52,9 @@ class Eltwise(Layer):
             return reduce(torch.mul, bottoms)
         if self.operation == EltwiseParameter.MAX:
             return reduce(lambda a, b: torch.where(a > b, a, b), bottoms)
-        return reduce(torch.add, (x if c == 1 else x * c for x, c in zip(bottoms, self.coefficients, strict=True)))
+        return reduce(
+            torch.add, (x if c == 1 else x * c for x, c in zip(bottoms, self.coefficients, strict=True))
+        )
 
 
 @layer("Flatten")

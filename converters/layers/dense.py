@@ -23,9 +23,11 @@ def spatial(message: LayerParameter, name: str, axes: int, default: int) -> tupl
     param = message.convolution_param
     listed = list(getattr(param, {"kernel": "kernel_size"}.get(name, name)))
     pair = [f"{name}_h", f"{name}_w"] if name != "dilation" else []
-    if any(param.HasField(field) for field in pair):  # type: ignore[arg-type]
+    if any(param.HasField(field) for field in pair):
         if listed or axes != 2:
-            raise InputError(f"{name}_h and {name}_w go with two spatial axes and no other {name}", message.name)
+            raise InputError(
+                f"{name}_h and {name}_w go with two spatial axes and no other {name}", message.name
+            )
         return getattr(param, pair[0]), getattr(param, pair[1])
     if len(listed) not in (0, 1, axes):
         raise InputError(f"{len(listed)} {name} values for {axes} spatial axes", message.name)
@@ -82,7 +84,13 @@ class Convolution(Layer):
         convolve = _CONVOLVE[len(geometry["kernel"])]
         return tuple(
             convolve(
-                x, self.weight, self.bias, geometry["stride"], geometry["pad"], geometry["dilation"], self.group
+                x,
+                self.weight,
+                self.bias,
+                geometry["stride"],
+                geometry["pad"],
+                geometry["dilation"],
+                self.group,
             )
             for x in bottoms
         )

@@ -84,7 +84,8 @@ class SoftmaxWithLoss(Layer):
         valid = torch.ones_like(target, dtype=torch.bool) if self.ignore is None else target != self.ignore
         index = torch.where(valid, target, 0).unsqueeze(self.axis)
         each = -logs.gather(self.axis, index).squeeze(self.axis)
-        each = torch.where(valid, each - (each.detach() - _WORST).clamp(min=0), 0.0)
+        capped = torch.where(each > _WORST, _WORST + (each - each.detach()), each)  # the gradient stays whole
+        each = torch.where(valid, capped, 0.0)
         loss = each.sum() / normaliser(self.mode, x, self.axis, valid)
         return (loss, logs.exp()) if self.has_softmax else loss
 
@@ -137,7 +138,9 @@ class Accuracy(Layer):
         _labels(message, bottoms, self.axis)
         self.top_k = param.top_k
         if self.top_k > bottoms[0][self.axis]:
-            raise InputError(f"top_k {self.top_k} is more than the {bottoms[0][self.axis]} classes", message.name)
+            raise InputError(
+                f"top_k {self.top_k} is more than the {bottoms[0][self.axis]} classes", message.name
+            )
         self.ignore = param.ignore_label if param.HasField("ignore_label") else None
         self.per_class = len(message.top) > 1
 

@@ -73,9 +73,13 @@ class Scale(Layer):
         if len(bottoms) == 2:
             covered = bottoms[1]
         elif self.axis + max(param.num_axes, 0) > len(shape):
-            raise InputError(f"num_axes {param.num_axes} from axis {self.axis} passes the bottom's axes", message.name)
+            raise InputError(
+                f"num_axes {param.num_axes} from axis {self.axis} passes the bottom's axes", message.name
+            )
         if tuple(covered) != tuple(shape[self.axis : self.axis + len(covered)]):
-            raise InputError(f"scale {tuple(covered)} does not fit {tuple(shape)} from axis {self.axis}", message.name)
+            raise InputError(
+                f"scale {tuple(covered)} does not fit {tuple(shape)} from axis {self.axis}", message.name
+            )
         self.weight = nn.Parameter(torch.empty(covered)) if len(bottoms) == 1 else None
         self.bias = nn.Parameter(torch.empty(covered)) if param.bias_term else None
         one = param.filler if param.HasField("filler") else FillerParameter(value=1)

@@ -18,10 +18,10 @@ def _pair(message: LayerParameter, name: str, default: int) -> tuple[int, int]:
     param = message.pooling_param
     square = "kernel_size" if name == "kernel" else name
     sides = (f"{name}_h", f"{name}_w")
-    if not any(param.HasField(side) for side in sides):  # type: ignore[arg-type]
-        value = getattr(param, square) if param.HasField(square) else default  # type: ignore[arg-type]
+    if not any(param.HasField(side) for side in sides):
+        value = getattr(param, square) if param.HasField(square) else default
         return value, value
-    if param.HasField(square) or not all(param.HasField(side) for side in sides):  # type: ignore[arg-type]
+    if param.HasField(square) or not all(param.HasField(side) for side in sides):
         raise InputError(f"takes {square}, or both {sides[0]} and {sides[1]}", message.name)
     return getattr(param, sides[0]), getattr(param, sides[1])
 
@@ -46,7 +46,9 @@ class Pooling(Layer):
         if len(bottoms[0]) != 4:
             raise InputError(f"pools (N, C, H, W), not {len(bottoms[0])} axes", message.name)
         if param.pool == PoolingParameter.STOCHASTIC:
-            raise InputError("STOCHASTIC pooling is not supported (nor is it in Caffe's CPU build)", message.name)
+            raise InputError(
+                "STOCHASTIC pooling is not supported (nor is it in Caffe's CPU build)", message.name
+            )
         self.is_max = param.pool == PoolingParameter.MAX
         self.has_mask = len(message.top) > 1
         self.is_global = param.global_pooling
@@ -61,14 +63,17 @@ class Pooling(Layer):
         self._check(message, size)
         floor = message.pooling_param.round_mode == PoolingParameter.FLOOR
         height, width = (
-            pooled_size(size[i], self.kernel[i], self.stride[i], self.pad[i], floor, any(self.pad)) for i in (0, 1)
+            pooled_size(size[i], self.kernel[i], self.stride[i], self.pad[i], floor, any(self.pad))
+            for i in (0, 1)
         )
         self.out = (height, width)
         sums = zip(self.out, self.stride, self.kernel, size, self.pad, strict=True)
         # How far the last window reaches past the padded image: 0 where torch's own rule gives the same.
         self.reach = [(out - 1) * s + k - (n + 2 * p) for out, s, k, n, p in sums]
         starts_outside = any((self.out[i] - 1) * self.stride[i] >= size[i] + self.pad[i] for i in (0, 1))
-        self.is_native = not starts_outside and all(2 * p <= k for p, k in zip(self.pad, self.kernel, strict=True))
+        self.is_native = not starts_outside and all(
+            2 * p <= k for p, k in zip(self.pad, self.kernel, strict=True)
+        )
 
     def _check(self, message: LayerParameter, size: tuple[int, int]) -> None:
         for n, k, s, p in zip(size, self.kernel, self.stride, self.pad, strict=True):
@@ -96,7 +101,9 @@ class Pooling(Layer):
             ceil = max(self.reach) > 0
             if not self.has_mask:
                 return F.max_pool2d(x, self.kernel, self.stride, self.pad, ceil_mode=ceil)
-            top, mask = F.max_pool2d(x, self.kernel, self.stride, self.pad, ceil_mode=ceil, return_indices=True)
+            top, mask = F.max_pool2d(
+                x, self.kernel, self.stride, self.pad, ceil_mode=ceil, return_indices=True
+            )
             return top, mask.to(x.dtype)
         padded = F.pad(x, self._border(), value=_LOWEST)
         top, index = F.max_pool2d(padded, self.kernel, self.stride, return_indices=True)

@@ -1,0 +1,47 @@
+"""How often an ONNX classifier is right."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from converters.layers.judge import is_top
+from prototxt.errors import InputError
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Shares of ``images`` with the label among the first and the first five scores."""
+
+    top1: float
+    top5: float
+    images: int
+
+
+def accuracy(session: Any, batches: Iterable[tuple[Tensor, Tensor]]) -> Accuracy:
+    """Run (N, C, H, W) data and (N,) labels through an onnxruntime session's first output.
+
+    Ties are judged as Caffe's Accuracy layer judges them; top 5 is capped at the number of classes.
+    Raises InputError where a score is not finite, since such scores would count as right.
+    """
+    hits, images = np.zeros(2), 0
+    feed = session.get_inputs()[0].name
+    for data, labels in batches:
+        scores = torch.from_numpy(session.run(None, {feed: data.contiguous().numpy()})[0])
+        if not torch.isfinite(scores).all():
+            raise InputError("the model's scores are not finite")
+        hits += [is_top(scores, labels.long(), min(k, scores.shape[1])).sum().item() for k in (1, 5)]
+        images += len(labels)
+    top1, top5 = (hits / images).tolist()
+    return Accuracy(top1, top5, images)
+
+
+def wilson(share: float, count: int, z: float = 1.96) -> tuple[float, float]:
+    """The 95% interval of a share of ``count`` trials (E. B. Wilson, 1927)."""
+    centre = share + z * z / (2 * count)
+    spread = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return (centre - spread) / (1 + z * z / count), (centre + spread) / (1 + z * z / count)

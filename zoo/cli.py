@@ -1,0 +1,176 @@
+"""The command line. Nothing heavy is imported before a command is known."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+_EPILOG = "Each command's own --help says more. Notices go to stderr, results to stdout; bad input exits 2."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; its exit code, 2 with one line on stderr for bad input."""
+    args = _parser().parse_args(argv)
+    from prototxt.errors import InputError
+
+    module, _, function = args.run.partition(":")
+    try:
+        code: int = getattr(importlib.import_module(module), function)(args)
+        sys.stdout.flush()
+    except InputError as error:
+        print(f"zoo: {_one_line(str(error))}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader, `head` say, has what it wanted
+        sys.stderr.close()
+        return 0
+    except OSError as error:
+        print(f"zoo: {_one_line(str(error))}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("zoo: interrupted", file=sys.stderr)
+        return 130
+    return code
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split("\n"))
+
+
+def _parser() -> argparse.ArgumentParser:
+    description = "Caffe nets in PyTorch and ONNX: convert, train, benchmark."
+    parser = argparse.ArgumentParser("zoo", description=description, epilog=_EPILOG)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
+    for add in (_convert, _train, _bench, _show, _list, _data):
+        add(commands)
+    return parser
+
+
+Commands = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def _command(commands: Commands, name: str, run: str, text: str) -> argparse.ArgumentParser:  # type: ignore[valid-type]
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)  # type: ignore[attr-defined]
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_net(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("net", metavar="NET", help="a prototxt's path, or a shipped net's name (zoo list)")
+    _add_variant(parser)
+
+
+def _add_variant(parser: argparse.ArgumentParser, default: str | None = "baseline") -> None:
+    text = "edits of the net, joined by + (bn+dropout0.5+fc); zoo list names them (default: baseline)"
+    parser.add_argument("--variant", default=default, help=text)
+
+
+def _convert(commands: Commands) -> None:  # type: ignore[valid-type]
+    parser = _command(
+        commands, "convert", "zoo.convert:run", "Turn a prototxt into ONNX, with a table of its layers."
+    )
+    _add_net(parser)
+    parser.add_argument(
+        "--weights", metavar="FILE", help="a .safetensors file; without one the fillers' values"
+    )
+    parser.add_argument(
+        "--phase", choices=("TEST", "TRAIN"), default="TEST", help="whose layers (default: TEST)"
+    )
+    parser.add_argument(
+        "--output", metavar="DIR", help="folder for the files (default: converted/<net>-<variant>)"
+    )
+    parser.add_argument(
+        "--verify", action="store_true", help="hold onnxruntime against PyTorch; exit 1 if they differ"
+    )
+
+
+def _train(commands: Commands) -> None:  # type: ignore[valid-type]
+    parser = _command(
+        commands, "train", "zoo.train:run", "Train a net as its solver says, into a run folder."
+    )
+    _add_variant(parser, None)
+    parser.add_argument(
+        "--solver",
+        metavar="FILE",
+        help="a solver prototxt or a shipped one's name (default: allconv6_solver)",
+    )
+    parser.add_argument(
+        "--root", metavar="DIR", help="where list files and images are sought, after the current folder"
+    )
+    parser.add_argument(
+        "--classes", type=_positive, metavar="N", help="classes (default: as many as the lists have)"
+    )
+    parser.add_argument("--max-iter", type=_positive, metavar="N", help="iterations, instead of the solver's")
+    parser.add_argument(
+        "--batch-size", type=_positive, metavar="N", help="TRAIN and TEST batch size, instead of the net's"
+    )
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default: auto)")
+    parser.add_argument(
+        "--seed", type=_whole, metavar="N", help="instead of the solver's random_seed (default: 0)"
+    )
+    parser.add_argument("--output", metavar="DIR", help="run folder (default: runs/<net>-<variant>)")
+    text = "go on from this snapshot; without a FILE from the newest whole one in the run folder"
+    parser.add_argument("--resume", nargs="?", const="", metavar="FILE", help=text)
+
+
+def _bench(commands: Commands) -> None:  # type: ignore[valid-type]
+    text = "Accuracy, size and latency of runs in onnxruntime, and FC against GAP."
+    parser = _command(commands, "bench", "zoo.bench:run", text)
+    parser.add_argument(
+        "folder", nargs="?", default="runs", metavar="RUNS", help="a folder of runs (default: runs)"
+    )
+    parser.add_argument(
+        "--untrained", nargs="+", metavar="VARIANT", help="bench variants of allconv6 without runs"
+    )
+    parser.add_argument(
+        "--providers", nargs="+", default=["auto"], choices=("auto", "cpu", "cuda", "tensorrt", "openvino")
+    )
+    parser.add_argument(
+        "--threads", type=_positive, metavar="N", help="threads of onnxruntime (default: the cores there are)"
+    )
+    parser.add_argument(
+        "--runs", type=_positive, default=100, metavar="N", help="timed calls at batch 1 (default: 100)"
+    )
+    parser.add_argument("--json", metavar="FILE", help="write the rows as JSON")
+    parser.add_argument("--csv", metavar="FILE", help="write the rows as CSV")
+
+
+def _show(commands: Commands) -> None:  # type: ignore[valid-type]
+    _add_net(_command(commands, "show", "zoo.show:run", "Print a net's prototxt with a variant's edits."))
+
+
+def _list(commands: Commands) -> None:  # type: ignore[valid-type]
+    _command(commands, "list", "zoo.show:run_list", "List the shipped nets, the variants and the demo data.")
+
+
+def _data(commands: Commands) -> None:  # type: ignore[valid-type]
+    text = "Make the demo data set, or list files for a folder of images."
+    parser: argparse.ArgumentParser = commands.add_parser("data", help=text, description=text)  # type: ignore[attr-defined]
+    kinds = parser.add_subparsers(required=True, metavar="KIND", title="kinds")
+    demo = _command(kinds, "demo", "zoo.data:run_demo", "Draw the demo data set: 20 synthetic classes.")
+    demo.add_argument("folder", metavar="DIR", help="folder to write")
+    demo.add_argument("--seed", type=_whole, default=0, metavar="N", help="(default: 0)")
+    text = "Write list files for a folder that holds one folder of images a class."
+    own = _command(kinds, "import", "zoo.data:run_import", text)
+    own.add_argument("folder", metavar="DIR", help="folder of class folders; the lists are written there")
+    own.add_argument(
+        "--val", type=float, default=0.2, metavar="SHARE", help="share for validation (default: 0.2)"
+    )
+    own.add_argument("--seed", type=_whole, default=0, metavar="N", help="seed of the split (default: 0)")
+
+
+def _positive(text: str) -> int:
+    return _at_least(text, 1)
+
+
+def _whole(text: str) -> int:
+    return _at_least(text, 0)
+
+
+def _at_least(text: str, least: int) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = least - 1
+    if number < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least}")
+    return number

@@ -1,0 +1,44 @@
+"""The two streams: what a command is asked for goes to stdout, notices and progress to stderr."""
+
+import os
+import sys
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_WIDE = 100_000  # in a pipe nothing is cut or wrapped
+
+
+def stdout() -> Console:
+    """The console for results; in a pipe as wide as the table needs."""
+    return Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False)
+
+
+def stderr() -> Console:
+    """The console for notices and progress."""
+    width = None if sys.stderr.isatty() else _WIDE
+    return Console(stderr=True, width=width, highlight=False)
+
+
+def notice(line: str) -> None:
+    """One line to the user, beside the result."""
+    stderr().print(Text(line), soft_wrap=True)
+
+
+def table(title: str, columns: list[str], rows: list[list[str]], left: int = 1) -> None:
+    """Print a table to stdout; the first ``left`` columns are text, the others numbers.
+
+    In a terminal too narrow for it, cells fold onto further lines; nothing is cut.
+    """
+    grid = Table(title=Text(title), title_justify="left")
+    for index, column in enumerate(columns):
+        grid.add_column(Text(column), justify="left" if index < left else "right", overflow="fold")
+    for row in rows:
+        grid.add_row(*(Text(cell) for cell in row))
+    stdout().print(grid)
+
+
+def cores() -> int:
+    """Processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

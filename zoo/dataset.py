@@ -1,0 +1,146 @@
+"""Images of a list as one uint8 array, decoded once and mapped from a cache on disk."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from converters.files import whole
+from converters.image_list import Entry, Pixels, read_image, read_list
+from converters.transform import check
+from prototxt.caffe_pb2 import ImageDataParameter, LayerParameter
+from prototxt.errors import InputError
+
+Advance = Callable[[int, int], None]  # images done, images in all
+Array = np.ndarray[tuple[int, int, int, int], np.dtype[np.uint8]]
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """What an ImageData layer serves: (N, H, W, C) pixels and (N,) labels, in the list's order."""
+
+    layer: LayerParameter
+    list_path: Path
+    pixels: Array
+    labels: np.ndarray[tuple[int], np.dtype[np.int64]]
+
+
+def cache_folder() -> Path:
+    """Where decoded images and the demo data lie: $ZOO_CACHE, else zoo/ in the user's cache folder."""
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zoo"
+    return Path(os.environ.get("ZOO_CACHE") or default)
+
+
+def open_images(layer: LayerParameter, list_path: Path, places: Sequence[Path], advance: Advance) -> ImageSet:
+    """Decode the list's images, or map them where the cache has them.
+
+    ``places`` are the folders that relative image paths may count from: the first in which the first
+    image lies is taken for all. Raises InputError naming list and line for a missing or broken image,
+    one of another size than the first (without new_height and new_width), or one smaller than the crop.
+    """
+    entries = read_list(list_path)
+    base = image_base(layer.image_data_param, entries[0], [*places, list_path.parent])
+    paths = [base / entry.path for entry in entries]
+    cached = cache_folder() / "images" / f"{_key(list_path, layer.image_data_param, paths)}.npy"
+    if not cached.is_file():
+        _decode(cached, layer, list_path, entries, paths, advance)
+    pixels: Array = np.load(cached, mmap_mode="r", allow_pickle=False)
+    check(layer, pixels.shape[1], pixels.shape[2])
+    return ImageSet(layer, list_path, pixels, np.array([entry.label for entry in entries]))
+
+
+def image_base(param: ImageDataParameter, first: Entry, places: Iterable[Path]) -> Path:
+    """The folder that the list's paths count from: root_folder in the first place with the first image."""
+    candidates = [place / param.root_folder for place in places]
+    return next((base for base in candidates if (base / first.path).is_file()), candidates[-1])
+
+
+def _key(list_path: Path, param: ImageDataParameter, paths: Sequence[Path]) -> str:
+    """A name for the decoded array that changes with the list, the resize and every image file."""
+    digest = hashlib.sha256(list_path.read_bytes())
+    digest.update(repr((param.new_height, param.new_width, param.is_color)).encode())
+    for path in paths:
+        if path.is_file():
+            status = path.stat()
+            digest.update(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}\n".encode())
+        else:
+            digest.update(f"{path} missing\n".encode())
+    return digest.hexdigest()[:32]
+
+
+def _decode(
+    target: Path,
+    layer: LayerParameter,
+    list_path: Path,
+    entries: Sequence[Entry],
+    paths: Sequence[Path],
+    advance: Advance,
+) -> None:
+    """Fill ``target`` with every image of the list, several threads decoding at once."""
+
+    def read(index: int) -> Pixels:
+        try:
+            return read_image(paths[index], layer.image_data_param)
+        except InputError as error:
+            raise InputError(f"{list_path}:{entries[index].line}: {error}") from None
+
+    first = read(0)
+    check(layer, first.shape[0], first.shape[1])
+    with whole(target) as beside, ThreadPoolExecutor(os.cpu_count()) as pool:
+        array = np.lib.format.open_memmap(beside, "w+", np.uint8, (len(entries), *first.shape))
+        try:
+            for index, image in enumerate(pool.map(read, range(len(entries)))):
+                if image.shape != first.shape:
+                    raise InputError(
+                        f"{list_path}:{entries[index].line}: image {paths[index]} is {_size(image)}, the "
+                        f"first is {_size(first)}; give new_height and new_width"
+                    )
+                array[index] = image
+                advance(index + 1, len(entries))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+        array.flush()
+
+
+def _size(image: Pixels) -> str:
+    return f"{image.shape[0]}×{image.shape[1]}"
+
+
+def check_labels(list_path: Path, classes: int) -> None:
+    """Raise InputError, naming list and line, for a label that ``classes`` outputs cannot stand for."""
+    for entry in read_list(list_path):
+        if entry.label >= classes:
+            raise InputError(
+                f"{list_path}:{entry.line}: label {entry.label} is out of range for {classes} classes"
+            )
+
+
+def class_names(list_path: Path, classes: int) -> list[str]:
+    """The names in ``classes.txt`` beside a list, one line a label; none where it does not fit."""
+    path = list_path.parent / "classes.txt"
+    names = path.read_text(encoding="utf-8-sig").splitlines() if path.is_file() else []
+    names = [name.strip() for name in names if name.strip()]
+    return names if len(names) == classes else []
+
+
+def memory_note(images: ImageSet) -> str | None:
+    """A line for the user where the array is larger than the memory that is free."""
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if images.pixels.nbytes <= free:
+        return None
+    sizes = f"{images.pixels.nbytes / 2**30:.1f} GiB, more than the {free / 2**30:.1f} GiB of free memory"
+    return f"{images.list_path}: the decoded images take {sizes}: they are read from disk as they are needed"
+
+
+def fingerprint(images: ImageSet) -> str:
+    """A short name of the data itself, for telling whether two runs saw the same."""
+    about = json.dumps([list(images.pixels.shape), images.labels.tolist()])
+    digest = hashlib.sha256(about.encode())
+    digest.update(images.pixels[:: max(1, len(images.pixels) // 64)].tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,74 @@
+"""Where things stand in a conv→…→InnerProduct net: what the edits of a variant look for."""
+
+import re
+
+from prototxt.caffe_pb2 import LayerParameter, NetParameter
+from prototxt.errors import InputError
+
+# Layers that follow a convolution without changing its shape.
+POINTWISE = frozenset(
+    {"BatchNorm", "Scale", "Bias", "ReLU", "PReLU", "ELU", "Sigmoid", "TanH", "Dropout", "LRN"}
+)
+
+
+def convolutions(net: NetParameter) -> list[int]:
+    """Indices of every Convolution. Raises InputError where there is none."""
+    found = [index for index, layer in enumerate(net.layer) if layer.type == "Convolution"]
+    if not found:
+        raise InputError("there is no Convolution layer to act on")
+    return found
+
+
+def tail(net: NetParameter, index: int) -> list[int]:
+    """``index`` and the pointwise layers that act on its top before anything else reads it."""
+    block, blob = [index], net.layer[index].top[0]
+    for later in range(index + 1, len(net.layer)):
+        layer = net.layer[later]
+        if blob not in layer.bottom:
+            continue
+        if layer.type not in POINTWISE:
+            break
+        block.append(later)
+        blob = layer.top[0]
+    return block
+
+
+def last_block(net: NetParameter) -> list[int]:
+    """The last convolution before the classifier, with its tail."""
+    return tail(net, convolutions(net)[-1])
+
+
+def classifier(net: NetParameter) -> int:
+    """Index of the last InnerProduct. Raises InputError where no InnerProduct follows a convolution."""
+    found = inner_products(net)
+    return found[-1]
+
+
+def inner_products(net: NetParameter) -> list[int]:
+    """Indices of every InnerProduct after the last convolution. Raises InputError where there is none."""
+    last = convolutions(net)[-1]
+    found = [i for i, layer in enumerate(net.layer) if layer.type == "InnerProduct" and i > last]
+    if not found:
+        raise InputError("there is no InnerProduct layer after the last Convolution to act on")
+    return found
+
+
+def insert(net: NetParameter, index: int, layer: LayerParameter) -> LayerParameter:
+    """Insert ``layer`` so that it becomes ``net.layer[index]``; the inserted message."""
+    net.layer.insert(index, layer)
+    return net.layer[index]
+
+
+def trailing_number(name: str) -> str:
+    """The digits at the end of a name: conv5 → 5, none → ''."""
+    match = re.search(r"\d*$", name)
+    assert match is not None
+    return match[0]
+
+
+def unused_name(net: NetParameter, name: str) -> str:
+    """``name``, with underscores added until no layer or blob has it."""
+    taken = {layer.name for layer in net.layer} | {top for layer in net.layer for top in layer.top}
+    while name in taken:
+        name += "_"
+    return name

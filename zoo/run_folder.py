@@ -1,0 +1,128 @@
+"""The layout of a run folder.
+
+net.prototxt  solver.prototxt  run.json  metrics.jsonl  <snapshot_prefix>_iter_<n>.safetensors
+weights.safetensors  model.onnx
+"""
+
+import json
+import platform
+import re
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from converters.files import write_text
+from converters.weights import read_safetensors
+from prototxt.errors import InputError
+
+PACKAGES = ("torch", "onnx", "onnxruntime-gpu", "onnxruntime", "protobuf", "numpy", "opencv-python-headless")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run's files; ``prefix`` is the solver's snapshot_prefix, counted from the folder."""
+
+    path: Path
+    prefix: str
+
+    @property
+    def net(self) -> Path:
+        """The net that was trained, variants applied."""
+        return self.path / "net.prototxt"
+
+    @property
+    def solver(self) -> Path:
+        """The solver as it ran."""
+        return self.path / "solver.prototxt"
+
+    @property
+    def weights(self) -> Path:
+        """The final weights."""
+        return self.path / "weights.safetensors"
+
+    @property
+    def model(self) -> Path:
+        """The deploy net."""
+        return self.path / "model.onnx"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON line per display or test point."""
+        return self.path / "metrics.jsonl"
+
+    def snapshot(self, iteration: int) -> Path:
+        """Where the snapshot after ``iteration`` updates goes, named as Caffe names it."""
+        return self.path / f"{self.prefix}_iter_{iteration}.safetensors"
+
+    def snapshots(self) -> list[Path]:
+        """Every snapshot in the folder, newest first."""
+        stem = self.snapshot(0)
+        found = {
+            int(match[1]): path
+            for path in stem.parent.glob("*.safetensors")
+            if (match := re.fullmatch(re.escape(Path(self.prefix).name) + r"_iter_(\d+)", path.stem))
+        }
+        return [found[iteration] for iteration in sorted(found, reverse=True)]
+
+    def newest_whole(self) -> tuple[Path | None, list[Path]]:
+        """(the newest snapshot that can be read, the newer ones that cannot)."""
+        broken: list[Path] = []
+        for path in self.snapshots():
+            try:
+                read_safetensors(path)
+            except InputError:
+                broken.append(path)
+            else:
+                return path, broken
+        return None, broken
+
+    def write_record(self, record: dict[str, Any]) -> None:
+        """Write run.json: what was run, where and with which versions."""
+        text = json.dumps(record, indent=2, ensure_ascii=False)
+        write_text(self.path / "run.json", text + "\n")
+
+    def append(self, entry: dict[str, Any]) -> None:
+        """Add a line to metrics.jsonl."""
+        with self.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+    def forget_from(self, iteration: int) -> None:
+        """Drop the lines of metrics.jsonl at or after ``iteration``, which a resumed run writes anew."""
+        if self.metrics.is_file():
+            kept = [line for line in read_metrics(self.metrics) if line["iteration"] < iteration]
+            write_text(self.metrics, "".join(json.dumps(line) + "\n" for line in kept))
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a metrics.jsonl; a last line that a kill cut short is left out."""
+    entries = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            entries.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return entries
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """What run.json says, or None where the folder holds none. Raises InputError for one that is not JSON."""
+    path = folder / "run.json"
+    if not path.is_file():
+        return None
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: is not JSON ({error})") from None
+    return record
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python and of the packages that compute."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except ModuleNotFoundError:
+            continue
+    return found

@@ -1,0 +1,43 @@
+"""``zoo show`` and ``zoo list``: what a net is with a variant, and what there is."""
+
+import argparse
+from pathlib import Path
+
+from converters.load import located
+from prototxt.caffe_pb2 import NetParameter
+from prototxt.text import read_net, read_text, to_text
+from zoo import catalogue
+from zoo.console import notice, table
+from zoo.variants import apply_variant, describe
+
+
+def find_net(name: str, variant: str) -> tuple[NetParameter, Path]:
+    """The net of a path or shipped name with a variant's edits, and its file; says where it is shipped."""
+    path, is_shipped = catalogue.find(name)
+    if is_shipped:
+        notice(f"{name}: the shipped net {path.stem}")
+    with located(str(path), read_text(path)):
+        return apply_variant(read_net(path, notice), variant), path
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the edited prototxt and nothing else."""
+    print(to_text(find_net(args.net, args.variant)[0]), end="")
+    return 0
+
+
+def run_list(args: argparse.Namespace) -> int:
+    """Print the shipped nets and solvers, the variants and the demo data."""
+    from zoo.data import demo_folder
+    from zoo.demo import CLASSES, TRAIN_IMAGES, VAL_IMAGES
+
+    files = [[name, "net"] for name in catalogue.nets()] + [[name, "solver"] for name in catalogue.solvers()]
+    table("shipped prototxts", ["name", "kind"], files, left=2)
+    table(
+        "variants (join them with +)", ["name", "what it does"], [list(v) for v in describe().items()], left=2
+    )
+    folder = demo_folder()
+    state = "drawn" if folder.is_dir() else "drawn when first needed"
+    row = [str(len(CLASSES)), str(TRAIN_IMAGES), str(VAL_IMAGES), state, str(folder)]
+    table("demo data (synthetic)", ["classes", "train", "val", "state", "folder"], [row], left=0)
+    return 0

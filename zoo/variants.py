@@ -1,0 +1,131 @@
+"""Variants: named edits of a NetParameter, joined by ``+`` (bn+dropout0.5+fc)."""
+
+import re
+from collections.abc import Callable
+from difflib import get_close_matches
+
+from prototxt.caffe_pb2 import FillerParameter, LayerParameter, NetParameter, ParamSpec
+from prototxt.errors import InputError
+from zoo.heads import set_fc, set_gap
+from zoo.layout import convolutions, insert, last_block, tail, trailing_number, unused_name
+
+Edit = Callable[[NetParameter], None]
+
+
+def apply_variant(net: NetParameter, variant: str) -> NetParameter:
+    """A copy of ``net`` with every edit of ``variant`` made, in the order given.
+
+    An edit that is there already is set, never doubled. Raises InputError for an unknown name and
+    where an edit finds nothing to act on.
+    """
+    edited = NetParameter()
+    edited.CopyFrom(net)
+    for name, edit in [(name, find_edit(name)) for name in variant.split("+")]:
+        try:
+            edit(edited)
+        except InputError as error:
+            raise InputError(f'variant "{name}" on net "{net.name}": {error}', error.layer) from None
+    return edited
+
+
+def find_edit(name: str) -> Edit:
+    """The edit of that name. Raises InputError naming the nearest one."""
+    if match := re.fullmatch(r"dropout(\d*\.?\d+)", name):
+        ratio = float(match[1])
+        if not 0 < ratio < 1:
+            raise InputError(f'variant "{name}": the ratio must be above 0 and below 1')
+        return lambda net: set_dropout(net, ratio)
+    if name not in EDITS:
+        close = get_close_matches(name, [*EDITS, "dropout0.5"], n=1)
+        hint = f'; did you mean "{close[0]}"?' if close else ""
+        raise InputError(f'no variant "{name}"{hint} (known: {", ".join(describe())}, joined by +)')
+    return EDITS[name]
+
+
+def describe() -> dict[str, str]:
+    """Every variant's name with what it does, for ``zoo list``."""
+    texts = {name: (edit.__doc__ or "").split("\n")[0] for name, edit in EDITS.items()}
+    return {**texts, "dropoutR": (set_dropout.__doc__ or "").split("\n")[0]}
+
+
+def set_baseline(net: NetParameter) -> None:
+    """The net as it stands."""
+
+
+def set_dropout(net: NetParameter, ratio: float) -> None:
+    """In-place Dropout of ratio R (0 < R < 1) after the last convolution's ReLU; present ones are set."""
+    present = [layer for layer in net.layer if layer.type == "Dropout"]
+    if not present:
+        block = last_block(net)
+        name = unused_name(net, f"drop{trailing_number(net.layer[block[0]].name)}")
+        blob = net.layer[block[-1]].top[0]
+        layer = LayerParameter(name=name, type="Dropout", bottom=[blob], top=[blob])
+        present = [insert(net, block[-1] + 1, layer)]
+    for layer in present:
+        layer.dropout_param.dropout_ratio = ratio
+
+
+def set_bn(net: NetParameter) -> None:
+    """BatchNorm and Scale, in place, between every convolution and its ReLU."""
+    for index in reversed(convolutions(net)):
+        block = tail(net, index)
+        norms = [at for at in block if net.layer[at].type == "BatchNorm"]
+        if not norms:
+            _insert_like(net, index, index, _batch_norm(net, net.layer[index].name))
+        at = norms[0] if norms else index + 1
+        if not any(net.layer[i].type == "Scale" for i in tail(net, index)):
+            _insert_like(net, at, index, _scale(net, net.layer[index].name))
+
+
+def _insert_like(net: NetParameter, after: int, conv: int, layer: LayerParameter) -> None:
+    """Insert an in-place layer on the top of layer ``after``, kept in the phases that keep ``conv``."""
+    blob = net.layer[after].top[0]
+    layer.bottom.append(blob)
+    layer.top.append(blob)
+    layer.include.extend(net.layer[conv].include)
+    layer.exclude.extend(net.layer[conv].exclude)
+    insert(net, after + 1, layer)
+
+
+def _batch_norm(net: NetParameter, conv: str) -> LayerParameter:
+    frozen = [ParamSpec(lr_mult=0, decay_mult=0) for _ in range(3)]
+    return LayerParameter(name=unused_name(net, f"bn_{conv}"), type="BatchNorm", param=frozen)
+
+
+def _scale(net: NetParameter, conv: str) -> LayerParameter:
+    layer = LayerParameter(name=unused_name(net, f"scale_{conv}"), type="Scale")
+    layer.scale_param.filler.value = 1
+    layer.scale_param.bias_term = True
+    layer.scale_param.bias_filler.value = 0
+    return layer
+
+
+def _set_filler(net: NetParameter, filler: FillerParameter) -> None:
+    for index in convolutions(net):
+        net.layer[index].convolution_param.weight_filler.CopyFrom(filler)
+
+
+def set_msra(net: NetParameter) -> None:
+    """Convolution weights filled by msra."""
+    _set_filler(net, FillerParameter(type="msra"))
+
+
+def set_xavier(net: NetParameter) -> None:
+    """Convolution weights filled by xavier."""
+    _set_filler(net, FillerParameter(type="xavier"))
+
+
+def set_gaussian(net: NetParameter) -> None:
+    """Convolution weights filled by a gaussian of std 0.01."""
+    _set_filler(net, FillerParameter(type="gaussian", std=0.01))
+
+
+EDITS: dict[str, Edit] = {
+    "baseline": set_baseline,
+    "bn": set_bn,
+    "fc": set_fc,
+    "gap": set_gap,
+    "msra": set_msra,
+    "xavier": set_xavier,
+    "gaussian": set_gaussian,
+}
