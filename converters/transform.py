@@ -29,7 +29,7 @@ def draw(seed: int, iteration: int, samples: int) -> np.ndarray[tuple[int, int],
     return np.random.Generator(np.random.Philox(key=key)).random((samples, 3))
 
 
-def check(layer: LayerParameter, height: int, width: int) -> None:
+def check(layer: LayerParameter, height: int, width: int, channels: int) -> None:
     """Raise InputError where ``layer``'s transform cannot take images of this size."""
     param = layer.transform_param
     if param.crop_size > min(height, width):
@@ -38,8 +38,8 @@ def check(layer: LayerParameter, height: int, width: int) -> None:
         )
     if param.mean_file:
         raise InputError("mean_file is not read yet; give mean_value", layer.name)
-    if len(param.mean_value) not in (0, 1, 3):
-        raise InputError(f"{len(param.mean_value)} mean_value entries for 3 channels", layer.name)
+    if len(param.mean_value) not in (0, 1, channels):
+        raise InputError(f"{len(param.mean_value)} mean_value entries for {channels} channels", layer.name)
 
 
 def choose(layer: LayerParameter, train: bool, size: tuple[int, int], drawn: np.ndarray) -> Choices:

@@ -1,5 +1,8 @@
 """The one error type a user sees as a single line with exit code 2."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class InputError(ValueError):
     """What the user handed in is wrong; the message names the file, line, layer or blob.
@@ -11,3 +14,10 @@ class InputError(ValueError):
     def __init__(self, message: str, layer: str | None = None) -> None:
         super().__init__(message)
         self.layer = layer
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``; did you mean "…"?`` with the known name nearest to ``name``, case aside, or nothing."""
+    by_lower = {item.lower(): item for item in known}
+    close = get_close_matches(name.lower(), by_lower, n=1)
+    return f'; did you mean "{by_lower[close[0]]}"?' if close else ""

@@ -4,14 +4,14 @@ protobuf names a line, a column and the generated message type; a user knows lay
 """
 
 import re
-from collections.abc import Callable, Iterable
-from difflib import get_close_matches
+from collections.abc import Callable
 from typing import cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from prototxt import caffe_pb2
+from prototxt.errors import nearest
 from prototxt.scan import Block, Token, offset_of, path_to, place, tokens
 
 _END = Token("end", "", -1)
@@ -103,16 +103,9 @@ def _unknown(name: str, blocks: list[Block], types: list[Descriptor]) -> str:
     hint = (
         _other_text(name, blocks, types)
         or _home(name, blocks, types)
-        or _nearest(name, (field.name for field in kind.fields))
+        or nearest(name, (field.name for field in kind.fields))
     )
     return f'no field "{name}" in {kind.name}{hint}'
-
-
-def _nearest(name: str, names: Iterable[str]) -> str:
-    """The end of a sentence: the valid name that a wrong one is most like, if any."""
-    known = list(names)
-    found = get_close_matches(name, known, 1) or get_close_matches(name.lower(), known, 1)
-    return f'; did you mean "{found[0]}"?' if found else ""
 
 
 def _other_text(name: str, blocks: list[Block], types: list[Descriptor]) -> str:
@@ -188,7 +181,7 @@ def _wrong_enum(field: FieldDescriptor, value: Token, names: list[str]) -> str:
     bare = value.text.strip("\"'")
     if bare in names:
         return f"{field.name} takes {bare} without quotes"
-    hint = _nearest(bare.upper(), names) or "."
+    hint = nearest(bare.upper(), names) or "."
     return f"{field.name} cannot be {_quoted(value)}{hint} It takes {_takes(field)}"
 
 

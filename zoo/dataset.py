@@ -50,7 +50,7 @@ def open_images(layer: LayerParameter, list_path: Path, places: Sequence[Path], 
     if not cached.is_file():
         _decode(cached, layer, list_path, entries, paths, advance)
     pixels: Array = np.load(cached, mmap_mode="r", allow_pickle=False)
-    check(layer, pixels.shape[1], pixels.shape[2])
+    check(layer, *pixels.shape[1:])
     return ImageSet(layer, list_path, pixels, np.array([entry.label for entry in entries]))
 
 
@@ -90,7 +90,7 @@ def _decode(
             raise InputError(f"{list_path}:{entries[index].line}: {error}") from None
 
     first = read(0)
-    check(layer, first.shape[0], first.shape[1])
+    check(layer, *first.shape)
     with whole(target) as beside, ThreadPoolExecutor(os.cpu_count()) as pool:
         array = np.lib.format.open_memmap(beside, "w+", np.uint8, (len(entries), *first.shape))
         try:

@@ -2,10 +2,9 @@
 
 import re
 from collections.abc import Callable
-from difflib import get_close_matches
 
 from prototxt.caffe_pb2 import FillerParameter, LayerParameter, NetParameter, ParamSpec
-from prototxt.errors import InputError
+from prototxt.errors import InputError, nearest
 from zoo.heads import set_fc, set_gap
 from zoo.layout import convolutions, insert, last_block, tail, trailing_number, unused_name
 
@@ -36,8 +35,7 @@ def find_edit(name: str) -> Edit:
             raise InputError(f'variant "{name}": the ratio must be above 0 and below 1')
         return lambda net: set_dropout(net, ratio)
     if name not in EDITS:
-        close = get_close_matches(name, [*EDITS, "dropout0.5"], n=1)
-        hint = f'; did you mean "{close[0]}"?' if close else ""
+        hint = nearest(name, [*EDITS, "dropout0.5"])
         raise InputError(f'no variant "{name}"{hint} (known: {", ".join(describe())}, joined by +)')
     return EDITS[name]
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from prototxt.caffe_pb2 import FillerParameter, LayerParameter
-from prototxt.errors import InputError
+from prototxt.errors import InputError, nearest
 
 Shapes = Sequence[torch.Size]
 
@@ -51,15 +51,10 @@ def layer_types() -> list[str]:
 def build_layer(message: LayerParameter, bottoms: Shapes) -> Layer:
     """The module of one layer. Raises InputError, naming the layer, for a type that is not known."""
     if message.type not in _BUILDERS:
-        raise InputError(f'type "{message.type}" is not supported{_nearest(message.type)}', message.name)
+        raise InputError(
+            f'type "{message.type}" is not supported{nearest(message.type, _BUILDERS)}', message.name
+        )
     return _BUILDERS[message.type](message, bottoms)
-
-
-def _nearest(name: str) -> str:
-    from difflib import get_close_matches
-
-    close = get_close_matches(name, _BUILDERS, n=1)
-    return f'; did you mean "{close[0]}"?' if close else ""
 
 
 def expect(message: LayerParameter, bottoms: Shapes, *counts: int) -> None:

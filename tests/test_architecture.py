@@ -1,0 +1,69 @@
+"""The house: prototxt <- converters <- eval <- zoo, and no import that hides a builtin."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ORDER = ("prototxt", "converters", "eval", "zoo")
+TORCH_FREE = {"torch", "onnx", "onnxruntime", "rich"}
+
+
+def imports(path: Path) -> Iterator[tuple[str, ast.stmt]]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            yield node.module or "", node
+
+
+def sources(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+@pytest.mark.parametrize("package", ORDER)
+def test_a_package_imports_only_what_stands_before_it(package: str) -> None:
+    allowed = ORDER[: ORDER.index(package) + 1]
+    for path in sources(package):
+        for name, _ in imports(path):
+            top = name.split(".")[0]
+            assert top not in ORDER or top in allowed, f"{path.name} of {package} imports {name}"
+
+
+def test_prototxt_needs_neither_torch_nor_onnx_nor_rich() -> None:
+    for path in sources("prototxt"):
+        assert not TORCH_FREE & {name.split(".")[0] for name, _ in imports(path)}, path
+
+
+@pytest.mark.parametrize("package", [*ORDER, "tests"])
+def test_the_builtin_eval_is_never_hidden(package: str) -> None:
+    for path in sources(package):
+        for name, node in imports(path):
+            hides = isinstance(node, ast.Import) and name.split(".")[0] == "eval"
+            assert not hides, f"{path}:{node.lineno}: import {name}"
+
+
+def test_no_module_is_named_after_a_dependency() -> None:
+    taken = {"torch", "onnx", "onnxruntime", "numpy", "rich", "protobuf", "safetensors", "cv2"}
+    assert not taken & {path.stem for package in ORDER for path in sources(package)}
+
+
+@pytest.mark.parametrize(
+    "command", ["", "convert", "train", "bench", "show", "list", "data", "data demo", "data import"]
+)
+def test_help_imports_nothing_heavy(command: str) -> None:
+    code = (
+        "import sys; from zoo.cli import main\n"
+        f"try: main({[*command.split(), '--help']!r})\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "heavy = {'torch', 'numpy', 'onnx', 'onnxruntime', 'google.protobuf', 'cv2', 'rich'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "usage: zoo" in done.stdout

@@ -1,0 +1,223 @@
+"""Lists, decoding, the cache and the batches made of it, against real Caffe's ImageData."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from golden_cases import GOLDEN, arrays
+from tiny import write_images
+
+from converters.image_list import read_list
+from converters.transform import choose, draw, transform
+from prototxt.caffe_pb2 import LayerParameter, NetParameter
+from prototxt.errors import InputError
+from prototxt.text import parse, read_net
+from zoo.dataset import ImageSet, cache_folder, check_labels, class_names, open_images
+from zoo.feed import Feed
+
+CASES = ["image_article", "image_grey", "image_resize_crop_mean", "image_resize_scale", "image_upscale"]
+
+
+def quiet(done: int, total: int) -> None:
+    pass
+
+
+def layer(text: str) -> LayerParameter:
+    return parse(
+        f'layer {{ name: "data" type: "ImageData" top: "data" top: "label" {text} }}', NetParameter
+    ).layer[0]
+
+
+def images(text: str, folder: Path, name: str = "train.txt") -> ImageSet:
+    return open_images(layer(text), folder / name, [], quiet)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_batches_are_caffes(case: str) -> None:
+    folder = GOLDEN / "data"
+    message = read_net(folder / f"{case}.prototxt").layer[0]
+    feed = Feed(open_images(message, folder / "list.txt", [], quiet), False, 0, torch.device("cpu"))
+    data = arrays(folder / f"{case}.npz")
+    recorded = sorted({name.split("/")[0] for name in data})
+    assert recorded
+    for index, name in enumerate(recorded):
+        batch = feed.batch(index)
+        entries = read_list(folder / "list.txt")
+        paths = [entries[row].path for row in feed.rows(index)]
+        assert batch["label"].tolist() == data[f"{name}/label"].tolist()
+        for ours, theirs, path in zip(batch["data"].numpy(), data[f"{name}/data"], paths, strict=True):
+            scale = message.transform_param.scale
+            # JPEG decoders may round a pixel differently; everything else is exact.
+            limit = 3 * scale if path.endswith(".jpg") else 1e-6
+            assert np.abs(ours - theirs).max() <= limit, path
+
+
+def test_decoded_once_and_again_when_anything_changes(tmp_path: Path) -> None:
+    write_images(tmp_path)
+    text = "image_data_param { new_height: 10 new_width: 8 }"
+    first = images(text, tmp_path)
+    assert first.pixels.shape == (15, 10, 8, 3) and not first.pixels.flags.writeable
+
+    def cached() -> int:
+        return len(list((cache_folder() / "images").iterdir()))
+
+    assert cached() == 1
+    images(text, tmp_path)
+    assert cached() == 1
+    images("image_data_param { new_height: 10 new_width: 9 }", tmp_path)
+    assert cached() == 2
+    entry = read_list(tmp_path / "train.txt")[0]
+    os.utime(tmp_path / entry.path, (1, 1))
+    images(text, tmp_path)
+    assert cached() == 3
+    with (tmp_path / "train.txt").open("a") as file:
+        file.write(f"{entry.path} 2\n")
+    assert images(text, tmp_path).labels.tolist()[-1] == 2
+    assert cached() == 4
+
+
+def test_an_interrupted_decoding_leaves_nothing(tmp_path: Path) -> None:
+    write_images(tmp_path)
+
+    def stop(done: int, total: int) -> None:
+        if done == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        open_images(layer("image_data_param { }"), tmp_path / "train.txt", [], stop)
+    assert list((cache_folder() / "images").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", "train.txt: the list is empty"),
+        ("\n  \n", "train.txt: the list is empty"),
+        ("a.png 0\nb.png\n", 'train.txt:2: "b.png" is not "path label"'),
+        ("a.png x\n", 'train.txt:1: "a.png x" is not'),
+        ("a.png -1\n", "train.txt:1"),
+        ("a.png 1.5\n", "train.txt:1"),
+        ("missing.png 0\n", r"train.txt:1: image .*missing.png is missing"),
+        ("class 0_0.png 0\n\nmissing.png 0\n", r"train.txt:3: image .*missing.png is missing"),
+        ("class 0_0.png 0\nbroken.jpg 1\n", r"train.txt:2: image .*broken.jpg cannot be decoded"),
+    ],
+)
+def test_a_bad_list_names_file_and_line(content: str, says: str, tmp_path: Path) -> None:
+    write_images(tmp_path)
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff not an image")
+    (tmp_path / "train.txt").write_text(content)
+    with pytest.raises(InputError, match=says):
+        images("image_data_param { new_height: 9 new_width: 9 }", tmp_path)
+
+
+def test_images_of_two_sizes_need_a_resize(tmp_path: Path) -> None:
+    import cv2
+
+    write_images(tmp_path)
+    cv2.imwrite(str(tmp_path / "wide.png"), np.zeros((32, 50, 3), np.uint8))
+    with (tmp_path / "train.txt").open("a") as file:
+        file.write("wide.png 0\n")
+    with pytest.raises(
+        InputError, match=r"train.txt:16: image .*wide.png is 32×50, the first is 32×30; give new_height"
+    ):
+        images("image_data_param { }", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("transform_param { crop_size: 40 }", "crop_size 40 is larger than the image, 32×30"),
+        ("transform_param { mean_value: 1 mean_value: 2 }", "2 mean_value entries for 3 channels"),
+        ('transform_param { mean_file: "m" }', "mean_file"),
+    ],
+)
+def test_a_transform_that_cannot_be(text: str, says: str, tmp_path: Path) -> None:
+    write_images(tmp_path)
+    with pytest.raises(InputError, match=says):
+        images(text, tmp_path)
+
+
+def test_labels_and_names(tmp_path: Path) -> None:
+    write_images(tmp_path)
+    check_labels(tmp_path / "train.txt", 3)
+    with pytest.raises(InputError, match=r"train.txt:11: label 2 is out of range for 2 classes"):
+        check_labels(tmp_path / "train.txt", 2)
+    assert class_names(tmp_path / "train.txt", 3) == []
+    (tmp_path / "classes.txt").write_text("red\ngreen\nblue\n")
+    assert class_names(tmp_path / "train.txt", 3) == ["red", "green", "blue"]
+    assert class_names(tmp_path / "train.txt", 4) == []
+
+
+def test_root_folder_and_the_places_images_are_sought(tmp_path: Path) -> None:
+    write_images(tmp_path)
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    (tmp_path / "train.txt").rename(lists / "train.txt")
+    found = open_images(layer("image_data_param { }"), lists / "train.txt", [lists, tmp_path], quiet)
+    assert len(found.labels) == 15
+    root = f'image_data_param {{ root_folder: "{tmp_path}/" }}'
+    assert len(open_images(layer(root), lists / "train.txt", [], quiet).labels) == 15
+
+
+def test_random_numbers_are_a_pure_function_of_seed_iteration_and_sample() -> None:
+    assert np.array_equal(draw(1, 5, 8)[:4], draw(1, 5, 4))
+    assert not np.array_equal(draw(1, 5, 4), draw(1, 6, 4))
+    assert not np.array_equal(draw(1, 5, 4), draw(2, 5, 4))
+
+
+def test_crops_and_mirrors_are_uniform() -> None:
+    message = layer("transform_param { mirror: true crop_size: 5 }")
+    drawn = np.concatenate([draw(0, i, 100) for i in range(200)])
+    choices = choose(message, True, (8, 9), drawn)
+    for values, count in ((choices.row, 4), (choices.column, 5), (choices.mirror.long(), 2)):
+        seen = torch.bincount(values, minlength=count).double() / len(values)
+        assert len(seen) == count
+        assert (seen - 1 / count).abs().max() < 5 * (1 / count / len(values)) ** 0.5
+    assert abs(np.corrcoef(choices.row, choices.column)[0, 1]) < 0.03
+
+
+def test_a_test_crop_is_central_and_a_mirror_is_the_crops_own() -> None:
+    pixels = torch.arange(7 * 8 * 3).reshape(1, 7, 8, 3).to(torch.uint8)
+    message = layer("transform_param { crop_size: 4 mean_value: 3 scale: 0.5 mirror: true }")
+    straight = transform(message, pixels, choose(message, False, (7, 8), np.array([[0.9, 0.9, 0.9]])))
+    expected = (pixels[0, 1:5, 2:6].permute(2, 0, 1).float() - 3) * 0.5
+    assert torch.equal(straight[0], expected)
+    mirrored = transform(message, pixels, choose(message, False, (7, 8), np.array([[0.9, 0.9, 0.1]])))
+    assert torch.equal(mirrored[0], expected.flip(2))
+
+
+def test_order_is_the_lists_or_a_new_shuffle_each_round(tmp_path: Path) -> None:
+    write_images(tmp_path)
+    plain = Feed(images("image_data_param { batch_size: 4 }", tmp_path), True, 0, torch.device("cpu"))
+    assert [list(plain.rows(i)) for i in (0, 3, 4)] == [[0, 1, 2, 3], [12, 13, 14, 0], [1, 2, 3, 4]]
+    shuffled = images("image_data_param { batch_size: 5 shuffle: true }", tmp_path)
+    feed = Feed(shuffled, True, 0, torch.device("cpu"))
+    rounds = [np.concatenate([feed.rows(3 * r + i) for i in range(3)]) for r in range(3)]
+    assert all(sorted(rows) == list(range(15)) for rows in rounds)
+    assert not np.array_equal(rounds[0], rounds[1]) and not np.array_equal(rounds[1], rounds[2])
+    fresh = Feed(shuffled, True, 0, torch.device("cpu"))
+    assert np.array_equal(fresh.rows(7), feed.rows(7))
+    assert not np.array_equal(Feed(shuffled, True, 1, torch.device("cpu")).rows(0), rounds[0][:5])
+
+
+def test_a_batch_is_channels_last_in_memory(tmp_path: Path) -> None:
+    write_images(tmp_path)
+    feed = Feed(images("image_data_param { batch_size: 4 }", tmp_path), True, 0, torch.device("cpu"))
+    data = feed.batch(0)["data"]
+    assert data.shape == (4, 3, 32, 30) and data.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.skipif(
+    not (Path(__file__).parents[2] / "shared" / "data" / "grocery-20").is_dir(),
+    reason="no photographs beside the project",
+)
+def test_real_photographs(tmp_path: Path) -> None:
+    folder = Path(__file__).parents[2] / "shared" / "data" / "grocery-20"
+    short = tmp_path / "list.txt"
+    lines = (folder / "list_val_shuffle.txt").read_text().splitlines()[:40]
+    short.write_text("\n".join(lines))
+    text = "image_data_param { new_height: 224 new_width: 224 }"
+    found = open_images(layer(text), short, [folder], quiet)
+    assert found.pixels.shape == (40, 224, 224, 3) and 60 < found.pixels.mean() < 200
