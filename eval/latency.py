@@ -4,6 +4,7 @@
 """
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -38,8 +39,10 @@ class Latency:
 
 def measure(model: Path, provider: str, threads: int, runs: int) -> Latency:
     """Measure ``model`` in a process of its own. Raises InputError where it cannot run there."""
-    command = [sys.executable, "-m", "eval.latency", str(model), provider, str(threads), str(runs)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # -P: a file eval.py in the user's folder must not stand in for this package.
+    command = [sys.executable, "-P", "-m", "eval.latency", str(model), provider, str(threads), str(runs)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         raise InputError(
             f"{model}: {(done.stderr.strip().splitlines() or ['the measuring process died'])[-1]}"

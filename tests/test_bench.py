@@ -1,0 +1,160 @@
+"""zoo bench: rows, pairs, files, and figures that can be checked by hand."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny import write_run
+
+from eval.accuracy import accuracy, wilson
+from eval.latency import measure
+from prototxt.errors import InputError
+from zoo.bench import find_pairs, trained
+from zoo.cli import main
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four runs: GAP and FC of one seed, each with bn too, and an FC of another seed."""
+    folder = tmp_path_factory.mktemp("bench")
+    solver = write_run(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZOO_CACHE", str(folder / "cache"))
+        for variant, seed in (
+            ("baseline", 0),
+            ("fc", 0),
+            ("bn", 0),
+            ("bn+fc", 0),
+            ("dropout0.9+fc", 0),
+            ("fc", 1),
+        ):
+            output = folder / "runs" / f"{variant}-{seed}"
+            options = [
+                "--solver",
+                str(solver),
+                "--variant",
+                variant,
+                "--seed",
+                str(seed),
+                "--output",
+                str(output),
+            ]
+            assert main(["train", *options, "--device", "cpu"]) == 0
+    return folder / "runs"
+
+
+def test_the_tables_and_files(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = ["--json", str(tmp_path / "a.json"), "--csv", str(tmp_path / "a.csv")]
+    assert main(["bench", str(runs), "--runs", "5", "--threads", "1", *files]) == 0
+    out = capsys.readouterr().out
+    assert "FC against GAP" in out and "tiny-fc / tiny-baseline" in out and "tiny-bn+fc / tiny-bn" in out
+    assert "no partner that differs in the head alone: tiny-dropout0.9+fc" in out
+    assert "…" not in out and "MACs: multiply-accumulates" in out and "CPU" in out
+    rows = {row["run"].rsplit("/", 1)[1]: row for row in json.loads((tmp_path / "a.json").read_text())}
+    assert len(rows) == 6
+    gap, fc = rows["baseline-0"], rows["fc-0"]
+    assert gap["parameters"] == 8 * 27 + 8 + 3 * 8 + 3 and fc["parameters"] == 8 * 27 + 8 + 3 * 8 * 144 + 3
+    assert gap["macs"] == 12 * 12 * 8 * 27 + 24 and gap["macs_unknown"] == []
+    assert gap["images"] == 6 and 0 <= gap["top1"] <= 1 and gap["top5"] == 1
+    assert gap["onnx_bytes"] == (runs / "baseline-0" / "model.onnx").stat().st_size
+    for row in rows.values():
+        assert 0 < row["latency_p50_ms"] <= row["latency_p90_ms"] <= row["latency_p99_ms"]
+        assert row["threads"] == 1 and row["runs"] == 5 and row["provider"] == "CPUExecutionProvider"
+        assert row["processor"] and row["version_torch"] and row["images_per_second"] > 0
+    table = list(csv.DictReader((tmp_path / "a.csv").open()))
+    assert [row["name"] for row in table] == [row["name"] for row in rows.values()]
+
+
+def test_pairs_are_equal_in_all_but_the_head(runs: Path) -> None:
+    pairs, alone = find_pairs(trained(runs))
+    names = [(gap.path.parent.name, fc.path.parent.name) for gap, fc in pairs]
+    assert sorted(names) == [("baseline-0", "fc-0"), ("bn-0", "bn+fc-0")]
+    assert sorted(model.path.parent.name for model in alone) == ["dropout0.9+fc-0", "fc-1"]
+
+
+def test_the_accuracy_is_that_of_the_whole_list(runs: Path) -> None:
+    """Against PyTorch, image by image, from the run folder's own prototxt and weights."""
+    from converters import load_net
+    from zoo.bench_rows import measure_accuracy, validation
+
+    model = next(m for m in trained(runs) if m.path.parent.name == "bn-0")
+    net = load_net(model.path.parent / "net.prototxt", model.path.parent / "weights.safetensors")
+    hits, count = 0.0, 0
+    for data, labels in validation(model):
+        with torch.no_grad():
+            fc = net.all_blobs(data=data, label=labels)["fc"]
+        hits += (fc.argmax(1) == labels).sum().item()
+        count += len(labels)
+    assert count == 6
+    assert measure_accuracy(model)["top1"] == pytest.approx(hits / count)
+
+
+def test_untrained_variants_of_the_article(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--untrained", "baseline", "fc", "bn", "--runs", "3"]) == 0
+    out = capsys.readouterr().out
+    for text in ("560,468", "806,228", "561,748", "untrained", "allconv6-fc / allconv6-baseline"):
+        assert text in out
+    assert "no partner that differs in the head alone: allconv6-bn" in out
+
+
+def test_unfinished_runs_are_named(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "half"
+    folder.mkdir()
+    (folder / "run.json").write_text('{"name": "half", "finished": false}')
+    assert main(["bench", str(tmp_path)]) == 2
+    err = capsys.readouterr().err
+    assert "holds no finished run" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nowhere"], "nowhere: holds no finished run"),
+        (["--untrained", "baseline", "--providers", "tensorrt", "--runs", "1"], "provider tensorrt"),
+    ],
+)
+def test_bad_input(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str], monkeypatch, tmp_path
+) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.chdir(tmp_path)
+    assert main(["bench", *arguments]) == 2
+    assert says in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_model_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "a.onnx").write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"a\.onnx"):
+        measure(tmp_path / "a.onnx", "cpu", 1, 1)
+
+
+class Scores:
+    """A session that gives back what it is given."""
+
+    def get_inputs(self) -> list[object]:
+        return [type("Input", (), {"name": "data"})()]
+
+    def run(self, outputs: None, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:  # type: ignore[type-arg]
+        return [feeds["data"]]
+
+
+def test_accuracy_counts_ties_against_the_label_as_caffe_does() -> None:
+    scores = torch.tensor([[3.0, 2, 1], [1, 1, 0], [0, 1, 2], [5, 5, 5]])
+    labels = torch.tensor([0.0, 0, 0, 1])
+    found = accuracy(Scores(), [(scores[:3], labels[:3]), (scores[3:], labels[3:])])
+    assert (found.top1, found.top5, found.images) == (0.25, 1, 4)  # three classes: the top 3 at most
+
+
+def test_scores_that_are_not_finite_are_refused() -> None:
+    with pytest.raises(InputError, match="not finite"):
+        accuracy(Scores(), [(torch.tensor([[float("nan"), 0]]), torch.tensor([0.0]))])
+
+
+def test_wilson_against_published_figures() -> None:
+    assert wilson(0.5, 10) == pytest.approx((0.2366, 0.7634), abs=1e-4)
+    assert wilson(0, 10)[0] == pytest.approx(0, abs=1e-12) and wilson(0, 10)[1] == pytest.approx(
+        0.2775, abs=1e-4
+    )
+    assert wilson(0.3, 1000) == pytest.approx((0.2724, 0.3291), abs=1e-4)
