@@ -1,0 +1,57 @@
+# `make demo` and `make test` set up everything they need in .venv.
+#   TORCH_INDEX=URL  take torch from another index, such as PyTorch's own of CPU builds
+#   PYTHON=python3.12  the interpreter for .venv
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+ZOO := $(BIN)/zoo
+VARIANTS := baseline dropout0.5 dropout0.9 bn fc bn+fc
+DEMO := runs/demo
+
+.PHONY: demo article test test-slow check lint proto clean
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(if $(TORCH_INDEX),$(PIP) --index-url $(TORCH_INDEX) torch)
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.installed
+	$(PIP) -e '.[dev]'
+	@touch $@
+
+# Every variant on the synthetic data set, one after another, then the table.
+demo: $(VENV)/.installed
+	$(ZOO) data demo demo-data
+	@set -e; for variant in $(VARIANTS); do \
+	  $(ZOO) train --solver demo_solver --root demo-data --variant msra+$$variant --output $(DEMO)/$$variant --resume; \
+	done
+	$(ZOO) bench $(DEMO) --json $(DEMO)/bench.json --csv $(DEMO)/bench.csv
+
+# The article's own settings in full, on photographs: make article ROOT=folder-with-the-lists (a GPU helps).
+article: $(VENV)/.installed
+	$(if $(ROOT),,$(error make article ROOT=DIR, the folder with list_train_shuffle.txt and list_val_shuffle.txt))
+	@set -e; for variant in $(VARIANTS); do \
+	  $(ZOO) train --root $(ROOT) --variant $$variant --output runs/article/$$variant --resume; \
+	done
+	$(ZOO) bench runs/article --json runs/article/bench.json --csv runs/article/bench.csv
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(VENV)/.dev
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+check: lint test
+
+proto: $(VENV)/.dev
+	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. prototxt/caffe.proto
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
