@@ -25,7 +25,7 @@ $(VENV)/.dev: $(VENV)/.installed
 demo: $(VENV)/.installed
 	$(ZOO) data demo demo-data
 	@set -e; for variant in $(VARIANTS); do \
-	  $(ZOO) train --solver demo_solver --root demo-data --variant msra+$$variant --output $(DEMO)/$$variant --resume; \
+	  $(ZOO) train --solver demo_solver --root demo-data --variant xavier+$$variant --batch-size 16 --output $(DEMO)/$$variant --resume; \
 	done
 	$(ZOO) bench $(DEMO) --json $(DEMO)/bench.json --csv $(DEMO)/bench.csv
 

@@ -1,6 +1,7 @@
 """The demo data set: 20 classes of drawn images in the list layout that Caffe's ImageData layer reads."""
 
 import json
+import os
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -142,7 +143,7 @@ def _write_images(folder: Path, seed: int, entries: list[_Entry], progress: Call
         assert encoded
         (folder / entry.path).write_bytes(data.tobytes())
 
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(entries), _BATCH):
             batch = entries[start : start + _BATCH]
             list(pool.map(write, batch))
