@@ -7,10 +7,16 @@ from prototxt.text import read_net, read_solver
 from zoo import catalogue
 from zoo.plan import Plan
 
-_SCHEDULE = (
-    "type", "base_lr", "lr_policy", "gamma", "power", "stepsize", "stepvalue", "momentum", "momentum2",
-    "rms_decay", "delta", "weight_decay", "regularization_type", "clip_gradients", "iter_size", "max_iter",
-)  # fmt: skip
+_SOLVER = ("type", "momentum", "momentum2", "rms_decay", "delta", "weight_decay", "regularization_type")
+_POLICY = {
+    "fixed": (),
+    "step": ("stepsize", "gamma"),
+    "exp": ("gamma",),
+    "inv": ("gamma", "power"),
+    "multistep": ("stepvalue", "gamma"),
+    "poly": ("power",),
+    "sigmoid": ("gamma", "stepsize"),
+}
 
 
 def departures(plan: Plan) -> list[str]:
@@ -35,8 +41,23 @@ def _change(name: str, ours: object, theirs: object) -> list[str]:
 
 
 def _solver_departures(ours: SolverParameter, theirs: SolverParameter) -> list[str]:
-    pairs = [(name, _text(getattr(ours, name)), _text(getattr(theirs, name))) for name in _SCHEDULE]
-    return [line for name, mine, other in pairs for line in _change(name, mine, other)]
+    found = _change("base_lr", f"{ours.base_lr:.6g}", f"{theirs.base_lr:.6g}")
+    found += _change("lr_policy", _policy(ours), _policy(theirs))
+    found += _change("iterations", f"{ours.max_iter:,}", f"{theirs.max_iter:,}")
+    found += _change("clip_gradients", _clip(ours), _clip(theirs))
+    found += _change("iter_size", ours.iter_size, theirs.iter_size)
+    for name in _SOLVER:
+        found += _change(name, _text(getattr(ours, name)), _text(getattr(theirs, name)))
+    return found
+
+
+def _policy(solver: SolverParameter) -> str:
+    numbers = [f"{name} {_text(getattr(solver, name))}" for name in _POLICY.get(solver.lr_policy, ())]
+    return " ".join([solver.lr_policy, *numbers])
+
+
+def _clip(solver: SolverParameter) -> str:
+    return "none" if solver.clip_gradients < 0 else f"{solver.clip_gradients:.6g}"
 
 
 def _text(value: object) -> str:

@@ -190,8 +190,9 @@ def find_lists(
     """(list file of each phase, whether they are the demo set's, taken where none is found and it may be)."""
     found = {phase: seek(layer.image_data_param.source, places) for phase, layer in layers.items()}
     if may_be_demo and not any(found.values()):
-        from zoo.data import demo_folder
+        from zoo.data import demo_folder, ensure_demo
 
+        ensure_demo()
         found = {phase: demo_folder() / layer.image_data_param.source for phase, layer in layers.items()}
         return {phase: path for phase, path in found.items() if path}, True
     lists: dict[str, Path] = {}

@@ -17,7 +17,6 @@ from prototxt.errors import InputError
 from prototxt.text import to_text
 from zoo.article import departures
 from zoo.console import notice
-from zoo.data import ensure_demo
 from zoo.dataset import ImageSet, check_labels, class_names, fingerprint, memory_note, open_images
 from zoo.display import counting
 from zoo.heads import head_of
@@ -95,9 +94,7 @@ def is_finished(folder: RunFolder, plan: Plan) -> bool:
 
 
 def open_data(plan: Plan) -> dict[str, ImageSet]:
-    """The images of every phase, the demo set drawn first where the plan falls back on it."""
-    if plan.is_synthetic:
-        ensure_demo()
+    """The images of every phase."""
     images = {}
     for phase, path in plan.lists.items():
         check_labels(path, plan.classes)
