@@ -112,12 +112,14 @@ def is_judge(layer: LayerParameter) -> bool:
 
 
 def deploy(graph: Graph) -> Graph:
-    """The net without its labels: what depends on a data layer's second and later tops, every loss and
-    every Accuracy go, and what they alone read becomes an output.
+    """The net without its labels: every loss and every Accuracy go, with what depends on a data layer's
+    second and later tops (an Input layer's are all taken for data), and what they alone read becomes an
+    output.
 
     Raises InputError where nothing is left to put out.
     """
-    gone = {value for node in graph.nodes if node.is_data for value in node.outputs[1:]}
+    fed = [node for node in graph.nodes if node.is_data and node.layer.type != "Input"]
+    gone = {value for node in fed for value in node.outputs[1:]}
     gone -= _features(graph)
     kept: list[Node] = []
     for node in graph.nodes:
@@ -136,7 +138,7 @@ def deploy(graph: Graph) -> Graph:
 
 def _features(graph: Graph) -> set[Value]:
     """Second and later data tops that a layer with parameters reads: features, not labels."""
-    learned = {"Convolution", "InnerProduct", "Embed"}
+    learned = {"Convolution", "InnerProduct", "Embed", "LSTM", "RNN"}
     return {value for node in graph.nodes if node.layer.type in learned for value in node.inputs}
 
 

@@ -173,3 +173,15 @@ def test_state_dict_has_readable_names_whatever_the_layers_are_called() -> None:
     net = load_net(text)
     assert list(net.state_dict()) == ["conv_1.weight", "forward_.weight", "res/a.weight", "type_.weight"]
     assert list(net.params) == ["in", *names] or list(net.params) == names
+
+
+def test_an_input_layers_second_top_is_data() -> None:
+    text = (
+        'layer { name: "in" type: "Input" top: "a" top: "b" input_param { shape { dim: 2 dim: 3 } } }\n'
+        'layer { name: "sum" type: "Eltwise" bottom: "a" bottom: "b" top: "sum" }\n'
+        'layer { name: "label" type: "Input" top: "label" input_param { shape { dim: 2 } } }\n'
+        'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "sum" bottom: "label" top: "loss" }\n'
+    )
+    net = deploy(graph(text))
+    assert [value.blob for value in net.inputs] == ["a", "b"]
+    assert [value.blob for value in net.outputs] == ["sum"]

@@ -22,7 +22,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("variant", "at_least"),
     [("baseline", 0.10), ("dropout0.5", 0.10), ("dropout0.9", 0.10), ("bn", 0.30), ("fc", 0.075)],
 )
-def test_every_variant_of_the_demo_leaves_chance(variant: str, at_least: float, data: Path, tmp_path: Path) -> None:
+def test_every_variant_of_the_demo_leaves_chance(
+    variant: str, at_least: float, data: Path, tmp_path: Path
+) -> None:
     options = ["--solver", "demo_solver", "--root", str(data), "--batch-size", "16", "--device", "cpu"]
     run = ["train", *options, "--variant", f"xavier+{variant}", "--output", str(tmp_path / "runs" / variant)]
     assert main(run) == 0

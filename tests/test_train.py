@@ -339,6 +339,15 @@ def test_the_test_net_goes_on_where_it_stopped(solver: Path) -> None:
     assert at8[0] != at8[1]
 
 
+def test_train_and_test_nets_of_unequal_shape(solver: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = (solver.parent / "tiny.prototxt").read_text().replace("num_output: 8", "num_output: 9")
+    (solver.parent / "other.prototxt").write_text(other)
+    nets = 'train_net: "tiny.prototxt" test_net: "other.prototxt"'
+    solver.write_text(solver.read_text().replace('net: "tiny.prototxt"', nets))
+    assert train(solver) == 2
+    assert "in the test net" in capsys.readouterr().err
+
+
 def test_no_gpu_is_said(solver: Path, capsys: pytest.CaptureFixture[str]) -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")

@@ -90,7 +90,7 @@ class Trainer:
         The batches go on where the test before stopped, as Caffe's test net does.
         """
         net, feed, count = self.nets["TEST"], self.feeds["TEST"], self.plan.solver.test_iter[0]
-        net.load_state_dict(self.net.state_dict(), strict=False)
+        self._share_with(net)
         start = self._tests_before() * count
         sums: dict[str, Tensor] = {}
         for index in range(start, start + count):
@@ -99,6 +99,17 @@ class Trainer:
                 if values[value].numel() == 1:
                     sums[value.blob] = sums.get(value.blob, torch.zeros(())) + values[value].cpu().reshape(())
         return {blob: (total / count).item() for blob, total in sums.items()}
+
+    def _share_with(self, net: Network) -> None:
+        """Give the test net the weights of the same name (Net::ShareTrainedLayersWith)."""
+        learned = self.net.state_dict()
+        for name, blob in net.state_dict().items():
+            if name not in learned:
+                continue
+            if blob.shape != learned[name].shape:
+                shapes = f"{tuple(blob.shape)} in the test net, {tuple(learned[name].shape)} in the train net"
+                raise InputError(f'blob "{name}" is {shapes}')
+            blob.copy_(learned[name])
 
     def _tests_before(self) -> int:
         """How many tests an uninterrupted run has made before this iteration's."""
