@@ -23,7 +23,7 @@ from zoo.heads import head_of
 from zoo.loop import iterate
 from zoo.plan import Options, Plan, make_plan
 from zoo.run_folder import RunFolder, read_record, versions
-from zoo.trainer import Trainer, pick_device
+from zoo.trainer import Trainer, keep_freed_memory, pick_device
 
 INTERRUPTED = 130  # the shell's code for a process that SIGINT ended
 
@@ -40,6 +40,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     images = open_data(plan)
     announce(plan, device)
+    if device.type == "cpu":
+        keep_freed_memory()
     trainer = Trainer(plan, images, device)
     record = begin(folder, plan, trainer, images, snapshot)
     is_whole = iterate(trainer, folder)

@@ -1,5 +1,6 @@
 """The nets, data and solver of a run, and the steps between its points."""
 
+import ctypes
 import json
 import math
 from collections import deque
@@ -16,6 +17,8 @@ from prototxt.errors import InputError
 from zoo.dataset import ImageSet
 from zoo.feed import Feed
 from zoo.plan import Plan
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
 
 
 class Trainer:
@@ -163,3 +166,15 @@ def pick_device(name: str) -> torch.device:
         torch.backends.cudnn.deterministic = True
         torch.backends.cudnn.benchmark = False
     return torch.device("cuda" if use_gpu else "cpu")
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep freed buffers for the next step, where the C library is glibc.
+
+    By default it gives large ones back to the kernel, which zeroes their pages anew at every step: an
+    eighth and more of a step's processor time on a CPU.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
