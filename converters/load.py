@@ -5,7 +5,8 @@ from pathlib import Path
 
 from converters.graph import build_graph, net_state
 from converters.network import Network
-from prototxt.text import located, parse_net, read_text
+from converters.weights import load_weights
+from prototxt.text import located, parse_net, read_text, to_stderr
 
 __all__ = ["load_net", "located"]
 
@@ -20,8 +21,9 @@ def load_net(
 ) -> Network:
     """The module of a prototxt, given as a path or as its text, in ``phase``'s mode.
 
-    ``weights`` is a .safetensors file; without one the blobs are filled as the prototxt says. Raises
-    InputError, with file and line where they are known.
+    ``weights`` is a .caffemodel, .h5 or .safetensors file; what it lacks is filled as the prototxt says,
+    and a line on stderr names that and what the net lacks. Raises InputError, with file and line where
+    they are known.
     """
     is_text = isinstance(net, str) and ("{" in net or "\n" in net)
     name, text = ("<text>", str(net)) if is_text else (str(net), read_text(net))
@@ -30,5 +32,16 @@ def load_net(
         graph = build_graph(message, net_state(phase, level, stages))
         network = Network(graph, phase, input_shapes, fill_blobs=weights is None)
     if weights is not None:
-        network.load_weights(weights)
+        with located(name, text):
+            _load(network, Path(weights))
     return network
+
+
+def _load(network: Network, path: Path) -> None:
+    """Load weights, fill what they lack, and say what did not match."""
+    report, loaded = load_weights(network, network.params, path)
+    if report.lacking:
+        network.fill(0, keep=loaded)
+        to_stderr(f"{path}: lacks {', '.join(report.lacking)}: filled as the prototxt says")
+    if report.unknown:
+        to_stderr(f"{path}: not in the net: {', '.join(report.unknown)}")

@@ -1,7 +1,7 @@
 """A Graph as an nn.Module that computes what Caffe's net would."""
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,11 @@ from converters.filler import fill
 from converters.graph import Graph, Node, Value
 from converters.inputs import top_shapes
 from converters.layers import Layer, build_layer
-from converters.weights import load_safetensors
+from converters.memory import refuse_excess
+from converters.weights import Report, load_weights
+from converters.weights_caffe import SavedLayer, save_caffemodel
+from converters.weights_hdf5 import save_hdf5
+from prototxt.caffe_pb2 import TEST, TRAIN, LayerParameter
 from prototxt.errors import InputError
 
 Shape = Sequence[int]
@@ -68,11 +72,15 @@ class Network(nn.Module):
         return module
 
     def _allocate(self) -> None:
+        refuse_excess(self._blobs())
         self.to_empty(device="cpu")
         for blob in [*self.parameters(), *self.buffers()]:
             blob.detach().zero_()
         self._share()
-        self.params = {node.layer.name: self.module_of(node).blobs() for node in self._names}
+        self.params = self._blobs()
+
+    def _blobs(self) -> dict[str, list[Tensor]]:
+        return {node.layer.name: self.module_of(node).blobs() for node in self._names}
 
     def _share(self) -> None:
         """Make blobs of one ``param { name }`` one tensor, the first layer's (Net::AppendParam)."""
@@ -92,9 +100,9 @@ class Network(nn.Module):
                     )
                 setattr(module, slot, blob)
 
-    def fill(self, seed: int) -> None:
-        """Fill every blob as its layer's fillers say; the first owner's filler counts for a shared one."""
-        seen: set[int] = set()
+    def fill(self, seed: int, keep: Iterable[Tensor] = ()) -> None:
+        """Fill every blob but ``keep`` as its layer's fillers say; a shared one by its first owner's."""
+        seen = {id(blob) for blob in keep}
         for node in self._names:
             module = self.module_of(node)
             for index, (blob, filler) in enumerate(zip(module.blobs(), module.fillers, strict=False)):
@@ -138,9 +146,30 @@ class Network(nn.Module):
         ]
         return torch.stack(parts).sum() if parts else torch.zeros(())
 
-    def load_weights(self, path: str | Path) -> tuple[list[str], list[str]]:
-        """Load a .safetensors file: (layers it lacks, names in it that the net lacks)."""
-        return load_safetensors(self, Path(path))
+    def load_weights(self, path: str | Path) -> Report:
+        """Load a .caffemodel, .h5 or .safetensors file: (what it lacks, what in it the net lacks).
+
+        Raises InputError, with file, layer and blob, where the file is not whole or does not fit by
+        Caffe's rules; the net is as before then.
+        """
+        return load_weights(self, self._blobs(), Path(path))[0]
+
+    def save_caffemodel(self, path: str | Path) -> None:
+        """Write the net with its weights as Caffe does, whole or not at all."""
+        save_caffemodel(Path(path), self.graph.name, self._saved())
+
+    def save_hdf5(self, path: str | Path) -> None:
+        """Write the weights as Caffe's HDF5, whole or not at all."""
+        save_hdf5(Path(path), self._saved())
+
+    def _saved(self) -> list[SavedLayer]:
+        """Every layer with its phase, which Net::Init sets, and its blobs."""
+        saved, blobs = [], self._blobs()
+        for node in self.graph.nodes:
+            message = LayerParameter(phase=TRAIN if self.training else TEST)
+            message.MergeFrom(node.layer)
+            saved.append(SavedLayer(message, blobs.get(message.name, [])))
+        return saved
 
 
 def build_modules(
