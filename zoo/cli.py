@@ -70,7 +70,7 @@ def _convert(commands: Commands) -> None:  # type: ignore[valid-type]
     )
     _add_net(parser)
     parser.add_argument(
-        "--weights", metavar="FILE", help="a .safetensors file; without one the fillers' values"
+        "--weights", metavar="FILE", help="a .caffemodel, .h5 or .safetensors file; what it lacks is filled"
     )
     parser.add_argument(
         "--phase", choices=("TEST", "TRAIN"), default="TEST", help="whose layers (default: TEST)"
