@@ -30,8 +30,8 @@ def load_net(
     message = parse_net(text, name)
     with located(name, text):
         graph = build_graph(message, net_state(phase, level, stages))
-        network = Network(graph, phase, input_shapes, fill_blobs=weights is None)
-    if weights is not None:
+        network = Network(graph, phase, input_shapes, fill_blobs=None if weights else True)
+    if weights:
         with located(name, text):
             _load(network, Path(weights))
     return network
@@ -40,8 +40,8 @@ def load_net(
 def _load(network: Network, path: Path) -> None:
     """Load weights, fill what they lack, and say what did not match."""
     report, loaded = load_weights(network, network.params, path)
+    network.fill(0, keep=loaded)
     if report.lacking:
-        network.fill(0, keep=loaded)
         to_stderr(f"{path}: lacks {', '.join(report.lacking)}: filled as the prototxt says")
     if report.unknown:
         to_stderr(f"{path}: not in the net: {', '.join(report.unknown)}")

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from converters.memory import refuse_excess
 from converters.weights import Report, load_weights
 from converters.weights_caffe import SavedLayer, save_caffemodel
 from converters.weights_hdf5 import save_hdf5
-from prototxt.caffe_pb2 import TEST, TRAIN, LayerParameter
+from prototxt.caffe_pb2 import TEST, TRAIN, FillerParameter, LayerParameter
 from prototxt.errors import InputError
 
 Shape = Sequence[int]
+_ZEROS = FillerParameter()  # constant 0, what Caffe's default filler is
 
 
 class Network(nn.Module):
@@ -28,7 +30,7 @@ class Network(nn.Module):
     ``inputs`` and ``outputs`` are blob names; ``layer_types`` and ``params`` (Caffe's blobs, live) go by
     layer name; ``shapes`` has the shape of every Value. Parameters start filled as the prototxt says,
     each blob a pure function of ``seed``, its layer's name and its index; ``fill_blobs=False`` leaves
-    them at zero for weights that follow.
+    them at zero, and None as memory comes, for weights that follow and a :meth:`fill` of what they lack.
     """
 
     def __init__(
@@ -37,7 +39,7 @@ class Network(nn.Module):
         phase: str = "TEST",
         input_shapes: Mapping[str, Shape] | None = None,
         seed: int = 0,
-        fill_blobs: bool = True,
+        fill_blobs: bool | None = True,
     ) -> None:
         super().__init__()
         self.graph = graph
@@ -50,6 +52,8 @@ class Network(nn.Module):
         self._allocate()
         if fill_blobs:
             self.fill(seed)
+        elif fill_blobs is not None:
+            self._clear()
 
     def _build(self, phase: str, input_shapes: Mapping[str, Shape]) -> None:
         modules, self.shapes = build_modules(self.graph, phase, input_shapes)
@@ -74,10 +78,12 @@ class Network(nn.Module):
     def _allocate(self) -> None:
         refuse_excess(self._blobs())
         self.to_empty(device="cpu")
-        for blob in [*self.parameters(), *self.buffers()]:
-            blob.detach().zero_()
         self._share()
         self.params = self._blobs()
+
+    def _clear(self) -> None:
+        for blob in [*self.parameters(), *self.buffers()]:
+            blob.detach().zero_()
 
     def _blobs(self) -> dict[str, list[Tensor]]:
         return {node.layer.name: self.module_of(node).blobs() for node in self._names}
@@ -101,17 +107,23 @@ class Network(nn.Module):
                 setattr(module, slot, blob)
 
     def fill(self, seed: int, keep: Iterable[Tensor] = ()) -> None:
-        """Fill every blob but ``keep`` as its layer's fillers say; a shared one by its first owner's."""
+        """Fill every blob but ``keep`` as its layer's fillers say (None: zeros); a shared one by its
+        first owner's.
+        """
         seen = {id(blob) for blob in keep}
         for node in self._names:
             module = self.module_of(node)
-            for index, (blob, filler) in enumerate(zip(module.blobs(), module.fillers, strict=False)):
-                if filler is None or id(blob) in seen:
+            for index, (blob, filler) in enumerate(zip_longest(module.blobs(), module.fillers)):
+                if blob is None or id(blob) in seen:
                     continue
                 seen.add(id(blob))
                 tag = f"{seed}/{node.layer.name}/{index}".encode()
                 try:
-                    fill(blob, filler, torch.Generator().manual_seed(zlib.crc32(tag)))
+                    fill(
+                        blob,
+                        _ZEROS if filler is None else filler,
+                        torch.Generator().manual_seed(zlib.crc32(tag)),
+                    )
                 except InputError as error:
                     raise InputError(str(error), node.layer.name) from None
 

@@ -1,8 +1,9 @@
 """Weights in and out of a net, in every format, told apart by what the file holds."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import safetensors
 import torch
@@ -81,26 +82,35 @@ def load_safetensors(net: nn.Module, path: Path) -> tuple[Report, list[Tensor]]:
     Raises InputError for a file that is not whole, a shape that differs, or one with no name in common.
     """
     state: dict[str, Tensor] = net.state_dict(keep_vars=True)
-    tensors, _ = read_safetensors(path)
-    common = sorted(state.keys() & tensors.keys())
-    if state and not common:
-        raise InputError(f"{path}: none of its {len(tensors)} tensors has a name of this net")
-    for name in common:
-        if state[name].shape != tensors[name].shape:
-            shapes = f"{tuple(tensors[name].shape)}, in the net {tuple(state[name].shape)}"
-            raise InputError(f'{path}: blob "{name}" has shape {shapes}')
-    with torch.no_grad():
+    with _opened(path) as file:
+        names = set(file.keys())
+        common = sorted(state.keys() & names)
+        if state and not common:
+            raise InputError(f"{path}: none of its {len(names)} tensors has a name of this net")
         for name in common:
-            state[name].copy_(tensors[name])
-    report = Report(sorted(state.keys() - tensors.keys()), sorted(tensors.keys() - state.keys()))
+            shape = tuple(file.get_slice(name).get_shape())
+            if state[name].shape != shape:
+                shapes = f"{shape}, in the net {tuple(state[name].shape)}"
+                raise InputError(f'{path}: blob "{name}" has shape {shapes}')
+        with torch.no_grad():
+            for name in common:
+                state[name].copy_(file.get_tensor(name))
+    report = Report(sorted(state.keys() - names), sorted(names - state.keys()))
     return report, [state[name] for name in common]
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """(tensors, metadata) of a file. Raises InputError where it is missing or not whole."""
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """An open .safetensors file; what is wrong with it as an InputError."""
     try:
         with safetensors.safe_open(str(path), framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+            yield file
     except (OSError, safetensors.SafetensorError) as error:
         raise InputError(f"{path}: not a readable .safetensors file ({str(error).splitlines()[0]})") from None
 

