@@ -25,7 +25,6 @@ _BINARIES = {
 _TEXTS = {
     b"version https://git-lfs": "a git-lfs pointer and not the file itself, which git lfs pull fetches",
     b"<": "a web page, and not weights; save the file itself",
-    b"": "text, as a prototxt is, and not weights",
 }
 
 
@@ -62,18 +61,25 @@ def weights_format(path: Path) -> str:
             head, size = file.read(_HEAD), file.seek(0, 2)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    if not head:
-        raise InputError(f"{path}: is empty")
     if any(head[at : at + len(SIGNATURE)] == SIGNATURE for at in (0, 512, 1024, 2048)):
         return "hdf5"
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size - 8:
         return "safetensors"
+    named = {".safetensors": "safetensors", ".h5": "hdf5"}.get(path.suffix)
+    if what := _foreign(head, named):
+        raise InputError(f"{path}: is {what}")
+    return named or "caffemodel"
+
+
+def _foreign(head: bytes, named: str | None) -> str | None:
+    """What a file is that begins so and is no weights, if that is clear."""
     # A net's field tags are control characters; a text has none.
     is_text = not any(byte < 0x20 and byte not in _BLANKS for byte in head)
     known, start = (_TEXTS, head.lstrip(_BLANKS + b" ")) if is_text else (_BINARIES, head)
-    if what := next((what for begin, what in known.items() if start.startswith(begin)), None):
-        raise InputError(f"{path}: is {what}")
-    return {".safetensors": "safetensors", ".h5": "hdf5"}.get(path.suffix, "caffemodel")
+    what = next((what for begin, what in known.items() if start.startswith(begin)), None)
+    if what is None and named is None and is_text:
+        return "text, as a prototxt is, and not weights" if head else "empty"
+    return what
 
 
 def load_safetensors(net: nn.Module, path: Path) -> tuple[Report, list[Tensor]]:

@@ -22,8 +22,8 @@ def load_hdf5(path: Path, blobs: Blobs) -> tuple[list[str], list[Tensor]]:
     """Read the blobs of the layers that both have (Net::CopyTrainedLayersFromHDF5).
 
     A blob that shares another's memory may be absent. Returns (layers with blobs that the net lacks,
-    tensors that the file gave). Raises InputError, with layer and blob, for a file that is not whole or
-    does not fit; nothing has been changed then.
+    tensors that the file gave). Raises InputError, with layer and blob, for a file that does not fit, before
+    anything has changed, and for one that is not whole.
     """
     with _opened(path) as data:
         stored = _datasets(data)

@@ -181,7 +181,7 @@ TEXTS = {
     "weights": (b"\n\x04name\xa2\x06\x00", ": is binary, as a .caffemodel is"),
     "more parameters than memory": (
         IP.replace("num_output: 2", "num_output: 2000000000").replace("dim: 3", "dim: 2000000").encode(),
-        ':2: layer "ip": the net\'s parameters take',
+        ':2: layer "ip": ',
     ),
 }
 
