@@ -1,14 +1,14 @@
 """From a prototxt to a module in one call."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from converters.graph import build_graph, net_state
 from converters.network import Network
-from prototxt.caffe_pb2 import NetParameter
-from prototxt.errors import InputError
-from prototxt.text import locate, parse, read_text
+from converters.weights import load_weights
+from prototxt.text import located, parse_net, read_text, to_stderr
+
+__all__ = ["load_net", "located"]
 
 
 def load_net(
@@ -21,28 +21,27 @@ def load_net(
 ) -> Network:
     """The module of a prototxt, given as a path or as its text, in ``phase``'s mode.
 
-    ``weights`` is a .safetensors file; without one the blobs are filled as the prototxt says. Raises
-    InputError, with file and line where they are known.
+    ``weights`` is a .caffemodel, .h5 or .safetensors file; what it lacks is filled as the prototxt says,
+    and a line on stderr names that and what the net lacks. Raises InputError, with file and line where
+    they are known.
     """
     is_text = isinstance(net, str) and ("{" in net or "\n" in net)
     name, text = ("<text>", str(net)) if is_text else (str(net), read_text(net))
-    message = parse(text, NetParameter, name)
+    message = parse_net(text, name)
     with located(name, text):
         graph = build_graph(message, net_state(phase, level, stages))
-        network = Network(graph, phase, input_shapes, fill_blobs=weights is None)
-    if weights is not None:
-        network.load_weights(weights)
+        network = Network(graph, phase, input_shapes, fill_blobs=None if weights else True)
+    if weights:
+        with located(name, text):
+            _load(network, Path(weights))
     return network
 
 
-@contextmanager
-def located(name: str, text: str) -> Iterator[None]:
-    """Give an InputError about a layer the file and line where ``text`` defines that layer."""
-    try:
-        yield
-    except InputError as error:
-        if error.layer is None:
-            raise
-        line = locate(text, error.layer)
-        place = f"{name}:{line}" if line else name  # a layer that a variant put in has no line
-        raise InputError(f'{place}: layer "{error.layer}": {error}') from None
+def _load(network: Network, path: Path) -> None:
+    """Load weights, fill what they lack, and say what did not match."""
+    report, loaded = load_weights(network, network.params, path)
+    network.fill(0, keep=loaded)
+    if report.lacking:
+        to_stderr(f"{path}: lacks {', '.join(report.lacking)}: filled as the prototxt says")
+    if report.unknown:
+        to_stderr(f"{path}: not in the net: {', '.join(report.unknown)}")

@@ -1,7 +1,8 @@
 """A Graph as an nn.Module that computes what Caffe's net would."""
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,15 @@ from converters.filler import fill
 from converters.graph import Graph, Node, Value
 from converters.inputs import top_shapes
 from converters.layers import Layer, build_layer
-from converters.weights import load_safetensors
+from converters.memory import refuse_excess
+from converters.weights import Report, load_weights
+from converters.weights_caffe import SavedLayer, save_caffemodel
+from converters.weights_hdf5 import save_hdf5
+from prototxt.caffe_pb2 import TEST, TRAIN, FillerParameter, LayerParameter
 from prototxt.errors import InputError
 
 Shape = Sequence[int]
+_ZEROS = FillerParameter()  # constant 0, what Caffe's default filler is
 
 
 class Network(nn.Module):
@@ -24,7 +30,7 @@ class Network(nn.Module):
     ``inputs`` and ``outputs`` are blob names; ``layer_types`` and ``params`` (Caffe's blobs, live) go by
     layer name; ``shapes`` has the shape of every Value. Parameters start filled as the prototxt says,
     each blob a pure function of ``seed``, its layer's name and its index; ``fill_blobs=False`` leaves
-    them at zero for weights that follow.
+    them at zero, and None as memory comes, for weights that follow and a :meth:`fill` of what they lack.
     """
 
     def __init__(
@@ -33,7 +39,7 @@ class Network(nn.Module):
         phase: str = "TEST",
         input_shapes: Mapping[str, Shape] | None = None,
         seed: int = 0,
-        fill_blobs: bool = True,
+        fill_blobs: bool | None = True,
     ) -> None:
         super().__init__()
         self.graph = graph
@@ -46,6 +52,8 @@ class Network(nn.Module):
         self._allocate()
         if fill_blobs:
             self.fill(seed)
+        elif fill_blobs is not None:
+            self._clear()
 
     def _build(self, phase: str, input_shapes: Mapping[str, Shape]) -> None:
         modules, self.shapes = build_modules(self.graph, phase, input_shapes)
@@ -68,11 +76,17 @@ class Network(nn.Module):
         return module
 
     def _allocate(self) -> None:
+        refuse_excess(self._blobs())
         self.to_empty(device="cpu")
+        self._share()
+        self.params = self._blobs()
+
+    def _clear(self) -> None:
         for blob in [*self.parameters(), *self.buffers()]:
             blob.detach().zero_()
-        self._share()
-        self.params = {node.layer.name: self.module_of(node).blobs() for node in self._names}
+
+    def _blobs(self) -> dict[str, list[Tensor]]:
+        return {node.layer.name: self.module_of(node).blobs() for node in self._names}
 
     def _share(self) -> None:
         """Make blobs of one ``param { name }`` one tensor, the first layer's (Net::AppendParam)."""
@@ -92,18 +106,24 @@ class Network(nn.Module):
                     )
                 setattr(module, slot, blob)
 
-    def fill(self, seed: int) -> None:
-        """Fill every blob as its layer's fillers say; the first owner's filler counts for a shared one."""
-        seen: set[int] = set()
+    def fill(self, seed: int, keep: Iterable[Tensor] = ()) -> None:
+        """Fill every blob but ``keep`` as its layer's fillers say (None: zeros); a shared one by its
+        first owner's.
+        """
+        seen = {id(blob) for blob in keep}
         for node in self._names:
             module = self.module_of(node)
-            for index, (blob, filler) in enumerate(zip(module.blobs(), module.fillers, strict=False)):
-                if filler is None or id(blob) in seen:
+            for index, (blob, filler) in enumerate(zip_longest(module.blobs(), module.fillers)):
+                if blob is None or id(blob) in seen:
                     continue
                 seen.add(id(blob))
                 tag = f"{seed}/{node.layer.name}/{index}".encode()
                 try:
-                    fill(blob, filler, torch.Generator().manual_seed(zlib.crc32(tag)))
+                    fill(
+                        blob,
+                        _ZEROS if filler is None else filler,
+                        torch.Generator().manual_seed(zlib.crc32(tag)),
+                    )
                 except InputError as error:
                     raise InputError(str(error), node.layer.name) from None
 
@@ -138,9 +158,30 @@ class Network(nn.Module):
         ]
         return torch.stack(parts).sum() if parts else torch.zeros(())
 
-    def load_weights(self, path: str | Path) -> tuple[list[str], list[str]]:
-        """Load a .safetensors file: (layers it lacks, names in it that the net lacks)."""
-        return load_safetensors(self, Path(path))
+    def load_weights(self, path: str | Path) -> Report:
+        """Load a .caffemodel, .h5 or .safetensors file: (what it lacks, what in it the net lacks).
+
+        Raises InputError, with file, layer and blob, where the file is not whole or does not fit by
+        Caffe's rules; the net is as before then.
+        """
+        return load_weights(self, self._blobs(), Path(path))[0]
+
+    def save_caffemodel(self, path: str | Path) -> None:
+        """Write the net with its weights as Caffe does, whole or not at all."""
+        save_caffemodel(Path(path), self.graph.name, self._saved())
+
+    def save_hdf5(self, path: str | Path) -> None:
+        """Write the weights as Caffe's HDF5, whole or not at all."""
+        save_hdf5(Path(path), self._saved())
+
+    def _saved(self) -> list[SavedLayer]:
+        """Every layer with its phase, which Net::Init sets, and its blobs."""
+        saved, blobs = [], self._blobs()
+        for node in self.graph.nodes:
+            message = LayerParameter(phase=TRAIN if self.training else TEST)
+            message.MergeFrom(node.layer)
+            saved.append(SavedLayer(message, blobs.get(message.name, [])))
+        return saved
 
 
 def build_modules(

@@ -1,7 +1,9 @@
-"""Weights in and out of a net as .safetensors, by readable names such as ``conv1.weight``."""
+"""Weights in and out of a net, in every format, told apart by what the file holds."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import safetensors
 import torch
@@ -9,35 +11,112 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from converters.files import whole
+from converters.weights_caffe import load_caffemodel
+from converters.weights_hdf5 import SIGNATURE, load_hdf5
 from prototxt.errors import InputError
 
+_HEAD = 4096
+_BLANKS = b"\t\n\r\f"
+_BINARIES = {
+    b"PK\x03\x04": "a zip archive, as PyTorch's .pth and NumPy's .npz are, and no weights read here",
+    b"\x80\x02": "a pickle, as older .pth files are, and no weights read here",
+    b"\x08": "a .solverstate or a .binaryproto, and not a net's weights",
+}
+_TEXTS = {
+    b"version https://git-lfs": "a git-lfs pointer and not the file itself, which git lfs pull fetches",
+    b"<": "a web page, and not weights; save the file itself",
+}
 
-def load_safetensors(net: nn.Module, path: Path) -> tuple[list[str], list[str]]:
-    """Copy the tensors of ``path`` into the blobs of the same name.
 
-    Returns (names the net has and the file lacks, names the file has and the net lacks). Raises
-    InputError for a file that is not whole, a shape that differs, or one with no name in common.
+class Report(NamedTuple):
+    """What of the net the file lacks (kept as it was), and what of the file the net lacks (ignored)."""
+
+    lacking: list[str]
+    unknown: list[str]
+
+
+def load_weights(
+    net: nn.Module, blobs: Mapping[str, Sequence[Tensor]], path: Path
+) -> tuple[Report, list[Tensor]]:
+    """Load a .caffemodel, .h5 or .safetensors file: the report, and the blobs that the file gave.
+
+    Caffe's files go by layer name into ``blobs``, .safetensors by the names of ``net.state_dict()``.
+    Raises InputError, with file, layer and blob, before any blob has changed where the file does not fit.
     """
-    tensors, _ = read_safetensors(path)
-    state = net.state_dict()
-    common = state.keys() & tensors.keys()
-    if state and not common:
-        raise InputError(f"{path}: none of its {len(tensors)} tensors has a name of this net")
-    for name in sorted(common):
-        if state[name].shape != tensors[name].shape:
-            shapes = f"{tuple(tensors[name].shape)}, in the net {tuple(state[name].shape)}"
-            raise InputError(f'{path}: blob "{name}" has shape {shapes}')
-    with torch.no_grad():
+    kind = weights_format(path)
+    if kind == "safetensors":
+        return load_safetensors(net, path)
+    loaders: dict[str, Callable[..., tuple[list[str], list[Tensor]]]]
+    loaders = {"caffemodel": load_caffemodel, "hdf5": load_hdf5}
+    unknown, loaded = loaders[kind](path, blobs)
+    given = {id(blob) for blob in loaded}
+    lacking = [layer for layer, ours in blobs.items() if any(id(blob) not in given for blob in ours)]
+    return Report(lacking, unknown), loaded
+
+
+def weights_format(path: Path) -> str:
+    """ "caffemodel", "hdf5" or "safetensors". Raises InputError for a file that is clearly something else."""
+    try:
+        with path.open("rb") as file:
+            head, size = file.read(_HEAD), file.seek(0, 2)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    if any(head[at : at + len(SIGNATURE)] == SIGNATURE for at in (0, 512, 1024, 2048)):
+        return "hdf5"
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size - 8:
+        return "safetensors"
+    named = {".safetensors": "safetensors", ".h5": "hdf5"}.get(path.suffix)
+    if what := _foreign(head, named):
+        raise InputError(f"{path}: is {what}")
+    return named or "caffemodel"
+
+
+def _foreign(head: bytes, named: str | None) -> str | None:
+    """What a file is that begins so and is no weights, if that is clear."""
+    # A net's field tags are control characters; a text has none.
+    is_text = not any(byte < 0x20 and byte not in _BLANKS for byte in head)
+    known, start = (_TEXTS, head.lstrip(_BLANKS + b" ")) if is_text else (_BINARIES, head)
+    what = next((what for begin, what in known.items() if start.startswith(begin)), None)
+    if what is None and named is None and is_text:
+        return "text, as a prototxt is, and not weights" if head else "empty"
+    return what
+
+
+def load_safetensors(net: nn.Module, path: Path) -> tuple[Report, list[Tensor]]:
+    """Copy the tensors of ``path`` into the blobs of the same name, such as ``conv1.weight``.
+
+    Raises InputError for a file that is not whole, a shape that differs, or one with no name in common.
+    """
+    state: dict[str, Tensor] = net.state_dict(keep_vars=True)
+    with _opened(path) as file:
+        names = set(file.keys())
+        common = sorted(state.keys() & names)
+        if state and not common:
+            raise InputError(f"{path}: none of its {len(names)} tensors has a name of this net")
         for name in common:
-            state[name].copy_(tensors[name])
-    return sorted(state.keys() - common), sorted(tensors.keys() - common)
+            shape = tuple(file.get_slice(name).get_shape())
+            if state[name].shape != shape:
+                shapes = f"{shape}, in the net {tuple(state[name].shape)}"
+                raise InputError(f'{path}: blob "{name}" has shape {shapes}')
+        with torch.no_grad():
+            for name in common:
+                state[name].copy_(file.get_tensor(name))
+    report = Report(sorted(state.keys() - names), sorted(names - state.keys()))
+    return report, [state[name] for name in common]
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """(tensors, metadata) of a file. Raises InputError where it is missing or not whole."""
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """An open .safetensors file; what is wrong with it as an InputError."""
     try:
         with safetensors.safe_open(str(path), framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+            yield file
     except (OSError, safetensors.SafetensorError) as error:
         raise InputError(f"{path}: not a readable .safetensors file ({str(error).splitlines()[0]})") from None
 

@@ -1,11 +1,13 @@
 """Prototxt text to messages and back.
 
 What reads here is what protobuf's text format reads, after :mod:`prototxt.clean` has undone what copying from
-a web page does. Older syntax (V0, V1) is read as it stands.
+a web page does. :func:`parse` reads older syntax (V0, V1, ``input:``, ``solver_type``) as it stands; the
+readers of nets and solvers turn it into today's.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +19,7 @@ from prototxt.clean import clean, describe
 from prototxt.errors import InputError
 from prototxt.explain import explain
 from prototxt.scan import Block, place, scan
+from prototxt.upgrade import upgrade_net, upgrade_solver
 
 Warn = Callable[[str], None]
 M = TypeVar("M", bound=Message)
@@ -28,19 +31,59 @@ def to_stderr(line: str) -> None:
 
 
 def read_net(path: Path | str, warn: Warn = to_stderr) -> NetParameter:
-    """A net from its file. Raises InputError: ``file:line:column: …`` for what is wrong with the text."""
-    return _read(path, NetParameter, warn)
+    """A net from its file, in today's syntax.
+
+    Raises InputError: ``file:line:column: …`` for what is wrong with the text.
+    """
+    return parse_net(read_text(path), str(path), warn)
 
 
 def read_solver(path: Path | str, warn: Warn = to_stderr) -> SolverParameter:
-    """A solver from its file; the net that it names is not read. Raises InputError, as for a net."""
-    return _read(path, SolverParameter, warn)
+    """A solver from its file, in today's syntax; the net that it names is not read. Raises InputError,
+    as for a net.
+    """
+    return parse_solver(read_text(path), str(path), warn)
 
 
-def _read(path: Path | str, message_type: type[M], warn: Warn) -> M:
-    message = parse(read_text(path), message_type, str(path), warn)
+def parse_net(text: str, name: str = "<text>", warn: Warn = to_stderr) -> NetParameter:
+    """A net from its text, upgraded to today's syntax. Raises InputError, with file and line."""
+    message = _not_empty(parse(text, NetParameter, name, warn), name)
+    with _upgrading(name, text):
+        return upgrade_net(message, lambda line: warn(f"{name}: {line}"))
+
+
+def parse_solver(text: str, name: str = "<text>", warn: Warn = to_stderr) -> SolverParameter:
+    """A solver from its text, upgraded to today's syntax. Raises InputError, with the file."""
+    message = _not_empty(parse(text, SolverParameter, name, warn), name)
+    with _upgrading(name, text):
+        return upgrade_solver(message, lambda line: warn(f"{name}: {line}"))
+
+
+def is_solver(text: str, name: str = "<text>") -> bool:
+    """Whether more of the text's fields are a solver's than a net's. Raises InputError for broken braces."""
+    fields = scan(clean(text).text, name).fields
+    solver, net = (
+        sum(field in kind.DESCRIPTOR.fields_by_name for field in fields)
+        for kind in (SolverParameter, NetParameter)
+    )
+    return solver > net
+
+
+@contextmanager
+def _upgrading(name: str, text: str) -> Iterator[None]:
+    """Give every InputError the file, and the line of the layer that it is about."""
+    try:
+        yield
+    except InputError as error:
+        if error.layer is None:
+            raise InputError(f"{name}: {error}") from None
+        with located(name, text):
+            raise
+
+
+def _not_empty(message: M, name: str) -> M:
     if not message.ListFields():
-        raise InputError(f"{path}: is empty")
+        raise InputError(f"{name}: is empty")
     return message
 
 
@@ -127,6 +170,19 @@ def locate(text: str, layer: str) -> int | None:
         if block.name in ("layer", "layers") and layer in (b.texts.get("name") for b in (block, *inner)):
             return place(cleaned, block.start).line
     return None
+
+
+@contextmanager
+def located(name: str, text: str) -> Iterator[None]:
+    """Give an InputError the file, and where it is about a layer the line where ``text`` defines that."""
+    try:
+        yield
+    except InputError as error:
+        if error.layer is None:
+            raise
+        line = locate(text, error.layer)
+        where = f"{name}:{line}" if line else name  # a layer that a variant put in has no line
+        raise InputError(f'{where}: layer "{error.layer}": {error}') from None
 
 
 def to_text(message: Message) -> str:

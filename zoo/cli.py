@@ -40,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     description = "Caffe nets in PyTorch and ONNX: convert, train, benchmark."
     parser = argparse.ArgumentParser("zoo", description=description, epilog=_EPILOG)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
-    for add in (_convert, _train, _bench, _show, _list, _data):
+    for add in (_convert, _train, _bench, _show, _upgrade, _list, _data):
         add(commands)
     return parser
 
@@ -70,7 +70,7 @@ def _convert(commands: Commands) -> None:  # type: ignore[valid-type]
     )
     _add_net(parser)
     parser.add_argument(
-        "--weights", metavar="FILE", help="a .safetensors file; without one the fillers' values"
+        "--weights", metavar="FILE", help="a .caffemodel, .h5 or .safetensors file; what it lacks is filled"
     )
     parser.add_argument(
         "--phase", choices=("TEST", "TRAIN"), default="TEST", help="whose layers (default: TEST)"
@@ -136,6 +136,13 @@ def _bench(commands: Commands) -> None:  # type: ignore[valid-type]
 
 def _show(commands: Commands) -> None:  # type: ignore[valid-type]
     _add_net(_command(commands, "show", "zoo.show:run", "Print a net's prototxt with a variant's edits."))
+
+
+def _upgrade(commands: Commands) -> None:  # type: ignore[valid-type]
+    text = "Print a net's or solver's prototxt in today's syntax (V0, V1, input:, solver_type)."
+    _command(commands, "upgrade", "zoo.upgrade:run", text).add_argument(
+        "file", metavar="FILE", help="a prototxt"
+    )
 
 
 def _list(commands: Commands) -> None:  # type: ignore[valid-type]

@@ -1,0 +1,139 @@
+"""Weights as HDF5, laid out as Caffe's: ``/data/<layer>/<blob>`` (Net::ToHDF5)."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from converters.files import whole
+from converters.weights_caffe import Blobs, SavedLayer, as_array, assign
+from prototxt.errors import InputError
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_BROKEN = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError)
+
+
+def load_hdf5(path: Path, blobs: Blobs) -> tuple[list[str], list[Tensor]]:
+    """Read the blobs of the layers that both have (Net::CopyTrainedLayersFromHDF5).
+
+    A blob that shares another's memory may be absent. Returns (layers with blobs that the net lacks,
+    tensors that the file gave). Raises InputError, with layer and blob, for a file that does not fit, before
+    anything has changed, and for one that is not whole.
+    """
+    with _opened(path) as data:
+        stored = _datasets(data)
+        ours = {_group(layer): layer for layer in blobs}
+        unknown = [group for group in stored if group not in ours]
+        if any(blobs.values()) and not any(group in ours for group in stored):
+            raise InputError(f"{path}: none of its {len(stored)} layers with blobs is in the net")
+        pairs = [
+            pair
+            for group, layer in ours.items()
+            if group in data
+            for pair in _match(f'{path}: layer "{layer}"', stored.get(group, {}), blobs[layer], blobs)
+        ]
+        for dataset, blob in pairs:
+            assign(blob, lambda out, dataset=dataset: _read(dataset, out))  # type: ignore[misc]
+    return unknown, [blob for _, blob in pairs]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The file's group ``data``; what h5py says of a broken file as an InputError."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            if not isinstance(file.get("data"), h5py.Group):
+                raise InputError(f'{path}: no weights of Caffe: it has no group "data"')
+            yield file["data"]
+    except InputError:
+        raise
+    except _BROKEN as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path}: no whole .h5 file: {reason}") from None
+
+
+def _datasets(data: Any) -> dict[str, dict[str, Any]]:
+    """layer → blob's name → data set, whatever depth the slashes in a layer's name put it at."""
+    import h5py
+
+    found: dict[str, dict[str, Any]] = {}
+
+    def visit(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            layer, _, index = name.rpartition("/")
+            found.setdefault(layer, {})[index] = item
+
+    data.visititems(visit)
+    return found
+
+
+def _group(layer: str) -> str:
+    """A layer's name as HDF5 reads it: a path, in which empty steps do not count."""
+    return "/".join(step for step in layer.split("/") if step)
+
+
+def _match(
+    place: str, stored: dict[str, Any], blobs: Sequence[Tensor], every: Blobs
+) -> list[tuple[Any, Tensor]]:
+    """Pair data sets with blobs by their number, by Caffe's rules."""
+    if extra := stored.keys() - {str(index) for index in range(len(blobs))}:
+        raise InputError(f"{place}: blob {min(extra)} in the file, {len(blobs)} blobs in the net")
+    uses = [id(blob) for layer in every.values() for blob in layer]
+    pairs = []
+    for index, blob in enumerate(blobs):
+        dataset = stored.get(str(index))
+        if dataset is not None:
+            _check(f"{place}: blob {index}", dataset, blob)
+            pairs.append((dataset, blob))
+        elif uses.count(id(blob)) < 2:
+            raise InputError(f"{place}: blob {index} is not in the file")
+    return pairs
+
+
+def _check(place: str, dataset: Any, blob: Tensor) -> None:
+    if dataset.dtype.kind not in "fiu":
+        raise InputError(f"{place} holds {dataset.dtype}, not numbers")
+    if dataset.shape != tuple(blob.shape):
+        raise InputError(f"{place} has shape {dataset.shape}, in the net {tuple(blob.shape)}")
+
+
+def _read(dataset: Any, out: NDArray[np.float32]) -> None:
+    if out.size:
+        dataset.read_direct(out.reshape(dataset.shape))
+
+
+def save_hdf5(path: Path, layers: Sequence[SavedLayer]) -> None:
+    """Write blobs as Caffe does, whole or not at all; of blobs that layers share the first one's only.
+
+    A slash in a layer's name makes a group in a group, as HDF5 has it: read here, but not by Caffe, which
+    can neither write nor read such layers as HDF5; a Python warning says so.
+    """
+    import h5py
+
+    if slashed := [layer.message.name for layer in layers if layer.blobs and "/" in layer.message.name]:
+        warnings.warn(
+            f'{path}: Caffe finds no layer with "/" in its name in a .h5: {slashed[0]}', stacklevel=3
+        )
+    seen: set[int] = set()
+    with whole(path) as beside, h5py.File(beside, "w") as file:
+        data = file.create_group("data")
+        for message, blobs in layers:
+            _write_layer(path, data, message.name, [(i, b) for i, b in enumerate(blobs) if id(b) not in seen])
+            seen.update(id(blob) for blob in blobs)
+
+
+def _write_layer(path: Path, data: Any, layer: str, blobs: Sequence[tuple[int, Tensor]]) -> None:
+    """One group, with a data set a blob. Raises InputError for a name that HDF5 cannot hold beside others."""
+    try:
+        group = data.require_group(_group(layer))
+        for index, blob in blobs:
+            group.create_dataset(str(index), data=as_array(blob))
+    except (ValueError, TypeError) as error:
+        raise InputError(f'{path}: layer "{layer}" cannot be stored as HDF5: {error}') from None

@@ -1,0 +1,145 @@
+"""A blob inside a binary file: its shape, and where its values lie (BlobProto)."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prototxt.wire import COUNTED, EIGHT_BYTES, FOUR_BYTES, VARINT, Field, Source, WireError, signed
+
+MAX_AXES = 32  # kMaxBlobAxes in blob.hpp
+_LEGACY_AXES = 4
+_DATA, _SHAPE, _DOUBLE_DATA, _RAW_DATA = 5, 7, 8, 12
+_PIECE = 1 << 18  # values converted in one go
+# What holds values, and how wide one is where each has a tag of its own.
+_KINDS: dict[int, tuple[np.dtype[np.generic], int]] = {
+    _DATA: (np.dtype("<f4"), FOUR_BYTES),
+    _DOUBLE_DATA: (np.dtype("<f8"), EIGHT_BYTES),
+}
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Values in a row; ``item`` is one as it lies there, with its tag where it has one."""
+
+    offset: int
+    count: int
+    item: np.dtype[np.generic]
+
+    def read_into(self, source: Source, out: NDArray[np.float32]) -> None:
+        """Fill a flat array with these values: in one read where they lie as it holds them."""
+        if self.item == out.dtype:
+            source.read_into(self.offset, out)
+            return
+        for start in range(0, self.count, _PIECE):
+            piece = np.empty(min(_PIECE, self.count - start), self.item)
+            source.read_into(self.offset + start * self.item.itemsize, piece)
+            with np.errstate(over="ignore"):  # Caffe's own conversion makes such doubles infinite too
+                out[start : start + len(piece)] = piece["value"] if self.item.names else piece
+
+
+@dataclass
+class StoredBlob:
+    """A blob's shape, legacy if it is in the four old fields, and its values' places."""
+
+    shape: tuple[int, ...] = ()
+    is_legacy: bool = False
+    has_raw_data: bool = False
+    chunks: dict[int, list[Chunk]] = field(default_factory=lambda: {_DATA: [], _DOUBLE_DATA: []})
+
+    @property
+    def values(self) -> list[Chunk]:
+        """The chunks that count: the doubles where there are any (Blob::FromProto)."""
+        doubles = self.chunks[_DOUBLE_DATA]
+        return doubles if any(chunk.count for chunk in doubles) else self.chunks[_DATA]
+
+    @property
+    def count(self) -> int:
+        """How many values the file has."""
+        return sum(chunk.count for chunk in self.values)
+
+    def fits(self, shape: Sequence[int]) -> bool:
+        """Blob::ShapeEquals: equal, or the old four axes after ones in front are taken off."""
+        ones = (1,) * (_LEGACY_AXES - len(shape)) if self.is_legacy else ()
+        return self.shape == (*ones, *shape)
+
+    def problem(self) -> str | None:
+        """What is wrong with the blob in itself, in words."""
+        if len(self.shape) > MAX_AXES:
+            return f"has {len(self.shape)} axes; Caffe takes up to {MAX_AXES}"
+        if min(self.shape, default=0) < 0:
+            return f"has shape {self.shape}, with a negative size"
+        if math.prod(self.shape) == self.count:
+            return None
+        raw = ", and NVIDIA Caffe's raw_data, which Caffe 1.0 does not read" if self.has_raw_data else ""
+        return f"has shape {self.shape}, {math.prod(self.shape)} values, but {self.count} are stored{raw}"
+
+    def read_into(self, source: Source, out: NDArray[np.float32]) -> None:
+        """Fill a flat array of ``count`` values."""
+        start = 0
+        for chunk in self.values:
+            chunk.read_into(source, out[start : start + chunk.count])
+            start += chunk.count
+
+
+def find_blob(source: Source, start: int, end: int) -> StoredBlob:
+    """The blob whose message lies at ``start`` to ``end``. Raises WireError where that is none."""
+    dims: list[int] = []
+    legacy: dict[int, int] = {}
+    blob = StoredBlob()
+    while start < end:
+        found = source.field(start, end)
+        if found.number in _KINDS:
+            start = _add_chunk(source, start, found, end, blob)
+            continue
+        if found.number <= _LEGACY_AXES and found.wire == VARINT:
+            legacy[found.number] = signed(found.value)
+        elif found.number == _SHAPE and found.wire == COUNTED:
+            dims += _dims(source, found.start, found.end)
+        elif found.number == _RAW_DATA and found.wire == COUNTED:
+            blob.has_raw_data = True
+        start = found.end
+    blob.is_legacy = bool(legacy)
+    blob.shape = tuple(legacy.get(axis, 0) for axis in range(1, _LEGACY_AXES + 1)) if legacy else tuple(dims)
+    return blob
+
+
+def _add_chunk(source: Source, start: int, found: Field, end: int, blob: StoredBlob) -> int:
+    """Note the values of the field at ``start``, packed or one by one, and say where they end."""
+    item, wire = _KINDS[found.number]
+    chunks = blob.chunks[found.number]
+    if found.wire == COUNTED:
+        count, odd = divmod(found.end - found.start, item.itemsize)
+        if odd:
+            raise WireError(f"{found.end - found.start} bytes from byte {found.start} on are no whole values")
+        chunks.append(Chunk(found.start, count, item))
+    elif found.wire == wire and found.start - start == 1:
+        tagged = np.dtype([("tag", "u1"), ("value", item)])
+        chunks.append(Chunk(start, source.run(start, end, tagged), tagged))
+        return start + chunks[-1].count * tagged.itemsize
+    elif found.wire == wire:  # a tag written longer than need be
+        chunks.append(Chunk(found.start, 1, item))
+    return found.end
+
+
+def _dims(source: Source, start: int, end: int) -> list[int]:
+    """BlobShape's only field, packed or not."""
+    dims = []
+    while start < end:
+        found = source.field(start, end)
+        start = found.end
+        if found.number == 1 and found.wire == VARINT:
+            dims.append(signed(found.value))
+        elif found.number == 1 and found.wire == COUNTED:
+            dims += _packed(source, found.start, found.end)
+    return dims
+
+
+def _packed(source: Source, start: int, end: int) -> list[int]:
+    values = []
+    while start < end:
+        value, start = source.varint(start, end)
+        values.append(signed(value))
+    return values

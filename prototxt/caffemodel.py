@@ -1,0 +1,145 @@
+"""A ``.caffemodel``: which layers hold which blobs, and where; and writing one.
+
+Of a layer's definition only the name is read: the field numbers of the rest clash between forks of Caffe.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prototxt.blob import StoredBlob, find_blob
+from prototxt.caffe_pb2 import BlobShape, LayerParameter, NetParameter
+from prototxt.wire import COUNTED, Field, Source, WireError, counted
+
+# How a layer of each syntax is laid out: the numbers of its name, its blobs and the V0 layer inside.
+_NET_LAYERS, _NET_LAYER = 2, 100
+_BLOBS, _DATA, _SHAPE = 7, 5, 7
+_LONGEST_NAME = 1 << 16
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The field numbers of a layer's name and blobs, and of a layer of older syntax in it."""
+
+    name: int
+    blobs: int
+    inner: int = 0
+
+
+_V0 = Layout(name=1, blobs=50)
+_LAYOUTS = {_NET_LAYER: Layout(name=1, blobs=_BLOBS), _NET_LAYERS: Layout(name=4, blobs=6, inner=1)}
+
+
+@dataclass
+class StoredLayer:
+    """A layer's name and blobs as a file has them."""
+
+    name: str = ""
+    blobs: list[StoredBlob] = field(default_factory=list)
+
+
+def find_layers(source: Source) -> list[StoredLayer]:
+    """Every layer, in any syntax, in the file's order. Raises WireError where the file is not a net.
+
+    A net with ``layers`` has no other: Caffe drops ``layer`` beside them (UpgradeV1Net).
+    """
+    layers: dict[int, list[StoredLayer]] = {_NET_LAYERS: [], _NET_LAYER: []}
+    start = 0
+    while start < source.size:
+        found = source.field(start, source.size)
+        start = found.end
+        if found.number in _LAYOUTS and found.wire == COUNTED:
+            layers[found.number].append(StoredLayer())
+            _find_layer(source, found, layers[found.number])
+    return layers[_NET_LAYERS] or layers[_NET_LAYER]
+
+
+def _find_layer(source: Source, found: Field, layers: list[StoredLayer]) -> None:
+    """Read the last of ``layers`` from its field, with its name or place in what goes wrong."""
+    layer = layers[-1]
+    try:
+        _read_layer(source, found.start, found.end, _LAYOUTS[found.number], layer)
+    except WireError as error:
+        called = f'"{layer.name}"' if layer.name else str(len(layers) - 1)
+        raise WireError(f"layer {called}: {error}") from None
+
+
+def _read_layer(source: Source, start: int, end: int, layout: Layout, layer: StoredLayer) -> None:
+    while start < end:
+        found = source.field(start, end)
+        start = found.end
+        if found.wire != COUNTED:
+            continue
+        if found.number == layout.name:
+            layer.name = _text(source, found.start, found.end)
+        elif found.number == layout.blobs:
+            layer.blobs.append(_read_blob(source, found.start, found.end, len(layer.blobs)))
+        elif layout.inner and found.number == layout.inner:
+            _read_layer(source, found.start, found.end, _V0, layer)
+
+
+def _read_blob(source: Source, start: int, end: int, index: int) -> StoredBlob:
+    try:
+        return find_blob(source, start, end)
+    except WireError as error:
+        raise WireError(f"blob {index}: {error}") from None
+
+
+def _text(source: Source, start: int, end: int) -> str:
+    if end - start > _LONGEST_NAME:
+        raise WireError(f"a name of {end - start} bytes at byte {start}")
+    return source.peek(start, end - start).decode("utf-8", "backslashreplace")
+
+
+def write_net_name(file: BinaryIO, name: str) -> None:
+    """The head of a .caffemodel."""
+    file.write(NetParameter(name=name).SerializeToString())
+
+
+def write_layer(
+    file: BinaryIO,
+    layer: LayerParameter,
+    shapes: Sequence[Sequence[int]],
+    blobs: Iterable[NDArray[np.float32]],
+) -> None:
+    """A layer's definition with its blobs, whose arrays are taken one after the other.
+
+    The bytes are those that protobuf would write, fields by number, without a second copy of the blobs.
+    """
+    head, tail = _around_blobs(layer)
+    shells = [_shell(shape) for shape in shapes]
+    sizes = [
+        len(before) + len(after) + _size(shape) for (before, after), shape in zip(shells, shapes, strict=True)
+    ]
+    framed = sum(len(counted(_BLOBS, size)) + size for size in sizes)
+    file.write(counted(_NET_LAYER, len(head) + framed + len(tail)) + head)
+    for (before, after), size, blob in zip(shells, sizes, blobs, strict=True):
+        file.write(counted(_BLOBS, size) + before)
+        file.write(blob.astype("<f4", copy=False).reshape(-1).view(np.uint8).data)
+        file.write(after)
+    file.write(tail)
+
+
+def _around_blobs(layer: LayerParameter) -> tuple[bytes, bytes]:
+    """A layer's definition as bytes, before and after where its blobs belong."""
+    head, tail = LayerParameter(), LayerParameter()
+    for part in (head, tail):
+        part.CopyFrom(layer)
+        part.ClearField("blobs")
+    for declared, _ in layer.ListFields():
+        (tail if declared.number < _BLOBS else head).ClearField(declared.name)
+    return head.SerializeToString(), tail.SerializeToString()
+
+
+def _shell(shape: Sequence[int]) -> tuple[bytes, bytes]:
+    """A blob's bytes before and after its values (Blob::ToProto, which writes no shape of no axes)."""
+    dims = BlobShape(dim=shape).SerializeToString()
+    size = _size(shape)
+    return counted(_DATA, size) if size else b"", counted(_SHAPE, len(dims)) + dims if shape else b""
+
+
+def _size(shape: Sequence[int]) -> int:
+    return 4 * int(np.prod(shape, dtype=np.int64))

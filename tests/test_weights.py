@@ -1,0 +1,360 @@
+"""Weights in every format: read by Caffe's rules, written so that others read them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import h5py
+import numpy as np
+import pytest
+import torch
+from golden_cases import GOLDEN, arrays, error, named
+from test_nets import SHARED
+
+from converters import Network, load_net
+from converters.graph import Node
+from converters.mean_image import read_mean, write_mean
+from converters.weights import weights_format, write_safetensors
+from prototxt.caffe_pb2 import BlobProto, NetParameter
+from prototxt.errors import InputError
+from zoo import catalogue
+from zoo.cli import main
+
+SMALL = """name: "small"
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 2 dim: 6 dim: 6 } } }
+layer { name: "c" type: "Convolution" bottom: "x" top: "c" convolution_param {
+        num_output: 3 kernel_size: 3 weight_filler { type: "xavier" } bias_filler { value: 0.5 } } }
+layer { name: "bn" type: "BatchNorm" bottom: "c" top: "c" }
+layer { name: "s" type: "Scale" bottom: "c" top: "c" scale_param { bias_term: true } }
+layer { name: "r" type: "ReLU" bottom: "c" top: "c" }
+layer { name: "ip" type: "InnerProduct" bottom: "c" top: "ip" inner_product_param {
+        num_output: 4 weight_filler { type: "xavier" } } }"""
+SHARING = """
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 4 } } }
+layer { name: "a" type: "InnerProduct" bottom: "x" top: "a" param { name: "w" } param { name: "b" }
+        inner_product_param { num_output: 4 weight_filler { type: "xavier" } } }
+layer { name: "b" type: "InnerProduct" bottom: "a" top: "b" param { name: "w" } param { name: "b" }
+        inner_product_param { num_output: 4 } }"""
+FORMATS = ["caffemodel", "h5", "safetensors"]
+
+
+def save(net: Network, path: Path) -> Path:
+    if path.suffix == ".safetensors":
+        write_safetensors(path, net.state_dict(), {})
+    elif path.suffix == ".h5":
+        net.save_hdf5(path)
+    else:
+        net.save_caffemodel(path)
+    return path
+
+
+def shaken(text: str | Path) -> Network:
+    """A net with no blob at its filler's value, odd values among them."""
+    net = load_net(text)
+    generator = torch.Generator().manual_seed(1)
+    odd = torch.tensor([float("inf"), -0.0, 1e-42, float("nan"), 3e38])
+    with torch.no_grad():
+        for blobs in net.params.values():
+            for blob in blobs:
+                blob.normal_(generator=generator)
+                blob.view(-1)[:5] = odd[: blob.numel()]
+    return net
+
+
+def same(ours: Network, theirs: Network) -> bool:
+    """Bit for bit, NaNs too."""
+    return all(
+        torch.equal(a.view(torch.int32), b.view(torch.int32))
+        for layer in ours.params
+        for a, b in zip(ours.params[layer], theirs.params[layer], strict=True)
+    )
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("text", [SMALL, SHARING, "allconv6"])
+def test_weights_come_back_bit_for_bit(text: str, suffix: str, tmp_path: Path) -> None:
+    source = catalogue.find(text)[0] if text == "allconv6" else text
+    net = shaken(source)
+    path = save(net, tmp_path / f"w.{suffix}")
+    assert same(load_net(source, path), net)
+    assert sorted(tmp_path.iterdir()) == [path]
+
+
+def decode(path: Path) -> NetParameter:
+    return NetParameter.FromString(path.read_bytes())
+
+
+@pytest.mark.parametrize("text", [SMALL, SHARING])
+def test_a_caffemodel_is_what_net_to_proto_writes(text: str, tmp_path: Path) -> None:
+    net = shaken(text)
+    path = save(net, tmp_path / "w.caffemodel")
+    message = decode(path)
+    assert message.SerializeToString() == path.read_bytes()
+    assert message.name == net.graph.name
+    assert [layer.name for layer in message.layer] == [node.layer.name for node in net.graph.nodes]
+    for layer, node in zip(message.layer, net.graph.nodes, strict=True):
+        ours = net.params.get(layer.name, [])
+        assert [tuple(blob.shape.dim) for blob in layer.blobs] == [tuple(blob.shape) for blob in ours]
+        for stored, blob in zip(layer.blobs, ours, strict=True):
+            assert np.array_equal(stored.data, blob.detach().numpy().ravel(), equal_nan=True)
+        assert layer.phase == 1
+        layer.ClearField("blobs")
+        layer.ClearField("phase")
+        assert layer == node.layer
+
+
+def test_hdf5_has_caffes_layout(tmp_path: Path) -> None:
+    net = shaken(SMALL)
+    with h5py.File(save(net, tmp_path / "w.h5")) as file:
+        assert list(file) == ["data"]
+        assert set(file["data"]) == {"x", "c", "bn", "s", "r", "ip"}
+        assert {name: len(group) for name, group in file["data"].items()} == {
+            "x": 0, "c": 2, "bn": 3, "s": 2, "r": 0, "ip": 2,
+        }  # fmt: skip
+        stored = file["data/c/0"]
+        assert stored.dtype == np.float32 and stored.chunks is None
+        assert np.array_equal(stored[()], net.params["c"][0].detach().numpy(), equal_nan=True)
+
+
+def test_hdf5_has_shared_blobs_once_and_a_caffemodel_each_time(tmp_path: Path) -> None:
+    net = shaken(SHARING)
+    with h5py.File(save(net, tmp_path / "w.h5")) as file:
+        assert len(file["data/a"]) == 2 and len(file["data/b"]) == 0
+    assert [len(layer.blobs) for layer in decode(save(net, tmp_path / "w.caffemodel")).layer] == [0, 2, 2]
+
+
+def test_slashes_in_names_make_groups_in_hdf5_with_a_warning(tmp_path: Path) -> None:
+    text = SMALL.replace('name: "ip"', 'name: "c/ip"')
+    net = shaken(text)
+    with pytest.warns(UserWarning, match='Caffe finds no layer with "/" in its name'):
+        path = save(net, tmp_path / "w.h5")
+    assert same(load_net(text, path), net)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_half_channels_last_and_other_devices_are_read_too(suffix: str, tmp_path: Path) -> None:
+    net = load_net(SMALL)
+    path = save(net, tmp_path / f"w.{suffix}")
+    half = load_net(SMALL.replace("xavier", "constant")).half().to(memory_format=torch.channels_last)
+    half.load_weights(path)
+    assert torch.equal(half.state_dict()["c.weight"], net.params["c"][0].detach().half())
+    assert torch.equal(half.state_dict()["bn.mean"], net.params["bn"][0].half())
+    again = load_net(SMALL, save(half, tmp_path / f"half.{suffix}"))
+    assert torch.equal(again.params["ip"][0], net.params["ip"][0].half().float())
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_the_format_is_told_by_content(suffix: str, tmp_path: Path) -> None:
+    net = shaken(SMALL)
+    path = save(net, tmp_path / f"w.{suffix}").rename(tmp_path / "weights.bin")
+    assert weights_format(path) == {"h5": "hdf5"}.get(suffix, suffix)
+    assert same(load_net(SMALL, path), net)
+
+
+def test_what_does_not_match_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for suffix in FORMATS:
+        path = save(load_net(SMALL), tmp_path / f"w.{suffix}")
+        other = SMALL.replace('"ip"', '"classes"')
+        names = (["classes.bias", "classes.weight"], ["ip.bias", "ip.weight"])
+        expected = names if suffix == "safetensors" else (["classes"], ["ip"])
+        assert load_net(other).load_weights(path) == expected
+        capsys.readouterr()
+        net = load_net(other, path)
+        said = capsys.readouterr().err.splitlines()
+        assert said == [
+            f"{path}: lacks {', '.join(expected[0])}: filled as the prototxt says",
+            f"{path}: not in the net: {', '.join(expected[1])}",
+        ]
+        assert torch.equal(net.params["classes"][0], load_net(other).params["classes"][0])
+
+
+def test_fillers_do_not_run_for_what_the_weights_give(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(load_net(SMALL), tmp_path / "w.caffemodel")
+    monkeypatch.setattr("converters.network.fill", lambda *_: pytest.fail("a filler ran"))
+    load_net(SMALL, path)
+
+
+def one_blob(shape: str, count: int, legacy: bool = False) -> bytes:
+    net = NetParameter()
+    blob = net.layer.add(name="ip", type="InnerProduct").blobs.add(data=[0.5] * count)
+    dims = [int(dim) for dim in shape.split()]
+    if legacy:
+        blob.num, blob.channels, blob.height, blob.width = dims
+    else:
+        blob.shape.dim.extend(dims)
+    net.layer[0].blobs.add(data=[1.0] * 2).shape.dim.append(2)
+    return net.SerializeToString()
+
+
+IP = """layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 3 } } }
+layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip" inner_product_param { num_output: 2 } }"""
+
+
+def test_legacy_shapes_may_have_ones_in_front(tmp_path: Path) -> None:
+    path = tmp_path / "w.caffemodel"
+    path.write_bytes(one_blob("1 1 2 3", 6, legacy=True))
+    assert load_net(IP, path).params["ip"][0].tolist() == [[0.5] * 3] * 2
+
+
+@pytest.mark.parametrize(
+    ("shape", "legacy"),
+    [("3 2", False), ("1 1 2 3", False), ("6", False), ("2 3 1 1", True), ("1 1 3 2", True)],
+)
+def test_other_shapes_are_refused_as_caffe_refuses_them(shape: str, legacy: bool, tmp_path: Path) -> None:
+    path = tmp_path / "w.caffemodel"
+    path.write_bytes(one_blob(shape, 6, legacy))
+    with pytest.raises(InputError, match=r'w.caffemodel: layer "ip": blob 0 has shape .*in the net \(2, 3\)'):
+        load_net(IP, path)
+
+
+def test_a_refused_file_changes_nothing(tmp_path: Path) -> None:
+    net, path = load_net(SMALL), tmp_path / "w.caffemodel"
+    message = decode(save(shaken(SMALL), path))
+    message.layer[-1].blobs[1].data.pop()
+    path.write_bytes(message.SerializeToString())
+    before = {name: blob.clone() for name, blob in net.state_dict().items()}
+    with pytest.raises(InputError, match=r'layer "ip": blob 1 has shape .*4 values, but 3 are stored'):
+        net.load_weights(path)
+    assert all(torch.equal(blob, before[name]) for name, blob in net.state_dict().items())
+
+
+def test_v1_weights_of_caffe(tmp_path: Path) -> None:
+    data = arrays(GOLDEN / "legacy" / "v1_weights.npz")
+    stored = decode(GOLDEN / "legacy" / "v1_weights.caffemodel")
+    # Only the layers with weights, so that this does not wait for every layer type.
+    text = """input: "data" input_dim: [1, 3, 13, 13] input: "bn" input_dim: [1, 4, 6, 6]
+        layers { name: "conv1" type: CONVOLUTION bottom: "data" top: "conv1"
+                 convolution_param { num_output: 4 kernel_size: 3 stride: 2 } }
+        layers { name: "ip" type: INNER_PRODUCT bottom: "bn" top: "ip"
+                 inner_product_param { num_output: 4 } }"""
+    net = load_net(text, GOLDEN / "legacy" / "v1_weights.caffemodel")
+    for layer in stored.layers:
+        for blob, ours in zip(layer.blobs, net.params.get(layer.name, []), strict=True):
+            assert np.array_equal(blob.data, ours.detach().numpy().ravel())
+    blobs = net.all_blobs(data=named(data, "in")["data"], bn=named(data, "out")["bn"])
+    for name in ("conv1", "ip"):
+        assert error(blobs[name].detach(), named(data, "out")[name]) <= 3e-6
+
+
+def test_the_whole_v1_net_of_caffe() -> None:
+    data = arrays(GOLDEN / "legacy" / "v1_weights.npz")
+    net = load_net(GOLDEN / "legacy" / "v1_input.prototxt", GOLDEN / "legacy" / "v1_weights.caffemodel")
+    with torch.no_grad():
+        blobs = net.all_blobs(**named(data, "in"))
+    for name, theirs in named(data, "out").items():
+        assert error(blobs[name], theirs) <= 1e-5, name
+
+
+def test_mean_images(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).normal(size=(1, 3, 4, 5)).astype(np.float32)
+    for values in (image, image[0]):
+        write_mean(tmp_path / "mean.binaryproto", values)
+        assert np.array_equal(read_mean(tmp_path / "mean.binaryproto"), values)
+    proto = BlobProto.FromString((tmp_path / "mean.binaryproto").read_bytes())
+    assert list(proto.shape.dim) == [3, 4, 5]
+    (tmp_path / "mean.binaryproto").write_bytes(BlobProto(num=1, channels=2, data=[1]).SerializeToString())
+    with pytest.raises(InputError, match=r"mean.binaryproto: no whole .binaryproto: the blob has shape"):
+        read_mean(tmp_path / "mean.binaryproto")
+
+
+def shared(*parts: str) -> Path:
+    path = SHARED.joinpath(*parts)
+    if not path.exists():
+        pytest.skip(f"no {path}: models that may not be copied into the repository")
+    return path
+
+
+def test_mean_images_of_caffe() -> None:
+    for path in (
+        shared("golden", "weights", "sample_mean.binaryproto"),
+        shared("golden", "data", "mean.binaryproto"),
+    ):
+        proto = BlobProto.FromString(path.read_bytes())
+        ours = read_mean(path)
+        assert ours.shape == (proto.num, proto.channels, proto.height, proto.width)
+        assert np.array_equal(ours.ravel(), proto.data)
+
+
+def test_caffes_own_caffemodel_and_h5() -> None:
+    folder = shared("models", "cifar10-full")
+    net = load_net(folder / "deploy.prototxt", folder / "weights.caffemodel")
+    layers = {layer.name: layer for layer in decode(folder / "weights.caffemodel").layer}
+    again = load_net(folder / "deploy.prototxt", folder / "weights.caffemodel.h5")
+    with h5py.File(folder / "weights.caffemodel.h5") as file:
+        for layer, blobs in net.params.items():
+            for index, blob in enumerate(blobs):
+                assert np.array_equal(layers[layer].blobs[index].data, blob.detach().numpy().ravel())
+                assert np.array_equal(file[f"data/{layer}/{index}"][()], again.params[layer][index].detach())
+
+
+JUDGED = ["allconv_fc_test", "allconv_gap_test", "cifar_full_like", "inception", "lenet_test", "resnet_test"]
+
+
+@pytest.mark.parametrize("case", ["allconv6", *JUDGED])
+def test_opencv_reads_what_is_written(case: str, tmp_path: Path) -> None:
+    path = GOLDEN / "layers" / f"net_{case}.prototxt" if case in JUDGED else catalogue.find(case)[0]
+    net = load_net(path)
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for blobs in net.params.values():
+            for blob in blobs:
+                blob.uniform_(-0.1, 0.2, generator=generator).abs_()
+    model, text = tmp_path / "w.caffemodel", tmp_path / "net.prototxt"
+    net.save_caffemodel(model)
+    text.write_text(deploy_text(net))
+    judge = cv2.dnn.readNetFromCaffe(str(text), str(model))
+    x = torch.randn(tuple(net.shapes[net.graph.inputs[0]]), generator=generator)
+    judge.setInput(x.numpy(), net.inputs[0])
+    labels = {value.blob: torch.zeros(tuple(net.shapes[value])) for value in net.graph.inputs[1:]}
+    with torch.no_grad():
+        blobs = net.all_blobs(**{net.inputs[0]: x, **labels})
+    last = unlabelled(net)[-1].layer
+    theirs = torch.from_numpy(judge.forward(last.name))
+    assert error(blobs[last.top[0]].reshape(theirs.shape), theirs) <= 1e-5
+
+
+def unlabelled(net: Network) -> list[Node]:
+    """The layers that compute without a label."""
+    return [n for n in net.graph.nodes if not n.is_data and not {"label", "y"} & set(n.layer.bottom)]
+
+
+def deploy_text(net: Network) -> str:
+    """The net with an Input layer for its data and no labels, as OpenCV takes it."""
+    from google.protobuf import text_format
+
+    message = NetParameter(name="judged")
+    data = message.layer.add(name="data", type="Input", top=[net.inputs[0]])
+    data.input_param.shape.add(dim=net.shapes[net.graph.inputs[0]])
+    message.layer.extend(node.layer for node in unlabelled(net))
+    return text_format.MessageToString(message)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the benchmark measures memory on Linux")
+def test_a_big_file_takes_little_more_memory_than_its_size(tmp_path: Path) -> None:
+    """The benchmark's other limit, on time, is not held here: other work on the machine disturbs it."""
+    script, mib = Path(__file__).parents[1] / "benchmarks" / "load_caffemodel.py", 128
+    code = f"import load_caffemodel, pathlib; load_caffemodel.make(pathlib.Path('big.caffemodel'), {mib})"
+    folders = os.pathsep.join([str(script.parent), str(script.parents[1])])
+    env = {**os.environ, "PYTHONPATH": folders}
+    subprocess.check_call([sys.executable, "-c", code], cwd=tmp_path, env=env)
+    command = [sys.executable, str(script), "--way", "ours", "--file", "big.caffemodel", "--mib", str(mib)]
+    out = subprocess.check_output(command, cwd=tmp_path, env=env, text=True)
+    assert float(out.split()[1]) <= 1.3 * mib * 2**20
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_zoo_convert_takes_every_format(
+    suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = tmp_path / "small.prototxt"
+    text.write_text(SMALL)
+    net = load_net(SMALL)
+    weights = save(net, tmp_path / f"w.{suffix}")
+    assert main(["convert", str(text), "--weights", str(weights), "--output", str(tmp_path / "out")]) == 0
+    written = load_net(SMALL, tmp_path / "out" / "small.safetensors")
+    assert same(written, net)

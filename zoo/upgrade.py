@@ -1,0 +1,19 @@
+"""``zoo upgrade``: a net or solver in today's syntax."""
+
+import argparse
+
+from prototxt.caffe_pb2 import NetParameter, SolverParameter
+from prototxt.text import is_solver, parse_net, parse_solver, read_text, to_text
+from zoo.console import notice
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the upgraded prototxt and nothing else."""
+    text = read_text(args.file)
+    message: NetParameter | SolverParameter
+    if is_solver(text, args.file):
+        message = parse_solver(text, args.file, notice)
+    else:
+        message = parse_net(text, args.file, notice)
+    print(to_text(message), end="")
+    return 0
