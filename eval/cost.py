@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from converters.graph import Node
-from converters.layers.dense import Convolution, InnerProduct
+from converters.layers.convolution import Convolution
+from converters.layers.dense import InnerProduct
 from converters.network import Network
 
 CONVENTION = (
