@@ -136,7 +136,7 @@ class Network(nn.Module):
         """Tensors in the order of ``inputs``; the output, or a dict name → tensor where there are several."""
         values = self.values(dict(zip(self.inputs, inputs, strict=True)))
         outputs = {value.blob: values[value] for value in self.graph.outputs}
-        return outputs if len(outputs) > 1 else next(iter(outputs.values()))
+        return outputs if len(outputs) != 1 else next(iter(outputs.values()))
 
     def loss(self, values: Mapping[Value, Tensor]) -> Tensor:
         """The weighted sum of every top with a loss weight (Net::ForwardFromTo); 0 where there is none."""
@@ -205,8 +205,8 @@ def _layer_named(node: Node, bottoms: list[Tensor]) -> Iterator[None]:
     """Turn a layer's refusal of its bottoms into one line that names the layer."""
     try:
         yield
-    except InputError:
-        raise
+    except InputError as error:
+        raise InputError(str(error), error.layer or node.layer.name) from None
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         shapes = ", ".join(f'"{v.blob}" {tuple(x.shape)}' for v, x in zip(node.inputs, bottoms, strict=True))
         reason = str(error).splitlines()[0]

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from converters.layers.gradient import with_slope
+from converters.layers.gradient import with_slope, without_gradient_to
 from converters.layers.registry import Layer, Shapes, layer, not_in_place
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
@@ -40,7 +40,7 @@ class Power(Layer):
     def forward(self, x: Tensor) -> Tensor:
         """Any shape to the same shape."""
         if self.power * self.scale == 0:
-            return torch.full_like(x, self._constant())
+            return without_gradient_to(x, torch.full_like(x, self._constant()))
         base = x * self.scale if self.scale != 1 else x
         base = base + self.shift if self.shift != 0 else base
         if self.power == 1:

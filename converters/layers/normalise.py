@@ -80,7 +80,9 @@ class LRN(Layer):
         if self.within:
             mean = F.avg_pool2d(x * x, self.size, 1, (self.size - 1) // 2)
             return x * (1 + self.alpha * mean) ** -self.beta
-        return F.local_response_norm(x, self.size, self.alpha, self.beta, self.k)
+        columns = (x * x).flatten(2).unsqueeze(1)  # torch's own has no half precision on the CPU
+        mean = F.avg_pool2d(columns, (self.size, 1), 1, (self.size // 2, 0)).view_as(x)
+        return x * (self.k + self.alpha * mean) ** -self.beta
 
 
 class _Standardise(torch.autograd.Function):

@@ -73,6 +73,8 @@ def _greatest(x: Tensor, axis: int, k: int) -> tuple[Tensor, Tensor]:
     flipped = x.flip(axis)
     if k == 1:
         places = flipped.argmax(axis, keepdim=True)
+    elif torch.compiler.is_exporting():  # ONNX has no stable sort, but its TopK takes the first of equals
+        places = flipped.topk(k, axis).indices
     else:
         places = flipped.argsort(dim=axis, descending=True, stable=True).narrow(axis, 0, k)
     return flipped.gather(axis, places), (x.shape[axis] - 1 - places).to(x.dtype)

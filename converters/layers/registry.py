@@ -75,7 +75,7 @@ def build_layer(message: LayerParameter, bottoms: Shapes) -> Layer:
     wanted_bottoms, wanted_tops = _COUNTS[message.type]
     _check_count(message, "bottom", len(bottoms), wanted_bottoms)
     _check_count(message, "top", len(message.top), wanted_tops)
-    _check_listed(message, "loss_weight", len(message.loss_weight), max(len(message.top), wanted_tops[0]))
+    _check_listed(message, "loss_weight", len(message.loss_weight), max(len(message.top), 1))
     _check_listed(message, "propagate_down", len(message.propagate_down), len(bottoms))
     module = _BUILDERS[message.type](message, bottoms)
     if len(message.param) > len(module.blobs()):
@@ -88,8 +88,9 @@ def build_layer(message: LayerParameter, bottoms: Shapes) -> Layer:
 def _nearest(name: str) -> str:
     from difflib import get_close_matches
 
-    close = get_close_matches(name, _BUILDERS, n=1)
-    return f'; did you mean "{close[0]}"?' if close else ""
+    by_lower = {known.lower(): known for known in _BUILDERS}
+    close = get_close_matches(name.lower(), by_lower, n=1)
+    return f'; did you mean "{by_lower[close[0]]}"?' if close else ""
 
 
 def _check_count(message: LayerParameter, what: str, count: int, wanted: Count) -> None:
