@@ -92,8 +92,10 @@ class _Recurrent(Layer):
         if self.is_exposed:
             return tuple(part.detach().squeeze(0) for part in given)
         zeros = x.new_zeros(x.shape[1], self.size)
-        fits = [part.shape == zeros.shape and part.device == x.device for part in self.carried]
-        return self.carried if fits and all(fits) else (zeros,) * self.states
+        fits = all(
+            (part.shape, part.device, part.dtype) == (zeros.shape, x.device, x.dtype) for part in self.carried
+        )
+        return self.carried if self.carried and fits else (zeros,) * self.states
 
     def _carry(self, state: tuple[Tensor, ...]) -> None:
         if not state[0].is_meta and not torch.compiler.is_exporting():

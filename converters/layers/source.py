@@ -115,7 +115,7 @@ class HDF5Output(Layer):
 
 def write_hdf5(path: str | Path, data: Tensor, label: Tensor) -> None:
     """Write two blobs as Caffe's HDF5Output does: ``data`` and ``label`` with 4 axes, float32."""
-    import h5py  # type: ignore[import-untyped]
+    import h5py
 
     with h5py.File(path, "w") as file:
         for name, blob in (("data", data), ("label", label)):
