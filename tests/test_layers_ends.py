@@ -192,3 +192,21 @@ def test_a_python_layer_that_fails_is_named(own_layers: None, old: str, new: str
     with pytest.raises(ValueError, match=says) as error:
         load_net(PYTHON.replace(old, new), allow_python=True)
     assert 'layer "py"' in str(error.value)
+
+
+def test_a_python_layer_may_be_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its values come in every pass, and not while the net is built."""
+    (tmp_path / "own_source.py").write_text(
+        "class Count:\n"
+        "    passes = 0\n"
+        "    def setup(self, bottom, top): pass\n"
+        "    def reshape(self, bottom, top): top[0].reshape(2)\n"
+        "    def forward(self, bottom, top):\n"
+        "        self.passes += 1\n"
+        "        top[0].data[...] = self.passes\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    text = 'layer { name: "py" type: "Python" top: "y" python_param { module: "own_source" layer: "Count" } }'
+    net = load_net(text, allow_python=True)
+    assert net().tolist() == [1, 1] and net.double()().tolist() == [2, 2]
+    assert net().dtype == torch.float64

@@ -138,6 +138,7 @@ HUGE = [
     ('type: "Tile" top: "y" tile_param { axis: 0 tiles: 2147483647 }', {"x": (1024,)}),
     ('type: "Reshape" top: "y" reshape_param { shape { dim: 1099511627776 dim: -1 } }', {"x": (2,)}),
     ('type: "LSTM" top: "y" recurrent_param { num_output: 1073741824 }', {"x": (1, 1, 1), "m": (1, 1)}),
+    ('type: "Pooling" top: "y" pooling_param { kernel_size: 100000 pad: 99999 stride: 100000 }', {"x": (1, 1, 6, 6)}),
     ('type: "SPP" top: "y" spp_param { pyramid_height: 4294967295 }', {"x": (1, 1, 2, 2)}),
 ]  # fmt: skip
 

@@ -15,6 +15,16 @@ All layer types of Caffe 1.0. Written by `zoo layers --markdown > docs/layers.md
 forward and backward; *nets* counts the small nets among them. A type without recordings is a data layer
 or has tests of its own.
 
+Where this is not Caffe:
+
+- Convolution and Deconvolution slide over 0 to 3 spatial axes; Caffe takes any number. A kernel larger
+  than the padded input is refused; Caffe lets it by where the stride is larger still.
+- STOCHASTIC pooling follows Caffe's GPU code, for its CPU code has none; no recording holds it.
+- A data layer's tops are inputs of the net.
+- Python runs the class that the prototxt names only with `load_net(…, allow_python=True)`; such a class
+  has no parameter blobs.
+- HDF5Output writes no file on its own; `converters.layers.source.write_hdf5` writes what Caffe would.
+
 | type | file | bottoms | tops | recordings | nets |
 |---|---|---|---|---|---|
 """

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from converters.layers.registry import Layer, Shapes, layer, positive
+from converters.layers.registry import Layer, Shapes, checked_size, layer, positive
 from converters.layers.stochastic import stochastic_pool
 from prototxt.caffe_pb2 import LayerParameter, PoolingParameter
 from prototxt.errors import InputError
@@ -79,6 +79,9 @@ class Pooling(Layer):
         self.is_native = not starts_outside and all(
             2 * p <= k for p, k in zip(self.pad, self.kernel, strict=True)
         )
+        if not self.is_native:
+            padded = [n + 2 * p for n, p in zip(size, self.pad, strict=True)]
+            checked_size(message, "padded bottom", [*shape[:2], *padded])
 
     def _check(self, message: LayerParameter) -> None:
         positive(message, kernel_size=min(self.kernel), stride=min(self.stride))

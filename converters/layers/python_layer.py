@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from converters.layers.registry import Layer, Shapes, checked_size, layer
+from converters.layers.registry import Placed, Shapes, checked_size, layer
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
@@ -109,7 +109,7 @@ class _Run(torch.autograd.Function):
     def forward(ctx: Any, owner: "PythonModule", *bottoms: Tensor) -> tuple[Tensor, ...]:
         ctx.owner = owner
         ctx.bottoms, ctx.tops = owner.run(bottoms)
-        return tuple(torch.from_numpy(top.data.copy()).to(bottoms[0]) for top in ctx.tops)
+        return owner.tensors(ctx.tops)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:
@@ -122,7 +122,7 @@ class _Run(torch.autograd.Function):
 
 
 @layer("Python", bottoms=(0, None), tops=(0, None))
-class PythonModule(Layer):
+class PythonModule(Placed):
     """Runs ``python_param``'s class as pycaffe does (python_layer.hpp), on the CPU through numpy.
 
     The graph refuses the type unless its caller allows it: a prototxt would run code. The class has the
@@ -159,12 +159,16 @@ class PythonModule(Layer):
         self.user.forward(blobs, tops)
         return blobs, tops
 
+    def tensors(self, tops: list[Blob]) -> tuple[Tensor, ...]:
+        """What the user's class filled, where the net is."""
+        return tuple(torch.from_numpy(top.data.copy()).to(self.place) for top in tops)
+
     def forward(self, *bottoms: Tensor) -> tuple[Tensor, ...]:
         """What the user's class makes of them."""
-        if any(x.is_meta for x in bottoms):
-            return tuple(torch.empty(top.shape, device="meta") for top in self.tops)
+        if self.place.is_meta:
+            return tuple(self.place.new_empty(top.shape) for top in self.tops)
         if not bottoms:
-            return tuple(torch.from_numpy(top.data.copy()) for top in self.run(())[1])
+            return self.tensors(self.run(())[1])
         made: tuple[Tensor, ...] = _Run.apply(self, *bottoms)  # type: ignore[no-untyped-call]
         return made
 

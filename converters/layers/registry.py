@@ -28,6 +28,21 @@ class Layer(nn.Module):
         return [*self.parameters(), *self.buffers()]
 
 
+class Placed(Layer):
+    """Base of layers that make tensors of their own: ``place`` is an empty one of the net's device and
+    dtype. It is none of Caffe's blobs.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.place = torch.empty(0)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Placed":
+        self.place = fn(self.place)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+
 Builder = Callable[[LayerParameter, Shapes], Layer]
 B = TypeVar("B", bound=Builder)
 

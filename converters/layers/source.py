@@ -1,6 +1,6 @@
 """Layers at a net's ends: what is fed, what makes its own values, what goes to a file."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from converters.filler import fill
-from converters.layers.registry import Layer, Shapes, checked_size, layer
+from converters.layers.registry import Layer, Placed, Shapes, checked_size, layer
 from prototxt.caffe_pb2 import DummyDataParameter, FillerParameter, LayerParameter
 from prototxt.errors import InputError
 
@@ -47,7 +47,7 @@ class Parameter(Layer):
 
 
 @layer("DummyData", bottoms=(0, 0), tops=(1, None))
-class DummyData(Layer):
+class DummyData(Placed):
     """Tops of the shapes given (``shape``, or the older num, channels, height and width), each once for
     all or once each, as the fillers fill them: a constant stays, others are drawn anew in every pass from
     torch's default generator (dummy_data_layer.cpp).
@@ -59,12 +59,6 @@ class DummyData(Layer):
         self.shapes = [checked_size(message, "shape", shape) for shape in _dummy_shapes(message, param, tops)]
         fillers = list(param.data_filler) or [FillerParameter(type="constant")]
         self.data_fillers = _one_each(message, "data_filler", fillers, tops)
-        self.place = torch.empty(0)  # no blob of Caffe's, but what says device and dtype
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "DummyData":
-        self.place = fn(self.place)
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        return self
 
     def forward(self) -> tuple[Tensor, ...]:
         """One tensor per top."""
