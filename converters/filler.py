@@ -8,6 +8,8 @@ from torch import Tensor
 from prototxt.caffe_pb2 import FillerParameter
 from prototxt.errors import InputError
 
+Random = torch.Generator | None
+
 
 def fans(shape: torch.Size) -> tuple[float, float]:
     """(fan_in, fan_out) as Caffe counts them: everything but the first axis, everything but the second."""
@@ -24,45 +26,54 @@ def fan(shape: torch.Size, filler: FillerParameter) -> float:
 
 
 @torch.no_grad()
-def fill(blob: Tensor, filler: FillerParameter, generator: torch.Generator) -> None:
-    """Fill ``blob`` in place. Raises InputError for an unknown type or a blob the type cannot fill."""
+def fill(blob: Tensor, filler: FillerParameter, generator: Random = None) -> None:
+    """Fill ``blob`` in place, from torch's default generator where none is given.
+
+    Raises InputError for an unknown type or a blob the type cannot fill.
+    """
     if filler.type not in _FILLS:
         raise InputError(f'filler type "{filler.type}" is not one of {", ".join(_FILLS)}')
-    if filler.type != "gaussian" and filler.HasField("sparse"):
+    if filler.type != "gaussian" and filler.sparse != -1:
         raise InputError(f'sparse goes with the gaussian filler, not "{filler.type}"')
     _FILLS[filler.type](blob, filler, generator)
 
 
-def _constant(blob: Tensor, filler: FillerParameter, generator: torch.Generator) -> None:
+def _constant(blob: Tensor, filler: FillerParameter, generator: Random) -> None:
     blob.fill_(filler.value)
 
 
-def _uniform(blob: Tensor, filler: FillerParameter, generator: torch.Generator) -> None:
+def _uniform(blob: Tensor, filler: FillerParameter, generator: Random) -> None:
+    if filler.min > filler.max:
+        raise InputError(f"the uniform filler's min {filler.min:g} is above its max {filler.max:g}")
     blob.uniform_(filler.min, filler.max, generator=generator)
 
 
-def _gaussian(blob: Tensor, filler: FillerParameter, generator: torch.Generator) -> None:
+def _gaussian(blob: Tensor, filler: FillerParameter, generator: Random) -> None:
+    if filler.std < 0:
+        raise InputError(f"the gaussian filler's std {filler.std:g} is below 0")
     blob.normal_(filler.mean, filler.std, generator=generator)
     if filler.sparse >= 0:  # each weight is kept with probability sparse / number of outputs
-        keep = torch.empty_like(blob).bernoulli_(filler.sparse / blob.shape[0], generator=generator)
-        blob.mul_(keep)
+        share = filler.sparse / blob.shape[0]
+        if share > 1:
+            raise InputError(f"the gaussian filler's sparse {filler.sparse} passes {blob.shape[0]} outputs")
+        blob.mul_(torch.empty_like(blob).bernoulli_(share, generator=generator))
 
 
-def _positive_unitball(blob: Tensor, filler: FillerParameter, generator: torch.Generator) -> None:
-    rows = blob.uniform_(0, 1, generator=generator).flatten(1)
+def _positive_unitball(blob: Tensor, filler: FillerParameter, generator: Random) -> None:
+    rows = blob.uniform_(0, 1, generator=generator).view(blob.shape[0] if blob.dim() else 1, -1)
     rows.div_(rows.sum(1, keepdim=True))
 
 
-def _xavier(blob: Tensor, filler: FillerParameter, generator: torch.Generator) -> None:
+def _xavier(blob: Tensor, filler: FillerParameter, generator: Random) -> None:
     bound = math.sqrt(3 / fan(blob.shape, filler))
     blob.uniform_(-bound, bound, generator=generator)
 
 
-def _msra(blob: Tensor, filler: FillerParameter, generator: torch.Generator) -> None:
+def _msra(blob: Tensor, filler: FillerParameter, generator: Random) -> None:
     blob.normal_(0, math.sqrt(2 / fan(blob.shape, filler)), generator=generator)
 
 
-def _bilinear(blob: Tensor, filler: FillerParameter, generator: torch.Generator) -> None:
+def _bilinear(blob: Tensor, filler: FillerParameter, generator: Random) -> None:
     if blob.dim() != 4 or blob.shape[2] != blob.shape[3]:
         raise InputError(f"the bilinear filler takes square kernels of 4 axes, not {tuple(blob.shape)}")
     half = math.ceil(blob.shape[3] / 2)

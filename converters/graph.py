@@ -7,6 +7,7 @@ from prototxt.caffe_pb2 import TEST, TRAIN, LayerParameter, NetParameter, NetSta
 from prototxt.errors import InputError
 
 DATA_TYPES = frozenset({"Data", "HDF5Data", "ImageData", "Input", "MemoryData", "WindowData"})
+AUTOMATIC = "(automatic)"  # the top of a loss layer that names none; it counts as a loss and is no output
 PHASES = {"TRAIN": TRAIN, "TEST": TEST}
 
 
@@ -34,12 +35,16 @@ class Node:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """Nodes in Caffe's order; ``inputs`` are the data layers' tops, ``outputs`` what no layer reads."""
+    """Nodes in Caffe's order; ``inputs`` are the data layers' tops, ``outputs`` what no layer reads.
+
+    With ``force_backward`` gradients pass a bottom whose layer says ``propagate_down: false``.
+    """
 
     name: str
     inputs: tuple[Value, ...]
     nodes: tuple[Node, ...]
     outputs: tuple[Value, ...]
+    force_backward: bool = False
 
 
 def net_state(phase: str = "TEST", level: int = 0, stages: Iterable[str] = ()) -> NetState:
@@ -70,8 +75,8 @@ def is_kept(layer: LayerParameter, state: NetState) -> bool:
     return not any(meets(rule, state) for rule in layer.exclude)
 
 
-def build_graph(net: NetParameter, state: NetState) -> Graph:
-    """Wire the layers that ``state`` keeps.
+def build_graph(net: NetParameter, state: NetState, allow_python: bool = False) -> Graph:
+    """Wire the layers that ``state`` keeps; Python layers, which run code, only where they are allowed.
 
     Raises InputError for a bottom that no layer before wrote, a top that another layer wrote already
     (in place is where the top's name stands at the same place among the bottoms; net.cpp, AppendTop),
@@ -81,8 +86,21 @@ def build_graph(net: NetParameter, state: NetState) -> Graph:
     nodes = [_wire(layer, current) for layer in net.layer if is_kept(layer, state)]
     if not nodes:
         raise InputError(f'net "{net.name}" has no layer in this phase')
+    if not allow_python:
+        _refuse_python(nodes)
     inputs = [value for node in nodes if node.is_data for value in node.outputs]
-    return Graph(net.name, tuple(inputs), tuple(nodes), unread(nodes))
+    return Graph(net.name, tuple(inputs), tuple(nodes), unread(nodes), net.force_backward)
+
+
+def _refuse_python(nodes: Sequence[Node]) -> None:
+    for node in nodes:
+        if node.layer.type == "Python":
+            named = f"{node.layer.python_param.module}.{node.layer.python_param.layer}"
+            raise InputError(
+                f"is a Python layer, which would run the code of {named}; load_net(…, allow_python=True) "
+                "allows it",
+                node.layer.name,
+            )
 
 
 def _wire(layer: LayerParameter, current: dict[str, Value]) -> Node:
@@ -91,6 +109,8 @@ def _wire(layer: LayerParameter, current: dict[str, Value]) -> Node:
         if blob not in current:
             raise InputError(f'bottom "{blob}" is written by no layer before it', layer.name)
     inputs = tuple(current[blob] for blob in layer.bottom)
+    if not layer.top and layer.type.endswith("Loss"):
+        return Node(layer, inputs, (Value(AUTOMATIC, layer.name),))
     for index, blob in enumerate(layer.top):
         in_place = index < len(layer.bottom) and layer.bottom[index] == blob
         if blob in current and not in_place:
@@ -102,7 +122,9 @@ def _wire(layer: LayerParameter, current: dict[str, Value]) -> Node:
 def unread(nodes: Sequence[Node]) -> tuple[Value, ...]:
     """The values that no node reads, in the order of blob names as Caffe lists its outputs."""
     read = {value for node in nodes for value in node.inputs}
-    left = [value for node in nodes for value in node.outputs if value not in read]
+    left = [
+        value for node in nodes for value in node.outputs if value not in read and value.blob != AUTOMATIC
+    ]
     return tuple(sorted(left, key=lambda value: value.blob))
 
 
@@ -128,12 +150,12 @@ def deploy(graph: Graph) -> Graph:
         else:
             kept.append(_without(node, gone))
     read = {value for node in kept for value in node.inputs}
-    kept = [node for node in kept if not node.is_data or read.intersection(node.outputs)]
+    kept = [node for node in kept if node.inputs or read.intersection(node.outputs)]
     if all(node.is_data for node in kept):
         raise InputError(f'net "{graph.name}" has nothing to deploy: every layer depends on a label')
     inputs = tuple(value for value in graph.inputs if value in read)
     outputs = tuple(value for value in unread(kept) if value not in graph.inputs)
-    return Graph(graph.name, inputs, tuple(kept), outputs)
+    return Graph(graph.name, inputs, tuple(kept), outputs, graph.force_backward)
 
 
 def _features(graph: Graph) -> set[Value]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from converters.layers.registry import checked_size
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
@@ -15,13 +16,15 @@ def top_shapes(layer: LayerParameter, given: Mapping[str, Shape]) -> list[tuple[
     """
     stated = _SHAPES.get(layer.type, _unknown)(layer) if any(top not in given for top in layer.top) else []
     return [
-        tuple(given[top]) if top in given else _one(layer, top, stated, index)
+        checked_size(layer, f'top "{top}"', given[top]) if top in given else _one(layer, top, stated, index)
         for index, top in enumerate(layer.top)
     ]
 
 
 def _one(layer: LayerParameter, top: str, stated: Sequence[Shape | None], index: int) -> tuple[int, ...]:
     shape = stated[index] if index < len(stated) else None
+    if shape is not None:
+        checked_size(layer, f'top "{top}"', shape)
     if shape is None or min(shape, default=1) < 1:
         raise InputError(
             f'cannot tell the shape of top "{top}" from the prototxt; give it as an input shape', layer.name

@@ -18,18 +18,19 @@ def load_net(
     level: int = 0,
     stages: Sequence[str] = (),
     input_shapes: Mapping[str, Sequence[int]] | None = None,
+    allow_python: bool = False,
 ) -> Network:
     """The module of a prototxt, given as a path or as its text, in ``phase``'s mode.
 
     ``weights`` is a .caffemodel, .h5 or .safetensors file; what it lacks is filled as the prototxt says,
-    and a line on stderr names that and what the net lacks. Raises InputError, with file and line where
-    they are known.
+    and a line on stderr names that and what the net lacks. ``allow_python`` lets layers of type Python
+    run the classes they name. Raises InputError, with file and line where they are known.
     """
     is_text = isinstance(net, str) and ("{" in net or "\n" in net)
     name, text = ("<text>", str(net)) if is_text else (str(net), read_text(net))
     message = parse_net(text, name)
     with located(name, text):
-        graph = build_graph(message, net_state(phase, level, stages))
+        graph = build_graph(message, net_state(phase, level, stages), allow_python)
         network = Network(graph, phase, input_shapes, fill_blobs=None if weights else True)
     if weights:
         with located(name, text):

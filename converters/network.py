@@ -1,7 +1,8 @@
 """A Graph as an nn.Module that computes what Caffe's net would."""
 
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from converters.filler import fill
 from converters.graph import Graph, Node, Value
 from converters.inputs import top_shapes
 from converters.layers import Layer, build_layer
+from converters.layers.registry import checked_size
 from converters.memory import refuse_excess
 from converters.weights import Report, load_weights
 from converters.weights_caffe import SavedLayer, save_caffemodel
@@ -134,9 +136,17 @@ class Network(nn.Module):
         values = {value: inputs[value.blob] for value in self.graph.inputs}
         for node in self.graph.nodes:
             if not node.is_data:
-                tops = self.module_of(node)(*(values[value] for value in node.inputs))
+                tops = self.module_of(node)(*self._bottoms(node, values))
                 values.update(zip(node.outputs, _tuple(tops), strict=False))
         return values
+
+    def _bottoms(self, node: Node, values: Mapping[Value, Tensor]) -> list[Tensor]:
+        """What ``node`` reads, cut off from the gradient where it says ``propagate_down: false``."""
+        bottoms = [values[value] for value in node.inputs]
+        passes = list(node.layer.propagate_down)
+        if not passes or self.graph.force_backward:
+            return bottoms
+        return [x if down else x.detach() for x, down in zip(bottoms, passes, strict=True)]
 
     def all_blobs(self, **inputs: Tensor) -> dict[str, Tensor]:
         """Every blob under Caffe's name as it stands after the forward pass; gradients flow."""
@@ -146,7 +156,7 @@ class Network(nn.Module):
         """Tensors in the order of ``inputs``; the output, or a dict name → tensor where there are several."""
         values = self.values(dict(zip(self.inputs, inputs, strict=True)))
         outputs = {value.blob: values[value] for value in self.graph.outputs}
-        return outputs if len(outputs) > 1 else next(iter(outputs.values()))
+        return outputs if len(outputs) != 1 else next(iter(outputs.values()))
 
     def loss(self, values: Mapping[Value, Tensor]) -> Tensor:
         """The weighted sum of every top with a loss weight (Net::ForwardFromTo); 0 where there is none."""
@@ -154,7 +164,7 @@ class Network(nn.Module):
             weight * values[value].sum()
             for node in self.graph.nodes
             for value, weight in zip(node.outputs, loss_weights(node), strict=False)
-            if weight
+            if weight and value in values
         ]
         return torch.stack(parts).sum() if parts else torch.zeros(())
 
@@ -196,11 +206,15 @@ def build_modules(
     with torch.device("meta"), torch.no_grad():
         for node in graph.nodes:
             bottoms = [values[value] for value in node.inputs]
-            if node.is_data:
-                tops = tuple(torch.empty(shape) for shape in top_shapes(node.layer, input_shapes))
-            else:
-                modules[node] = build_layer(node.layer, [x.shape for x in bottoms]).train(phase == "TRAIN")
-                tops = _run(modules[node], node, bottoms)
+            with _layer_named(node, bottoms):
+                module = build_layer(node.layer, [x.shape for x in bottoms]).train(phase == "TRAIN")
+                if node.is_data:
+                    tops = tuple(torch.empty(shape) for shape in top_shapes(node.layer, input_shapes))
+                else:
+                    modules[node] = module
+                    tops = _tuple(module(*bottoms))
+            for value, top in zip(node.outputs, tops, strict=False):
+                checked_size(node.layer, f'top "{value.blob}"', top.shape)
             values.update(zip(node.outputs, tops, strict=False))
     return modules, {value: tensor.shape for value, tensor in values.items()}
 
@@ -227,10 +241,13 @@ def _tuple(tops: Any) -> tuple[Tensor, ...]:
     return tops if isinstance(tops, tuple) else (tops,)
 
 
-def _run(module: Layer, node: Node, bottoms: list[Tensor]) -> tuple[Tensor, ...]:
-    """A layer's tops; its refusal of the bottoms in one line that names the layer."""
+@contextmanager
+def _layer_named(node: Node, bottoms: list[Tensor]) -> Iterator[None]:
+    """Turn a layer's refusal of its bottoms into one line that names the layer."""
     try:
-        return _tuple(module(*bottoms))
+        yield
+    except InputError as error:
+        raise InputError(str(error), error.layer or node.layer.name) from None
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         shapes = ", ".join(f'"{v.blob}" {tuple(x.shape)}' for v, x in zip(node.inputs, bottoms, strict=True))
         reason = str(error).splitlines()[0]

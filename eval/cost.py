@@ -1,21 +1,24 @@
 """What a net costs: parameters and multiply-accumulates."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from converters.graph import Node
-from converters.layers.dense import Convolution, InnerProduct
+from converters.graph import DATA_TYPES, Node
 from converters.network import Network
 
 CONVENTION = (
-    "MACs: multiply-accumulates of convolutions and inner products for one image; biases, activations, "
-    "pooling, normalisation and element-wise layers are not counted"
+    "MACs: multiply-accumulates of convolutions, deconvolutions, inner products and recurrent layers' "
+    "matrices for one image (one sequence); biases, activations, pooling, normalisation, table look-ups and "
+    "element-wise layers are not counted"
 )
-_FREE = frozenset(
-    {
-        "Accuracy", "BatchNorm", "Concat", "Dropout", "Eltwise", "EuclideanLoss", "Flatten", "HingeLoss",
-        "LRN", "Pooling", "ReLU", "Scale", "Sigmoid", "Softmax", "SoftmaxWithLoss", "Split", "TanH",
-    }
-)  # fmt: skip
+_FREE = DATA_TYPES | {
+    "AbsVal", "Accuracy", "ArgMax", "BNLL", "BatchNorm", "BatchReindex", "Bias", "Clip", "Concat",
+    "ContrastiveLoss", "Crop", "Dropout", "DummyData", "ELU", "Eltwise", "Embed", "EuclideanLoss", "Exp",
+    "Filter", "Flatten", "HDF5Output", "HingeLoss", "Im2col", "InfogainLoss", "LRN", "LSTMUnit", "Log", "MVN",
+    "MultinomialLogisticLoss", "PReLU", "Parameter", "Pooling", "Power", "ReLU", "Reduction", "Reshape",
+    "SPP", "Scale", "Sigmoid", "SigmoidCrossEntropyLoss", "Silence", "Slice", "Softmax", "SoftmaxWithLoss",
+    "Split", "Swish", "TanH", "Threshold", "Tile",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,14 +48,46 @@ def _parameters(net: Network, node: Node) -> int:
 
 
 def _macs(net: Network, node: Node) -> int | None:
-    if node.is_data or node.layer.type in _FREE:
+    if node.layer.type in _FREE:
         return 0
-    module = net.module_of(node)
-    if not isinstance(module, Convolution | InnerProduct):
-        return None
-    outputs = module.weight.shape[1] if getattr(module, "transpose", False) else module.weight.shape[0]
-    each = module.weight.numel() // outputs
+    count = _COUNTS.get(node.layer.type)
+    return count(net, node) if count else None
+
+
+def _per_output(net: Network, node: Node) -> int:
+    """Each output value takes one weight per input it sees: the weights of one output channel."""
+    each = net.params[node.layer.name][0].numel() // _outputs(node)
     return sum(net.shapes[top][1:].numel() * each for top in node.outputs)
+
+
+def _outputs(node: Node) -> int:
+    if node.layer.type == "InnerProduct":
+        return node.layer.inner_product_param.num_output
+    return node.layer.convolution_param.num_output
+
+
+def _per_input(net: Network, node: Node) -> int:
+    """Each input value of a deconvolution meets the weights of its channel once."""
+    weight = net.params[node.layer.name][0]
+    return sum(net.shapes[bottom][1:].numel() * weight[0].numel() for bottom in node.inputs)
+
+
+def _per_step(net: Network, node: Node) -> int:
+    """Every matrix once a step of one sequence; a static input's matrix once."""
+    steps = net.shapes[node.inputs[0]][0]
+    matrices = [blob.numel() for blob in net.params[node.layer.name] if blob.dim() == 2]
+    exposed = {"LSTM": 2, "RNN": 1}[node.layer.type] * node.layer.recurrent_param.expose_hidden
+    static = matrices.pop(1) if len(node.inputs) == 3 + exposed else 0
+    return steps * sum(matrices) + static
+
+
+_COUNTS: dict[str, Callable[[Network, Node], int]] = {
+    "Convolution": _per_output,
+    "InnerProduct": _per_output,
+    "Deconvolution": _per_input,
+    "LSTM": _per_step,
+    "RNN": _per_step,
+}
 
 
 def parameters(net: Network) -> int:

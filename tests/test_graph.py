@@ -101,7 +101,7 @@ IMAGE = 'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 1 
         ),
         (
             INPUT + 'layer { name: "s" type: "Softmax" bottom: "x" bottom: "x" top: "y" }',
-            "takes 1 bottoms, not 2",
+            "takes 1 bottom, not 2",
         ),
         (
             IMAGE + CONV.format("num_output: 2 kernel_size: 7"),

@@ -1,16 +1,18 @@
 """Every layer against what real Caffe 1.0 computed, forward and backward."""
 
 import re
-from pathlib import Path
 
 import pytest
 import torch
 from golden_cases import GOLDEN, arrays, error, named
+from layer_cases import MODULE, module_text, recorded
 from torch import Tensor
 
 from converters import Network, load_net
 from converters.layers import layer_types
-from converters.network import loss_weights
+from eval.cost import _COUNTS, _FREE
+from zoo.cli import main
+from zoo.layers import markdown
 
 CASES = sorted(path.stem for path in (GOLDEN / "layers").glob("*.npz"))
 
@@ -31,12 +33,14 @@ def load(case: str) -> tuple[Network, dict[str, Tensor], dict]:  # type: ignore[
 
 
 def backward(net: Network, inputs: dict[str, Tensor], data: dict) -> dict[str, Tensor]:  # type: ignore[type-arg]
-    """Run the net, then send back the gradients the recording names; every blob."""
+    """Run the net, then send back the gradients the recording names, where it names one instead of the
+    loss weight (embed's top has both); every blob.
+    """
     values = net.values(inputs)
     tops = named(data, "dtop")
-    total = net.loss(values)
+    total = net.loss({value: x for value, x in values.items() if value.blob not in tops})
     for value in net.graph.outputs:
-        if value.blob in tops and not any(loss_weights(n) for n in net.graph.nodes if value in n.outputs):
+        if value.blob in tops:
             total = total + (values[value] * tops[value.blob]).sum()
     if total.requires_grad:
         total.backward()
@@ -64,16 +68,111 @@ def test_blobs_and_gradients_are_caffes(case: str) -> None:
             assert error(net.params[layer][index].detach(), theirs) <= forward, f"{layer}/{index} afterwards"
 
 
-def types_in(path: Path) -> set[str]:
-    return set(re.findall(r'type: *"([A-Za-z0-9]+)"', path.read_text()))
+CAFFES = [
+    "AbsVal",
+    "Accuracy",
+    "ArgMax",
+    "BNLL",
+    "BatchNorm",
+    "BatchReindex",
+    "Bias",
+    "Clip",
+    "Concat",
+    "ContrastiveLoss",
+    "Convolution",
+    "Crop",
+    "Data",
+    "Deconvolution",
+    "Dropout",
+    "DummyData",
+    "ELU",
+    "Eltwise",
+    "Embed",
+    "EuclideanLoss",
+    "Exp",
+    "Filter",
+    "Flatten",
+    "HDF5Data",
+    "HDF5Output",
+    "HingeLoss",
+    "Im2col",
+    "ImageData",
+    "InfogainLoss",
+    "InnerProduct",
+    "Input",
+    "LRN",
+    "LSTM",
+    "LSTMUnit",
+    "Log",
+    "MVN",
+    "MemoryData",
+    "MultinomialLogisticLoss",
+    "PReLU",
+    "Parameter",
+    "Pooling",
+    "Power",
+    "Python",
+    "RNN",
+    "ReLU",
+    "Reduction",
+    "Reshape",
+    "SPP",
+    "Scale",
+    "Sigmoid",
+    "SigmoidCrossEntropyLoss",
+    "Silence",
+    "Slice",
+    "Softmax",
+    "SoftmaxWithLoss",
+    "Split",
+    "Swish",
+    "TanH",
+    "Threshold",
+    "Tile",
+    "WindowData",
+]
+
+WITHOUT_A_RECORDING = {
+    "Data": "its tops are inputs: test_layers_ends.py",
+    "HDF5Data": "its tops are inputs: test_layers_ends.py",
+    "ImageData": "its tops are inputs: test_layers_ends.py",
+    "MemoryData": "its tops are inputs: test_layers_ends.py",
+    "WindowData": "its tops are inputs: test_layers_ends.py",
+    "HDF5Output": "no top to record: test_layers_ends.py",
+    "Python": "runs what the user wrote: test_layers_ends.py",
+    "LSTMUnit": "recorded inside LSTM's cases; by itself: test_layers_recurrent.py",
+}
+
+
+def test_every_type_of_caffe_is_registered() -> None:
+    assert len(CAFFES) == 61
+    assert set(CAFFES) - set(layer_types()) == set()
 
 
 def test_every_registered_type_has_a_case() -> None:
-    covered = set().union(*(types_in(GOLDEN / "layers" / f"{case}.prototxt") for case in CASES))
-    made_by_caffe = {
-        "Split"
-    }  # Caffe inserts Splits itself: test_split_feeds_every_top stands for a recording
-    assert set(layer_types()) - covered - made_by_caffe == set()
+    cases, nets = recorded()
+    covered = {*cases, *nets, "Input"}
+    assert set(layer_types()) - covered == set(WITHOUT_A_RECORDING)
+    assert not covered.intersection(WITHOUT_A_RECORDING)
+
+
+def test_the_table_of_cases_is_current() -> None:
+    assert MODULE.read_text() == module_text(), "run PYTHONPATH=. python tests/layer_cases.py"
+
+
+def test_the_page_of_layers_is_current() -> None:
+    page = MODULE.parent.parent / "docs" / "layers.md"
+    assert page.read_text() == markdown(), "run zoo layers --markdown > docs/layers.md"
+
+
+def test_zoo_layers_prints_every_type(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["layers"]) == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in CAFFES) and "pool_max_mask" in printed
+
+
+def test_every_layer_has_a_cost_or_is_listed() -> None:
+    assert {name for name in layer_types() if name not in _FREE and name not in _COUNTS} == {"Python"}
 
 
 def test_split_feeds_every_top() -> None:

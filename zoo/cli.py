@@ -40,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     description = "Caffe nets in PyTorch and ONNX: convert, train, benchmark."
     parser = argparse.ArgumentParser("zoo", description=description, epilog=_EPILOG)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
-    for add in (_convert, _train, _bench, _show, _upgrade, _list, _data):
+    for add in (_convert, _train, _bench, _show, _upgrade, _list, _layers, _data):
         add(commands)
     return parser
 
@@ -147,6 +147,12 @@ def _upgrade(commands: Commands) -> None:  # type: ignore[valid-type]
 
 def _list(commands: Commands) -> None:  # type: ignore[valid-type]
     _command(commands, "list", "zoo.show:run_list", "List the shipped nets, the variants and the demo data.")
+
+
+def _layers(commands: Commands) -> None:  # type: ignore[valid-type]
+    text = "List the layer types, with the recordings of real Caffe that hold each."
+    parser = _command(commands, "layers", "zoo.layers:run", text)
+    parser.add_argument("--markdown", action="store_true", help="as the page docs/layers.md")
 
 
 def _data(commands: Commands) -> None:  # type: ignore[valid-type]

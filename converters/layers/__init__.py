@@ -1,9 +1,29 @@
 """Every layer type; importing the package fills the registry."""
 
-from converters.layers import activation, combine, dense, judge, normalise, pooling
-from converters.layers.registry import Layer, Shapes, build_layer, layer_types
+from converters.layers import (
+    activation,
+    arithmetic,
+    combine,
+    convolution,
+    dense,
+    judge,
+    normalise,
+    pick,
+    pooling,
+    pyramid,
+    python_layer,
+    recurrent,
+    reduce,
+    scale,
+    shape,
+    softmax,
+    source,
+)
+from converters.layers.registry import LARGEST, Layer, Shapes, build_layer, layer_types
 
 __all__ = [
-    "Layer", "Shapes", "activation", "build_layer", "combine", "dense", "judge", "layer_types", "normalise",
-    "pooling",
+    "LARGEST", "Layer", "Shapes", "activation", "arithmetic", "build_layer", "combine", "convolution",
+    "dense", "judge", "layer_types", "normalise", "pick", "pooling", "pyramid", "python_layer",
+    "recurrent", "reduce",
+    "scale", "shape", "softmax", "source",
 ]  # fmt: skip

@@ -1,12 +1,14 @@
-"""Layers that act on each element by itself."""
+"""Layers that act on each element by itself: activations and Dropout."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own customary name
 
-from converters.layers.registry import Layer, Shapes, expect, layer
-from prototxt.caffe_pb2 import LayerParameter
+from converters.layers.registry import Layer, Shapes, layer
+from prototxt.caffe_pb2 import FillerParameter, LayerParameter
 from prototxt.errors import InputError
+
+_BNLL_THRESHOLD = 50.0  # beyond it the backward pass takes exp as exp(50), and so do we (bnll_layer.cpp)
 
 
 @layer("ReLU")
@@ -15,12 +17,44 @@ class ReLU(Layer):
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        expect(message, bottoms, 1)
         self.slope = message.relu_param.negative_slope
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape to the same shape."""
         return F.leaky_relu(x, self.slope) if self.slope else F.relu(x)
+
+
+@layer("PReLU")
+class PReLU(Layer):
+    """max(x, 0) + slope·min(x, 0) with a learned slope per channel, or one for all with channel_shared;
+    the gradient at 0 is the slope. Filled with 0.25 where no filler is given (prelu_layer.cpp).
+    """
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+        if len(bottoms[0]) < 2:
+            raise InputError(f"takes 2 axes or more, not {len(bottoms[0])}", message.name)
+        param = message.prelu_param
+        self.slope = nn.Parameter(torch.empty(() if param.channel_shared else bottoms[0][1]))
+        quarter = FillerParameter(type="constant", value=0.25)
+        self.fillers = [param.filler if param.HasField("filler") else quarter]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, …) to the same shape."""
+        return F.prelu(x, self.slope.reshape(-1))
+
+
+@layer("ELU")
+class ELU(Layer):
+    """x above 0, else alpha·(exp(x) - 1); the gradient at 0 is alpha (elu_layer.cpp)."""
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+        self.alpha = message.elu_param.alpha
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape to the same shape."""
+        return F.elu(x, self.alpha)
 
 
 @layer("Sigmoid")
@@ -29,7 +63,6 @@ class Sigmoid(Layer):
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        expect(message, bottoms, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape to the same shape."""
@@ -42,11 +75,51 @@ class TanH(Layer):
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        expect(message, bottoms, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape to the same shape."""
         return torch.tanh(x)
+
+
+@layer("Swish")
+class Swish(Layer):
+    """x·sigmoid(beta·x) (swish_layer.cpp)."""
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+        self.beta = message.swish_param.beta
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape to the same shape."""
+        return x * torch.sigmoid(self.beta * x)
+
+
+@layer("BNLL")
+class BNLL(Layer):
+    """log(1 + exp(x)), the binomial normal log likelihood (bnll_layer.cpp)."""
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape to the same shape."""
+        return F.softplus(x, threshold=_BNLL_THRESHOLD)
+
+
+@layer("Clip")
+class Clip(Layer):
+    """x between ``min`` and ``max``; the gradient at the bounds passes (clip_layer.cpp)."""
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+        param = message.clip_param
+        if not (param.HasField("min") and param.HasField("max")):
+            raise InputError("needs clip_param { min: … max: … }", message.name)
+        self.least, self.most = param.min, param.max
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape to the same shape."""
+        return x.clamp(max=self.most).clamp(min=self.least)
 
 
 @layer("Dropout")
@@ -59,7 +132,6 @@ class Dropout(Layer):
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        expect(message, bottoms, 1)
         self.ratio = message.dropout_param.dropout_ratio
         if not 0 < self.ratio < 1:
             raise InputError(f"dropout_ratio {self.ratio:g} must be above 0 and below 1", message.name)

@@ -1,26 +1,35 @@
-"""Layers that join, split and reshape blobs."""
+"""Layers that join blobs and take them apart."""
 
 from functools import reduce
+from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from converters.layers.registry import Layer, Shapes, canonical_axis, expect, layer
-from prototxt.caffe_pb2 import EltwiseParameter, LayerParameter
+from converters.layers.registry import Layer, Shapes, canonical_axis, layer
+from prototxt.caffe_pb2 import ConcatParameter, EltwiseParameter, LayerParameter, SliceParameter
 from prototxt.errors import InputError
 
 
-@layer("Concat")
+def _axis(message: LayerParameter, param: ConcatParameter | SliceParameter, legacy: str, dims: int) -> int:
+    """``axis``, or the older field ``legacy``, which counts from the front only."""
+    if not param.HasField(legacy):
+        return canonical_axis(message, param.axis, dims)
+    if param.HasField("axis"):
+        raise InputError(f"takes axis or {legacy}, not both", message.name)
+    return canonical_axis(message, getattr(param, legacy), dims)
+
+
+@layer("Concat", bottoms=(1, None))
 class Concat(Layer):
     """The bottoms one after another along ``axis`` (or the older ``concat_dim``) (concat_layer.cpp)."""
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        param = message.concat_param
-        axis = param.concat_dim if param.HasField("concat_dim") else param.axis
-        self.axis = canonical_axis(message, axis, len(bottoms[0]))
+        self.axis = _axis(message, message.concat_param, "concat_dim", len(bottoms[0]))
         rests = {(*shape[: self.axis], *shape[self.axis + 1 :]) for shape in bottoms}
-        if len(rests) != 1:
+        if len(rests) != 1 or len({len(shape) for shape in bottoms}) != 1:
             listed = ", ".join(str(tuple(shape)) for shape in bottoms)
             raise InputError(f"bottoms differ beside axis {self.axis}: {listed}", message.name)
 
@@ -29,11 +38,46 @@ class Concat(Layer):
         return torch.cat(bottoms, self.axis)
 
 
-@layer("Eltwise")
+@layer("Slice", tops=(1, None))
+class Slice(Layer):
+    """The bottom cut along ``axis`` (or the older ``slice_dim``) at ``slice_point``, else into equal parts
+    (slice_layer.cpp).
+    """
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+        self.axis = _axis(message, message.slice_param, "slice_dim", len(bottoms[0]))
+        self.sizes = _slice_sizes(message, bottoms[0][self.axis])
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """One part per top."""
+        if len(self.sizes) == 1:
+            return (x,)
+        return torch.split(x, self.sizes, self.axis)
+
+
+def _slice_sizes(message: LayerParameter, size: int) -> list[int]:
+    tops, points = len(message.top), list(message.slice_param.slice_point)
+    if points:
+        if len(points) != tops - 1:
+            raise InputError(f"{len(points)} slice_point for {tops} tops", message.name)
+        ends = [0, *points, size]
+        sizes = [end - start for start, end in pairwise(ends)]
+        if min(sizes) < 1:
+            raise InputError(f"slice_point {points} must rise from 1 to below {size}", message.name)
+        return sizes
+    if size % tops:
+        raise InputError(f"{size} cannot be cut into {tops} equal parts", message.name)
+    return [size // tops] * tops
+
+
+@layer("Eltwise", bottoms=(2, None))
 class Eltwise(Layer):
     """PROD, SUM (with one ``coeff`` per bottom) or MAX of equal shapes (eltwise_layer.cpp).
 
-    Of two equal maxima Caffe sends the gradient to the later bottom, of more than two to the last.
+    Where the first two bottoms are equal and greatest, MAX sends the gradient to the second; a later
+    bottom has to be greater to take it. ``stable_prod_grad: false`` divides the product by each bottom
+    instead of multiplying the others, which is not a number where the bottom is 0.
     """
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
@@ -43,45 +87,66 @@ class Eltwise(Layer):
             raise InputError(f"bottoms differ in shape: {[tuple(s) for s in bottoms]}", message.name)
         if len(param.coeff) not in (0, len(bottoms)):
             raise InputError(f"{len(param.coeff)} coeff for {len(bottoms)} bottoms", message.name)
+        if param.coeff and param.operation == EltwiseParameter.PROD:
+            raise InputError("coeff goes with SUM, not PROD", message.name)
         self.operation = param.operation
+        self.is_stable = param.stable_prod_grad
         self.coefficients = list(param.coeff) or [1.0] * len(bottoms)
 
     def forward(self, *bottoms: Tensor) -> Tensor:
         """Bottoms of one shape to that shape."""
         if self.operation == EltwiseParameter.PROD:
-            return reduce(torch.mul, bottoms)
+            return reduce(torch.mul, bottoms) if self.is_stable else _divided_product(bottoms)
         if self.operation == EltwiseParameter.MAX:
-            return reduce(lambda a, b: torch.where(a > b, a, b), bottoms)
+            first = torch.where(bottoms[0] > bottoms[1], bottoms[0], bottoms[1])
+            return reduce(lambda most, x: torch.where(x > most, x, most), bottoms[2:], first)
         return reduce(
             torch.add, (x if c == 1 else x * c for x, c in zip(bottoms, self.coefficients, strict=True))
         )
 
 
-@layer("Flatten")
-class Flatten(Layer):
-    """The axes from ``axis`` to ``end_axis`` made one (flatten_layer.cpp)."""
+class _DividedProduct(torch.autograd.Function):
+    """The product, whose gradient to each bottom is the product over that bottom."""
 
-    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
-        super().__init__()
-        expect(message, bottoms, 1)
-        param = message.flatten_param
-        self.start = canonical_axis(message, param.axis, len(bottoms[0]))
-        self.end = canonical_axis(message, param.end_axis, len(bottoms[0]))
+    @staticmethod
+    def forward(ctx: Any, *bottoms: Tensor) -> Tensor:
+        product = reduce(torch.mul, bottoms)
+        ctx.save_for_backward(product, *bottoms)
+        return product
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(a, b, c, …) to (a, b·c·…) by default."""
-        return x.flatten(self.start, self.end)
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, ...]:
+        product, *bottoms = ctx.saved_tensors
+        return tuple(grads[0] * (product / x) for x in bottoms)
 
 
-@layer("Split")
+def _divided_product(bottoms: tuple[Tensor, ...]) -> Tensor:
+    if not torch.is_grad_enabled():
+        return reduce(torch.mul, bottoms)
+    product: Tensor = _DividedProduct.apply(*bottoms)  # type: ignore[no-untyped-call]
+    return product
+
+
+@layer("Split", tops=(1, None))
 class Split(Layer):
     """The bottom on every top (split_layer.cpp); gradients add up."""
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        expect(message, bottoms, 1)
         self.count = len(message.top)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """One shape to ``len(top)`` times that shape."""
         return (x,) * self.count
+
+
+@layer("Silence", bottoms=(1, None), tops=(0, 0))
+class Silence(Layer):
+    """Reads its bottoms, so that they are no outputs of the net; their gradient is 0 (silence_layer.cpp)."""
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+
+    def forward(self, *bottoms: Tensor) -> tuple[()]:
+        """No top."""
+        return ()

@@ -1,119 +1,53 @@
-"""Softmax, and the layers that compare a prediction with a label."""
-
-import math
+"""Layers that compare a prediction with what it should have been: distances, margins, Accuracy."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from converters.layers.registry import Layer, Shapes, canonical_axis, expect, layer
+from converters.layers.gradient import with_slope
+from converters.layers.registry import Layer, Shapes, canonical_axis, layer, positive
+from converters.layers.softmax import (
+    LOSS_TOPS,
+    check_first_axes,
+    check_labels,
+    ignored_label,
+    normaliser,
+    normalization,
+)
 from prototxt.caffe_pb2 import HingeLossParameter, LayerParameter, LossParameter
 from prototxt.errors import InputError
 
-_WORST = -math.log(torch.finfo(torch.float32).tiny)  # the loss of a probability at Caffe's floor, FLT_MIN
+_NEAR = 1e-4  # what ContrastiveLoss adds to a distance that it divides by
 
 
-@layer("Softmax")
-class Softmax(Layer):
-    """exp(x) / sum exp(x) along ``axis`` (softmax_layer.cpp)."""
-
-    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
-        super().__init__()
-        expect(message, bottoms, 1)
-        self.axis = canonical_axis(message, message.softmax_param.axis, len(bottoms[0]))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Any shape to the same shape."""
-        return F.softmax(x, self.axis)
-
-
-def ignored_label(param: LossParameter) -> int | None:
-    """The label that does not count, if one is set."""
-    return param.ignore_label if param.HasField("ignore_label") else None
-
-
-def normalization(param: LossParameter) -> int:
-    """The mode in force: the older ``normalize`` speaks only where ``normalization`` is not given."""
-    if not param.HasField("normalization") and param.HasField("normalize"):
-        return LossParameter.VALID if param.normalize else LossParameter.BATCH_SIZE
-    return param.normalization
-
-
-def normaliser(mode: int, scores: Tensor, axis: int, valid: Tensor) -> Tensor | float:
-    """What the summed loss is divided by, at least 1 (softmax_loss_layer.cpp, get_normalizer).
-
-    ``valid``: which of the outer×inner positions count, as a mask of any shape.
-    """
-    if mode == LossParameter.NONE:
-        return 1.0
-    if mode == LossParameter.BATCH_SIZE:
-        return float(math.prod(scores.shape[:axis]))
-    if mode == LossParameter.FULL:
-        return float(valid.numel())
-    return valid.sum().clamp(min=1)
-
-
-def _labels(message: LayerParameter, bottoms: Shapes, axis: int) -> None:
-    """Raise InputError unless there is one label for every position of the scores."""
-    scores, labels = bottoms[0], bottoms[1]
-    if scores.numel() // scores[axis] != labels.numel():
-        raise InputError(f"scores {tuple(scores)} and labels {tuple(labels)} do not match", message.name)
-
-
-@layer("SoftmaxWithLoss")
-class SoftmaxWithLoss(Layer):
-    """Multinomial logistic loss of softmax(x) against integer labels; a second top is the softmax.
-
-    The loss of one position is at most -log(FLT_MIN), while its gradient stays softmax - one-hot
-    (softmax_loss_layer.cpp).
-    """
-
-    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
-        super().__init__()
-        expect(message, bottoms, 2)
-        self.axis = canonical_axis(message, message.softmax_param.axis, len(bottoms[0]))
-        _labels(message, bottoms, self.axis)
-        self.ignore = ignored_label(message.loss_param)
-        self.mode = normalization(message.loss_param)
-        self.has_softmax = len(message.top) > 1
-
-    def forward(self, x: Tensor, label: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """Scores (N, K, …) and labels (N, …) to a scalar."""
-        logs = F.log_softmax(x, self.axis)
-        target = label.reshape(x.shape[: self.axis] + x.shape[self.axis + 1 :]).long()
-        valid = torch.ones_like(target, dtype=torch.bool) if self.ignore is None else target != self.ignore
-        index = torch.where(valid, target, 0).unsqueeze(self.axis)
-        each = -logs.gather(self.axis, index).squeeze(self.axis)
-        capped = torch.where(each > _WORST, _WORST + (each - each.detach()), each)  # the gradient stays whole
-        each = torch.where(valid, capped, 0.0)
-        loss = each.sum() / normaliser(self.mode, x, self.axis, valid)
-        return (loss, logs.exp()) if self.has_softmax else loss
-
-
-@layer("HingeLoss")
+@layer("HingeLoss", bottoms=(2, 2), tops=LOSS_TOPS)
 class HingeLoss(Layer):
     """Sum over classes of max(0, 1 ∓ x), squared with norm L2, over the batch size (hinge_loss_layer.cpp)."""
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        expect(message, bottoms, 2)
+        check_first_axes(message, bottoms)
+        if bottoms[1].numel() != bottoms[1][0]:
+            raise InputError(f"takes one label a sample, not {tuple(bottoms[1])}", message.name)
         self.is_squared = message.hinge_loss_param.norm == HingeLossParameter.L2
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
         """Scores (N, K, …) and labels (N,) to a scalar."""
         scores = x.flatten(1)
-        sign = 1 - 2 * F.one_hot(label.reshape(-1).long(), scores.shape[1]).to(x.dtype)
+        sign = torch.ones_like(scores).scatter(1, label.detach().reshape(-1, 1).long(), -1.0)
         margins = F.relu(1 + sign * scores)
         return (margins * margins if self.is_squared else margins).sum() / x.shape[0]
 
 
-@layer("EuclideanLoss")
+@layer("EuclideanLoss", bottoms=(2, 2), tops=LOSS_TOPS)
 class EuclideanLoss(Layer):
-    """Half the mean over the batch of squared distances (euclidean_loss_layer.cpp)."""
+    """Half the mean over the batch of squared distances; both bottoms get a gradient
+    (euclidean_loss_layer.cpp).
+    """
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        expect(message, bottoms, 2)
+        check_first_axes(message, bottoms)
         if bottoms[0].numel() != bottoms[1].numel():
             raise InputError(f"bottoms differ: {tuple(bottoms[0])} and {tuple(bottoms[1])}", message.name)
 
@@ -123,7 +57,74 @@ class EuclideanLoss(Layer):
         return (difference * difference).sum() / (2 * a.shape[0])
 
 
-@layer("Accuracy")
+@layer("SigmoidCrossEntropyLoss", bottoms=(2, 2), tops=LOSS_TOPS)
+class SigmoidCrossEntropyLoss(Layer):
+    """Cross entropy of sigmoid(x) against targets from 0 to 1, summed over all and divided by the batch
+    size where ``loss_param`` does not say otherwise (sigmoid_cross_entropy_loss_layer.cpp). A target
+    whose whole part is ``ignore_label`` does not count.
+    """
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+        check_first_axes(message, bottoms)
+        if bottoms[0].numel() != bottoms[1].numel():
+            raise InputError(f"bottoms differ: {tuple(bottoms[0])} and {tuple(bottoms[1])}", message.name)
+        self.ignore = ignored_label(message.loss_param)
+        self.mode = normalization(message.loss_param, LossParameter.BATCH_SIZE)
+
+    def forward(self, x: Tensor, target: Tensor) -> Tensor:
+        """Scores and targets of one size to a scalar."""
+        goal = target.detach().reshape(x.shape)
+        each = F.binary_cross_entropy_with_logits(x, goal, reduction="none")
+        if self.ignore is None:
+            valid = torch.ones_like(goal, dtype=torch.bool)
+        else:
+            valid = goal.long() != self.ignore
+            each = torch.where(valid, each, 0.0)
+        return each.sum() / normaliser(self.mode, x.shape[0], valid)
+
+
+@layer("ContrastiveLoss", bottoms=(3, 3), tops=LOSS_TOPS)
+class ContrastiveLoss(Layer):
+    """Half the mean of d² for pairs marked similar and max(margin - d, 0)² for others, d being their
+    distance; ``legacy_version`` takes max(margin - d², 0) (contrastive_loss_layer.cpp). The gradient of
+    a dissimilar pair divides by d + 1e-4.
+    """
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+        check_first_axes(message, bottoms)
+        first, second, similar = bottoms
+        samples_apart = first.numel() != first[:2].numel() or len(first) < 2
+        if first[:2] != second[:2] or second.numel() != first.numel() or samples_apart:
+            raise InputError(f"takes two blobs (N, C), not {tuple(first)} and {tuple(second)}", message.name)
+        if similar.numel() != first[0]:
+            raise InputError(f"takes one mark a pair, not {tuple(similar)}", message.name)
+        self.margin = message.contrastive_loss_param.margin
+        self.is_legacy = message.contrastive_loss_param.legacy_version
+
+    def forward(self, a: Tensor, b: Tensor, similar: Tensor) -> Tensor:
+        """(N, C), (N, C) and N marks to a scalar."""
+        difference = a.flatten(1) - b.flatten(1)
+        with torch.no_grad():
+            square = (difference * difference).sum(1, keepdim=True)
+            apart, factor = self._apart(square)
+            is_similar = similar.detach().reshape(-1, 1).long() != 0
+            loss = torch.where(is_similar, square, apart).sum() / (2 * len(a))
+            slope = difference * torch.where(is_similar, 1.0, factor) / len(a)
+        return with_slope(difference, loss, slope)
+
+    def _apart(self, square: Tensor) -> tuple[Tensor, Tensor]:
+        """(twice the loss, the gradient's factor) of dissimilar pairs by their squared distance."""
+        if self.is_legacy:
+            room = self.margin - square
+            return room.clamp(min=0), torch.where(room > 0, -1.0, 0.0)
+        distance = square.sqrt()
+        room = (self.margin - distance).clamp(min=0)
+        return room * room, -room / (distance + _NEAR)
+
+
+@layer("Accuracy", bottoms=(2, 2), tops=(1, 2))
 class Accuracy(Layer):
     """The share of labels among the top_k scores; a score equal to the label's counts as better.
 
@@ -132,10 +133,10 @@ class Accuracy(Layer):
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        expect(message, bottoms, 2)
         param = message.accuracy_param
         self.axis = canonical_axis(message, param.axis, len(bottoms[0]))
-        _labels(message, bottoms, self.axis)
+        check_labels(message, bottoms, self.axis)
+        positive(message, top_k=param.top_k)
         self.top_k = param.top_k
         if self.top_k > bottoms[0][self.axis]:
             raise InputError(
@@ -147,7 +148,7 @@ class Accuracy(Layer):
     def forward(self, x: Tensor, label: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Scores (N, K, …) and labels (N, …) to a scalar, and K with the second top."""
         scores = x.detach().movedim(self.axis, -1).flatten(0, -2)
-        target = label.reshape(-1).long()
+        target = label.detach().reshape(-1).long()
         counts = torch.ones_like(target, dtype=torch.bool) if self.ignore is None else target != self.ignore
         target = torch.where(counts, target, 0)
         hits = (is_top(scores, target, self.top_k) & counts).to(x.dtype)

@@ -1,11 +1,13 @@
-"""Layers that normalise and rescale."""
+"""Layers that bring a blob's values to a common scale."""
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from converters.layers.registry import Layer, Shapes, canonical_axis, expect, layer
-from prototxt.caffe_pb2 import FillerParameter, LayerParameter, LRNParameter
+from converters.layers.registry import Layer, Shapes, layer
+from prototxt.caffe_pb2 import LayerParameter, LRNParameter
 from prototxt.errors import InputError
 
 
@@ -20,11 +22,12 @@ class BatchNorm(Layer):
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        expect(message, bottoms, 1)
         param = message.batch_norm_param
         self.global_stats = param.use_global_stats if param.HasField("use_global_stats") else None
         self.fraction = param.moving_average_fraction
         self.eps = param.eps
+        if not bottoms[0]:
+            raise InputError("takes a blob of 1 axis or more", message.name)
         channels = bottoms[0][1] if len(bottoms[0]) > 1 else 1
         self.mean = nn.Buffer(torch.empty(channels))
         self.variance = nn.Buffer(torch.empty(channels))
@@ -56,46 +59,6 @@ class BatchNorm(Layer):
             total.mul_(self.fraction).add_(new)
 
 
-@layer("Scale")
-class Scale(Layer):
-    """x times a blob of scales along ``axis``, plus a bias with ``bias_term``; with two bottoms the
-    second is the scale. One scale per element of ``num_axes`` axes, -1: all that follow
-    (scale_layer.cpp). The scale is filled with 1 where no filler is given.
-    """
-
-    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
-        super().__init__()
-        expect(message, bottoms, 1, 2)
-        param = message.scale_param
-        shape = bottoms[0]
-        self.axis = canonical_axis(message, param.axis, len(shape))
-        covered = shape[self.axis :] if param.num_axes < 0 else shape[self.axis : self.axis + param.num_axes]
-        if len(bottoms) == 2:
-            covered = bottoms[1]
-        elif self.axis + max(param.num_axes, 0) > len(shape):
-            raise InputError(
-                f"num_axes {param.num_axes} from axis {self.axis} passes the bottom's axes", message.name
-            )
-        if tuple(covered) != tuple(shape[self.axis : self.axis + len(covered)]):
-            raise InputError(
-                f"scale {tuple(covered)} does not fit {tuple(shape)} from axis {self.axis}", message.name
-            )
-        self.weight = nn.Parameter(torch.empty(covered)) if len(bottoms) == 1 else None
-        self.bias = nn.Parameter(torch.empty(covered)) if param.bias_term else None
-        one = param.filler if param.HasField("filler") else FillerParameter(value=1)
-        self.fillers = ([one] if len(bottoms) == 1 else []) + [param.bias_filler]
-
-    def forward(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
-        """Any shape to the same shape."""
-        weight = self.weight if scale is None else scale
-        assert weight is not None
-        y = x * self._spread(weight, x)
-        return y if self.bias is None else y + self._spread(self.bias, x)
-
-    def _spread(self, blob: Tensor, x: Tensor) -> Tensor:
-        return blob.reshape(blob.shape + (1,) * (x.dim() - self.axis - blob.dim()))
-
-
 @layer("LRN")
 class LRN(Layer):
     """Local response normalisation, x / (k + alpha/n · sum of squares)^beta across channels; within a
@@ -104,10 +67,11 @@ class LRN(Layer):
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        expect(message, bottoms, 1)
         param = message.lrn_param
         if param.local_size % 2 == 0:
             raise InputError(f"local_size {param.local_size} must be odd", message.name)
+        if len(bottoms[0]) != 4:
+            raise InputError(f"normalises (N, C, H, W), not {len(bottoms[0])} axes", message.name)
         self.size, self.alpha, self.beta, self.k = param.local_size, param.alpha, param.beta, param.k
         self.within = param.norm_region == LRNParameter.WITHIN_CHANNEL
 
@@ -116,4 +80,56 @@ class LRN(Layer):
         if self.within:
             mean = F.avg_pool2d(x * x, self.size, 1, (self.size - 1) // 2)
             return x * (1 + self.alpha * mean) ** -self.beta
-        return F.local_response_norm(x, self.size, self.alpha, self.beta, self.k)
+        columns = (x * x).flatten(2).unsqueeze(1)  # torch's own has no half precision on the CPU
+        mean = F.avg_pool2d(columns, (self.size, 1), 1, (self.size // 2, 0)).view_as(x)
+        return x * (self.k + self.alpha * mean) ** -self.beta
+
+
+class _Standardise(torch.autograd.Function):
+    """x / (deviation + eps) of rows that have mean 0; backward as if eps were part of the deviation."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, eps: float) -> Tensor:
+        deviation = _deviation(x, eps)
+        ctx.save_for_backward(x / deviation, deviation)
+        return x / deviation
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None]:
+        y, deviation = ctx.saved_tensors
+        return (grads[0] - y * (y * grads[0]).mean(1, keepdim=True)) / deviation, None
+
+
+def _deviation(rows: Tensor, eps: float) -> Tensor:
+    return (rows * rows).mean(1, keepdim=True).sqrt() + eps
+
+
+@layer("MVN")
+class MVN(Layer):
+    """Each channel, or with ``across_channels`` each sample, to mean 0 and with ``normalize_variance``
+    divided by its deviation + eps, whose gradient Caffe takes as if eps were part of the deviation
+    (mvn_layer.cpp). The top always has 4 axes.
+    """
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+        param = message.mvn_param
+        if len(bottoms[0]) > 4:
+            raise InputError(f"takes at most 4 axes, not {len(bottoms[0])}", message.name)
+        self.kept = 1 if param.across_channels else 2
+        self.has_variance, self.eps = param.normalize_variance, param.eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W), axes that lack being 1, to (N, C, H, W)."""
+        images = x.reshape(*x.shape, *(1,) * (4 - x.dim()))
+        rows = images.flatten(0, self.kept - 1).flatten(1)
+        rows = rows - rows.mean(1, keepdim=True)
+        if self.has_variance:
+            rows = self._divide(rows)
+        return rows.view_as(images)
+
+    def _divide(self, rows: Tensor) -> Tensor:
+        if not torch.is_grad_enabled():
+            return rows / _deviation(rows, self.eps)
+        divided: Tensor = _Standardise.apply(rows, self.eps)  # type: ignore[no-untyped-call]
+        return divided

@@ -1,4 +1,4 @@
-"""Pooling with Caffe's output size and window rules."""
+"""Pooling with Caffe's output size and window rules, and the pyramid made of it."""
 
 import math
 
@@ -6,11 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from converters.layers.registry import Layer, Shapes, expect, layer
+from converters.layers.registry import Layer, Shapes, checked_size, layer, positive
+from converters.layers.stochastic import stochastic_pool
 from prototxt.caffe_pb2 import LayerParameter, PoolingParameter
 from prototxt.errors import InputError
-
-_LOWEST = torch.finfo(torch.float32).min  # Caffe's -FLT_MAX: what MAX gives for a window without a pixel
 
 
 def _pair(message: LayerParameter, name: str, default: int) -> tuple[int, int]:
@@ -35,37 +34,43 @@ def pooled_size(size: int, kernel: int, stride: int, pad: int, floor: bool, padd
     return out - 1 if padded and (out - 1) * stride >= size + pad else out
 
 
-@layer("Pooling")
+@layer("Pooling", tops=(1, 2))
 class Pooling(Layer):
-    """MAX (optionally with a second top, each maximum's index in its plane) or AVE over (N, C, H, W)."""
+    """MAX (optionally with a second top, each maximum's index in its plane), AVE or STOCHASTIC over
+    (N, C, H, W). Of equal maxima the first in the window counts, forward and backward.
+
+    A kernel larger than the padded image is taken, as in Caffe, where rounding up still leaves one
+    window. STOCHASTIC is Caffe's GPU rule; Caffe's CPU build has none, and no recording holds it here.
+    """
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        expect(message, bottoms, 1)
         param = message.pooling_param
         if len(bottoms[0]) != 4:
             raise InputError(f"pools (N, C, H, W), not {len(bottoms[0])} axes", message.name)
-        if param.pool == PoolingParameter.STOCHASTIC:
-            raise InputError(
-                "STOCHASTIC pooling is not supported (nor is it in Caffe's CPU build)", message.name
-            )
-        self.is_max = param.pool == PoolingParameter.MAX
+        self.method = param.pool
         self.has_mask = len(message.top) > 1
+        if self.has_mask and self.method != PoolingParameter.MAX:
+            raise InputError("only MAX pooling has a second top", message.name)
         self.is_global = param.global_pooling
-        if not self.is_global:
-            self._set_windows(message, bottoms[0])
+        self._set_windows(message, bottoms[0])
 
     def _set_windows(self, message: LayerParameter, shape: torch.Size) -> None:
         self.kernel, self.stride, self.pad = (
             _pair(message, name, default) for name, default in (("kernel", 0), ("stride", 1), ("pad", 0))
         )
         size = (shape[2], shape[3])
-        self._check(message, size)
+        if self.is_global:
+            self._check_global(message)
+            self.kernel = size
+        self._check(message)
         floor = message.pooling_param.round_mode == PoolingParameter.FLOOR
         height, width = (
             pooled_size(size[i], self.kernel[i], self.stride[i], self.pad[i], floor, any(self.pad))
             for i in (0, 1)
         )
+        if min(height, width) < 1:
+            raise InputError(f"kernel {self.kernel} is larger than {size} + 2·{self.pad} pad", message.name)
         self.out = (height, width)
         sums = zip(self.out, self.stride, self.kernel, size, self.pad, strict=True)
         # How far the last window reaches past the padded image: 0 where torch's own rule gives the same.
@@ -74,24 +79,32 @@ class Pooling(Layer):
         self.is_native = not starts_outside and all(
             2 * p <= k for p, k in zip(self.pad, self.kernel, strict=True)
         )
+        if not self.is_native:
+            padded = [n + 2 * p for n, p in zip(size, self.pad, strict=True)]
+            checked_size(message, "padded bottom", [*shape[:2], *padded])
 
-    def _check(self, message: LayerParameter, size: tuple[int, int]) -> None:
-        for n, k, s, p in zip(size, self.kernel, self.stride, self.pad, strict=True):
-            if k < 1 or s < 1:
-                raise InputError("kernel_size and stride must be at least 1", message.name)
-            if p >= k:
-                raise InputError(f"pad {p} must be smaller than the kernel {k}", message.name)
-            if k > n + 2 * p:
-                raise InputError(f"kernel {k} is larger than {n} + 2·{p} pad", message.name)
+    def _check(self, message: LayerParameter) -> None:
+        positive(message, kernel_size=min(self.kernel), stride=min(self.stride))
+        if any(p and p >= k for p, k in zip(self.pad, self.kernel, strict=True)):
+            raise InputError(f"pad {self.pad} must be smaller than the kernel {self.kernel}", message.name)
+        if any(self.pad) and self.method == PoolingParameter.STOCHASTIC:
+            raise InputError("STOCHASTIC pooling takes no padding", message.name)
+
+    def _check_global(self, message: LayerParameter) -> None:
+        if self.kernel != (0, 0) or self.stride != (1, 1) or self.pad != (0, 0):
+            raise InputError("global_pooling goes with no kernel, stride 1 and pad 0", message.name)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """(N, C, H, W) to (N, C, H', W'), twice that with a mask top."""
+        if self.method == PoolingParameter.STOCHASTIC:
+            kernel = (x.shape[2], x.shape[3]) if self.is_global else self.kernel
+            return stochastic_pool(x, kernel, self.stride, self.out, self.training)
         if self.is_global:
             return self._global(x)
-        return self._max(x) if self.is_max else self._average(x)
+        return self._max(x) if self.method == PoolingParameter.MAX else self._average(x)
 
     def _global(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        if not self.is_max:
+        if self.method == PoolingParameter.AVE:
             return F.adaptive_avg_pool2d(x, 1)
         top, mask = F.max_pool2d(x, x.shape[2:], return_indices=True)
         return (top, mask.to(x.dtype)) if self.has_mask else top
@@ -105,7 +118,8 @@ class Pooling(Layer):
                 x, self.kernel, self.stride, self.pad, ceil_mode=ceil, return_indices=True
             )
             return top, mask.to(x.dtype)
-        padded = F.pad(x, self._border(), value=_LOWEST)
+        # Caffe's -FLT_MAX is what a window without a pixel gives.
+        padded = F.pad(x, self._border(), value=torch.finfo(x.dtype).min)
         top, index = F.max_pool2d(padded, self.kernel, self.stride, return_indices=True)
         return (top, self._unpad(index, padded.shape[3], x)) if self.has_mask else top
 

@@ -10,6 +10,8 @@ from prototxt.caffe_pb2 import FillerParameter, LayerParameter
 from prototxt.errors import InputError, nearest
 
 Shapes = Sequence[torch.Size]
+Count = tuple[int, int | None]  # least and most; None: any number
+LARGEST = 2**31 - 1  # elements of a blob: Caffe counts them in an int (blob.cpp, Reshape)
 
 
 class Layer(nn.Module):
@@ -26,18 +28,39 @@ class Layer(nn.Module):
         return [*self.parameters(), *self.buffers()]
 
 
+class Placed(Layer):
+    """Base of layers that make tensors of their own: ``place`` is an empty one of the net's device and
+    dtype. It is none of Caffe's blobs.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.place = torch.empty(0)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Placed":
+        self.place = fn(self.place)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+
 Builder = Callable[[LayerParameter, Shapes], Layer]
 B = TypeVar("B", bound=Builder)
+
+
 _BUILDERS: dict[str, Builder] = {}
+_COUNTS: dict[str, tuple[Count, Count]] = {}  # of bottoms and of tops
 
 
-def layer(*types: str) -> Callable[[B], B]:
-    """Register a class, or a function that returns a Layer, for Caffe's type names."""
+def layer(*types: str, bottoms: Count = (1, 1), tops: Count = (1, 1)) -> Callable[[B], B]:
+    """Register a class, or a function that returns a Layer, for Caffe's type names, with the numbers of
+    bottoms and tops that Caffe takes.
+    """
 
     def register(builder: B) -> B:
         for name in types:
             assert name not in _BUILDERS, f"layer type {name} is registered twice"
             _BUILDERS[name] = builder
+            _COUNTS[name] = bottoms, tops
         return builder
 
     return register
@@ -48,20 +71,53 @@ def layer_types() -> list[str]:
     return sorted(_BUILDERS)
 
 
+def layer_family(name: str) -> str:
+    """The name of the file that computes the type ``name``."""
+    return _BUILDERS[name].__module__.rpartition(".")[2]
+
+
+def layer_counts(name: str) -> tuple[Count, Count]:
+    """How many (bottoms, tops) the type ``name`` takes."""
+    return _COUNTS[name]
+
+
 def build_layer(message: LayerParameter, bottoms: Shapes) -> Layer:
-    """The module of one layer. Raises InputError, naming the layer, for a type that is not known."""
+    """The module of one layer. Raises InputError, naming the layer, for a type that is not known and
+    for what Caffe's Layer::CheckBlobCounts and Net::Init refuse.
+    """
     if message.type not in _BUILDERS:
+        hint = nearest(message.type, _BUILDERS)
+        raise InputError(f'type "{message.type}" is not supported{hint}', message.name)
+    wanted_bottoms, wanted_tops = _COUNTS[message.type]
+    _check_count(message, "bottom", len(bottoms), wanted_bottoms)
+    _check_count(message, "top", len(message.top), wanted_tops)
+    _check_listed(message, "loss_weight", len(message.loss_weight), max(len(message.top), 1))
+    _check_listed(message, "propagate_down", len(message.propagate_down), len(bottoms))
+    module = _BUILDERS[message.type](message, bottoms)
+    if len(message.param) > len(module.blobs()):
         raise InputError(
-            f'type "{message.type}" is not supported{nearest(message.type, _BUILDERS)}', message.name
+            f"{len(message.param)} param for a layer of {len(module.blobs())} blobs", message.name
         )
-    return _BUILDERS[message.type](message, bottoms)
+    return module
 
 
-def expect(message: LayerParameter, bottoms: Shapes, *counts: int) -> None:
-    """Raise InputError unless the number of bottoms is one of ``counts``."""
-    if len(bottoms) not in counts:
-        wanted = " or ".join(map(str, counts))
-        raise InputError(f"takes {wanted} bottoms, not {len(bottoms)}", message.name)
+def _check_count(message: LayerParameter, what: str, count: int, wanted: Count) -> None:
+    least, most = wanted
+    if count < least or (most is not None and count > most):
+        raise InputError(f"takes {_counted(wanted, what)}, not {count}", message.name)
+
+
+def _counted(count: Count, what: str) -> str:
+    least, most = count
+    plural = "s" if least != 1 or most != 1 else ""
+    if most is None:
+        return f"at least {least} {what}s" if least != 1 else f"at least 1 {what}"
+    return f"{least} {what}{plural}" if least == most else f"{least} to {most} {what}s"
+
+
+def _check_listed(message: LayerParameter, what: str, count: int, wanted: int) -> None:
+    if count not in (0, wanted):
+        raise InputError(f"{count} {what} where Caffe takes none or {wanted}", message.name)
 
 
 def canonical_axis(message: LayerParameter, axis: int, dims: int) -> int:
@@ -69,3 +125,29 @@ def canonical_axis(message: LayerParameter, axis: int, dims: int) -> int:
     if not -dims <= axis < dims:
         raise InputError(f"axis {axis} is out of range for a blob of {dims} axes", message.name)
     return axis % dims
+
+
+def checked_size(message: LayerParameter, what: str, shape: Sequence[int]) -> tuple[int, ...]:
+    """``shape`` as a tuple. Raises InputError for a negative dim or more than LARGEST elements, before
+    anything is allocated.
+    """
+    count = 1
+    for dim in shape:
+        count *= dim
+        if dim < 0 or count > LARGEST:
+            reason = f"the dim {dim}" if dim < 0 else f"more than the {LARGEST} elements a blob may have"
+            raise InputError(f"{what} {tuple(shape)} has {reason}", message.name)
+    return tuple(shape)
+
+
+def not_in_place(message: LayerParameter) -> None:
+    """Raise InputError where the top is the bottom, which Caffe refuses for this type."""
+    if message.bottom and message.top and message.bottom[0] == message.top[0]:
+        raise InputError(f"{message.type} does not work in place", message.name)
+
+
+def positive(message: LayerParameter, **numbers: int) -> None:
+    """Raise InputError for a number, named as in the prototxt, that is not at least 1."""
+    for name, number in numbers.items():
+        if number < 1:
+            raise InputError(f"{name} must be at least 1", message.name)

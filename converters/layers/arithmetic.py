@@ -1,0 +1,117 @@
+"""Layers that apply a formula to each element."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from converters.layers.gradient import with_slope, without_gradient_to
+from converters.layers.registry import Layer, Shapes, layer, not_in_place
+from prototxt.caffe_pb2 import LayerParameter
+from prototxt.errors import InputError
+
+
+@layer("AbsVal")
+class AbsVal(Layer):
+    """|x|; the gradient at 0 is 0 (absval_layer.cpp)."""
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+        not_in_place(message)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape to the same shape."""
+        return x.abs()
+
+
+@layer("Power")
+class Power(Layer):
+    """(shift + scale·x)^power (power_layer.cpp).
+
+    Caffe's gradient divides the top by the base, so where the base is 0 and the power is neither 1 nor 2
+    it is not a number. torch's is finite there for powers above 1.
+    """
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+        param = message.power_param
+        self.power, self.scale, self.shift = param.power, param.scale, param.shift
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape to the same shape."""
+        if self.power * self.scale == 0:
+            return without_gradient_to(x, torch.full_like(x, self._constant()))
+        base = x * self.scale if self.scale != 1 else x
+        base = base + self.shift if self.shift != 0 else base
+        if self.power == 1:
+            return base
+        if self.power == 2:
+            return base * base
+        with torch.no_grad():
+            y = base**self.power
+            slope = self.power * y / base
+        return with_slope(base, y, slope)
+
+    def _constant(self) -> float:
+        return float(torch.tensor(self.shift, device="cpu").pow(self.power)) if self.power else 1.0
+
+
+def _log_of(message: LayerParameter, base: float) -> float:
+    """ln(base), 1 for the special base -1. Raises InputError for one that has no logarithm."""
+    if base == -1:
+        return 1.0
+    if not 0 < base < math.inf:
+        raise InputError(f"base {base:g} must be above 0, or -1 for e", message.name)
+    return math.log(base)
+
+
+@layer("Exp")
+class Exp(Layer):
+    """base^(shift + scale·x), where base -1 stands for e (exp_layer.cpp)."""
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+        param = message.exp_param
+        log_base = _log_of(message, param.base)
+        self.inner, self.outer = log_base * param.scale, _power_of_e(log_base * param.shift)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape to the same shape."""
+        y = torch.exp(x if self.inner == 1 else x * self.inner)
+        return y if self.outer == 1 else y * self.outer
+
+
+def _power_of_e(x: float) -> float:
+    """exp(x) in float32, infinite where that overflows."""
+    return float(torch.tensor(x, device="cpu").exp())
+
+
+@layer("Log")
+class Log(Layer):
+    """The logarithm of shift + scale·x to ``base``, where -1 stands for e (log_layer.cpp)."""
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+        param = message.log_param
+        log_base = _log_of(message, param.base)
+        if log_base == 0:
+            raise InputError("base 1 has no logarithm", message.name)
+        self.factor, self.scale, self.shift = 1 / log_base, param.scale, param.shift
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape to the same shape."""
+        y = torch.log(x * self.scale + self.shift)
+        return y if self.factor == 1 else y * self.factor
+
+
+@layer("Threshold")
+class Threshold(Layer):
+    """1 above the threshold, else 0; Caffe has no backward pass for it (threshold_layer.cpp)."""
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+        self.threshold = message.threshold_param.threshold
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape to the same shape."""
+        return (x > self.threshold).to(x.dtype)

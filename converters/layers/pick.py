@@ -1,0 +1,53 @@
+"""Layers that pick samples along the first axis, by values that another blob holds."""
+
+from torch import Tensor
+
+from converters.layers.registry import Layer, Shapes, layer
+from prototxt.caffe_pb2 import LayerParameter
+from prototxt.errors import InputError
+
+
+@layer("BatchReindex", bottoms=(2, 2))
+class BatchReindex(Layer):
+    """x[index]: samples repeated, left out or reordered as the second bottom says
+    (batch_reindex_layer.cpp). An index out of range stops the pass.
+    """
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+        if len(bottoms[1]) != 1 or not len(bottoms[0]):
+            raise InputError(
+                f"takes (N, …) and a list of indices, not {[tuple(s) for s in bottoms]}", message.name
+            )
+
+    def forward(self, x: Tensor, index: Tensor) -> Tensor:
+        """(N, …) and (M,) to (M, …)."""
+        return x.index_select(0, index.detach().long())
+
+
+@layer("Filter", bottoms=(2, None), tops=(1, None))
+class Filter(Layer):
+    """The samples of every bottom but the last where the last, the selector, is not 0 (filter_layer.cpp).
+
+    How many that are, only the values tell: while the net is built they count as all, as in Caffe before
+    its first pass.
+    """
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+        selector = bottoms[-1]
+        if len(message.top) != len(bottoms) - 1:
+            raise InputError(
+                f"{len(message.top)} tops for {len(bottoms) - 1} bottoms to filter", message.name
+            )
+        if selector.numel() != (selector[0] if len(selector) else 0):
+            raise InputError(f"the selector {tuple(selector)} has axes beside the first", message.name)
+        if any(not len(shape) or shape[0] != selector[0] for shape in bottoms):
+            raise InputError(f"bottoms differ in axis 0: {[tuple(s) for s in bottoms]}", message.name)
+
+    def forward(self, *bottoms: Tensor) -> tuple[Tensor, ...]:
+        """(N, …) each, and a selector of N values, to (M, …) each."""
+        if bottoms[-1].is_meta:
+            return bottoms[:-1]
+        chosen = bottoms[-1].detach().reshape(-1) != 0
+        return tuple(x[chosen] for x in bottoms[:-1])

@@ -1,0 +1,129 @@
+"""Layers that change a blob's shape and not its values."""
+
+import torch
+from torch import Tensor
+
+from converters.layers.gradient import without_gradient_to
+from converters.layers.registry import (
+    Layer,
+    Shapes,
+    canonical_axis,
+    checked_size,
+    layer,
+    not_in_place,
+    positive,
+)
+from prototxt.caffe_pb2 import LayerParameter
+from prototxt.errors import InputError
+
+
+@layer("Flatten")
+class Flatten(Layer):
+    """The axes from ``axis`` to ``end_axis`` made one; where the end lies just before the start, a new
+    axis of 1 there (flatten_layer.cpp).
+    """
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+        not_in_place(message)
+        param = message.flatten_param
+        self.start = canonical_axis(message, param.axis, len(bottoms[0]))
+        self.end = canonical_axis(message, param.end_axis, len(bottoms[0]))
+        if self.end < self.start - 1:
+            raise InputError(f"end_axis {param.end_axis} lies before axis {param.axis}", message.name)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(a, b, c, …) to (a, b·c·…) by default."""
+        return x.unsqueeze(self.start) if self.end < self.start else x.flatten(self.start, self.end)
+
+
+@layer("Reshape")
+class Reshape(Layer):
+    """The ``num_axes`` axes from ``axis`` on replaced by ``shape``, in which 0 copies the bottom's dim at
+    that place and one -1 is what the count leaves. A negative axis counts from behind the last
+    (reshape_layer.cpp).
+    """
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+        not_in_place(message)
+        param = message.reshape_param
+        axes = len(bottoms[0])
+        self.start = param.axis if param.axis >= 0 else axes + param.axis + 1
+        if not 0 <= self.start <= axes:
+            raise InputError(f"axis {param.axis} is out of range for a blob of {axes} axes", message.name)
+        self.end = axes if param.num_axes == -1 else self.start + param.num_axes
+        if param.num_axes < -1 or self.end > axes:
+            raise InputError(
+                f"num_axes {param.num_axes} from axis {self.start} passes {axes} axes", message.name
+            )
+        self.dims = list(param.shape.dim)
+        self._check(message, bottoms[0])
+
+    def _check(self, message: LayerParameter, shape: torch.Size) -> None:
+        if self.dims.count(-1) > 1 or min(self.dims, default=0) < -1:
+            raise InputError(f"shape {self.dims} must hold positive dims, 0 and at most one -1", message.name)
+        if any(dim == 0 and self.start + i >= len(shape) for i, dim in enumerate(self.dims)):
+            raise InputError(f"shape {self.dims} copies an axis that {tuple(shape)} lacks", message.name)
+        new = self._shape(shape)
+        known = checked_size(message, "shape", [dim for dim in new if dim != -1])
+        count = torch.Size(known).numel()
+        if shape.numel() % count if -1 in new else shape.numel() != count:
+            raise InputError(f"{tuple(shape)} cannot be given the shape {tuple(new)}", message.name)
+
+    def _shape(self, shape: torch.Size) -> list[int]:
+        middle = [dim or shape[self.start + i] for i, dim in enumerate(self.dims)]
+        return [*shape[: self.start], *middle, *shape[self.end :]]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape to one of the same count."""
+        return x.reshape(self._shape(x.shape))
+
+
+@layer("Crop", bottoms=(2, 2))
+class Crop(Layer):
+    """The first bottom cut to the second's size along ``axis`` and all that follow, from ``offset``: none
+    (0), one for all, or one each (crop_layer.cpp). The gradient of the second bottom is 0.
+    """
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+        shape, reference = bottoms
+        self.axis = canonical_axis(message, message.crop_param.axis, len(shape))
+        count = len(shape) - self.axis
+        offsets = list(message.crop_param.offset) or [0]
+        if len(offsets) not in (1, count):
+            raise InputError(f"{len(offsets)} offset for {count} axes from axis {self.axis} on", message.name)
+        if len(reference) < len(shape):
+            raise InputError(f"the size {tuple(reference)} lacks axes of {tuple(shape)}", message.name)
+        self.offsets = offsets * count if len(offsets) == 1 else offsets
+        for axis, offset in enumerate(self.offsets, self.axis):
+            if offset + reference[axis] > shape[axis]:
+                raise InputError(
+                    f"offset {offset} and size {reference[axis]} pass {shape[axis]} on axis {axis}",
+                    message.name,
+                )
+
+    def forward(self, x: Tensor, reference: Tensor) -> Tensor:
+        """x and a blob to x's first axes with the blob's others."""
+        for axis, offset in enumerate(self.offsets, self.axis):
+            x = x.narrow(axis, offset, reference.shape[axis])
+        return without_gradient_to(reference, x)
+
+
+@layer("Tile")
+class Tile(Layer):
+    """The bottom ``tiles`` times along ``axis`` (tile_layer.cpp)."""
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+        param = message.tile_param
+        positive(message, tiles=param.tiles)
+        self.axis = canonical_axis(message, param.axis, len(bottoms[0]))
+        self.repeats = [1] * len(bottoms[0])
+        self.repeats[self.axis] = param.tiles
+        checked_size(message, "top", [param.tiles, *bottoms[0]])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(…, a, …) to (…, tiles·a, …)."""
+        return x.repeat(self.repeats)

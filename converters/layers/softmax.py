@@ -1,0 +1,184 @@
+"""Softmax and the losses of class probabilities."""
+
+import math
+from pathlib import Path
+
+import torch
+from google.protobuf.message import DecodeError
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from converters.layers.gradient import with_slope
+from converters.layers.registry import Layer, Shapes, canonical_axis, layer
+from prototxt.caffe_pb2 import BlobProto, LayerParameter, LossParameter
+from prototxt.errors import InputError
+
+LOSS_TOPS = (0, 1)  # a loss layer may leave its top out (LossLayer::AutoTopBlobs)
+_WORST = -math.log(torch.finfo(torch.float32).tiny)  # the loss of a probability at Caffe's floor, FLT_MIN
+_LEAST = 1e-20  # kLOG_THRESHOLD: the least probability whose logarithm is taken
+
+
+@layer("Softmax")
+class Softmax(Layer):
+    """exp(x) / sum exp(x) along ``axis`` (softmax_layer.cpp)."""
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+        self.axis = canonical_axis(message, message.softmax_param.axis, len(bottoms[0]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape to the same shape."""
+        return F.softmax(x, self.axis)
+
+
+def ignored_label(param: LossParameter) -> int | None:
+    """The label that does not count, if one is set."""
+    return param.ignore_label if param.HasField("ignore_label") else None
+
+
+def normalization(param: LossParameter, default: int = LossParameter.VALID) -> int:
+    """The mode in force: the older ``normalize`` speaks only where ``normalization`` is not given."""
+    if param.HasField("normalization"):
+        return param.normalization
+    if param.HasField("normalize"):
+        return LossParameter.VALID if param.normalize else LossParameter.BATCH_SIZE
+    return default
+
+
+def normaliser(mode: int, outer: int, valid: Tensor) -> Tensor | float:
+    """What a summed loss is divided by, at least 1 (softmax_loss_layer.cpp, get_normalizer).
+
+    ``outer``: the positions before the class axis; ``valid``: which positions count, as a mask.
+    """
+    if mode == LossParameter.NONE:
+        return 1.0
+    if mode == LossParameter.BATCH_SIZE:
+        return float(outer)
+    if mode == LossParameter.FULL:
+        return float(valid.numel())
+    return valid.sum().clamp(min=1)
+
+
+def check_labels(message: LayerParameter, bottoms: Shapes, axis: int) -> None:
+    """Raise InputError unless there is one label for every position of the scores."""
+    scores, labels = bottoms[0], bottoms[1]
+    if scores.numel() != labels.numel() * scores[axis]:
+        raise InputError(f"scores {tuple(scores)} and labels {tuple(labels)} do not match", message.name)
+
+
+def check_first_axes(message: LayerParameter, bottoms: Shapes) -> None:
+    """Raise InputError unless the first two bottoms agree in axis 0 (LossLayer::Reshape)."""
+    if not (bottoms[0] and bottoms[1]) or bottoms[0][0] != bottoms[1][0]:
+        shapes = f"{tuple(bottoms[0])} and {tuple(bottoms[1])}"
+        raise InputError(f"bottoms differ in axis 0: {shapes}", message.name)
+
+
+class _OfLabels(Layer):
+    """What the losses of a softmax share: one label for each position of the scores."""
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes, axis: int) -> None:
+        super().__init__()
+        check_first_axes(message, bottoms)
+        self.axis = canonical_axis(message, axis, len(bottoms[0]))
+        check_labels(message, bottoms, self.axis)
+        self.ignore = ignored_label(message.loss_param)
+        self.mode = normalization(message.loss_param)
+        self.has_softmax = len(message.top) > 1
+
+    def _targets(self, x: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+        """(labels, those that do not count as 0; which count), each (N, …) without the class axis."""
+        target = label.detach().reshape(x.shape[: self.axis] + x.shape[self.axis + 1 :]).long()
+        valid = torch.ones_like(target, dtype=torch.bool) if self.ignore is None else target != self.ignore
+        return torch.where(valid, target, 0), valid
+
+    def _normaliser(self, x: Tensor, valid: Tensor) -> Tensor | float:
+        return normaliser(self.mode, math.prod(x.shape[: self.axis]), valid)
+
+
+@layer("SoftmaxWithLoss", bottoms=(2, 2), tops=(0, 2))
+class SoftmaxWithLoss(_OfLabels):
+    """Multinomial logistic loss of softmax(x) against integer labels; a second top is the softmax.
+
+    The loss of one position is at most -log(FLT_MIN), while its gradient stays softmax - one-hot
+    (softmax_loss_layer.cpp).
+    """
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__(message, bottoms, message.softmax_param.axis)
+
+    def forward(self, x: Tensor, label: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Scores (N, K, …) and labels (N, …) to a scalar."""
+        logs = F.log_softmax(x, self.axis)
+        target, valid = self._targets(x, label)
+        each = -logs.gather(self.axis, target.unsqueeze(self.axis)).squeeze(self.axis)
+        capped = torch.where(each > _WORST, _WORST + (each - each.detach()), each)  # the gradient stays whole
+        loss = torch.where(valid, capped, 0.0).sum() / self._normaliser(x, valid)
+        return (loss, logs.detach().exp()) if self.has_softmax else loss
+
+
+@layer("InfogainLoss", bottoms=(2, 3), tops=(0, 2))
+class InfogainLoss(_OfLabels):
+    """Sum over classes of -H[label, class]·log softmax(x), H being the third bottom or the blob in the
+    file ``source``; a second top is the softmax (infogain_loss_layer.cpp).
+
+    A probability counts as at least 1e-20 in the loss and as it is in the gradient.
+    """
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__(message, bottoms, message.infogain_loss_param.axis)
+        classes = bottoms[0][self.axis]
+        self.matrix = None if len(bottoms) == 3 else _read_matrix(message)
+        count = bottoms[2].numel() if self.matrix is None else self.matrix.numel()
+        if count != classes * classes:
+            raise InputError(f"the infogain matrix has {count} values, not {classes}²", message.name)
+
+    def forward(
+        self, x: Tensor, label: Tensor, matrix: Tensor | None = None
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Scores (N, K, …), labels (N, …) and K² values to a scalar."""
+        chosen = matrix if matrix is not None else self.matrix
+        assert chosen is not None
+        classes = x.shape[self.axis]
+        table = chosen.detach().to(x).reshape(classes, classes)
+        softmax = F.softmax(x.detach(), self.axis)
+        target, valid = self._targets(x, label)
+        rows = (table[target] * valid.unsqueeze(-1)).movedim(-1, self.axis)
+        norm = self._normaliser(x, valid)
+        loss = -(rows * softmax.clamp(min=_LEAST).log()).sum() / norm
+        slope = (softmax * rows.sum(self.axis, keepdim=True) - rows) / norm
+        top = with_slope(x, loss, slope)
+        return (top, softmax) if self.has_softmax else top
+
+
+def _read_matrix(message: LayerParameter) -> Tensor:
+    """The blob that ``source`` holds, as a flat tensor."""
+    path = Path(message.infogain_loss_param.source)
+    if not message.infogain_loss_param.HasField("source"):
+        raise InputError("needs a third bottom, or infogain_loss_param { source }", message.name)
+    try:
+        blob = BlobProto.FromString(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"source {path}: {error.strerror}", message.name) from None
+    except DecodeError:
+        raise InputError(f"source {path} is no binaryproto of a blob", message.name) from None
+    return torch.tensor(blob.double_data or blob.data, dtype=torch.float32, device="cpu")
+
+
+@layer("MultinomialLogisticLoss", bottoms=(2, 2), tops=LOSS_TOPS)
+class MultinomialLogisticLoss(Layer):
+    """The mean of -log p[label] of given probabilities, which count as at least 1e-20, forward and
+    backward (multinomial_logistic_loss_layer.cpp).
+    """
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+        check_first_axes(message, bottoms)
+        if bottoms[1].numel() != bottoms[1][0]:
+            raise InputError(f"takes one label a sample, not {tuple(bottoms[1])}", message.name)
+
+    def forward(self, x: Tensor, label: Tensor) -> Tensor:
+        """Probabilities (N, K, …) and labels (N,) to a scalar."""
+        index = label.detach().reshape(-1, 1).long()
+        picked = x.flatten(1).gather(1, index)
+        probability = picked.detach().clamp(min=_LEAST)
+        return with_slope(picked, -probability.log().sum() / len(x), -1 / (probability * len(x)))

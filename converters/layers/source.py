@@ -1,0 +1,117 @@
+"""Layers at a net's ends: what is fed, what makes its own values, what goes to a file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from converters.filler import fill
+from converters.layers.registry import Layer, Placed, Shapes, checked_size, layer
+from prototxt.caffe_pb2 import DummyDataParameter, FillerParameter, LayerParameter
+from prototxt.errors import InputError
+
+T = TypeVar("T")
+
+
+@layer("Data", bottoms=(0, 0), tops=(1, 2))
+@layer("ImageData", "MemoryData", "WindowData", bottoms=(0, 0), tops=(2, 2))
+@layer("HDF5Data", "Input", bottoms=(0, 0), tops=(1, None))
+class Fed(Layer):
+    """A layer whose tops are inputs of the net: it stands in the graph and is never called (the reading
+    of data_layer.cpp, hdf5_data_layer.cpp, image_data_layer.cpp, memory_data_layer.cpp and
+    window_data_layer.cpp is a training loop's).
+    """
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+
+    def forward(self) -> tuple[Tensor, ...]:
+        """Not called."""
+        raise AssertionError("the tops of a data layer are inputs of the net")
+
+
+@layer("Parameter", bottoms=(0, 0))
+class Parameter(Layer):
+    """A learned blob of the shape given, zeros at first, as the top (parameter_layer.hpp)."""
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+        shape = checked_size(message, "shape", message.parameter_param.shape.dim)
+        self.weight = nn.Parameter(torch.empty(shape))
+
+    def forward(self) -> Tensor:
+        """The blob."""
+        return self.weight.view_as(self.weight)
+
+
+@layer("DummyData", bottoms=(0, 0), tops=(1, None))
+class DummyData(Placed):
+    """Tops of the shapes given (``shape``, or the older num, channels, height and width), each once for
+    all or once each, as the fillers fill them: a constant stays, others are drawn anew in every pass from
+    torch's default generator (dummy_data_layer.cpp).
+    """
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+        param, tops = message.dummy_data_param, len(message.top)
+        self.shapes = [checked_size(message, "shape", shape) for shape in _dummy_shapes(message, param, tops)]
+        fillers = list(param.data_filler) or [FillerParameter(type="constant")]
+        self.data_fillers = _one_each(message, "data_filler", fillers, tops)
+
+    def forward(self) -> tuple[Tensor, ...]:
+        """One tensor per top."""
+        return tuple(
+            self._made(shape, filler) for shape, filler in zip(self.shapes, self.data_fillers, strict=True)
+        )
+
+    def _made(self, shape: tuple[int, ...], filler: FillerParameter) -> Tensor:
+        blob = self.place.new_empty(shape)
+        fill(blob, filler)
+        return blob
+
+
+def _dummy_shapes(message: LayerParameter, param: DummyDataParameter, tops: int) -> list[Sequence[int]]:
+    legacy = [list(values) for values in (param.num, param.channels, param.height, param.width)]
+    if not any(legacy):
+        return [list(shape.dim) for shape in _one_each(message, "shape", list(param.shape), tops)]
+    if param.shape:
+        raise InputError("takes shape, or num, channels, height and width, not both", message.name)
+    names = ("num", "channels", "height", "width")
+    sides = [_one_each(message, name, dims, tops) for name, dims in zip(names, legacy, strict=True)]
+    return list(zip(*sides, strict=True))
+
+
+def _one_each(message: LayerParameter, what: str, given: list[T], tops: int) -> list[T]:
+    if len(given) not in (1, tops):
+        raise InputError(f"{len(given)} {what} for {tops} tops: give one, or one each", message.name)
+    return given * tops if len(given) == 1 else given
+
+
+@layer("HDF5Output", bottoms=(2, 2), tops=(0, 0))
+class HDF5Output(Layer):
+    """A sink (hdf5_output_layer.cpp). Caffe writes its bottoms, as ``data`` and ``label``, to a file that
+    the prototxt names; a net loaded here touches no file on its own, and :func:`write_hdf5` writes the
+    same file where it is asked to.
+    """
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+        if not (bottoms[0] and bottoms[1]) or bottoms[0][0] != bottoms[1][0]:
+            shapes = f"{tuple(bottoms[0])} and {tuple(bottoms[1])}"
+            raise InputError(f"bottoms differ in axis 0: {shapes}", message.name)
+
+    def forward(self, data: Tensor, label: Tensor) -> tuple[()]:
+        """No top."""
+        return ()
+
+
+def write_hdf5(path: str | Path, data: Tensor, label: Tensor) -> None:
+    """Write two blobs as Caffe's HDF5Output does: ``data`` and ``label`` with 4 axes, float32."""
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        for name, blob in (("data", data), ("label", label)):
+            rest = (1,) * (4 - blob.dim())
+            file[name] = blob.detach().float().cpu().reshape(*blob.shape, *rest).numpy()

@@ -1,0 +1,52 @@
+"""Which recording holds which layer type. Run as a program, it writes zoo/layer_cases.py anew."""
+
+import re
+from pathlib import Path
+
+from golden_cases import GOLDEN
+
+MODULE = Path(__file__).parent.parent / "zoo" / "layer_cases.py"
+
+
+def types_in(path: Path) -> set[str]:
+    return set(re.findall(r'type: *"([A-Z][A-Za-z0-9]+)"', path.read_text()))
+
+
+def recorded() -> tuple[dict[str, list[str]], dict[str, int]]:
+    """(one-layer cases of each type, number of small nets with it)."""
+    cases: dict[str, list[str]] = {}
+    nets: dict[str, int] = {}
+    for path in sorted((GOLDEN / "layers").glob("*.prototxt")):
+        for name in sorted(types_in(path) - {"Input"}):
+            if path.stem.startswith("net_"):
+                nets[name] = nets.get(name, 0) + 1
+            else:
+                cases.setdefault(name, []).append(path.stem)
+    return dict(sorted(cases.items())), dict(sorted(nets.items()))
+
+
+def module_text() -> str:
+    cases, nets = recorded()
+    lines = [
+        f'    "{name}": ({", ".join(repr(x).replace(chr(39), chr(34)) for x in of)},),'
+        for name, of in cases.items()
+    ]
+    return "\n".join(
+        [
+            '"""Which recordings of real Caffe hold which layer type: written by tests/layer_cases.py."""',
+            "",
+            "# fmt: off",
+            "# ruff: noqa: E501",
+            "CASES: dict[str, tuple[str, ...]] = {",
+            *lines,
+            "}",
+            "IN_NETS: dict[str, int] = {",
+            *(f'    "{name}": {count},' for name, count in nets.items()),
+            "}",
+            "",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    MODULE.write_text(module_text())
