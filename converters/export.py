@@ -3,7 +3,7 @@
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import onnx
 import torch
 
 from converters.files import whole
-from converters.graph import Node, deploy
+from converters.graph import deploy
 from converters.network import Network
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
@@ -41,61 +41,64 @@ def input_metadata(layer: LayerParameter) -> dict[str, Any]:
     return metadata
 
 
-def export_onnx(net: Network, path: Path, classes: Sequence[str] = ()) -> None:
-    """Write the deploy net of ``net`` to ``path``, whole or not at all.
+def export_onnx(net: Network, path: Path, classes: Sequence[str] = ()) -> bool:
+    """Write the deploy net of ``net`` to ``path``, whole or not at all; whether its batch is dynamic.
 
-    The batch (axis 0 of every input) is dynamic. Inputs and outputs have Caffe's blob names, weights
-    are named as in ``state_dict``. The metadata holds channel_order, mean, scale, input_size (height,
-    width) and classes, each as JSON. Raises InputError where the net cannot be deployed or exported.
+    The batch (axis 0 of every input) is dynamic, but for nets that cannot have it so, such as those that
+    take axis 0 for time: their file has the prototxt's shapes. Inputs and outputs have Caffe's blob
+    names, weights are named as in ``state_dict``. The metadata holds channel_order, mean, scale,
+    input_size (height, width) and classes, each as JSON. Raises InputError where the net cannot be
+    deployed or exported.
     """
     small = deploy_net(net)
-    examples = tuple(_example(small, node) for node in small.graph.nodes if node.is_data)
-    inputs = tuple(x for group in examples for x in group)
-    with _quiet():
-        try:
-            program = torch.onnx.export(
-                small,
-                inputs,
-                input_names=small.inputs,
-                output_names=small.outputs,
-                dynamic_shapes={"inputs": tuple({0: torch.export.Dim("batch")} for _ in inputs)},
-                dynamo=True,
-                verbose=False,
-            )
-        except Exception as error:
-            reason = str(error).strip().splitlines()[0]
-            raise InputError(f'net "{small.graph.name}" cannot be exported to ONNX: {reason}') from error
-    assert program is not None
-    model = program.model_proto
-    _name(model, small)
+    model, is_dynamic = _model(small)
+    model.graph.name = small.graph.name or "net"
+    model.producer_name = "caffe-zoo"
     onnx.helper.set_model_props(model, _metadata(small, classes))
     onnx.checker.check_model(model)
     with whole(path) as beside:
         onnx.save(model, beside)
+    return is_dynamic
 
 
-def _example(net: Network, node: Node) -> list[torch.Tensor]:
-    """Zeros of each top's shape, with a batch of 2 (torch.export takes 1 for a constant)."""
-    return [torch.zeros(2, *net.shapes[value][1:]) for value in node.outputs]
+def _model(net: Network) -> tuple[onnx.ModelProto, bool]:
+    """The net as ONNX with a dynamic batch, or else with the batch it has; which of them."""
+    try:
+        return _exported(net, 2, {0: torch.export.Dim("batch")}), True  # export takes a 1 for a constant
+    except Exception:
+        try:
+            return _exported(net, None, None), False
+        except Exception as error:
+            reason = str(error).strip().splitlines()[0]
+            raise InputError(f'net "{net.graph.name}" cannot be exported to ONNX: {reason}') from error
 
 
-def _name(model: onnx.ModelProto, net: Network) -> None:
-    model.graph.name = net.graph.name or "net"
-    model.producer_name = "caffe-zoo"
+def _exported(net: Network, batch: int | None, axes: dict[int, Any] | None) -> onnx.ModelProto:
+    """The net as ONNX from inputs of its shapes, with another ``batch`` and dynamic ``axes`` where given."""
+    shapes = [net.shapes[value] for value in net.graph.inputs]
+    inputs = tuple(torch.zeros(shape if batch is None else (batch, *shape[1:])) for shape in shapes)
+    with _quiet():
+        program = torch.onnx.export(
+            net,
+            inputs,
+            input_names=net.inputs,
+            output_names=net.outputs,
+            dynamic_shapes={"inputs": tuple(axes for _ in inputs)},
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    return program.model_proto
 
 
 def _metadata(net: Network, classes: Sequence[str]) -> dict[str, str]:
-    node = next(node for node in net.graph.nodes if node.is_data)
-    entries = input_metadata(node.layer)
-    entries["input_size"] = list(net.shapes[node.outputs[0]][2:])
+    served = [node for node in net.graph.nodes if node.is_data]
+    entries = input_metadata(served[0].layer) if served else {}
+    if served:
+        entries["input_size"] = list(net.shapes[served[0].outputs[0]][2:])
     if classes:
         entries["classes"] = list(classes)
     return {name: json.dumps(value, ensure_ascii=False) for name, value in entries.items()}
-
-
-def read_metadata(model: Mapping[str, str]) -> dict[str, Any]:
-    """The metadata that :func:`export_onnx` wrote, from onnxruntime's ``custom_metadata_map``."""
-    return {name: json.loads(value) for name, value in model.items()}
 
 
 @contextmanager

@@ -48,7 +48,6 @@ class Network(nn.Module):
         self.inputs = [value.blob for value in graph.inputs]
         self.outputs = [value.blob for value in graph.outputs]
         self.layer_types = {node.layer.name: node.layer.type for node in graph.nodes}
-        self.params: dict[str, list[Tensor]] = {}
         self._names: dict[Node, str] = {}
         self._build(phase, input_shapes or {})
         self._allocate()
@@ -78,16 +77,17 @@ class Network(nn.Module):
         return module
 
     def _allocate(self) -> None:
-        refuse_excess(self._blobs())
+        refuse_excess(self.params)
         self.to_empty(device="cpu")
         self._share()
-        self.params = self._blobs()
 
     def _clear(self) -> None:
         for blob in [*self.parameters(), *self.buffers()]:
             blob.detach().zero_()
 
-    def _blobs(self) -> dict[str, list[Tensor]]:
+    @property
+    def params(self) -> dict[str, list[Tensor]]:
+        """Caffe's blobs of every layer, in Caffe's order, as live tensors wherever the net has moved to."""
         return {node.layer.name: self.module_of(node).blobs() for node in self._names}
 
     def _share(self) -> None:
@@ -174,7 +174,7 @@ class Network(nn.Module):
         Raises InputError, with file, layer and blob, where the file is not whole or does not fit by
         Caffe's rules; the net is as before then.
         """
-        return load_weights(self, self._blobs(), Path(path))[0]
+        return load_weights(self, self.params, Path(path))[0]
 
     def save_caffemodel(self, path: str | Path) -> None:
         """Write the net with its weights as Caffe does, whole or not at all."""
@@ -186,7 +186,7 @@ class Network(nn.Module):
 
     def _saved(self) -> list[SavedLayer]:
         """Every layer with its phase, which Net::Init sets, and its blobs."""
-        saved, blobs = [], self._blobs()
+        saved, blobs = [], self.params
         for node in self.graph.nodes:
             message = LayerParameter(phase=TRAIN if self.training else TEST)
             message.MergeFrom(node.layer)

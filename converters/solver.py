@@ -75,8 +75,9 @@ def learnable(net: Network) -> list[Parameter]:
     """
     names = {id(blob): name for name, blob in net.named_parameters(remove_duplicate=True)}
     found: dict[int, Parameter] = {}
+    params = net.params
     for node in net.graph.nodes:
-        for index, blob in enumerate(net.params.get(node.layer.name, [])):
+        for index, blob in enumerate(params.get(node.layer.name, [])):
             if id(blob) in names and id(blob) not in found:
                 spec = node.layer.param[index] if index < len(node.layer.param) else None
                 mults = (spec.lr_mult, spec.decay_mult) if spec else (1.0, 1.0)

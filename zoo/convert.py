@@ -81,7 +81,8 @@ def _count(macs: int | None) -> str:
 def write_model(net: Network, target: Path, verify: bool) -> None:
     """Write the ONNX file, first held against PyTorch with ``verify``. Raises VerificationError."""
     with whole(target) as beside:
-        export_onnx(net, beside)
+        if not export_onnx(net, beside):
+            notice("the batch cannot be dynamic in this net: the ONNX file has the prototxt's shapes")
         if not verify:
             return
         differences = compare_onnx(net, beside)
