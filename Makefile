@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 ZOO := $(BIN)/zoo
-VARIANTS := baseline dropout0.5 dropout0.9 bn fc
+VARIANTS := baseline dropout0.5 dropout0.9 bn fc bn+fc
 DEMO := runs/demo
 
 .PHONY: demo article test test-slow check lint proto clean

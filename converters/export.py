@@ -64,13 +64,21 @@ def export_onnx(net: Network, path: Path, classes: Sequence[str] = ()) -> bool:
 def _model(net: Network) -> tuple[onnx.ModelProto, bool]:
     """The net as ONNX with a dynamic batch, or else with the batch it has; which of them."""
     try:
-        return _exported(net, 2, {0: torch.export.Dim("batch")}), True  # export takes a 1 for a constant
-    except Exception:
-        try:
-            return _exported(net, None, None), False
-        except Exception as error:
-            reason = str(error).strip().splitlines()[0]
-            raise InputError(f'net "{net.graph.name}" cannot be exported to ONNX: {reason}') from error
+        model = _exported(net, 2, {0: torch.export.Dim("batch")})  # export takes a 1 for a constant
+        if all(_has_free_batch(value) for value in model.graph.input):
+            return model, True
+    except Exception as error:  # whatever stood in the way, the shapes as they are may do
+        logging.getLogger(__name__).debug("no dynamic batch: %s", error)
+    try:
+        return _exported(net, None, None), False
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f'net "{net.graph.name}" cannot be exported to ONNX: {reason}') from error
+
+
+def _has_free_batch(value: onnx.ValueInfoProto) -> bool:
+    axes = value.type.tensor_type.shape.dim
+    return bool(axes and axes[0].dim_param)
 
 
 def _exported(net: Network, batch: int | None, axes: dict[int, Any] | None) -> onnx.ModelProto:
@@ -83,7 +91,7 @@ def _exported(net: Network, batch: int | None, axes: dict[int, Any] | None) -> o
             inputs,
             input_names=net.inputs,
             output_names=net.outputs,
-            dynamic_shapes={"inputs": tuple(axes for _ in inputs)},
+            dynamic_shapes={"inputs": tuple(axes for _ in inputs)} if axes and inputs else None,
             dynamo=True,
             verbose=False,
         )
