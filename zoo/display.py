@@ -71,7 +71,7 @@ class TrainingDisplay:
     def __init__(self, name: str, max_iter: int, images_per_step: int) -> None:
         self.console = stderr()
         self.name, self.max_iter = name, max_iter
-        self.status = ""
+        self.latest: dict[str, Any] = {}  # test results stay in sight until the next ones
         columns = (
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=20),
@@ -98,19 +98,17 @@ class TrainingDisplay:
 
     def show(self, entry: dict[str, Any], seconds_left: float | None) -> None:
         """Take in a metrics line: into the live line, and printed as one line of text."""
-        parts = [
-            f"{key} {_short(value)}"
-            for key, value in entry.items()
-            if key != "iteration" and value is not None
-        ]
-        self.progress.update(self.task, status=" ".join(parts[:2] + parts[3:]))
+        self.latest |= entry
+        self.progress.update(self.task, status=_told(self.latest, "iteration", "images_per_second"))
         eta = f"  ETA {_duration(seconds_left)}" if seconds_left else ""
-        text = f"{self.name} iteration {entry['iteration']}/{self.max_iter}  {'  '.join(parts)}{eta}"
+        text = f"{self.name} iteration {entry['iteration']}/{self.max_iter}  {_told(entry, 'iteration')}{eta}"
         self.progress.console.print(Text(text), soft_wrap=True)
 
 
-def _short(value: float) -> str:
-    return f"{value:.4g}"
+def _told(entry: dict[str, Any], *without: str) -> str:
+    """The entry's numbers in a line."""
+    told = {key: value for key, value in entry.items() if key not in without and value is not None}
+    return "  ".join(f"{key} {value:.4g}" for key, value in told.items())
 
 
 def _duration(seconds: float) -> str:
