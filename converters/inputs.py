@@ -27,7 +27,9 @@ def _one(layer: LayerParameter, top: str, stated: Sequence[Shape | None], index:
         checked_size(layer, f'top "{top}"', shape)
     if shape is None or min(shape, default=1) < 1:
         raise InputError(
-            f'cannot tell the shape of top "{top}" from the prototxt; give it as an input shape', layer.name
+            f'cannot tell the shape of top "{top}" from the prototxt; give it '
+            "as an input shape (--input-shape, input_shapes)",
+            layer.name,
         )
     return tuple(shape)
 

@@ -34,12 +34,12 @@ def load_net(
         network = Network(graph, phase, input_shapes, fill_blobs=None if weights else True)
     if weights:
         with located(name, text):
-            _load(network, Path(weights))
+            load_or_fill(network, Path(weights))
     return network
 
 
-def _load(network: Network, path: Path) -> None:
-    """Load weights, fill what they lack, and say what did not match."""
+def load_or_fill(network: Network, path: Path) -> None:
+    """Load a net's first weights, fill what the file lacks, and say on stderr what did not match."""
     report, loaded = load_weights(network, network.params, path)
     network.fill(0, keep=loaded)
     if report.lacking:

@@ -238,3 +238,19 @@ def test_show_prints_the_prototxt_and_nothing_else(capsys: pytest.CaptureFixture
     assert main(["show", "allconv6", "--variant", "bn+fc"]) == 0
     out = capsys.readouterr().out
     assert parse(out, NetParameter) == apply_variant(read_net(find("allconv6")[0]), "bn+fc")
+
+
+def test_a_shape_that_the_prototxt_does_not_tell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    net = tmp_path / "net.prototxt"
+    net.write_text(
+        'layer { name: "d" type: "Data" top: "data" top: "label" data_param { batch_size: 4 } }\n'
+        'layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip" inner_product_param { num_output: 2 } }\n'
+    )
+    assert main(["convert", str(net), "--output", str(tmp_path / "o")]) == 2
+    assert 'cannot tell the shape of top "data"' in capsys.readouterr().err
+    shape = ["--input-shape", "data=4,1,28,28"]
+    assert main(["convert", str(net), "--output", str(tmp_path / "o"), "--verify", *shape]) == 0
+    assert "1,570" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        main(["convert", str(net), "--input-shape", "data=4,x"])
+    assert ended.value.code == 2

@@ -81,6 +81,10 @@ def _convert(commands: Commands) -> None:  # type: ignore[valid-type]
     parser.add_argument(
         "--verify", action="store_true", help="hold onnxruntime against PyTorch; exit 1 if they differ"
     )
+    text = "shape of an input that the prototxt does not tell, such as data=1,3,224,224; may be repeated"
+    parser.add_argument(
+        "--input-shape", action="append", type=_shape, default=[], metavar="BLOB=N,C,H,W", help=text
+    )
 
 
 def _train(commands: Commands) -> None:  # type: ignore[valid-type]
@@ -187,3 +191,11 @@ def _at_least(text: str, least: int) -> int:
     if number < least:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least}")
     return number
+
+
+def _shape(text: str) -> tuple[str, tuple[int, ...]]:
+    blob, _, numbers = text.partition("=")
+    try:
+        return blob, tuple(_positive(number) for number in numbers.split(","))
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not BLOB=N,C,H,W: {error}") from None

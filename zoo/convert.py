@@ -1,12 +1,13 @@
 """``zoo convert``: a prototxt as a table of layers, an ONNX file and weights."""
 
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from converters.export import export_onnx
 from converters.files import whole
 from converters.graph import build_graph, net_state
-from converters.load import located
+from converters.load import load_or_fill, located
 from converters.network import Network
 from converters.weights import write_safetensors
 from eval.cost import CONVENTION, layer_costs, parameters, total_macs
@@ -24,10 +25,11 @@ class VerificationError(Exception):
 def run(args: argparse.Namespace) -> int:
     """Print the layers and write the files; 1, and no ONNX file, where --verify finds a difference."""
     message, path = find_net(args.net, args.variant)
-    net = build(message, path, args.phase)
+    net = build(message, path, args.phase, dict(args.input_shape))
     if args.weights:
-        load(net, args.weights)
+        load_or_fill(net, Path(args.weights))
     else:
+        net.fill(0)
         notice("no --weights: the blobs are filled as the prototxt says (seed 0)")
     print_layers(net, f"{message.name or path.stem}, {args.variant}, phase {args.phase}")
     name = (message.name or path.stem).replace("/", "_")
@@ -45,19 +47,12 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def build(message: NetParameter, path: Path, phase: str) -> Network:
-    """The net of a phase; errors about a layer name its line."""
+def build(
+    message: NetParameter, path: Path, phase: str, input_shapes: Mapping[str, Sequence[int]]
+) -> Network:
+    """The net of a phase, its blobs still to be given; errors about a layer name its line."""
     with located(str(path), read_text(path)):
-        return Network(build_graph(message, net_state(phase)), phase)
-
-
-def load(net: Network, weights: str) -> None:
-    """Load weights, with a notice of what did not match."""
-    lacking, unknown = net.load_weights(weights)
-    if lacking:
-        notice(f"{weights}: lacks {', '.join(lacking)}: kept as filled")
-    if unknown:
-        notice(f"{weights}: not in the net: {', '.join(unknown)}")
+        return Network(build_graph(message, net_state(phase)), phase, input_shapes, fill_blobs=None)
 
 
 def print_layers(net: Network, title: str) -> None:
