@@ -339,6 +339,29 @@ def test_the_test_net_goes_on_where_it_stopped(solver: Path) -> None:
     assert at8[0] != at8[1]
 
 
+def test_a_regression_keeps_its_output_and_a_convolution_may_classify(
+    solver: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net = solver.parent / "tiny.prototxt"
+    text = net.read_text()
+    judges = text.index('layer { name: "accuracy_at_1"')
+    loss = 'layer { name: "loss" type: "EuclideanLoss" bottom: "fc" bottom: "label" top: "loss" }'
+    net.write_text(text[:judges].replace("num_output: 20", "num_output: 1") + loss)
+    assert train(solver, "--output", "regression", "--max-iter", "2") == 0
+    assert weights("regression")["fc.weight"].shape == (1, 8)
+    head = 'layer { name: "fc" type: "InnerProduct" bottom: "pool1" top: "fc"\n  inner_product_param'
+    assert head in text
+    conv = head.replace("InnerProduct", "Convolution").replace("inner_product_param", "convolution_param")
+    for outputs, code in ((3, 0), (2, 2)):
+        net.write_text(
+            text.replace(head, conv)
+            .replace("num_output: 20", f"num_output: {outputs} kernel_size: 1")
+            .replace("top_k: 5", "top_k: 2")
+        )
+        assert train(solver, "--output", f"conv{outputs}", "--max-iter", "2") == code
+    assert "label 2 is out of range for 2 classes" in capsys.readouterr().err
+
+
 def test_train_and_test_nets_of_unequal_shape(solver: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = (solver.parent / "tiny.prototxt").read_text().replace("num_output: 8", "num_output: 9")
     (solver.parent / "other.prototxt").write_text(other)

@@ -10,6 +10,9 @@ POINTWISE = frozenset(
     {"BatchNorm", "Scale", "Bias", "ReLU", "PReLU", "ELU", "Sigmoid", "TanH", "Dropout", "LRN"}
 )
 
+# Layers that compare the scores of classes with labels.
+JUDGES = frozenset({"SoftmaxWithLoss", "HingeLoss", "Accuracy"})
+
 
 def convolutions(net: NetParameter) -> list[int]:
     """Indices of every Convolution. Raises InputError where there is none."""
@@ -38,10 +41,10 @@ def last_block(net: NetParameter) -> list[int]:
     return tail(net, convolutions(net)[-1])
 
 
-def classifier(net: NetParameter) -> int:
-    """Index of the last InnerProduct. Raises InputError where no InnerProduct follows a convolution."""
-    found = inner_products(net)
-    return found[-1]
+def classifiers(net: NetParameter) -> list[LayerParameter]:
+    """The InnerProducts whose scores a layer compares with labels; other nets have none."""
+    scored = {layer.bottom[0] for layer in net.layer if layer.type in JUDGES and layer.bottom}
+    return [layer for layer in net.layer if layer.type == "InnerProduct" and layer.top[0] in scored]
 
 
 def inner_products(net: NetParameter) -> list[int]:

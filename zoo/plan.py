@@ -12,7 +12,7 @@ from prototxt.caffe_pb2 import TEST, TRAIN, LayerParameter, NetParameter, NetSta
 from prototxt.errors import InputError
 from prototxt.text import read_net, read_solver, read_text
 from zoo import catalogue
-from zoo.layout import classifier
+from zoo.layout import classifiers
 from zoo.variants import apply_variant
 
 
@@ -85,9 +85,8 @@ def make_plan(options: Options) -> Plan:
     lists, is_synthetic = find_lists(layers, nets, places, may_be_demo=is_shipped and options.root is None)
     counted = max(entry.label for found in lists.values() for entry in read_list(found)) + 1
     classes = counted if options.classes is None else options.classes
-    notices = [
-        note for net in nets.values() if (note := size_classifier(net, classes, options.classes is None))
-    ]
+    is_counted = options.classes is None
+    notices = [note for net in nets.values() for note in size_classifiers(net, classes, is_counted)]
     solver.max_iter = solver.max_iter if options.max_iter is None else options.max_iter
     return Plan(options, solver, nets, lists, places, classes, is_synthetic, tuple(dict.fromkeys(notices)))
 
@@ -207,16 +206,17 @@ def find_lists(
     return lists, False
 
 
-def size_classifier(source: NetSource, classes: int, announce: bool) -> str | None:
-    """Make the last InnerProduct ``classes`` wide and cap every top_k; a notice where that changes it."""
-    layer = source.message.layer[classifier(source.message)]
-    before = layer.inner_product_param.num_output
-    layer.inner_product_param.num_output = classes
+def size_classifiers(source: NetSource, classes: int, announce: bool) -> list[str]:
+    """Make every classifier ``classes`` wide and cap every top_k; a notice for each one that changes."""
+    notices = []
+    for layer in classifiers(source.message):
+        before = layer.inner_product_param.num_output
+        layer.inner_product_param.num_output = classes
+        why = f"the lists have {classes} classes" if announce else f"--classes {classes}"
+        keep = f"; --classes {before} keeps {before}" if announce else ""
+        if before != classes:
+            notices.append(f'{why}: layer "{layer.name}" has {classes} outputs instead of {before}{keep}')
     for judge in source.message.layer:
-        if judge.type == "Accuracy":
+        if judge.type == "Accuracy" and classifiers(source.message):
             judge.accuracy_param.top_k = min(judge.accuracy_param.top_k, classes)
-    if before == classes:
-        return None
-    why = f"the lists have {classes} classes" if announce else f"--classes {classes}"
-    keep = f"; --classes {before} keeps {before}" if announce else ""
-    return f'{why}: layer "{layer.name}" has {classes} outputs instead of {before}{keep}'
+    return notices

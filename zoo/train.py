@@ -10,6 +10,8 @@ import torch
 
 from converters.export import export_onnx
 from converters.files import write_text
+from converters.graph import Graph
+from converters.network import infer_shapes
 from converters.weights import write_safetensors
 from eval.environment import processor
 from prototxt.caffe_pb2 import SolverParameter
@@ -20,6 +22,7 @@ from zoo.console import notice
 from zoo.dataset import ImageSet, check_labels, class_names, fingerprint, memory_note, open_images
 from zoo.display import counting
 from zoo.heads import head_of
+from zoo.layout import JUDGES
 from zoo.loop import iterate
 from zoo.plan import Options, Plan, make_plan
 from zoo.run_folder import RunFolder, read_record, versions
@@ -99,13 +102,21 @@ def open_data(plan: Plan) -> dict[str, ImageSet]:
     """The images of every phase."""
     images = {}
     for phase, path in plan.lists.items():
-        check_labels(path, plan.classes)
-        layer = next(node.layer for node in plan.graph(phase).nodes if node.is_data)
+        graph = plan.graph(phase)
+        layer = next(node.layer for node in graph.nodes if node.is_data)
+        check_labels(path, scored_classes(graph, plan.classes))
         with counting(f"decoding {path.name}") as advance:
             images[phase] = open_images(layer, path, plan.places, advance)
         if note := memory_note(images[phase]):
             notice(note)
     return images
+
+
+def scored_classes(graph: Graph, otherwise: int) -> int:
+    """How many classes the layers that judge by label score, at least; ``otherwise`` where none does."""
+    shapes = infer_shapes(graph)
+    scores = [node.inputs[0] for node in graph.nodes if node.layer.type in JUDGES]
+    return min((shapes[value][1] for value in scores if len(shapes[value]) > 1), default=otherwise)
 
 
 def announce(plan: Plan, device: torch.device) -> None:
