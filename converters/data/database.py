@@ -47,6 +47,8 @@ _environments: dict[Path, tuple[Any, int]] = {}  # by real path, with its users:
 class Lmdb(Database):
     """An LMDB, opened without a lock file, so that a read-only folder will do."""
 
+    _environment: Any = None
+
     def __init__(self, path: Path) -> None:
         self.path, self._real = path, path.resolve()
         self._environment, users = _environments.get(self._real) or (_environment(path), 0)
@@ -86,6 +88,9 @@ class Lmdb(Database):
             _environments[self._real] = environment, users - 1
         else:
             environment.close()
+
+    def __del__(self) -> None:
+        self.close()  # the table of environments would keep a forgotten one open
 
 
 def _environment(path: Path) -> Any:

@@ -87,7 +87,7 @@ class PixelSource(DataSource):
             self._check(sample, samples[0])
         if len({sample.pixels.shape for sample in samples}) == 1:
             return self._apply(np.stack([sample.pixels for sample in samples]), drawn)
-        parts = [self._apply(each.pixels[None], drawn[i : i + 1]) for i, each in enumerate(samples)]
+        parts = [self._apply(np.stack([each.pixels]), drawn[i : i + 1]) for i, each in enumerate(samples)]
         return torch.cat(parts)
 
     def _apply(self, images: Array, drawn: Array) -> Tensor:
