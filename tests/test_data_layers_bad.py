@@ -166,6 +166,31 @@ def test_a_broken_image_names_list_and_line_or_is_skipped(tmp_path: Path) -> Non
         assert set(labels.tolist()) == {0, 1, 2} and source.skipped == 2
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+@pytest.mark.parametrize("share", [0, 0.5, 0.9])
+def test_an_image_cut_short_is_broken_in_a_file_and_in_a_record(
+    suffix: str, share: float, tmp_path: Path
+) -> None:
+    whole = cv2.imencode(suffix, np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8))[
+        1
+    ].tobytes()
+    cut = whole[: int(len(whole) * share)]
+    (tmp_path / f"a{suffix}").write_bytes(cut)
+    (tmp_path / "list.txt").write_text(f"a{suffix} 0\n")
+    with pytest.raises(InputError, match=f"list.txt:1: image .*a{suffix} cannot be decoded"):
+        open_data(layer("ImageData", 'image_data_param { source: "list.txt" }'), "TEST", places=[tmp_path])
+    write_lmdb(tmp_path / "db", {"key": Datum(data=cut, encoded=True).SerializeToString()})
+    with pytest.raises(InputError, match="db: record key holds an image that cannot be decoded"):
+        opened(tmp_path)
+
+
+def test_a_key_that_is_listed_and_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_lmdb(tmp_path / "db", {"a": raw(PIXELS), "c": raw(PIXELS)})
+    with opened(tmp_path) as source:
+        monkeypatch.setattr(source.database, "keys", [b"a", b"b"])  # type: ignore[attr-defined]
+        fails("record b is listed but not found: the database is damaged", source)
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

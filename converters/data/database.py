@@ -74,7 +74,7 @@ class Lmdb(Database):
 
         try:
             with self._environment.begin() as transaction:
-                return bytes(transaction.get(key))
+                return _found(transaction.get(key))
         except lmdb.Error as error:
             raise InputError(f"cannot be read ({error})") from None
 
@@ -125,13 +125,20 @@ class LevelDb(Database):
         """A record."""
         plyvel = _plyvel(self.path)
         try:
-            return bytes(self._database.get(key, verify_checksums=True))
+            return _found(self._database.get(key, verify_checksums=True))
         except plyvel.Error as error:
             raise InputError(f"cannot be read ({_text(error)})") from None
 
     def close(self) -> None:
         """Let go of its lock."""
         self._database.close()
+
+
+def _found(record: bytes | None) -> bytes:
+    """Keys out of order, in a damaged file, are listed but not found."""
+    if record is None:
+        raise InputError("is listed but not found: the database is damaged")
+    return record
 
 
 def _plyvel(path: Path) -> Any:

@@ -32,10 +32,11 @@ class Rounds:
         return np.array([self.row(serial) for serial in range(start, start + size)], np.int64)
 
     def _order(self, turn: int) -> Order:
-        if turn not in self._orders:
-            self._orders = {k: v for k, v in self._orders.items() if k >= turn - 1}
-            self._orders[turn] = permutation([self.seed, turn, self.count], self.count)
-        return self._orders[turn]
+        order = self._orders.get(turn)
+        if order is None:  # several threads may come here: the dict is replaced, never changed
+            order = permutation([self.seed, turn, self.count], self.count)
+            self._orders = {k: v for k, v in self._orders.items() if k >= turn - 1} | {turn: order}
+        return order
 
 
 def permutation(stream: list[int], count: int) -> Order:

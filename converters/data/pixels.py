@@ -1,8 +1,10 @@
 """Rows of images and labels, transformed into batches: what ImageData and Data share
 (base_data_layer.cpp, data_transformer.cpp)."""
 
+import os
 from abc import abstractmethod
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,7 @@ class PixelSource(DataSource):
         positive(layer, batch_size=batch_size)
         self.options, self.rounds, self.batch_size = options, rounds, batch_size
         self.mean = open_mean(layer, options.places)
+        self._pool = ThreadPoolExecutor(os.cpu_count())  # decoding takes longer than all else
         self.shapes = self._shapes()
 
     @abstractmethod
@@ -61,10 +64,14 @@ class PixelSource(DataSource):
         another size than the first of the batch.
         """
         start = index * self.batch_size
-        samples = [self._sample(serial) for serial in range(start, start + self.batch_size)]
+        samples = list(self._pool.map(self._sample, range(start, start + self.batch_size)))
         data = self._transformed(samples, draw(self.options.seed, index, self.batch_size))
         labels = torch.tensor([sample.label for sample in samples], dtype=torch.float32)
         return dict(zip(self.layer.top, (data, labels), strict=False))
+
+    def close(self) -> None:
+        """End the threads that decode."""
+        self._pool.shutdown(cancel_futures=True)
 
     def _sample(self, serial: int) -> Sample:
         """The ``serial``-th image; in place of a broken one, with skip_bad, the next whole one, so that

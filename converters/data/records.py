@@ -27,7 +27,7 @@ class RecordSource(PixelSource):
             rounds = Rounds(len(self.database.keys), False, options.seed)
             super().__init__(layer, options, rounds, param.batch_size)
         except BaseException:
-            self.close()
+            self.database.close()
             raise
 
     def read(self, row: int) -> Sample:
@@ -43,4 +43,5 @@ class RecordSource(PixelSource):
 
     def close(self) -> None:
         """Close the database."""
+        super().close()
         self.database.close()
