@@ -1,5 +1,8 @@
 """Data layers as sources, against real Caffe's recordings and Caffe's rules."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -251,6 +254,8 @@ def test_memory_data_serves_rows_in_turn() -> None:
     source.set(data, np.arange(6).reshape(6, 1, 1, 1))
     assert [source.batch(index)["label"].tolist() for index in range(4)] == [[0, 1], [2, 3], [4, 5], [0, 1]]
     assert np.array_equal(source.batch(1)["data"].numpy(), data[2:4])
+    source.set(np.broadcast_to(np.float32(1), (2, 1, 1, 3)), [5, 6])
+    assert source.batch(0)["data"].sum() == 6
     source.set(torch.ones(2, 1, 1, 3), torch.tensor([7, 8]))
     assert source.batch(5)["label"].tolist() == [7, 8]
 
@@ -315,3 +320,21 @@ def test_dummy_data_by_itself_is_pure_too() -> None:
     assert not torch.equal(batches[1]["x"], batches[2]["x"])
     assert batches[0]["y"].tolist() == [7] * 4 and first.source.shapes == {"x": (2, 3), "y": (4,)}
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_packages_are_imported_only_where_a_net_needs_them() -> None:
+    code = f"""import sys, os; os.chdir({str(DATA)!r})
+from converters import load_data
+needed = lambda: {{"cv2", "lmdb", "h5py", "plyvel"}} & set(sys.modules)
+assert not needed(), needed()
+next(load_data("lmdb_plain.prototxt")); assert needed() == {{"lmdb"}}, needed()
+next(load_data("hdf5.prototxt")); assert needed() == {{"lmdb", "h5py"}}, needed()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(GOLDEN.parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

@@ -63,4 +63,4 @@ class MemorySource(DataSource):
 def _float32(values: Any) -> Tensor:
     if isinstance(values, Tensor):
         return values.detach().float().contiguous()
-    return torch.from_numpy(np.ascontiguousarray(values, np.float32))
+    return torch.from_numpy(np.require(values, np.float32, ["C", "W"]))
