@@ -49,13 +49,16 @@ def read_image(path: Path, param: ImageDataParameter) -> Pixels:
     """An image as (height, width, 3) BGR, or (…, 1) with is_color false, resized bilinearly to
     new_height × new_width where they are given.
 
-    Raises InputError for a file that is missing or is no image.
+    Raises InputError for a file that is missing, is no image, or is cut short.
     """
     import cv2
 
     if not path.is_file():
         raise InputError(f"image {path} is missing")
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR if param.is_color else cv2.IMREAD_GRAYSCALE)
+    # Caffe's imread fills up a JPEG that was cut short with grey; decoding from memory refuses it.
+    data = np.fromfile(path, np.uint8)
+    flag = cv2.IMREAD_COLOR if param.is_color else cv2.IMREAD_GRAYSCALE
+    image = cv2.imdecode(data, flag) if len(data) else None
     if image is None:
         raise InputError(f"image {path} cannot be decoded")
     if param.new_height and param.new_width:

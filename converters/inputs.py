@@ -60,11 +60,9 @@ def _data(layer: LayerParameter) -> list[Shape | None]:
 
 
 def _memory_data(layer: LayerParameter) -> list[Shape | None]:
-    """(batch, channels, height, width), (batch,) (memory_data_layer.cpp)."""
+    """(batch, channels, height, width), (batch,), with a crop too (memory_data_layer.cpp)."""
     param = layer.memory_data_param
-    crop = layer.transform_param.crop_size
-    height, width = (crop, crop) if crop else (param.height, param.width)
-    return [(param.batch_size, param.channels, height, width), (param.batch_size,)]
+    return [(param.batch_size, param.channels, param.height, param.width), (param.batch_size,)]
 
 
 def _window_data(layer: LayerParameter) -> list[Shape | None]:

@@ -26,8 +26,7 @@ def load_net(
     and a line on stderr names that and what the net lacks. ``allow_python`` lets layers of type Python
     run the classes they name. Raises InputError, with file and line where they are known.
     """
-    is_text = isinstance(net, str) and ("{" in net or "\n" in net)
-    name, text = ("<text>", str(net)) if is_text else (str(net), read_text(net))
+    name, text = named_text(net)
     message = parse_net(text, name)
     with located(name, text):
         graph = build_graph(message, net_state(phase, level, stages), allow_python)
@@ -36,6 +35,12 @@ def load_net(
         with located(name, text):
             load_or_fill(network, Path(weights))
     return network
+
+
+def named_text(net: str | Path) -> tuple[str, str]:
+    """(name for messages, text) of a prototxt given as a path or as its text."""
+    is_text = isinstance(net, str) and ("{" in net or "\n" in net)
+    return ("<text>", str(net)) if is_text else (str(net), read_text(net))
 
 
 def load_or_fill(network: Network, path: Path) -> None:

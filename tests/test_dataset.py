@@ -9,7 +9,9 @@ import torch
 from golden_cases import GOLDEN, arrays
 from tiny import write_images
 
+from converters.data import open_data
 from converters.image_list import read_list
+from converters.mean_image import write_mean
 from converters.transform import choose, draw, transform
 from prototxt.caffe_pb2 import LayerParameter, NetParameter
 from prototxt.errors import InputError
@@ -207,6 +209,32 @@ def test_a_batch_is_channels_last_in_memory(tmp_path: Path) -> None:
     feed = Feed(images("image_data_param { batch_size: 4 }", tmp_path), True, 0, torch.device("cpu"))
     data = feed.batch(0)["data"]
     assert data.shape == (4, 3, 32, 30) and data.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_mean_image_is_sought_beside_the_list(tmp_path: Path) -> None:
+    write_images(tmp_path)
+    mean = np.random.default_rng(0).normal(100, 9, (1, 3, 32, 30)).astype(np.float32)
+    write_mean(tmp_path / "mean.binaryproto", mean)
+    text = "transform_param {{ crop_size: 9 {} }} image_data_param {{ batch_size: 4 }}"
+    plain, meant = (
+        Feed(images(text.format(each), tmp_path), False, 0, torch.device("cpu")).batch(1)["data"]
+        for each in ("", 'mean_file: "mean.binaryproto"')
+    )
+    assert torch.equal(meant, plain - torch.from_numpy(mean[:, :, 11:20, 10:19]))
+    write_mean(tmp_path / "mean.binaryproto", mean.transpose(0, 1, 3, 2))
+    with pytest.raises(InputError, match=r"mean_file mean\.binaryproto is 3×30×32, the image 3×32×30"):
+        images(text.format('mean_file: "mean.binaryproto"'), tmp_path)
+
+
+def test_the_cache_serves_what_the_data_layer_does(tmp_path: Path) -> None:
+    write_images(tmp_path)
+    text = """transform_param { crop_size: 20 mirror: true mean_value: 9 scale: 0.5 }
+      image_data_param { source: "train.txt" batch_size: 7 shuffle: true }"""
+    feed = Feed(images(text, tmp_path), True, 3, torch.device("cpu"))
+    with open_data(layer(text), "TRAIN", 3, [tmp_path]) as source:
+        for index in (0, 1, 5):
+            batch = source.batch(index)
+            assert all(torch.equal(values, batch[top]) for top, values in feed.batch(index).items())
 
 
 @pytest.mark.skipif(

@@ -160,7 +160,7 @@ def _layers(commands: Commands) -> None:  # type: ignore[valid-type]
 
 
 def _data(commands: Commands) -> None:  # type: ignore[valid-type]
-    text = "Make the demo data set, or list files for a folder of images."
+    text = "Make the demo data set, list files for a folder of images, or an LMDB of a list."
     parser: argparse.ArgumentParser = commands.add_parser("data", help=text, description=text)  # type: ignore[attr-defined]
     kinds = parser.add_subparsers(required=True, metavar="KIND", title="kinds")
     demo = _command(kinds, "demo", "zoo.data:run_demo", "Draw the demo data set: 20 synthetic classes.")
@@ -173,6 +173,25 @@ def _data(commands: Commands) -> None:  # type: ignore[valid-type]
         "--val", type=float, default=0.2, metavar="SHARE", help="share for validation (default: 0.2)"
     )
     own.add_argument("--seed", type=_whole, default=0, metavar="N", help="seed of the split (default: 0)")
+    _data_lmdb(kinds)
+
+
+def _data_lmdb(kinds: Commands) -> None:  # type: ignore[valid-type]
+    text = "Write a list's images into an LMDB, as Caffe's convert_imageset does."
+    parser = _command(kinds, "lmdb", "zoo.data_lmdb:run", text)
+    parser.add_argument("list", metavar="LIST", help='a list file of lines "path label"')
+    parser.add_argument("--output", metavar="DB", help="folder to write (default: <list>_lmdb beside it)")
+    parser.add_argument(
+        "--root", metavar="DIR", help="what paths count from (default: the current folder, then the list's)"
+    )
+    parser.add_argument(
+        "--encoded", action="store_true", help="store image files as they are, not their pixels"
+    )
+    parser.add_argument("--encode-type", choices=("png", "jpg"), help="store images encoded so")
+    parser.add_argument("--resize", type=_size, metavar="HxW", help="resize every image")
+    parser.add_argument("--gray", action="store_true", help="one channel")
+    parser.add_argument("--shuffle", action="store_true", help="in an order that follows from --seed")
+    parser.add_argument("--seed", type=_whole, default=0, metavar="N", help="(default: 0)")
 
 
 def _positive(text: str) -> int:
@@ -181,6 +200,11 @@ def _positive(text: str) -> int:
 
 def _whole(text: str) -> int:
     return _at_least(text, 0)
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, _, width = text.partition("x")
+    return _positive(height), _positive(width)
 
 
 def _at_least(text: str, least: int) -> int:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from converters.files import whole
 from converters.image_list import Entry, Pixels, read_image, read_list
-from converters.transform import check
+from converters.transform import check, open_mean
 from prototxt.caffe_pb2 import ImageDataParameter, LayerParameter
 from prototxt.errors import InputError
 
@@ -28,6 +29,7 @@ class ImageSet:
     list_path: Path
     pixels: Array
     labels: np.ndarray[tuple[int], np.dtype[np.int64]]
+    mean: Tensor | None = None
 
 
 def cache_folder() -> Path:
@@ -44,14 +46,15 @@ def open_images(layer: LayerParameter, list_path: Path, places: Sequence[Path], 
     one of another size than the first (without new_height and new_width), or one smaller than the crop.
     """
     entries = read_list(list_path)
+    mean = open_mean(layer, [*places, list_path.parent])
     base = image_base(layer.image_data_param, entries[0], [*places, list_path.parent])
     paths = [base / entry.path for entry in entries]
     cached = cache_folder() / "images" / f"{_key(list_path, layer.image_data_param, paths)}.npy"
     if not cached.is_file():
         _decode(cached, layer, list_path, entries, paths, advance)
     pixels: Array = np.load(cached, mmap_mode="r", allow_pickle=False)
-    check(layer, *pixels.shape[1:])
-    return ImageSet(layer, list_path, pixels, np.array([entry.label for entry in entries]))
+    check(layer, *pixels.shape[1:], mean)
+    return ImageSet(layer, list_path, pixels, np.array([entry.label for entry in entries]), mean)
 
 
 def image_base(param: ImageDataParameter, first: Entry, places: Iterable[Path]) -> Path:

@@ -2,14 +2,12 @@
 
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from converters.data.order import Order, Rounds
 from converters.transform import choose, draw, transform
 from zoo.dataset import ImageSet
-
-Order = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
 @dataclass
@@ -22,7 +20,11 @@ class Feed:
     train: bool
     seed: int
     device: torch.device
-    _orders: dict[int, Order] = field(default_factory=dict)
+    _rounds: Rounds = field(init=False)
+
+    def __post_init__(self) -> None:
+        shuffle = self.images.layer.image_data_param.shuffle
+        self._rounds = Rounds(len(self.images.labels), shuffle, self.seed)
 
     @property
     def batch_size(self) -> int:
@@ -38,23 +40,10 @@ class Feed:
         pixels = torch.from_numpy(self.images.pixels[rows]).to(self.device)
         size = (pixels.shape[1], pixels.shape[2])
         choices = choose(self.images.layer, self.train, size, draw(self.seed, index, len(rows)))
-        tops = [transform(self.images.layer, pixels, choices)]
+        tops = [transform(self.images.layer, pixels, choices, self.images.mean)]
         tops.append(torch.from_numpy(self.images.labels[rows]).float().to(self.device))
         return dict(zip(self.images.layer.top, tops, strict=False))
 
     def rows(self, index: int) -> Order:
         """Rows of the array that batch ``index`` holds."""
-        count = len(self.images.labels)
-        serial = np.arange(index * self.batch_size, (index + 1) * self.batch_size)
-        if not self.images.layer.image_data_param.shuffle:
-            return serial % count
-        return np.array([self._order(n // count)[n % count] for n in serial.tolist()])
-
-    def _order(self, epoch: int) -> Order:
-        if epoch not in self._orders:
-            self._orders = {k: v for k, v in self._orders.items() if k >= epoch - 1}
-            stream = np.random.SeedSequence([self.seed, epoch, len(self.images.labels)])
-            self._orders[epoch] = np.random.Generator(np.random.Philox(stream)).permutation(
-                len(self.images.labels)
-            )
-        return self._orders[epoch]
+        return self._rounds.rows(index * self.batch_size, self.batch_size)

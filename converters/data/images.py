@@ -1,0 +1,35 @@
+"""ImageData: images named by a list (image_data_layer.cpp)."""
+
+from converters.data.order import Rounds, drawn_skip
+from converters.data.pixels import Options, PixelSource, Sample
+from converters.data.source import BadRecordError
+from converters.image_list import read_image, read_list
+from converters.places import find
+from prototxt.caffe_pb2 import LayerParameter
+from prototxt.errors import InputError
+
+
+class ImageSource(PixelSource):
+    """Images in the list's order, or shuffled anew each round; with rand_skip not from the first on."""
+
+    def __init__(self, layer: LayerParameter, options: Options) -> None:
+        param = layer.image_data_param
+        if bool(param.new_height) != bool(param.new_width):
+            raise InputError("new_height and new_width are given together or not at all", layer.name)
+        self.list_path = find(param.source, options.places)
+        self.entries = read_list(self.list_path)
+        skip = drawn_skip(options.seed, param.rand_skip)
+        if skip >= len(self.entries):
+            raise InputError(f"rand_skip left out {skip} of {len(self.entries)} images", layer.name)
+        rounds = Rounds(len(self.entries), param.shuffle, options.seed, skip)
+        super().__init__(layer, options, rounds, param.batch_size)
+
+    def read(self, row: int) -> Sample:
+        """The image of an entry: root_folder and path are joined as strings, as Caffe joins them."""
+        entry, param = self.entries[row], self.layer.image_data_param
+        path = find(param.root_folder + entry.path, self.options.places)
+        try:
+            pixels = read_image(path, param)
+        except InputError as error:
+            raise BadRecordError(f"{self.list_path}:{entry.line}: {error}", self.layer.name) from None
+        return Sample(f"{self.list_path}:{entry.line}: image {path}", pixels, entry.label)

@@ -1,0 +1,75 @@
+"""A data layer of a prototxt by itself, in one call."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from torch import Tensor
+
+from converters.data.opening import SOURCE_TYPES, open_data
+from converters.data.source import DataSource
+from converters.graph import is_kept, net_state
+from converters.load import named_text
+from prototxt.caffe_pb2 import LayerParameter, NetParameter, NetState
+from prototxt.errors import InputError, nearest
+from prototxt.text import located, parse_net
+
+
+class Batches(Iterator[dict[str, Tensor]]):
+    """Batch after batch without end; ``source`` serves them, and gives any of them by its number."""
+
+    def __init__(self, source: DataSource) -> None:
+        self.source, self.index = source, 0
+
+    def __next__(self) -> dict[str, Tensor]:
+        batch = self.source.batch(self.index)
+        self.index += 1
+        return batch
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.source.close()
+
+
+def load_data(
+    net: str | Path,
+    phase: str = "TEST",
+    level: int = 0,
+    stages: Sequence[str] = (),
+    seed: int = 0,
+    layer: str | None = None,
+    skip_bad: bool = False,
+) -> Batches:
+    """The batches of a prototxt's data layer, by the names of its tops, in Caffe's order, without end.
+
+    ``net`` is a path or a prototxt's text; relative paths in it count from the current folder, as in
+    Caffe. Where ``phase`` keeps several data layers, ``layer`` names one. ``skip_bad`` passes over broken
+    records (:func:`converters.data.open_data`). ``with load_data(…) as batches`` closes the files at the end.
+    Raises InputError, with file and line where they are known.
+    """
+    name, text = named_text(net)
+    message = parse_net(text, name)
+    with located(name, text):
+        chosen = _chosen(message, net_state(phase, level, stages), layer)
+        return Batches(open_data(chosen, phase, seed, skip_bad=skip_bad))
+
+
+def _chosen(net: NetParameter, state: NetState, name: str | None) -> LayerParameter:
+    kept = [layer for layer in net.layer if layer.type in SOURCE_TYPES and is_kept(layer, state)]
+    if name is not None:
+        named = [layer for layer in kept if layer.name == name]
+        if not named:
+            hint = nearest(name, [layer.name for layer in kept])
+            raise InputError(f'net "{net.name}" has no data layer "{name}" in this phase{hint}')
+        return named[0]
+    if len(kept) != 1:
+        names = ", ".join(layer.name for layer in kept) or "none"
+        raise InputError(
+            f'net "{net.name}": layer= must name one of its data layers (in this phase: {names})'
+        )
+    return kept[0]

@@ -1,0 +1,66 @@
+"""MemoryData: arrays that the program hands over (memory_data_layer.cpp)."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from converters.data.source import DataSource
+from converters.layers.registry import positive
+from prototxt.caffe_pb2 import LayerParameter
+from prototxt.errors import InputError
+from prototxt.text import to_stderr
+
+
+class MemorySource(DataSource):
+    """Consecutive rows of the arrays, wrapping round; nothing is served before :meth:`set`."""
+
+    def __init__(self, layer: LayerParameter) -> None:
+        super().__init__(layer)
+        param = layer.memory_data_param
+        self.batch_size = param.batch_size
+        sides = {"channels": param.channels, "height": param.height, "width": param.width}
+        positive(layer, batch_size=param.batch_size, **sides)
+        shapes = ((self.batch_size, *sides.values()), (self.batch_size,))
+        self.shapes = dict(zip(layer.top, shapes, strict=False))
+        self._data: Tensor | None = None
+        self._labels = torch.empty(0)
+
+    def set(self, data: Any, labels: Any) -> None:
+        """Take (N, channels, height, width) and N labels as float32, as they are: Caffe does not
+        transform arrays (Reset). They are not copied where they are float32 and contiguous already.
+
+        Raises InputError for another shape, or where N is no multiple of the batch size.
+        """
+        rows, labels = _float32(data), _float32(labels)
+        wanted = next(iter(self.shapes.values()))[1:]
+        if tuple(rows.shape[1:]) != wanted or len(rows) < 1:
+            raise InputError(
+                f"data {tuple(rows.shape)} is not (N, {', '.join(map(str, wanted))})", self.layer.name
+            )
+        if labels.numel() != len(rows):
+            raise InputError(f"{labels.numel()} labels for {len(rows)} rows", self.layer.name)
+        if len(rows) % self.batch_size:
+            raise InputError(
+                f"{len(rows)} rows are no multiple of the batch size {self.batch_size}", self.layer.name
+            )
+        if self.layer.HasField("transform_param"):
+            to_stderr(f'layer "{self.layer.name}": MemoryData does not transform arrays')
+        self._data, self._labels = rows, labels.reshape(-1)
+
+    def batch(self, index: int) -> dict[str, Tensor]:
+        """Rows index·batch … of the arrays, modulo their length. Raises InputError before :meth:`set`."""
+        if self._data is None:
+            raise InputError(
+                "has no arrays yet; MemoryData is given its data by the program", self.layer.name
+            )
+        start = index * self.batch_size % len(self._data)
+        rows = slice(start, start + self.batch_size)
+        return dict(zip(self.layer.top, (self._data[rows], self._labels[rows]), strict=False))
+
+
+def _float32(values: Any) -> Tensor:
+    if isinstance(values, Tensor):
+        return values.detach().float().contiguous()
+    return torch.from_numpy(np.require(values, np.float32, ["C", "W"]))

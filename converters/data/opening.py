@@ -1,0 +1,59 @@
+"""From a data layer's message to its source: the one table of families."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from converters.data.dummy import DummySource
+from converters.data.hdf5 import Hdf5Source
+from converters.data.images import ImageSource
+from converters.data.memory import MemorySource
+from converters.data.pixels import Options
+from converters.data.records import RecordSource
+from converters.data.source import DataSource
+from converters.data.windows import WindowSource
+from converters.graph import net_state
+from converters.places import HERE
+from prototxt.caffe_pb2 import TRAIN, LayerParameter
+from prototxt.errors import InputError
+
+_FAMILIES: dict[str, Callable[[LayerParameter, Options], DataSource]] = {
+    "Data": RecordSource,
+    "DummyData": lambda layer, options: DummySource(layer, options.seed),
+    "HDF5Data": Hdf5Source,
+    "ImageData": ImageSource,
+    "MemoryData": lambda layer, options: MemorySource(layer),
+    "WindowData": WindowSource,
+}
+SOURCE_TYPES = frozenset(_FAMILIES)
+
+
+def open_data(
+    layer: LayerParameter,
+    phase: str,
+    seed: int = 0,
+    places: Sequence[Path] = HERE,
+    skip_bad: bool = False,
+) -> DataSource:
+    """The source of a data layer's batches; in TRAIN crops are random, in TEST central.
+
+    Relative paths of the layer (source, root_folder, mean_file) and of its list are sought in ``places``,
+    the first that has them wins. Layers of one net that shall choose independently need seeds of their
+    own (from 0). ``skip_bad`` takes the next whole record in place of one that cannot be read, and counts it.
+
+    Raises InputError, naming the layer, for a layer that reads nothing, a file that is missing or broken,
+    and for parameters that do not fit the data.
+    """
+    if layer.type not in _FAMILIES:
+        raise InputError(f'type "{layer.type}" reads no data', layer.name)
+    train = net_state(phase).phase == TRAIN
+    if layer.type in _NAMED and not getattr(layer, _NAMED[layer.type]).source:
+        raise InputError(f"{_NAMED[layer.type]} names no source", layer.name)
+    return _FAMILIES[layer.type](layer, Options(train, seed, list(places) or HERE, skip_bad))
+
+
+_NAMED = {
+    "Data": "data_param",
+    "HDF5Data": "hdf5_data_param",
+    "ImageData": "image_data_param",
+    "WindowData": "window_data_param",
+}

@@ -1,0 +1,64 @@
+"""Which row of a data set comes when, as a pure function of (seed, serial number)."""
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+
+Order = np.ndarray[tuple[int], np.dtype[np.int64]]
+_SKIP, _FILES, _ROWS = 1, 2, 3  # keep the streams of one seed apart
+
+
+@dataclass
+class Rounds:
+    """Rows of a list, served round after round, each in a new order where ``shuffle`` is set.
+
+    ``skip`` rows are left out at the start, once (image_data_layer.cpp, lines_id_).
+    """
+
+    count: int
+    shuffle: bool
+    seed: int
+    skip: int = 0
+    _orders: dict[int, Order] = field(default_factory=dict, repr=False)
+
+    def row(self, serial: int) -> int:
+        """The row that comes ``serial``-th, from 0."""
+        turn, place = divmod(serial + self.skip, self.count)
+        return int(self._order(turn)[place]) if self.shuffle else place
+
+    def rows(self, start: int, size: int) -> Order:
+        """The rows from ``start`` on, ``size`` of them."""
+        return np.array([self.row(serial) for serial in range(start, start + size)], np.int64)
+
+    def _order(self, turn: int) -> Order:
+        order = self._orders.get(turn)
+        if order is None:  # several threads may come here: the dict is replaced, never changed
+            order = permutation([self.seed, turn, self.count], self.count)
+            self._orders = {k: v for k, v in self._orders.items() if k >= turn - 1} | {turn: order}
+        return order
+
+
+def permutation(stream: list[int], count: int) -> Order:
+    """0 … count - 1 in an order that follows from ``stream``."""
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(stream))).permutation(count)
+
+
+@lru_cache(maxsize=4)
+def file_order(seed: int, turn: int, count: int) -> Order:
+    """The order of files in a round; not to be changed."""
+    return permutation([seed, turn, count, _FILES], count)
+
+
+@lru_cache(maxsize=4)
+def row_order(seed: int, turn: int, file: int, count: int) -> Order:
+    """The order of a file's rows in a round; not to be changed."""
+    return permutation([seed, turn, file, count, _ROWS], count)
+
+
+def drawn_skip(seed: int, rand_skip: int) -> int:
+    """How many rows ``rand_skip`` leaves out: any number below it."""
+    if not rand_skip:
+        return 0
+    key = np.random.SeedSequence([seed, rand_skip, _SKIP])
+    return int(np.random.Generator(np.random.Philox(key)).integers(rand_skip))
