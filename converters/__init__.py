@@ -1,6 +1,8 @@
 """What Caffe means, in PyTorch."""
 
+from converters.caffe_solver import CaffeSolver
 from converters.load import load_net
 from converters.network import Network
+from converters.solver_file import load_solver
 
-__all__ = ["Network", "load_net"]
+__all__ = ["CaffeSolver", "Network", "load_net", "load_solver"]

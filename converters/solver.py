@@ -1,4 +1,4 @@
-"""Caffe's solvers: rates, regularisation, clipping and update rules (sgd_solver.cpp and its kin)."""
+"""Caffe's solvers: regularisation, clipping and update rules (sgd_solver.cpp and its kin)."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -8,62 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from converters.network import Network
+from converters.rate import learning_rate, steps_taken
 from prototxt.caffe_pb2 import ParamSpec, SolverParameter
 from prototxt.errors import InputError
 
+__all__ = ["Parameter", "Solver", "check_solver", "learnable", "learning_rate", "solver_type"]
+
 _ENUM = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")  # solver_type's values, in order
-
-
-def steps_taken(solver: SolverParameter, iteration: int, before: int | None = None) -> int:
-    """How many steps of the rate have passed at ``iteration``: what Caffe keeps as current_step.
-
-    ``before`` is the number at the iteration before, from which multistep goes up by one at most, even
-    if the stepvalues are others by now; None: as in a run that began at iteration 0.
-    """
-    if solver.lr_policy == "step":
-        return iteration // solver.stepsize
-    if solver.lr_policy != "multistep":
-        return before or 0
-    if before is None:
-        return sum(step <= iteration for step in solver.stepvalue)
-    passed = before < len(solver.stepvalue) and iteration >= solver.stepvalue[before]
-    return before + 1 if passed else before
-
-
-def learning_rate(solver: SolverParameter, iteration: int, step: int | None = None) -> float:
-    """The rate at ``iteration`` under lr_policy (SGDSolver::GetLearningRate).
-
-    ``step`` stands for the number of steps passed, where that is not what the iteration says. Raises
-    InputError for a policy that Caffe does not know, and past poly's end, where there is no rate.
-    """
-    base, gamma, power = solver.base_lr, solver.gamma, solver.power
-    match solver.lr_policy:
-        case "fixed":
-            return base
-        case "step" | "multistep":
-            return base * _power(gamma, steps_taken(solver, iteration) if step is None else step)
-        case "exp":
-            return base * _power(gamma, iteration)
-        case "inv":
-            return base * _power(1 + gamma * iteration, -power)
-        case "poly":
-            return base * _power(1 - iteration / solver.max_iter, power)
-        case "sigmoid":
-            return base / (1 + _power(math.e, -gamma * (iteration - solver.stepsize)))
-    raise InputError(f'lr_policy "{solver.lr_policy}" is not one of {", ".join(_POLICIES)}')
-
-
-def _power(base: float, exponent: float) -> float:
-    """C's pow, which overflows to infinity; where it gives NaN there is no rate."""
-    try:
-        return math.pow(base, exponent)
-    except OverflowError:
-        return math.inf
-    except ValueError:
-        raise InputError(f"no learning rate: {base:g} to the power of {exponent:g}") from None
-
-
-_POLICIES = ("fixed", "step", "exp", "inv", "multistep", "poly", "sigmoid")
 
 
 def solver_type(solver: SolverParameter) -> str:
@@ -181,8 +132,16 @@ class Solver:
     def load_history(self, blobs: Sequence[Tensor]) -> None:
         """Copy histories in the order of :meth:`history_blobs` (RestoreSolverStateFromBinaryProto).
 
-        Raises InputError, before any has changed, for another number of them or another shape; 4 axes
-        of which the first are 1 stand for fewer, as in Caffe's old files.
+        Raises InputError, before any has changed, where :meth:`check_history` does.
+        """
+        self.check_history(blobs)
+        for blob, mine in zip(blobs, self.history_blobs(), strict=True):
+            mine.copy_(blob.reshape(mine.shape))
+        self.has_loaded = True
+
+    def check_history(self, blobs: Sequence[Tensor]) -> None:
+        """Raise InputError for another number of histories, or another shape, than this solver keeps; 4
+        axes of which the first are 1 stand for fewer, as in Caffe's old files (Blob::ShapeEquals).
         """
         ours = self.history_blobs()
         if len(blobs) != len(ours):
@@ -195,9 +154,6 @@ class Solver:
                 name = self.parameters[index % len(self.parameters)].name
                 shapes = f"{tuple(blob.shape)}; blob {name} has {tuple(mine.shape)}"
                 raise InputError(f"history {index} has shape {shapes}")
-        for blob, mine in zip(blobs, ours, strict=True):
-            mine.copy_(blob.reshape(mine.shape))
-        self.has_loaded = True
 
     def rate(self, iteration: int) -> float:
         """The learning rate of ``iteration``; where Caffe's count of steps is kept, it goes on."""
