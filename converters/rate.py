@@ -8,6 +8,17 @@ from prototxt.errors import InputError
 _POLICIES = ("fixed", "step", "exp", "inv", "multistep", "poly", "sigmoid")
 
 
+def check_policy(solver: SolverParameter) -> None:
+    """Raise InputError for a policy that Caffe does not know, or settings that it refuses for it."""
+    policy = solver.lr_policy
+    if policy not in _POLICIES:
+        raise InputError(f'lr_policy "{policy}" is not one of {", ".join(_POLICIES)}')
+    if policy in ("step", "sigmoid") and solver.stepsize < 1:
+        raise InputError(f"lr_policy {policy} needs a stepsize of at least 1")
+    if policy not in ("fixed", "poly") and solver.gamma < 0:
+        raise InputError(f"lr_policy {policy} needs a gamma of at least 0")
+
+
 def steps_taken(solver: SolverParameter, iteration: int, before: int | None = None) -> int:
     """How many steps of the rate have passed at ``iteration``: what Caffe keeps as current_step.
 
@@ -28,8 +39,9 @@ def learning_rate(solver: SolverParameter, iteration: int, step: int | None = No
     """The rate at ``iteration`` under lr_policy (SGDSolver::GetLearningRate).
 
     ``step`` stands for the number of steps passed, where that is not what the iteration says. Raises
-    InputError for a policy that Caffe does not know, and past poly's end, where there is no rate.
+    InputError where :func:`check_policy` does, and past poly's end, where there is no rate.
     """
+    check_policy(solver)
     base, gamma, power = solver.base_lr, solver.gamma, solver.power
     match solver.lr_policy:
         case "fixed":
@@ -41,10 +53,12 @@ def learning_rate(solver: SolverParameter, iteration: int, step: int | None = No
         case "inv":
             return base * _power(1 + gamma * iteration, -power)
         case "poly":
+            if solver.max_iter < 1:
+                raise InputError("lr_policy poly has no rate without a max_iter of at least 1")
             return base * _power(1 - iteration / solver.max_iter, power)
         case "sigmoid":
             return base / (1 + _power(math.e, -gamma * (iteration - solver.stepsize)))
-    raise InputError(f'lr_policy "{solver.lr_policy}" is not one of {", ".join(_POLICIES)}')
+    raise AssertionError(solver.lr_policy)
 
 
 def _power(base: float, exponent: float) -> float:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from converters.network import Network
-from converters.rate import learning_rate, steps_taken
+from converters.rate import check_policy, learning_rate, steps_taken
 from prototxt.caffe_pb2 import ParamSpec, SolverParameter
 from prototxt.errors import InputError
 
@@ -40,18 +40,7 @@ def check_solver(solver: SolverParameter) -> None:
         raise InputError(f"{kind} takes no momentum, and momentum is {solver.momentum:g}")
     if kind == "RMSProp" and not 0 <= solver.rms_decay < 1:
         raise InputError(f"rms_decay {solver.rms_decay:g} must be at least 0 and less than 1")
-    _check_policy(solver)
-
-
-def _check_policy(solver: SolverParameter) -> None:
-    policy = solver.lr_policy
-    if policy in ("step", "sigmoid") and solver.stepsize < 1:
-        raise InputError(f"lr_policy {policy} needs a stepsize of at least 1")
-    if policy == "poly" and solver.max_iter < 1:
-        raise InputError("lr_policy poly needs a max_iter of at least 1")
-    if policy not in ("fixed", "poly") and solver.gamma < 0:
-        raise InputError(f"lr_policy {policy} needs a gamma of at least 0")
-    learning_rate(solver, 0)
+    check_policy(solver)
 
 
 @dataclass

@@ -2,6 +2,7 @@
 a solver does between iterations.
 """
 
+import csv
 import shutil
 from pathlib import Path
 
@@ -11,10 +12,13 @@ import torch
 from golden_cases import GOLDEN, arrays, error, named
 
 from converters import CaffeSolver, load_solver
+from converters.solver import check_solver
 from converters.solver_file import notices
+from converters.solver_nets import check_nets
 from converters.solver_state import SavedState, read_state, write_state
 from prototxt.caffe_pb2 import NetParameter, SolverParameter, SolverState
 from prototxt.errors import InputError
+from prototxt.text import read_solver
 
 RUNS = sorted(path.name for path in (GOLDEN / "solver").iterdir())
 FORMATS = ("BINARYPROTO", "HDF5")
@@ -356,18 +360,22 @@ def test_the_log_is_caffes_line_for_line() -> None:
 
 def test_the_display_averages_the_last_losses() -> None:
     log: list[str] = []
-    solver = small('net: "small.prototxt" display: 1 average_loss: 3 max_iter: 5 iter_size: 2', log)
-    begin = len(log)
-    losses = []
-    for _ in range(1):
-        solver.step(5)
-    shown = [float(line.rpartition("= ")[2]) for line in log[begin:] if ", loss" in line]
-    again = small('net: "small.prototxt" max_iter: 5 iter_size: 2')
-    for _ in range(5):
-        again.net.feeds["data"].position = 0 if not losses else again.net.feeds["data"].position
-        losses.append(again.step(1))
-    assert len(shown) == 5
-    assert solver.loss == again.loss
+    small('net: "small.prototxt" display: 1 average_loss: 3 max_iter: 5', log).step(5)
+    shown = [float(line.rpartition("= ")[2]) for line in log if ", loss = " in line]
+    single = small('net: "small.prototxt"')
+    losses = [single.step(1) for _ in range(5)]
+    means = [np.mean(losses[max(0, i - 2) : i + 1]) for i in range(5)]
+    assert shown == [pytest.approx(mean, rel=1e-5) for mean in means]
+
+
+def test_with_iter_size_each_sub_iteration_takes_the_next_batch() -> None:
+    log: list[str] = []
+    pair = small('net: "small.prototxt" display: 1 iter_size: 2 clip_gradients: 0', log)
+    last = pair.step(1)
+    single = small('net: "small.prototxt" clip_gradients: 0')
+    losses = [single.step(1) for _ in range(2)]
+    assert losses[0] != losses[1] == last
+    assert float(log[-3].rpartition("= ")[2]) == pytest.approx(np.mean(losses), rel=1e-5)
 
 
 def test_what_a_test_gives_is_the_mean_over_its_batches() -> None:
@@ -480,6 +488,57 @@ def test_fields_without_a_meaning_here_are_named() -> None:
     assert notices(SolverParameter(random_seed=1)) == []
     lines = notices(SolverParameter(layer_wise_reduce=False, solver_mode=SolverParameter.CPU, device_id=3))
     assert [line.split()[0] for line in lines] == ["device_id", "layer_wise_reduce", "random_seed"]
+
+
+@pytest.mark.parametrize(
+    ("nets", "reason"),
+    [
+        ("", "it has none"),
+        ('net: "a" train_net: "b"', "it has net, train_net"),
+        ('train_net: "a" test_iter: 3 test_interval: 1', "1 test_iter for 0 test nets"),
+        ('net: "a" test_net: "b" test_interval: 1', "0 test_iter for 1 test nets"),
+        (
+            'net: "a" test_iter: 1 test_interval: 1 test_state { } test_state { }',
+            "2 test_state for 1 test nets",
+        ),
+        ('net: "a" test_iter: 1', "test_interval must be at least 1"),
+        ('net: "gone.prototxt"', 'net "gone.prototxt" is in none of'),
+    ],
+)
+def test_nets_that_do_not_add_up_are_refused(nets: str, reason: str) -> None:
+    Path("bad.prototxt").write_text(f'base_lr: 1 lr_policy: "fixed" {nets}')
+    message = refused(load_solver, "bad.prototxt", [].append)
+    assert message.startswith("bad.prototxt: ")
+    assert reason in message
+
+
+def test_a_test_net_of_another_shape_names_the_layer() -> None:
+    Path("other.prototxt").write_text(SMALL.replace("num_output: 2", "num_output: 3"))
+    solver = small('train_net: "small.prototxt" test_net: "other.prototxt" test_iter: 1 test_interval: 1')
+    with pytest.raises(InputError, match=r"shapes \[\(3, 3\), \(3,\)\] in the test net") as caught:
+        solver.test_all()
+    assert caught.value.layer == "fc"
+
+
+def test_every_real_solver_is_accepted_or_refused_with_a_reason() -> None:
+    corpus = Path(__file__).parents[2] / "shared" / "corpus"
+    if not corpus.is_dir():
+        pytest.skip("the corpus of real prototxts is not beside this checkout")
+    with (corpus / "manifest.tsv").open(encoding="utf-8") as lines:
+        rows = [row for row in csv.DictReader(lines, delimiter="\t") if "solver" in row["kind"]]
+    refusals: dict[str, list[str]] = {"ok": [], "unknown_field": [], "error": []}
+    for row in rows:
+        try:
+            message = read_solver(corpus / row["file"], lambda line: None)
+            check_solver(message)
+            check_nets(message)
+        except InputError as refusal:
+            assert "\n" not in str(refusal)
+            refusals[row["parses_with_caffe_1.0_schema"]].append(str(refusal))
+    assert refusals["ok"] == ["1 test_iter for 0 test nets; Caffe takes one for each"] * 2
+    assert all("no field" in reason for reason in refusals["unknown_field"])
+    assert all("takes a whole number" in reason for reason in refusals["error"])
+    assert len(rows) == 87
 
 
 def test_an_input_layer_takes_what_it_is_given() -> None:
