@@ -12,13 +12,12 @@ from converters.caffe_debug import backward_lines, data_means, forward_lines, up
 from converters.caffe_log import Output
 from converters.caffe_net import SolverNet, share_trained_layers
 from converters.graph import Value
-from converters.load import about
 from converters.seeds import iteration_seed
 from converters.snapshot_names import find_weights, snapshot_paths
 from converters.solver import Solver, learnable
 from converters.solver_state import SavedState, read_state, write_state
 from prototxt.caffe_pb2 import SolverParameter
-from prototxt.errors import InputError
+from prototxt.errors import InputError, about
 
 Log = Callable[[str], None]
 Scores = dict[str, float | list[float]]  # by blob; a list where a blob holds several values

@@ -1,13 +1,11 @@
 """From a prototxt to a module in one call."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from converters.graph import build_graph, net_state
 from converters.network import Network
 from converters.weights import load_weights
-from prototxt.errors import InputError
 from prototxt.text import located, parse_net, read_text, to_stderr
 
 __all__ = ["load_net", "located"]
@@ -48,12 +46,3 @@ def _load(network: Network, path: Path) -> None:
         to_stderr(f"{path}: lacks {', '.join(report.lacking)}: filled as the prototxt says")
     if report.unknown:
         to_stderr(f"{path}: not in the net: {', '.join(report.unknown)}")
-
-
-@contextmanager
-def about(path: Path) -> Iterator[None]:
-    """Name ``path`` in what goes wrong with it."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{path}: {error}", error.layer) from None

@@ -7,12 +7,11 @@ import torch
 
 from converters.caffe_net import build_net
 from converters.caffe_solver import CaffeSolver, Log
-from converters.load import about
 from converters.snapshot_names import snapshot_prefix
 from converters.solver import check_solver
 from converters.solver_nets import check_nets, tested_sources, trained_source
 from prototxt.caffe_pb2 import SolverParameter
-from prototxt.errors import InputError
+from prototxt.errors import InputError, about
 from prototxt.text import read_solver, to_stderr
 
 
