@@ -23,6 +23,7 @@ from prototxt.caffe_pb2 import TEST, TRAIN, FillerParameter, LayerParameter
 from prototxt.errors import InputError
 
 Shape = Sequence[int]
+Diffs = Mapping[str, Sequence[Tensor]]
 _ZEROS = FillerParameter()  # constant 0, what Caffe's default filler is
 
 
@@ -176,21 +177,25 @@ class Network(nn.Module):
         """
         return load_weights(self, self.params, Path(path))[0]
 
-    def save_caffemodel(self, path: str | Path) -> None:
-        """Write the net with its weights as Caffe does, whole or not at all."""
-        save_caffemodel(Path(path), self.graph.name, self._saved())
+    def save_caffemodel(self, path: str | Path, diffs: Diffs | None = None) -> None:
+        """Write the net with its weights as Caffe does, whole or not at all; with ``diffs`` (layer to one
+        tensor a blob) as with snapshot_diff.
+        """
+        save_caffemodel(Path(path), self.graph.name, self._saved(diffs))
 
-    def save_hdf5(self, path: str | Path) -> None:
-        """Write the weights as Caffe's HDF5, whole or not at all."""
-        save_hdf5(Path(path), self._saved())
+    def save_hdf5(self, path: str | Path, diffs: Diffs | None = None) -> None:
+        """Write the weights, and ``diffs``, as Caffe's HDF5, whole or not at all."""
+        save_hdf5(Path(path), self._saved(diffs))
 
-    def _saved(self) -> list[SavedLayer]:
+    def _saved(self, diffs: Diffs | None) -> list[SavedLayer]:
         """Every layer with its phase, which Net::Init sets, and its blobs."""
         saved, blobs = [], self.params
         for node in self.graph.nodes:
             message = LayerParameter(phase=TRAIN if self.training else TEST)
             message.MergeFrom(node.layer)
-            saved.append(SavedLayer(message, blobs.get(message.name, [])))
+            name = message.name
+            layer_diffs = None if diffs is None else diffs.get(name, [])
+            saved.append(SavedLayer(message, blobs.get(name, []), layer_diffs))
         return saved
 
 

@@ -1,41 +1,20 @@
-"""Caffe's solvers: rates, regularisation, clipping and update rules (sgd_solver.cpp and its kin)."""
+"""Caffe's solvers: regularisation, clipping and update rules (sgd_solver.cpp and its kin)."""
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from converters.network import Network
-from prototxt.caffe_pb2 import SolverParameter
+from converters.rate import check_policy, learning_rate, steps_taken
+from prototxt.caffe_pb2 import ParamSpec, SolverParameter
 from prototxt.errors import InputError
 
+__all__ = ["Parameter", "Solver", "check_solver", "learnable", "learning_rate", "solver_type"]
+
 _ENUM = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")  # solver_type's values, in order
-
-
-def learning_rate(solver: SolverParameter, iteration: int) -> float:
-    """The rate at ``iteration`` under lr_policy (SGDSolver::GetLearningRate)."""
-    base, gamma, power = solver.base_lr, solver.gamma, solver.power
-    match solver.lr_policy:
-        case "fixed":
-            return base
-        case "step":
-            return float(base * gamma ** (iteration // solver.stepsize))
-        case "exp":
-            return base * gamma**iteration
-        case "inv":
-            return float(base * (1 + gamma * iteration) ** -power)
-        case "multistep":
-            return base * gamma ** sum(step <= iteration for step in solver.stepvalue)
-        case "poly":
-            return float(base * (1 - iteration / solver.max_iter) ** power)
-        case "sigmoid":
-            return base / (1 + math.exp(-gamma * (iteration - solver.stepsize)))
-    raise InputError(f'lr_policy "{solver.lr_policy}" is not one of {", ".join(_POLICIES)}')
-
-
-_POLICIES = ("fixed", "step", "exp", "inv", "multistep", "poly", "sigmoid")
 
 
 def solver_type(solver: SolverParameter) -> str:
@@ -44,51 +23,82 @@ def solver_type(solver: SolverParameter) -> str:
 
 
 def check_solver(solver: SolverParameter) -> None:
-    """Raise InputError for settings that Caffe refuses too."""
-    if solver_type(solver) not in _RULES:
-        raise InputError(f'solver type "{solver.type}" is not one of {", ".join(_RULES)}')
+    """Raise InputError for settings that Caffe refuses too (Solver::Init, sgd_solver.cpp, sgd_solvers.hpp).
+
+    What a solver says of its nets is looked at by :mod:`converters.solver_nets`.
+    """
+    kind = solver_type(solver)
+    if kind not in _RULES:
+        raise InputError(f'solver type "{kind}" is not one of {", ".join(_RULES)}')
     if solver.regularization_type not in ("L2", "L1"):
         raise InputError(f'regularization_type "{solver.regularization_type}" is not L2 or L1')
-    if solver.lr_policy == "step" and solver.stepsize < 1:
-        raise InputError("lr_policy step needs a stepsize of at least 1")
     if solver.iter_size < 1:
         raise InputError(f"iter_size {solver.iter_size} must be at least 1")
-    learning_rate(solver, 0)
+    if solver.average_loss < 1:
+        raise InputError(f"average_loss {solver.average_loss} must be at least 1")
+    if kind in ("AdaGrad", "RMSProp") and solver.momentum:
+        raise InputError(f"{kind} takes no momentum, and momentum is {solver.momentum:g}")
+    if kind == "RMSProp" and not 0 <= solver.rms_decay < 1:
+        raise InputError(f"rms_decay {solver.rms_decay:g} must be at least 0 and less than 1")
+    check_policy(solver)
 
 
 @dataclass
 class Parameter:
-    """A learnable blob with its multipliers and the solver's history of it."""
+    """A learnable blob with its multipliers, the solver's history of it, and what the last update took
+    off it where the solver keeps that.
+    """
 
     name: str
     blob: Tensor
     lr_mult: float
     decay_mult: float
     history: list[Tensor] = field(default_factory=list)
+    taken: Tensor | None = None
 
 
 def learnable(net: Network) -> list[Parameter]:
-    """Every blob Caffe would learn, once each, in the order of layers; those with lr_mult 0 frozen.
+    """Every blob of every layer, once each, in the order of layers: Caffe's learnable_params.
 
-    BatchNorm's sums are no parameters here: Caffe makes their lr_mult 0. Of shared blobs the first
-    owner's multipliers count. Frozen blobs get no gradient, as in Caffe, and so no part in clipping.
+    Those with lr_mult 0 are frozen: they get no gradient, as in Caffe, and so no part in clipping.
+    BatchNorm's sums are among them (batch_norm_layer.cpp sets their lr_mult to 0). A shared blob takes
+    its multipliers from the first layer that gives them; raises InputError where two layers differ.
     """
-    names = {id(blob): name for name, blob in net.named_parameters(remove_duplicate=True)}
-    found: dict[int, Parameter] = {}
-    params = net.params
+    names = {id(blob): name for name, blob in [*net.named_parameters(), *net.named_buffers()]}
+    found: dict[int, tuple[Tensor, ParamSpec]] = {}
     for node in net.graph.nodes:
-        for index, blob in enumerate(params.get(node.layer.name, [])):
-            if id(blob) in names and id(blob) not in found:
-                spec = node.layer.param[index] if index < len(node.layer.param) else None
-                mults = (spec.lr_mult, spec.decay_mult) if spec else (1.0, 1.0)
-                found[id(blob)] = Parameter(names[id(blob)], blob.requires_grad_(mults[0] != 0), *mults)
-    return list(found.values())
+        for index, blob in enumerate(net.params.get(node.layer.name, [])):
+            given = node.layer.param[index] if index < len(node.layer.param) else ParamSpec()
+            _, spec = found.setdefault(id(blob), (blob, ParamSpec()))
+            try:
+                _merge(spec, given)
+            except InputError as error:
+                raise InputError(str(error), node.layer.name) from None
+    return [_parameter(names[key], blob, spec) for key, (blob, spec) in found.items()]
+
+
+def _merge(spec: ParamSpec, given: ParamSpec) -> None:
+    """Take the multipliers that ``given`` has and ``spec`` has not (Net::AppendParam)."""
+    for name in ("lr_mult", "decay_mult"):
+        mult = getattr(given, name)
+        if not given.HasField(name):
+            continue
+        if spec.HasField(name) and getattr(spec, name) != mult:
+            raise InputError(f'param "{given.name}" has {name} {getattr(spec, name):g} and here {mult:g}')
+        setattr(spec, name, mult)
+
+
+def _parameter(name: str, blob: Tensor, spec: ParamSpec) -> Parameter:
+    rate = spec.lr_mult if isinstance(blob, nn.Parameter) else 0.0
+    return Parameter(name, blob.requires_grad_(rate != 0), rate, spec.decay_mult)
 
 
 class Solver:
     """Turns gradients into updates of ``parameters``; the caller runs forward and backward.
 
     With ``iter_size`` > 1 the caller adds the gradients of that many batches before ``update``.
+    ``current_step`` is Caffe's count of the rate's steps; None: as the iteration says. With
+    ``keeps_updates`` each parameter's ``taken`` holds what the last update took off it.
     """
 
     def __init__(self, message: SolverParameter, parameters: Sequence[Parameter]) -> None:
@@ -96,31 +106,78 @@ class Solver:
         self.message = message
         self.parameters = list(parameters)
         self.rule = _RULES[solver_type(message)]
-        slots = 2 if solver_type(message) in ("AdaDelta", "Adam") else 1
+        self.slots = 2 if solver_type(message) in ("AdaDelta", "Adam") else 1
+        self.current_step: int | None = None
+        self.keeps_updates = False
+        self.has_loaded = False
         for parameter in self.parameters:
-            parameter.history = [torch.zeros_like(parameter.blob) for _ in range(slots)]
+            parameter.history = [torch.zeros_like(parameter.blob) for _ in range(self.slots)]
+
+    def history_blobs(self) -> list[Tensor]:
+        """The histories as a .solverstate lists them: all of the first kind, then all of the second."""
+        return [parameter.history[slot] for slot in range(self.slots) for parameter in self.parameters]
 
     @torch.no_grad()
-    def update(self, iteration: int) -> None:
-        """One step from the gradients in ``blob.grad``, which it clears (SGDSolver::ApplyUpdate)."""
-        rate = learning_rate(self.message, iteration)
-        active = [parameter for parameter in self.parameters if parameter.blob.requires_grad]
-        for parameter in active:
-            if (
-                parameter.blob.grad is None
-            ):  # not reached by any loss: Caffe's gradient is 0, and decay goes on
-                parameter.blob.grad = torch.zeros_like(parameter.blob)
-        self._clip(active)
-        for parameter in active:
+    def load_history(self, blobs: Sequence[Tensor]) -> None:
+        """Copy histories in the order of :meth:`history_blobs` (RestoreSolverStateFromBinaryProto).
+
+        Raises InputError, before any has changed, where :meth:`check_history` does.
+        """
+        self.check_history(blobs)
+        for blob, mine in zip(blobs, self.history_blobs(), strict=True):
+            mine.copy_(blob.reshape(mine.shape))
+        self.has_loaded = True
+
+    def check_history(self, blobs: Sequence[Tensor]) -> None:
+        """Raise InputError for another number of histories, or another shape, than this solver keeps; 4
+        axes of which the first are 1 stand for fewer, as in Caffe's old files (Blob::ShapeEquals).
+        """
+        ours = self.history_blobs()
+        if len(blobs) != len(ours):
+            raise InputError(
+                f"holds {len(blobs)} histories; {solver_type(self.message)} keeps {len(ours)} for "
+                f"the {len(self.parameters)} blobs of this net"
+            )
+        for index, (blob, mine) in enumerate(zip(blobs, ours, strict=True)):
+            if tuple(blob.shape) not in (tuple(mine.shape), (1,) * (4 - mine.dim()) + tuple(mine.shape)):
+                name = self.parameters[index % len(self.parameters)].name
+                shapes = f"{tuple(blob.shape)}; blob {name} has {tuple(mine.shape)}"
+                raise InputError(f"history {index} has shape {shapes}")
+
+    def rate(self, iteration: int) -> float:
+        """The learning rate of ``iteration``; where Caffe's count of steps is kept, it goes on."""
+        if self.current_step is not None:
+            self.current_step = steps_taken(self.message, iteration, self.current_step)
+        return learning_rate(self.message, iteration, self.current_step)
+
+    @torch.no_grad()
+    def update(self, iteration: int, rate: float | None = None) -> None:
+        """One step from the gradients in ``blob.grad``, which it clears (SGDSolver::ApplyUpdate).
+
+        A blob that has none counts as having zeros: decay and momentum go on, and so do the histories of
+        frozen blobs, whose own values stay.
+        """
+        rate = self.rate(iteration) if rate is None else rate
+        self._clip()
+        for parameter in self.parameters:
+            if self._is_idle(parameter):
+                continue
             gradient = self._regularised(parameter)
             step = self.rule(self.message, gradient, parameter.history, rate * parameter.lr_mult, iteration)
             parameter.blob.sub_(step)
             parameter.blob.grad = None
+            if self.keeps_updates:
+                parameter.taken = step.clone()
 
-    def _clip(self, active: Sequence[Parameter]) -> None:
+    def _is_idle(self, parameter: Parameter) -> bool:
+        """Whether all histories stay zero: a frozen blob whose history never was anything else."""
+        is_still = not parameter.blob.requires_grad and solver_type(self.message) in ("SGD", "Nesterov")
+        return is_still and not self.has_loaded
+
+    def _clip(self) -> None:
         """Scale all gradients together so that their common L2 norm is at most clip_gradients."""
         limit = self.message.clip_gradients
-        gradients = [p.blob.grad for p in active if p.blob.grad is not None]
+        gradients = [p.blob.grad for p in self.parameters if p.blob.grad is not None]
         if limit < 0 or not gradients:
             return
         norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients]))
@@ -130,8 +187,7 @@ class Solver:
 
     def _regularised(self, parameter: Parameter) -> Tensor:
         """The gradient over iter_size, plus weight decay (Normalize, then Regularize)."""
-        gradient = parameter.blob.grad
-        assert gradient is not None
+        gradient = torch.zeros_like(parameter.blob) if parameter.blob.grad is None else parameter.blob.grad
         gradient = gradient / self.message.iter_size if self.message.iter_size != 1 else gradient
         decay = self.message.weight_decay * parameter.decay_mult
         if not decay:

@@ -24,10 +24,11 @@ _MOST_BYTES = 2**31 - 1
 
 
 class SavedLayer(NamedTuple):
-    """A layer as it is to be written."""
+    """A layer as it is to be written; ``diffs`` are what its blobs' last updates took off them."""
 
     message: LayerParameter
     blobs: Sequence[Tensor]
+    diffs: Sequence[Tensor] | None = None
 
 
 def load_caffemodel(path: Path, blobs: Blobs) -> tuple[list[str], list[Tensor]]:
@@ -102,10 +103,12 @@ def save_caffemodel(path: Path, name: str, layers: Sequence[SavedLayer]) -> None
     Blobs that layers share are written with each of them. Raises InputError for more than the 2 GiB that
     Caffe reads.
     """
-    values = sum(4 * math.prod(blob.shape) for layer in layers for blob in layer.blobs)
+    values = sum(4 * math.prod(x.shape) for layer in layers for x in [*layer.blobs, *(layer.diffs or [])])
     if values > _MOST_BYTES:
         raise InputError(f"{path}: {values:,} bytes of weights; Caffe reads up to 2 GiB: save as .h5")
     with whole(path) as beside, beside.open("wb") as file:
         write_net_name(file, name)
-        for message, blobs in layers:
-            write_layer(file, message, [blob.shape for blob in blobs], map(as_array, blobs))
+        for message, blobs, diffs in layers:
+            shapes = [blob.shape for blob in blobs]
+            arrays = None if diffs is None else map(as_array, diffs)
+            write_layer(file, message, shapes, map(as_array, blobs), arrays)

@@ -124,9 +124,11 @@ def save_hdf5(path: Path, layers: Sequence[SavedLayer]) -> None:
     seen: set[int] = set()
     with whole(path) as beside, h5py.File(beside, "w") as file:
         data = file.create_group("data")
-        for message, blobs in layers:
+        for message, blobs, diffs in layers:
             _write_layer(path, data, message.name, [(i, b) for i, b in enumerate(blobs) if id(b) not in seen])
             seen.update(id(blob) for blob in blobs)
+            if diffs is not None:
+                _write_layer(path, file.require_group("diff"), message.name, list(enumerate(diffs)))
 
 
 def _write_layer(path: Path, data: Any, layer: str, blobs: Sequence[tuple[int, Tensor]]) -> None:

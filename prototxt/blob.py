@@ -1,17 +1,19 @@
-"""A blob inside a binary file: its shape, and where its values lie (BlobProto)."""
+"""A blob inside a binary file: its shape, and where its values lie (BlobProto); and writing one."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prototxt.wire import COUNTED, EIGHT_BYTES, FOUR_BYTES, VARINT, Field, Source, WireError, signed
+from prototxt.caffe_pb2 import BlobShape
+from prototxt.wire import COUNTED, EIGHT_BYTES, FOUR_BYTES, VARINT, Field, Source, WireError, counted, signed
 
 MAX_AXES = 32  # kMaxBlobAxes in blob.hpp
 _LEGACY_AXES = 4
-_DATA, _SHAPE, _DOUBLE_DATA, _RAW_DATA = 5, 7, 8, 12
+_DATA, _DIFF, _SHAPE, _DOUBLE_DATA, _RAW_DATA = 5, 6, 7, 8, 12
 _PIECE = 1 << 18  # values converted in one go
 # What holds values, and how wide one is where each has a tag of its own.
 _KINDS: dict[int, tuple[np.dtype[np.generic], int]] = {
@@ -143,3 +145,42 @@ def _packed(source: Source, start: int, end: int) -> list[int]:
         value, start = source.varint(start, end)
         values.append(signed(value))
     return values
+
+
+def write_blob(
+    file: BinaryIO,
+    number: int,
+    shape: Sequence[int],
+    blob: NDArray[np.float32],
+    diff: NDArray[np.float32] | None = None,
+) -> None:
+    """A blob as the field ``number``, in the bytes that protobuf would write (Blob::ToProto)."""
+    size, dims = _bytes(shape), _encoded(shape)
+    file.write(counted(number, _inner_size(shape, diff is not None)))
+    for field_number, values in ((_DATA, blob), (_DIFF, diff)):
+        if size and values is not None:
+            file.write(counted(field_number, size))
+            file.write(values.astype("<f4", copy=False).reshape(-1).view(np.uint8).data)
+    file.write(dims)
+
+
+def blob_size(number: int, shape: Sequence[int], has_diff: bool = False) -> int:
+    """How many bytes :func:`write_blob` writes."""
+    inner = _inner_size(shape, has_diff)
+    return len(counted(number, inner)) + inner
+
+
+def _inner_size(shape: Sequence[int], has_diff: bool) -> int:
+    size = _bytes(shape)
+    values = len(counted(_DATA, size)) + size if size else 0
+    return values * (2 if has_diff else 1) + len(_encoded(shape))
+
+
+def _encoded(shape: Sequence[int]) -> bytes:
+    """The field ``shape``, which Caffe does not write for a blob of no axes."""
+    dims = BlobShape(dim=shape).SerializeToString()
+    return counted(_SHAPE, len(dims)) + dims if shape else b""
+
+
+def _bytes(shape: Sequence[int]) -> int:
+    return 4 * math.prod(shape)

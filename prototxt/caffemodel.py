@@ -5,18 +5,19 @@ Of a layer's definition only the name is read: the field numbers of the rest cla
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prototxt.blob import StoredBlob, find_blob
-from prototxt.caffe_pb2 import BlobShape, LayerParameter, NetParameter
+from prototxt.blob import StoredBlob, blob_size, find_blob, write_blob
+from prototxt.caffe_pb2 import LayerParameter, NetParameter
 from prototxt.wire import COUNTED, Field, Source, WireError, counted
 
 # How a layer of each syntax is laid out: the numbers of its name, its blobs and the V0 layer inside.
 _NET_LAYERS, _NET_LAYER = 2, 100
-_BLOBS, _DATA, _SHAPE = 7, 5, 7
+_BLOBS = 7
 _LONGEST_NAME = 1 << 16
 
 
@@ -104,22 +105,18 @@ def write_layer(
     layer: LayerParameter,
     shapes: Sequence[Sequence[int]],
     blobs: Iterable[NDArray[np.float32]],
+    diffs: Iterable[NDArray[np.float32]] | None = None,
 ) -> None:
-    """A layer's definition with its blobs, whose arrays are taken one after the other.
+    """A layer's definition with its blobs, whose arrays are taken one after the other, and their diffs.
 
     The bytes are those that protobuf would write, fields by number, without a second copy of the blobs.
     """
     head, tail = _around_blobs(layer)
-    shells = [_shell(shape) for shape in shapes]
-    sizes = [
-        len(before) + len(after) + _size(shape) for (before, after), shape in zip(shells, shapes, strict=True)
-    ]
-    framed = sum(len(counted(_BLOBS, size)) + size for size in sizes)
+    framed = sum(blob_size(_BLOBS, shape, diffs is not None) for shape in shapes)
     file.write(counted(_NET_LAYER, len(head) + framed + len(tail)) + head)
-    for (before, after), size, blob in zip(shells, sizes, blobs, strict=True):
-        file.write(counted(_BLOBS, size) + before)
-        file.write(blob.astype("<f4", copy=False).reshape(-1).view(np.uint8).data)
-        file.write(after)
+    left = repeat(None) if diffs is None else diffs
+    for shape, blob, diff in zip(shapes, blobs, left, strict=False):
+        write_blob(file, _BLOBS, shape, blob, diff)
     file.write(tail)
 
 
@@ -132,14 +129,3 @@ def _around_blobs(layer: LayerParameter) -> tuple[bytes, bytes]:
     for declared, _ in layer.ListFields():
         (tail if declared.number < _BLOBS else head).ClearField(declared.name)
     return head.SerializeToString(), tail.SerializeToString()
-
-
-def _shell(shape: Sequence[int]) -> tuple[bytes, bytes]:
-    """A blob's bytes before and after its values (Blob::ToProto, which writes no shape of no axes)."""
-    dims = BlobShape(dim=shape).SerializeToString()
-    size = _size(shape)
-    return counted(_DATA, size) if size else b"", counted(_SHAPE, len(dims)) + dims if shape else b""
-
-
-def _size(shape: Sequence[int]) -> int:
-    return 4 * int(np.prod(shape, dtype=np.int64))

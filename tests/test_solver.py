@@ -1,56 +1,14 @@
-"""Solver arithmetic against 30 iterations of real Caffe, and the rate policies against their formulas."""
+"""Rates against their formulas, and which blobs a solver learns; the recorded runs are test_caffe_solver's."""
 
-from pathlib import Path
-
-import numpy as np
 import pytest
 import torch
-from golden_cases import GOLDEN, arrays, error, named
 
-from converters import Network, load_net
+from converters import load_net
+from converters.rate import steps_taken
 from converters.solver import Solver, learnable, learning_rate
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError
-from prototxt.text import read_solver
-
-RUNS = sorted(path.name for path in (GOLDEN / "solver").iterdir())
-
-
-def batches(data: dict[str, np.ndarray], batch: int, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """MemoryData's ``index``-th batch: consecutive rows, wrapping round."""
-    rows = np.arange(index * batch, (index + 1) * batch) % len(data["X"])
-    return torch.from_numpy(data["X"][rows]), torch.from_numpy(data["y"][rows])
-
-
-def replay(folder: Path) -> tuple[Network, list[float]]:
-    message = read_solver(folder / "solver.prototxt")
-    data = arrays(folder / "run.npz")
-    net = load_net(folder / "net.prototxt", phase="TRAIN")
-    for name, blob in named(data, "init").items():
-        layer, _, index = name.rpartition("/")
-        with torch.no_grad():
-            net.params[layer][int(index)].copy_(blob)
-    solver = Solver(message, learnable(net))
-    batch = next(node.layer.memory_data_param.batch_size for node in net.graph.nodes if node.is_data)
-    losses = []
-    for iteration in range(message.max_iter):
-        for sub in range(message.iter_size):
-            x, y = batches(data, batch, iteration * message.iter_size + sub)
-            loss = net.loss(net.values({"data": x, "label": y}))
-            loss.backward()
-        losses.append(loss.item())
-        solver.update(iteration)
-    return net, losses
-
-
-@pytest.mark.parametrize("run", RUNS)
-def test_thirty_iterations_end_where_caffe_ended(run: str) -> None:
-    net, losses = replay(GOLDEN / "solver" / run)
-    data = arrays(GOLDEN / "solver" / run / "run.npz")
-    np.testing.assert_allclose(losses, data["loss_last_subiteration"], rtol=0, atol=1e-5)
-    for name, theirs in named(data, "final").items():
-        layer, _, index = name.rpartition("/")
-        assert error(net.params[layer][int(index)].detach(), theirs) <= 1e-4, name
+from prototxt.text import parse
 
 
 @pytest.mark.parametrize(
@@ -66,8 +24,6 @@ def test_thirty_iterations_end_where_caffe_ended(run: str) -> None:
     ],
 )
 def test_policies(text: str, iteration: int, rate: float) -> None:
-    from prototxt.text import parse
-
     assert learning_rate(parse(text, SolverParameter), iteration) == pytest.approx(rate, rel=1e-6)
 
 
@@ -78,9 +34,83 @@ def test_policies(text: str, iteration: int, rate: float) -> None:
         {"lr_policy": "fixed", "type": "AdamW"},
         {"lr_policy": "fixed", "regularization_type": "L3"},
         {"lr_policy": "step"},
+        {"lr_policy": "sigmoid"},
+        {"lr_policy": "exp", "gamma": -0.1},
         {"lr_policy": "fixed", "iter_size": 0},
+        {"lr_policy": "fixed", "average_loss": 0},
+        {"lr_policy": "fixed", "type": "AdaGrad", "momentum": 0.9},
+        {"lr_policy": "fixed", "type": "RMSProp", "momentum": 0.9},
+        {"lr_policy": "fixed", "type": "RMSProp", "rms_decay": 1.0},
     ],
 )
 def test_a_setting_caffe_refuses_is_refused(settings: dict[str, object]) -> None:
     with pytest.raises(InputError):
         Solver(SolverParameter(base_lr=0.1, **settings), [])  # type: ignore[arg-type]
+
+
+def test_a_rate_past_the_end_is_an_error_and_one_too_large_is_infinite() -> None:
+    poly = SolverParameter(base_lr=1, lr_policy="poly", power=0.5, max_iter=4)
+    assert learning_rate(poly, 4) == 0
+    with pytest.raises(InputError, match="no learning rate"):
+        learning_rate(poly, 5)
+    poly.max_iter = 0  # a solver that only tests
+    Solver(poly, [])
+    with pytest.raises(InputError, match="max_iter"):
+        learning_rate(poly, 0)
+    assert learning_rate(SolverParameter(base_lr=1, lr_policy="exp", gamma=2), 5000) == float("inf")
+    assert learning_rate(SolverParameter(base_lr=1, lr_policy="sigmoid", gamma=9, stepsize=999), 0) == 0
+
+
+def test_multistep_goes_on_from_the_step_that_caffe_saved() -> None:
+    message = SolverParameter(base_lr=1, lr_policy="multistep", gamma=0.1, stepvalue=[5, 9, 12])
+    assert [steps_taken(message, i) for i in (4, 5, 9, 12)] == [0, 1, 2, 3]
+    solver = Solver(message, [])
+    solver.current_step = 0  # saved under other stepvalues: one step an iteration makes up for it
+    assert [solver.rate(i) for i in (10, 11, 12, 13)] == [pytest.approx(0.1**n) for n in (1, 2, 3, 3)]
+
+
+NET = """
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }
+layer { name: "a" type: "InnerProduct" bottom: "x" top: "a" param { name: "w" decay_mult: 3 } param { lr_mult: 0 }
+  inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+layer { name: "n" type: "BatchNorm" bottom: "a" top: "n" }
+layer { name: "b" type: "InnerProduct" bottom: "n" top: "b" param { name: "w" lr_mult: %s }
+  inner_product_param { num_output: 3 } }
+layer { name: "loss" type: "Reduction" bottom: "b" top: "loss" loss_weight: 1 }
+"""
+
+
+def test_learnable_blobs_are_caffes_with_the_multipliers_that_any_sharer_gives() -> None:
+    parameters = learnable(load_net(NET % 5, phase="TRAIN"))
+    assert [p.name for p in parameters] == [
+        "a.weight", "a.bias", "n.mean", "n.variance", "n.scale_factor", "b.bias"
+    ]  # fmt: skip
+    assert [(p.lr_mult, p.decay_mult) for p in parameters] == [(5, 3), (0, 1), (0, 1), (0, 1), (0, 1), (1, 1)]
+    assert [p.blob.requires_grad for p in parameters] == [True, False, False, False, False, True]
+
+
+def test_sharers_with_different_multipliers_are_refused() -> None:
+    net = load_net((NET % 5).replace('name: "w" decay_mult: 3', 'name: "w" lr_mult: 1'), phase="TRAIN")
+    with pytest.raises(InputError, match='param "w" has lr_mult 1 and here 5'):
+        learnable(net)
+
+
+@pytest.mark.parametrize("kind", ["SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam"])
+def test_histories_come_kind_by_kind_and_frozen_blobs_stay(kind: str) -> None:
+    net = load_net(NET % 1, phase="TRAIN")
+    solver = Solver(
+        SolverParameter(type=kind, base_lr=0.1, lr_policy="fixed", weight_decay=0.1), learnable(net)
+    )
+    net.params["a"][1].detach().fill_(2)
+    for iteration in range(2):
+        net.loss(net.values({"x": torch.randn(2, 3)})).backward()
+        solver.update(iteration)
+    assert torch.equal(net.params["a"][1], torch.full((3,), 2.0))
+    blobs = solver.history_blobs()
+    assert len(blobs) == 6 * (2 if kind in ("AdaDelta", "Adam") else 1)
+    assert blobs[0].abs().sum() > 0
+    # Caffe's histories of frozen blobs see their decay, where they do not go by the rate.
+    assert bool(blobs[1].any()) == (kind not in ("SGD", "Nesterov"))
+    other = Solver(solver.message, learnable(load_net(NET % 1, phase="TRAIN")))
+    other.load_history(blobs)
+    assert all(torch.equal(a, b) for a, b in zip(other.history_blobs(), blobs, strict=True))

@@ -6,11 +6,11 @@ import math
 from collections import deque
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from converters.network import Network
+from converters.seeds import iteration_seed
 from converters.solver import Solver, learnable, learning_rate
 from converters.weights import read_safetensors, write_safetensors
 from prototxt.errors import InputError
@@ -58,7 +58,7 @@ class Trainer:
 
     def step(self) -> None:
         """One iteration: forward and backward over iter_size batches, then the update."""
-        torch.manual_seed(_stream(self.plan.seed, self.iteration))  # Dropout's masks
+        torch.manual_seed(iteration_seed(self.plan.seed, self.iteration))  # Dropout's masks
         size = self.plan.solver.iter_size
         total = torch.zeros((), device=self.device)
         for sub in range(size):
@@ -150,11 +150,6 @@ class Trainer:
         state = json.loads(metadata["zoo"])
         self.iteration = state["iteration"]
         self.losses.extend(state["losses"])
-
-
-def _stream(seed: int, iteration: int) -> int:
-    """A seed for torch's generators, a pure function of both numbers."""
-    return int(np.random.SeedSequence([seed, iteration, 1]).generate_state(1, np.uint64)[0] >> 1)
 
 
 def pick_device(name: str) -> torch.device:

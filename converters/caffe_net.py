@@ -1,0 +1,165 @@
+"""A net with its data layers, as a solver has it: it serves its own batches."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from converters.caffe_log import Output
+from converters.graph import Graph, Node, Value, build_graph
+from converters.load import located
+from converters.memory_data import InputTensors, MemoryArrays
+from converters.network import Network, loss_weights
+from converters.solver_nets import NetSource
+from prototxt.caffe_pb2 import LayerParameter
+from prototxt.errors import InputError
+
+
+class Batches(Protocol):
+    """What a data layer is here: batches by number, and the shapes of its tops."""
+
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Of every top."""
+
+    def batch(self, index: int) -> dict[str, Tensor]:
+        """The batch of that number, by the names of the tops."""
+
+
+class Feed:
+    """A data layer with the number of the batch that it serves next."""
+
+    def __init__(self, source: Batches) -> None:
+        self.source = source
+        self.position = 0
+
+    def next_batch(self) -> dict[str, Tensor]:
+        """The next batch."""
+        batch = self.source.batch(self.position)
+        self.position += 1
+        return batch
+
+
+class SolverNet(Network):
+    """A Network with a feed for each of its data layers; ``feeds`` go by layer name.
+
+    With ``watches`` on, a forward pass keeps what each layer read, so that after the backward pass its
+    gradient can be told (debug_info).
+    """
+
+    feeds: Mapping[str, Feed] = {}
+    watches = False
+    seen: Mapping[Node, list[Tensor]] = {}
+
+    def __init__(self, graph: Graph, phase: str, sources: Mapping[str, Batches], seed: int) -> None:
+        shapes = {top: shape for source in sources.values() for top, shape in source.shapes.items()}
+        super().__init__(graph, phase, shapes, seed)
+        self.feeds = {name: Feed(source) for name, source in sources.items()}
+        self.seen = {}
+
+    def next_batch(self) -> dict[str, Tensor]:
+        """Every data layer's next batch, where the net's blobs are. Raises InputError from the layers."""
+        where = self._device()
+        batches = [feed.next_batch() for feed in self.feeds.values()]
+        return {top: tensor.to(where) for batch in batches for top, tensor in batch.items()}
+
+    def _device(self) -> torch.device:
+        return next((blob.device for blobs in self.params.values() for blob in blobs), torch.device("cpu"))
+
+    def set_input_arrays(self, data: Any, labels: Any) -> None:
+        """Have the net's MemoryData layer serve these rows from the first one on, whatever came before.
+
+        Raises InputError where the net has none, and for arrays that Caffe refuses.
+        """
+        feeds = [feed for feed in self.feeds.values() if isinstance(feed.source, MemoryArrays)]
+        if not feeds:
+            held = ", ".join(f'"{feed}"' for feed in self.feeds) or "none"
+            raise InputError(f"set_input_arrays needs a MemoryData layer; the net's data layers: {held}")
+        assert isinstance(feeds[0].source, MemoryArrays)
+        feeds[0].source.set(data, labels)
+        feeds[0].position = 0
+
+    def set_inputs(self, **blobs: Any) -> None:
+        """Set tops of Input layers, by name. Raises InputError for one that is none, or another shape."""
+        for top, values in blobs.items():
+            for feed in self.feeds.values():
+                if isinstance(feed.source, InputTensors) and top in feed.source.shapes:
+                    feed.source.set(top, values)
+                    break
+            else:
+                raise InputError(f'"{top}" is no top of an Input layer')
+
+    def go_to(self, batches: int) -> None:
+        """Have every layer that reads files serve batch number ``batches`` next; arrays go on as they are."""
+        for feed in self.feeds.values():
+            if not isinstance(feed.source, MemoryArrays | InputTensors):
+                feed.position = batches
+
+    def _bottoms(self, node: Node, values: Mapping[Value, Tensor]) -> list[Tensor]:
+        bottoms = super()._bottoms(node, values)
+        if not self.watches:
+            return bottoms
+        # A view of its own has this reader's share of the gradient alone, as Caffe's Split has it.
+        self.seen[node] = [x.view_as(x) for x in bottoms]  # type: ignore[index]
+        for x in self.seen[node]:
+            if x.requires_grad:
+                x.retain_grad()
+        return self.seen[node]
+
+    def forget(self) -> None:
+        """Let go of what :attr:`watches` kept."""
+        self.watches, self.seen = False, {}
+
+    def output_values(self, values: Mapping[Value, Tensor]) -> list[Output]:
+        """Every number that the net puts out, in Caffe's order, with its blob's loss weight."""
+        weights = {
+            value: weight
+            for node in self.graph.nodes
+            for value, weight in zip(node.outputs, loss_weights(node), strict=False)
+        }
+        return [
+            Output(value.blob, number, weights.get(value, 0.0))
+            for value in self.graph.outputs
+            for number in values[value].detach().reshape(-1).tolist()
+        ]
+
+
+def build_net(source: NetSource, seed: int, places: Sequence[Path], allow_python: bool = False) -> SolverNet:
+    """The net with its data layers opened; relative paths in it count from ``places``, the first that
+    holds them. Raises InputError, with file and line.
+    """
+    with located(source.name, source.text):
+        graph = build_graph(source.message, source.message.state, allow_python)
+        fed = [node.layer for node in graph.nodes if node.is_data]
+        sources = {layer.name: _open(layer, source.phase, seed, places) for layer in fed}
+        return SolverNet(graph, source.phase, sources, seed)
+
+
+def _open(layer: LayerParameter, phase: str, seed: int, places: Sequence[Path]) -> Batches:
+    if layer.type == "MemoryData":
+        return MemoryArrays(layer)
+    if layer.type == "Input":
+        return InputTensors(layer)
+    from converters.data import open_data  # type: ignore[import-not-found,unused-ignore]
+
+    opened: Batches = open_data(layer, phase, seed, places)
+    return opened
+
+
+@torch.no_grad()
+def share_trained_layers(target: Network, source: Network) -> None:
+    """Give ``target`` the blobs of the layers that both have (Net::ShareTrainedLayersWith).
+
+    Raises InputError, naming the layer, where their number or shapes differ.
+    """
+    theirs = source.params
+    for layer, blobs in target.params.items():
+        if layer not in theirs:
+            continue
+        ours, given = ([tuple(blob.shape) for blob in side] for side in (blobs, theirs[layer]))
+        if ours != given:
+            raise InputError(f"has blobs of shapes {ours} in the test net, {given} in the train net", layer)
+        for blob, trained in zip(blobs, theirs[layer], strict=True):
+            blob.copy_(trained)

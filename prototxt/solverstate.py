@@ -1,0 +1,63 @@
+"""A ``.solverstate``: how far a solver got, and where in the file its histories lie; and writing one."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prototxt.blob import StoredBlob, find_blob, write_blob
+from prototxt.caffe_pb2 import SolverState
+from prototxt.wire import COUNTED, VARINT, Source, WireError, signed
+
+_ITER, _LEARNED_NET, _HISTORY, _CURRENT_STEP = 1, 2, 3, 4
+_LONGEST_NAME = 1 << 16
+
+
+@dataclass
+class StoredState:
+    """A solver's state as a file has it; ``iteration`` is None where the file does not say."""
+
+    iteration: int | None = None
+    learned_net: str = ""
+    current_step: int = 0
+    history: list[StoredBlob] = field(default_factory=list)
+
+
+def find_state(source: Source) -> StoredState:
+    """Read everything but the histories' values. Raises WireError where the file is no SolverState."""
+    state, start = StoredState(), 0
+    while start < source.size:
+        found = source.field(start, source.size)
+        start = found.end
+        if found.number == _ITER and found.wire == VARINT:
+            state.iteration = signed(found.value)
+        elif found.number == _LEARNED_NET and found.wire == COUNTED:
+            state.learned_net = _text(source, found.start, found.end)
+        elif found.number == _HISTORY and found.wire == COUNTED:
+            state.history.append(find_blob(source, found.start, found.end))
+        elif found.number == _CURRENT_STEP and found.wire == VARINT:
+            state.current_step = signed(found.value)
+    return state
+
+
+def _text(source: Source, start: int, end: int) -> str:
+    if end - start > _LONGEST_NAME:
+        raise WireError(f"a path of {end - start} bytes at byte {start}")
+    return source.peek(start, end - start).decode("utf-8", "surrogateescape")
+
+
+def write_state(
+    file: BinaryIO,
+    iteration: int,
+    learned_net: str,
+    current_step: int,
+    shapes: Sequence[Sequence[int]],
+    blobs: Iterable[NDArray[np.float32]],
+) -> None:
+    """The bytes that protobuf would write, without a second copy of the histories."""
+    file.write(SolverState(iter=iteration, learned_net=learned_net).SerializeToString())
+    for shape, blob in zip(shapes, blobs, strict=True):
+        write_blob(file, _HISTORY, shape, blob)
+    file.write(SolverState(current_step=current_step).SerializeToString())
