@@ -62,7 +62,7 @@ def open_images(
     pixels: Array = np.load(cached, mmap_mode="r", allow_pickle=False)[: len(entries) - len(bad)]
     check(layer, *pixels.shape[1:])
     labels = np.array([entry.label for row, entry in enumerate(entries) if row not in bad])
-    return ImageSet(layer, list_path, pixels, labels, len(bad))
+    return ImageSet(layer, list_path, pixels, labels, skipped=len(bad))
 
 
 def _bad_rows(cached: Path) -> Path:

@@ -43,7 +43,8 @@ def open_data(plan: Plan, device: torch.device, ranks: Ranks) -> Data:
                 data.images[key] = _images(plan, key)
                 data.feeds[key] = Feed(data.images[key], key == "TRAIN", plan.seed, device, *spread)
             else:
-                data.sources[key] = [_source(plan, key, layer) for layer in data_layers(plan.graph(key))]
+                layers = enumerate(data_layers(plan.graph(key)))
+                data.sources[key] = [_source(plan, key, layer, index) for index, layer in layers]
                 data.feeds[key] = SourceFeed(data.sources[key], device, *spread)
     return data
 
@@ -66,11 +67,14 @@ def skip_note(name: str, count: int) -> str | None:
     return f"{name}: {count} broken entries skipped" if count else None
 
 
-def _source(plan: Plan, key: str, layer: LayerParameter) -> Any:
-    """A data layer of Caffe's, read as Caffe reads it; errors name the layer's line."""
+def _source(plan: Plan, key: str, layer: LayerParameter, index: int) -> Any:
+    """A data layer of Caffe's, read as Caffe reads it; errors name the layer's line.
+
+    Layers of one net choose independently, as in Caffe.
+    """
     from converters import data  # type: ignore[attr-defined]
 
     net = plan.nets[key].path
     extra = {"skip_bad": True} if plan.options.skip_bad else {}
     with located(str(net), read_text(net)):
-        return data.open_data(layer, phase_of(key), seed=plan.seed, places=plan.places, **extra)
+        return data.open_data(layer, phase_of(key), seed=plan.seed + index, places=plan.places, **extra)
