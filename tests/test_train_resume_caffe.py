@@ -23,6 +23,7 @@ from zoo.run_folder import read_metrics
 @pytest.fixture
 def solver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("zoo.record.export_onnx", lambda *_: True)  # test_train.py has it, and it takes time
     data = tmp_path / "data"
     data.mkdir()
     return write_run(data)

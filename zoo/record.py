@@ -12,7 +12,7 @@ from prototxt.errors import InputError
 from prototxt.text import to_text
 from zoo.article import departures
 from zoo.console import notice
-from zoo.dataset import class_names, fingerprint
+from zoo.dataset import ImageSet, class_names, fingerprint
 from zoo.heads import head_of
 from zoo.plan import Plan
 from zoo.run_folder import RunFolder, read_record, versions
@@ -42,6 +42,7 @@ def write_prototxts(folder: RunFolder, plan: Plan) -> None:
     for field in ("net", "net_param", "train_net", "train_net_param", "test_net", "test_net_param"):
         solver.ClearField(field)
     solver.random_seed = plan.seed
+    solver.weights[:] = plan.weights
     write_text(folder.net, to_text(plan.nets["TRAIN"].message))
     if all(source.message == plan.nets["TRAIN"].message for source in plan.nets.values()):
         solver.net = folder.net.name
@@ -57,7 +58,6 @@ def write_prototxts(folder: RunFolder, plan: Plan) -> None:
 def describe(trainer: Trainer, data: Data) -> dict[str, Any]:
     """run.json's content at the start."""
     plan = trainer.plan
-    held = {key: _data_record(data, key) for key in plan.nets}
     images = data.images.get("TRAIN")
     is_demo = images is not None and (images.list_path.parent / "demo.json").is_file()
     return {
@@ -68,7 +68,8 @@ def describe(trainer: Trainer, data: Data) -> dict[str, Any]:
         "seed": plan.seed,
         "classes": plan.classes,
         "class_names": class_names(images.list_path, plan.classes) if images and plan.classes else [],
-        "data": held | {"synthetic": plan.is_synthetic or is_demo},
+        "data": {key: _image_record(held) for key, held in data.images.items()}
+        | {"synthetic": plan.is_synthetic or is_demo},
         "places": [str(place) for place in plan.places],
         "departures": departures(plan),
         "options": plan.record(),
@@ -81,11 +82,7 @@ def describe(trainer: Trainer, data: Data) -> dict[str, Any]:
     }
 
 
-def _data_record(data: Data, key: str) -> dict[str, Any]:
-    """Where a net's samples come from; a list only where zoo bench can read it again."""
-    images = data.images.get(key)
-    if images is None:
-        return {"layers": [type(source).__name__ for source in data.sources[key]]}
+def _image_record(images: ImageSet) -> dict[str, Any]:
     return {
         "list": str(images.list_path.absolute()),
         "images": len(images.labels),
@@ -97,8 +94,8 @@ def _data_record(data: Data, key: str) -> dict[str, Any]:
 def finish(trainer: Trainer, folder: RunFolder, record: dict[str, Any], data: Data, is_whole: bool) -> None:
     """The last snapshot, the weights, the ONNX file and the record of a run that has ended or stopped."""
     record["iteration"] = trainer.iteration
+    record["skipped"] = {key: data.skipped(key) for key in data.feeds}
     for key in data.sources:
-        record["data"][key]["skipped"] = data.skipped(key)
         if note := skip_note(f"data of the {key} net", data.skipped(key)):
             notice(note)
     if not is_whole:

@@ -52,7 +52,8 @@ def agree(args: argparse.Namespace, ranks: Ranks) -> tuple[RunFolder | None, Pla
             print(folder.path)
         held = plan.options, path, snapshot, has_ended
     options, path, snapshot, has_ended = ranks.share(held)
-    plan = plan if ranks.is_first else make_plan(options)
+    with ranks.one_first():  # the first on each machine draws the demo set, where that is taken
+        plan = plan if ranks.is_first else make_plan(options)
     return None if has_ended else _folder(path, plan), plan, snapshot
 
 
