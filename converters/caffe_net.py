@@ -142,7 +142,7 @@ def _open(layer: LayerParameter, phase: str, seed: int, places: Sequence[Path]) 
         return MemoryArrays(layer)
     if layer.type == "Input":
         return InputTensors(layer)
-    from converters.data import open_data  # type: ignore[import-not-found,unused-ignore]
+    from converters.data import open_data
 
     opened: Batches = open_data(layer, phase, seed, places)
     return opened

@@ -125,4 +125,7 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mappi
     """Write ``tensors`` (made contiguous, on the CPU) to ``path``, whole or not at all."""
     ready = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     with whole(path) as beside:
-        save_file(ready, beside, metadata=dict(metadata))
+        try:
+            save_file(ready, beside, metadata=dict(metadata))
+        except safetensors.SafetensorError as error:  # a full disk comes as this, and not as an OSError
+            raise InputError(f"{path}: cannot be written ({str(error).splitlines()[0]})") from None

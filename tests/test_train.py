@@ -245,7 +245,7 @@ def test_bad_options_are_one_line(
             "gone.txt",
             r'tiny.prototxt:3: layer "data": list "gone.txt" is in none of',
         ),
-        ("tiny.prototxt", '"ImageData"', '"Data"', 'has "data" (Data)'),
+        ("tiny.prototxt", '"ImageData"', '"Input"', 'has "data" (Input)'),
         (
             "tiny.prototxt",
             'bottom: "data"',

@@ -32,7 +32,7 @@ def departures(plan: Plan) -> list[str]:
     found = _solver_departures(plan.solver, schedule)
     found += _change("convolution filler", _fillers(net), _fillers(article))
     found += _change("batch size", _batch(net, 0), _batch(article, 0))
-    found += _change("classes", plan.classes, catalogue.CLASSES)
+    found += _change("classes", plan.classes or catalogue.CLASSES, catalogue.CLASSES)
     return [*found, "data: drawn (synthetic) images instead of photographs"] if plan.is_synthetic else found
 
 

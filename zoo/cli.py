@@ -7,6 +7,15 @@ from collections.abc import Sequence
 
 _EPILOG = "Each command's own --help says more. Notices go to stderr, results to stdout; bad input exits 2."
 
+_TRAIN_EPILOG = """\
+Ctrl-C (SIGINT) writes a snapshot and stops, SIGHUP writes one and goes on.
+
+Several GPUs (or, without any, processes on the CPU): the batch size is that of each, as in Caffe.
+  torchrun --nproc-per-node 4 -m zoo train --solver FILE
+Several machines: the same line on each, with the first one's name; data and solver must be on all of them.
+  torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint HOST:29500 -m zoo train …
+"""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; its exit code, 2 with one line on stderr for bad input."""
@@ -91,6 +100,8 @@ def _train(commands: Commands) -> None:  # type: ignore[valid-type]
     parser = _command(
         commands, "train", "zoo.train:run", "Train a net as its solver says, into a run folder."
     )
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = _TRAIN_EPILOG
     _add_variant(parser, None)
     parser.add_argument(
         "--solver",
@@ -112,8 +123,18 @@ def _train(commands: Commands) -> None:  # type: ignore[valid-type]
         "--seed", type=_whole, metavar="N", help="instead of the solver's random_seed (default: 0)"
     )
     parser.add_argument("--output", metavar="DIR", help="run folder (default: runs/<net>-<variant>)")
-    text = "go on from this snapshot; without a FILE from the newest whole one in the run folder"
+    text = (
+        "go on from this snapshot, ours or Caffe's .solverstate; without a FILE from the run folder's newest"
+    )
     parser.add_argument("--resume", nargs="?", const="", metavar="FILE", help=text)
+    text = "fine-tune: .caffemodel, .h5 or .safetensors files, joined by commas; other layers start fresh"
+    parser.add_argument("--weights", metavar="FILES", help=text)
+    parser.add_argument(
+        "--skip-bad", action="store_true", default=None, help="pass over broken images or records, and count"
+    )
+    parser.add_argument(
+        "--log-format", choices=("zoo", "caffe"), default="zoo", help="caffe: Caffe's own log lines on stderr"
+    )
 
 
 def _bench(commands: Commands) -> None:  # type: ignore[valid-type]

@@ -22,7 +22,9 @@ def stderr() -> Console:
 
 
 def notice(line: str) -> None:
-    """One line to the user, beside the result."""
+    """One line to the user, beside the result; of torchrun's ranks only the first says it."""
+    if "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK", "0") != "0":
+        return
     stderr().print(Text(line), soft_wrap=True)
 
 

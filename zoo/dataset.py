@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from converters.files import whole
+from converters.files import whole, write_text
 from converters.image_list import Entry, Pixels, read_image, read_list
 from converters.transform import check, open_mean
 from prototxt.caffe_pb2 import ImageDataParameter, LayerParameter
@@ -23,13 +24,17 @@ Array = np.ndarray[tuple[int, int, int, int], np.dtype[np.uint8]]
 
 @dataclass(frozen=True)
 class ImageSet:
-    """What an ImageData layer serves: (N, H, W, C) pixels and (N,) labels, in the list's order."""
+    """What an ImageData layer serves: (N, H, W, C) pixels and (N,) labels, in the list's order.
+
+    ``skipped`` counts the images of the list that could not be read and were passed over.
+    """
 
     layer: LayerParameter
     list_path: Path
     pixels: Array
     labels: np.ndarray[tuple[int], np.dtype[np.int64]]
     mean: Tensor | None = None
+    skipped: int = 0
 
 
 def cache_folder() -> Path:
@@ -38,23 +43,34 @@ def cache_folder() -> Path:
     return Path(os.environ.get("ZOO_CACHE") or default)
 
 
-def open_images(layer: LayerParameter, list_path: Path, places: Sequence[Path], advance: Advance) -> ImageSet:
+def open_images(
+    layer: LayerParameter, list_path: Path, places: Sequence[Path], advance: Advance, skip_bad: bool = False
+) -> ImageSet:
     """Decode the list's images, or map them where the cache has them.
 
     ``places`` are the folders that relative image paths may count from: the first in which the first
     image lies is taken for all. Raises InputError naming list and line for a missing or broken image,
-    one of another size than the first (without new_height and new_width), or one smaller than the crop.
+    one of another size than the first (without new_height and new_width), or one smaller than the crop;
+    ``skip_bad`` passes over those that are missing or broken.
     """
     entries = read_list(list_path)
     mean = open_mean(layer, [*places, list_path.parent])
     base = image_base(layer.image_data_param, entries[0], [*places, list_path.parent])
     paths = [base / entry.path for entry in entries]
-    cached = cache_folder() / "images" / f"{_key(list_path, layer.image_data_param, paths)}.npy"
+    key = _key(list_path, layer.image_data_param, paths) + ("-skipping" if skip_bad else "")
+    cached = cache_folder() / "images" / f"{key}.npy"
     if not cached.is_file():
-        _decode(cached, layer, list_path, entries, paths, advance)
-    pixels: Array = np.load(cached, mmap_mode="r", allow_pickle=False)
+        _decode(cached, layer, list_path, entries, paths, advance, skip_bad)
+    bad = set(json.loads(_bad_rows(cached).read_text())) if skip_bad else set()
+    pixels: Array = np.load(cached, mmap_mode="r", allow_pickle=False)[: len(entries) - len(bad)]
     check(layer, *pixels.shape[1:], mean)
-    return ImageSet(layer, list_path, pixels, np.array([entry.label for entry in entries]), mean)
+    labels = np.array([entry.label for row, entry in enumerate(entries) if row not in bad])
+    return ImageSet(layer, list_path, pixels, labels, mean, skipped=len(bad))
+
+
+def _bad_rows(cached: Path) -> Path:
+    """Beside an array decoded with ``skip_bad``: the list's rows that it lacks, as JSON."""
+    return cached.with_suffix(".bad.json")
 
 
 def image_base(param: ImageDataParameter, first: Entry, places: Iterable[Path]) -> Path:
@@ -83,32 +99,54 @@ def _decode(
     entries: Sequence[Entry],
     paths: Sequence[Path],
     advance: Advance,
+    skip_bad: bool,
 ) -> None:
     """Fill ``target`` with every image of the list, several threads decoding at once."""
 
-    def read(index: int) -> Pixels:
+    def read(index: int) -> Pixels | None:
         try:
             return read_image(paths[index], layer.image_data_param)
         except InputError as error:
+            if skip_bad:
+                return None
             raise InputError(f"{list_path}:{entries[index].line}: {error}") from None
 
-    first = read(0)
+    first = next((image for row in range(len(entries)) if (image := read(row)) is not None), None)
+    if first is None:
+        raise InputError(f"{list_path}: none of its {len(entries)} images can be read")
     check(layer, *first.shape)
+    bad: list[int] = []
     with whole(target) as beside, ThreadPoolExecutor(os.cpu_count()) as pool:
-        array = np.lib.format.open_memmap(beside, "w+", np.uint8, (len(entries), *first.shape))
+        array = _allocated(beside, (len(entries), *first.shape))
         try:
-            for index, image in enumerate(pool.map(read, range(len(entries)))):
-                if image.shape != first.shape:
+            for row, image in enumerate(pool.map(read, range(len(entries)))):
+                if image is None:
+                    bad.append(row)
+                elif image.shape != first.shape:
                     raise InputError(
-                        f"{list_path}:{entries[index].line}: image {paths[index]} is {_size(image)}, the "
+                        f"{list_path}:{entries[row].line}: image {paths[row]} is {_size(image)}, the "
                         f"first is {_size(first)}; give new_height and new_width"
                     )
-                array[index] = image
-                advance(index + 1, len(entries))
+                else:
+                    array[row - len(bad)] = image
+                advance(row + 1, len(entries))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
         array.flush()
+        if skip_bad:
+            write_text(_bad_rows(target), json.dumps(bad))
+
+
+def _allocated(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:
+    """A new array mapped from ``path``, its bytes reserved: on a full disk a write into a hole would kill
+    the process, where this raises OSError.
+    """
+    array: np.memmap[Any, np.dtype[np.uint8]] = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
 
 
 def _size(image: Pixels) -> str:

@@ -1,6 +1,8 @@
-"""Which images make which batch: order, crop and mirror as pure functions of (seed, iteration, sample)."""
+"""Which samples make which batch: order, crop and mirror as pure functions of (seed, iteration, sample)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -9,17 +11,39 @@ from converters.data.order import Order, Rounds
 from converters.transform import choose, draw, transform
 from zoo.dataset import ImageSet
 
+Shapes = dict[str, tuple[int, ...]]
+
+
+class Batches(Protocol):
+    """What a net is fed from."""
+
+    @property
+    def batch_size(self) -> int:
+        """Samples in one batch of one rank."""
+
+    @property
+    def shapes(self) -> Shapes:
+        """The shape of every top."""
+
+    def batch(self, index: int) -> dict[str, Tensor]:
+        """This rank's share of the ``index``-th batch since the start of training, by top."""
+
 
 @dataclass
 class Feed:
     """Serves batches of an ImageSet, as Caffe's ImageData does: consecutive rows, wrapping round, a new
     shuffle at each round where the layer asks for one.
+
+    The batches of ``world`` ranks, one after the other, are one batch of a single process with as many
+    images: the same rows, crops and mirrors.
     """
 
     images: ImageSet
     train: bool
     seed: int
     device: torch.device
+    rank: int = 0
+    world: int = 1
     _rounds: Rounds = field(init=False)
 
     def __post_init__(self) -> None:
@@ -28,22 +52,64 @@ class Feed:
 
     @property
     def batch_size(self) -> int:
-        """Images in one batch."""
+        """Images in one batch of one rank."""
         return self.images.layer.image_data_param.batch_size
 
+    @property
+    def shapes(self) -> Shapes:
+        """The shape of every top."""
+        height, width, channels = self.images.pixels.shape[1:]
+        if crop := self.images.layer.transform_param.crop_size:
+            height, width = crop, crop
+        held = [(self.batch_size, channels, height, width), (self.batch_size,)]
+        return dict(zip(self.images.layer.top, held, strict=False))
+
     def batch(self, index: int) -> dict[str, Tensor]:
-        """The ``index``-th batch since the start of training, by the names of the layer's tops.
+        """This rank's share of the ``index``-th batch since the start of training, by top.
 
         Data is (N, C, crop, crop) float32, channels last in memory; labels are (N,) float32.
         """
         rows = self.rows(index)
         pixels = torch.from_numpy(self.images.pixels[rows]).to(self.device)
         size = (pixels.shape[1], pixels.shape[2])
-        choices = choose(self.images.layer, self.train, size, draw(self.seed, index, len(rows)))
+        drawn = draw(self.seed, index, self.batch_size * self.world)
+        share = drawn[self.rank * self.batch_size : (self.rank + 1) * self.batch_size]
+        choices = choose(self.images.layer, self.train, size, share)
         tops = [transform(self.images.layer, pixels, choices, self.images.mean)]
         tops.append(torch.from_numpy(self.images.labels[rows]).float().to(self.device))
         return dict(zip(self.images.layer.top, tops, strict=False))
 
     def rows(self, index: int) -> Order:
-        """Rows of the array that batch ``index`` holds."""
-        return self._rounds.rows(index * self.batch_size, self.batch_size)
+        """Rows of the array that this rank's share of batch ``index`` holds."""
+        return self._rounds.rows((index * self.world + self.rank) * self.batch_size, self.batch_size)
+
+
+@dataclass
+class SourceFeed:
+    """Serves the batches of data layers other than the one ImageData, several layers as one.
+
+    Rank r of w takes the batches r, w + r, 2·w + r, … of each.
+    """
+
+    sources: Sequence[Any]  # converters.data.DataSource
+    device: torch.device
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def shapes(self) -> Shapes:
+        """The shape of every top."""
+        return {top: tuple(shape) for source in self.sources for top, shape in source.shapes.items()}
+
+    @property
+    def batch_size(self) -> int:
+        """Samples in one batch of one rank; 1 for a net that feeds itself."""
+        return next((shape[0] for shape in self.shapes.values() if shape), 1)
+
+    def batch(self, index: int) -> dict[str, Tensor]:
+        """This rank's share of the ``index``-th batch since the start of training, by top."""
+        found: dict[str, Tensor] = {}
+        for source in self.sources:
+            for top, tensor in source.batch(index * self.world + self.rank).items():
+                found[top] = tensor.to(self.device)
+        return found

@@ -1,45 +1,56 @@
 """The iterations of a run: test, step, log, snapshot, in Caffe's order (Solver::Step)."""
 
-import signal
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from torch import Tensor
+
 from prototxt.caffe_pb2 import SolverParameter
-from zoo.display import TrainingDisplay
 from zoo.run_folder import RunFolder
+from zoo.signals import signals
+from zoo.snapshot import save
 from zoo.trainer import Trainer
+from zoo.training_display import Display
+
+Results = list[dict[str, Tensor]]  # of every test net, its outputs
 
 
-def iterate(trainer: Trainer, folder: RunFolder) -> bool:
-    """Iterate to max_iter; False where SIGINT ended it before, with a snapshot written."""
-    solver = trainer.plan.solver
-    meter = Meter(trainer.images_per_step)
-    display = TrainingDisplay(trainer.plan.name, solver.max_iter, trainer.images_per_step)
-    with interruptible() as is_stopped, display:
+def iterate(trainer: Trainer, folder: RunFolder, display: Display) -> bool:
+    """Iterate to max_iter; False where SIGINT ended it before, with a snapshot written.
+
+    SIGHUP writes a snapshot and goes on. Whichever rank a signal reaches, all follow it after the same
+    iteration.
+    """
+    solver, log = trainer.plan.solver, Log(trainer, folder, display)
+    with signals() as asked, display:
         while trainer.iteration < solver.max_iter:
-            losses_due = due(trainer.iteration, solver.display)
-            tested = trainer.test() if tests_now(trainer, solver) else None
-            rate, iteration = trainer.rate, trainer.iteration
-            with meter.step():
-                trainer.step()
-                if trainer.device.type == "cpu" or losses_due or tested is not None:
-                    trainer.settle()
-            if losses_due or tested is not None:
-                log(trainer, folder, display, meter, iteration, rate, tested)
-            display.advance(trainer.iteration)
-            if due(trainer.iteration, solver.snapshot) or is_stopped():
-                trainer.save(folder.snapshot(trainer.iteration))
-            if is_stopped():
+            step(trainer, log)
+            stop, snapshot = trainer.ranks.any_of([asked.stop, asked.take_snapshot()])
+            if stop or snapshot or due(trainer.iteration, solver.snapshot):
+                log.snapshot()
+            if stop:
                 break
         is_whole = trainer.iteration >= solver.max_iter
-        if is_whole:
-            trainer.settle()
-            tested = trainer.test() if "TEST" in trainer.nets else None
-            log(trainer, folder, display, meter, trainer.iteration, trainer.rate, tested)
+        if is_whole and trainer.ranks.is_first:
+            log.end()
     return is_whole
+
+
+def step(trainer: Trainer, log: "Log") -> None:
+    """One iteration, tested before and logged after where the solver asks for it."""
+    solver = trainer.plan.solver
+    is_displayed = due(trainer.iteration, solver.display)
+    tested = log.test() if tests_now(trainer, solver) else None
+    rate, iteration = trainer.rate, trainer.iteration
+    with log.meter.step():
+        trainer.step()
+        if trainer.device.type == "cpu" or is_displayed or tested is not None:
+            trainer.settle()
+    if trainer.ranks.is_first and (is_displayed or tested is not None):
+        log.line(iteration, rate, tested, is_displayed)
+    log.display.advance(trainer.iteration)
 
 
 def due(iteration: int, interval: int) -> bool:
@@ -48,30 +59,69 @@ def due(iteration: int, interval: int) -> bool:
 
 
 def tests_now(trainer: Trainer, solver: SolverParameter) -> bool:
-    """Whether Caffe tests before this iteration (Solver::Step)."""
+    """Whether Caffe tests before this iteration (Solver::Step); rank 0 alone does."""
     is_due = "TEST" in trainer.nets and due(trainer.iteration, solver.test_interval)
     return is_due and (trainer.iteration > 0 or solver.test_initialization)
 
 
-def log(
-    trainer: Trainer,
-    folder: RunFolder,
-    display: TrainingDisplay,
-    meter: "Meter",
-    iteration: int,
-    rate: float,
-    tested: dict[str, float] | None,
-) -> None:
-    """A line of metrics.jsonl, shown as well."""
-    # The schema keeps rates in float32: seven digits are all there are.
-    entry: dict[str, Any] = {"iteration": iteration, "lr": float(f"{rate:.7g}"), "loss": trainer.loss()}
-    entry["images_per_second"] = meter.take()
-    for blob, value in (tested or {}).items():
-        entry[f"test_{blob}" if blob in entry else blob] = value
-    folder.append(entry)
-    left = trainer.plan.solver.max_iter - iteration
-    speed = entry["images_per_second"]
-    display.show(entry, left * trainer.images_per_step / speed if speed else None)
+class Log:
+    """Where a run's results go: metrics.jsonl, the display and snapshots."""
+
+    def __init__(self, trainer: Trainer, folder: RunFolder, display: Display) -> None:
+        self.trainer, self.folder, self.display = trainer, folder, display
+        self.meter = Meter(trainer.images_per_step)
+
+    def test(self) -> Results:
+        """Test every test net, in the solver's order."""
+        results = []
+        for index, key in enumerate(self.trainer.plan.tests):
+            results.append(self.trainer.test(key))
+            named = self.trainer.named(key, results[-1]) if self.display.wants_outputs else []
+            self.display.tested(self.trainer.iteration, index, named)
+        return results
+
+    def line(self, iteration: int, rate: float, tested: Results | None, is_displayed: bool = False) -> None:
+        """A line of metrics.jsonl, shown as well."""
+        trainer, loss = self.trainer, self.trainer.loss()
+        # The schema keeps rates in float32: seven digits are all there are.
+        entry: dict[str, Any] = {"iteration": iteration, "lr": float(f"{rate:.7g}"), "loss": loss}
+        entry["images_per_second"] = speed = self.meter.take()
+        entry |= metrics(tested or [], taken=entry.keys())
+        self.folder.append(entry)
+        left = (trainer.plan.solver.max_iter - iteration) * trainer.images_per_step
+        self.display.show(entry, left / speed if speed else None)
+        if is_displayed and loss is not None:
+            named = trainer.named("TRAIN", trainer.outputs) if self.display.wants_outputs else []
+            self.display.displayed(iteration, loss, rate, named)
+
+    def snapshot(self) -> None:
+        """Write one; ranks other than 0 go on to wait for it at their next sum."""
+        if self.trainer.ranks.is_first:
+            path = self.folder.snapshot(self.trainer.iteration)
+            save(self.trainer, path)
+            self.display.saved(path)
+
+    def end(self) -> None:
+        """The last line: losses as they stand and a last test."""
+        trainer = self.trainer
+        trainer.settle()
+        tested = self.test() if trainer.plan.tests else None
+        self.line(trainer.iteration, trainer.rate, tested)
+        is_displayed = due(trainer.iteration, trainer.plan.solver.display)
+        self.display.ended(trainer.iteration, trainer.loss() if is_displayed else None)
+
+
+def metrics(results: Results, taken: Any) -> dict[str, float]:
+    """The scalar results of every test net by metrics.jsonl's names: the first net's are plain, or with
+    ``test_`` where that is taken, the others' ``test1/accuracy`` and so on.
+    """
+    found: dict[str, float] = {}
+    for index, outputs in enumerate(results):
+        for blob, value in outputs.items():
+            if value.numel() == 1:
+                plain = f"test_{blob}" if blob in taken or blob == "total_loss" else blob
+                found[f"test{index}/{blob}" if index else plain] = value.item()
+    return found
 
 
 class Meter:
@@ -96,21 +146,3 @@ class Meter:
         rate = self.steps * self.images_per_step / self.seconds if self.steps else None
         self.seconds, self.steps = 0.0, 0
         return rate
-
-
-@contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
-    """In the block the first SIGINT sets a flag, which the yielded function reads; a second one ends."""
-    stopped: list[bool] = []
-
-    def stop(number: int, frame: object) -> None:
-        if stopped:
-            raise KeyboardInterrupt
-        stopped.append(True)
-        print("stopping after this iteration (Ctrl-C again: at once)", file=sys.stderr)
-
-    previous = signal.signal(signal.SIGINT, stop)
-    try:
-        yield lambda: bool(stopped)
-    finally:
-        signal.signal(signal.SIGINT, previous)

@@ -87,6 +87,19 @@ class RunFolder:
         with self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
 
+    def sweep(self) -> None:
+        """Remove the half-written files of a process that was killed."""
+        for folder in {self.path, self.snapshot(0).parent}:
+            for path in folder.glob(".*.*"):
+                if path.is_file() and path.suffix in (
+                    ".safetensors",
+                    ".json",
+                    ".jsonl",
+                    ".onnx",
+                    ".prototxt",
+                ):
+                    path.unlink()
+
     def forget_from(self, iteration: int) -> None:
         """Drop the lines of metrics.jsonl at or after ``iteration``, which a resumed run writes anew."""
         if self.metrics.is_file():

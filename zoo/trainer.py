@@ -1,43 +1,44 @@
 """The nets, data and solver of a run, and the steps between its points."""
 
 import ctypes
-import json
 import math
 from collections import deque
-from pathlib import Path
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from converters.network import Network
+from converters.graph import Value
+from converters.network import Network, loss_weights
 from converters.seeds import iteration_seed
 from converters.solver import Solver, learnable, learning_rate
-from converters.weights import read_safetensors, write_safetensors
 from prototxt.errors import InputError
-from zoo.dataset import ImageSet
-from zoo.feed import Feed
+from zoo.feed import Batches
+from zoo.nets import phase_of
 from zoo.plan import Plan
+from zoo.ranks import Ranks
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
 
 
 class Trainer:
-    """Runs a plan's iterations. Its whole state is what :meth:`save` writes: weights, histories,
-    ``iteration`` and the losses that the display averages; every random choice follows from
-    (seed, iteration).
+    """Runs a plan's iterations. Its whole state is weights, histories, ``iteration`` and the losses that
+    the display averages; every random choice follows from (seed, iteration, rank).
+
+    ``outputs`` are the train net's as the last forward pass left them.
     """
 
-    def __init__(self, plan: Plan, images: dict[str, ImageSet], device: torch.device) -> None:
-        self.plan, self.device = plan, device
-        self.nets = {phase: self._network(phase) for phase in plan.nets}
-        self.feeds = {phase: Feed(images[phase], phase == "TRAIN", plan.seed, device) for phase in plan.nets}
+    def __init__(self, plan: Plan, feeds: Mapping[str, Batches], device: torch.device, ranks: Ranks) -> None:
+        self.plan, self.feeds, self.device, self.ranks = plan, feeds, device, ranks
+        self.nets = {key: self._network(key) for key in (plan.nets if ranks.is_first else ("TRAIN",))}
         self.solver = Solver(plan.solver, learnable(self.nets["TRAIN"]))
         self.iteration = 0
         self.losses: deque[float] = deque(maxlen=max(1, plan.solver.average_loss))
+        self.outputs: dict[str, Tensor] = {}
         self._pending: list[Tensor] = []
 
-    def _network(self, phase: str) -> Network:
-        net = Network(self.plan.graph(phase), phase, seed=self.plan.seed)
+    def _network(self, key: str) -> Network:
+        net = Network(self.plan.graph(key), phase_of(key), self.feeds[key].shapes, seed=self.plan.seed)
         # Channels last halves a step's time on a CPU and feeds a GPU's tensor cores as they want it.
         return net.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
@@ -53,21 +54,33 @@ class Trainer:
 
     @property
     def images_per_step(self) -> int:
-        """Images that one iteration reads."""
-        return self.feeds["TRAIN"].batch_size * self.plan.solver.iter_size
+        """Images that one iteration reads, all ranks together."""
+        return self.feeds["TRAIN"].batch_size * self.plan.solver.iter_size * self.ranks.world
 
     def step(self) -> None:
-        """One iteration: forward and backward over iter_size batches, then the update."""
-        torch.manual_seed(iteration_seed(self.plan.seed, self.iteration))  # Dropout's masks
+        """One iteration: forward and backward over iter_size batches, the ranks' mean, then the update."""
+        torch.manual_seed(iteration_seed(self.plan.seed, self.iteration, self.ranks.rank))  # Dropout's masks
         size = self.plan.solver.iter_size
         total = torch.zeros((), device=self.device)
         for sub in range(size):
-            loss = self.net.loss(self.net.values(self.feeds["TRAIN"].batch(self.iteration * size + sub)))
+            values = self.net.values(self.feeds["TRAIN"].batch(self.iteration * size + sub))
+            loss = self.net.loss(values)
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
+        self.outputs = {value.blob: values[value].detach() for value in self.net.graph.outputs}
+        self.ranks.average([*self._gradients(), total])
         self.solver.update(self.iteration)
         self.iteration += 1
         self._pending.append(total / size)
+
+    def _gradients(self) -> list[Tensor]:
+        """Every learning blob's gradient; 0 where no loss reached it, so that the ranks' sums match."""
+        found = []
+        for blob in (parameter.blob for parameter in self.solver.parameters):
+            if blob.requires_grad:
+                blob.grad = torch.zeros_like(blob) if blob.grad is None else blob.grad
+                found.append(blob.grad)
+        return found
 
     def settle(self) -> None:
         """Read the losses since the last call (on a GPU this waits for it).
@@ -87,21 +100,34 @@ class Trainer:
         return sum(self.losses) / len(self.losses) if self.losses else None
 
     @torch.no_grad()
-    def test(self) -> dict[str, float]:
-        """Every scalar output of the test net, averaged over test_iter batches.
+    def test(self, key: str = "TEST") -> dict[str, Tensor]:
+        """Every output of a test net, averaged over its test_iter batches; with test_compute_loss the
+        loss too, as ``total_loss``.
 
         The batches go on where the test before stopped, as Caffe's test net does.
         """
-        net, feed, count = self.nets["TEST"], self.feeds["TEST"], self.plan.solver.test_iter[0]
+        net, feed = self.nets[key], self.feeds[key]
+        count = self.plan.solver.test_iter[self.plan.tests.index(key)]
         self._share_with(net)
         start = self._tests_before() * count
         sums: dict[str, Tensor] = {}
         for index in range(start, start + count):
-            values = net.values(feed.batch(index))
-            for value in net.graph.outputs:
-                if values[value].numel() == 1:
-                    sums[value.blob] = sums.get(value.blob, torch.zeros(())) + values[value].cpu().reshape(())
-        return {blob: (total / count).item() for blob, total in sums.items()}
+            for blob, tensor in self._scores(net, net.values(feed.batch(index))).items():
+                sums[blob] = sums.get(blob, torch.zeros(())) + tensor.reshape(-1).cpu()
+        return {blob: total / count for blob, total in sums.items()}
+
+    def _scores(self, net: Network, values: Mapping[Value, Tensor]) -> dict[str, Tensor]:
+        scores = {value.blob: values[value] for value in net.graph.outputs}
+        return scores | ({"total_loss": net.loss(values)} if self.plan.solver.test_compute_loss else {})
+
+    def named(self, key: str, outputs: Mapping[str, Tensor]) -> list[tuple[str, list[float], float]]:
+        """Outputs of a net as Caffe logs them: name, values, loss weight."""
+        weights = {
+            value.blob: weight
+            for node in self.nets[key].graph.nodes
+            for value, weight in zip(node.outputs, loss_weights(node), strict=False)
+        }
+        return [(blob, held.reshape(-1).tolist(), weights.get(blob, 0.0)) for blob, held in outputs.items()]
 
     def _share_with(self, net: Network) -> None:
         """Give the test net the weights of the same name (Net::ShareTrainedLayersWith)."""
@@ -119,48 +145,23 @@ class Trainer:
         interval = self.plan.solver.test_interval
         return math.ceil(self.iteration / interval) - (0 if self.plan.solver.test_initialization else 1)
 
-    def save(self, path: Path) -> None:
-        """Write a snapshot, whole or not at all. Raises InputError for weights that are not finite."""
-        self.settle()
-        for name, blob in self.net.state_dict().items():
-            if not torch.isfinite(blob).all():
-                raise InputError(
-                    f'blob "{name}" is not finite after iteration {self.iteration - 1}; try a smaller base_lr'
-                )
-        tensors = {f"net/{name}": blob for name, blob in self.net.state_dict().items()}
-        for parameter in self.solver.parameters:
-            for index, history in enumerate(parameter.history):
-                tensors[f"history/{parameter.name}/{index}"] = history
-        state = {"iteration": self.iteration, "losses": list(self.losses)}
-        write_safetensors(path, tensors, {"zoo": json.dumps(state)})
 
-    @torch.no_grad()
-    def restore(self, path: Path) -> None:
-        """Go on from a snapshot. Raises InputError for one that is not whole or is of another net."""
-        tensors, metadata = read_safetensors(path)
-        mine = {f"net/{name}": blob for name, blob in self.net.state_dict().items()}
-        for parameter in self.solver.parameters:
-            mine |= {f"history/{parameter.name}/{i}": blob for i, blob in enumerate(parameter.history)}
-        if "zoo" not in metadata:
-            raise InputError(f"{path}: is not a snapshot of a run")
-        if {n: t.shape for n, t in mine.items()} != {n: t.shape for n, t in tensors.items()}:
-            raise InputError(f"{path}: is a snapshot of another net or solver")
-        for name, blob in mine.items():
-            blob.copy_(tensors[name])
-        state = json.loads(metadata["zoo"])
-        self.iteration = state["iteration"]
-        self.losses.extend(state["losses"])
+def pick_device(name: str, local_rank: int = 0) -> torch.device:
+    """``auto`` (a GPU where there is one), ``cpu`` or ``cuda``. Raises InputError where there is none.
 
-
-def pick_device(name: str) -> torch.device:
-    """``auto`` (a GPU where there is one), ``cpu`` or ``cuda``. Raises InputError where there is none."""
+    Each rank of a machine takes a GPU of its own.
+    """
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: PyTorch finds no GPU here")
     use_gpu = name == "cuda" or (name == "auto" and torch.cuda.is_available())
-    if use_gpu:  # a resumed run must repeat an uninterrupted one to the bit
-        torch.backends.cudnn.deterministic = True
-        torch.backends.cudnn.benchmark = False
-    return torch.device("cuda" if use_gpu else "cpu")
+    if not use_gpu:
+        return torch.device("cpu")
+    if local_rank >= torch.cuda.device_count():
+        raise InputError(f"{torch.cuda.device_count()} GPUs here, and none for rank {local_rank}")
+    torch.backends.cudnn.deterministic = True  # a resumed run must repeat an uninterrupted one to the bit
+    torch.backends.cudnn.benchmark = False
+    torch.cuda.set_device(local_rank)
+    return torch.device("cuda", local_rank)
 
 
 def keep_freed_memory() -> None:

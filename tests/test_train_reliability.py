@@ -1,0 +1,206 @@
+"""zoo train under signals, kills, full disks and broken images: the last whole snapshot always resumes."""
+
+import errno
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from tiny import write_run
+from train_runs import edit, lines, logged, same, start, train, wait_for, weights
+
+from zoo.run_folder import RunFolder
+from zoo.trainer import Trainer
+
+LONG = ["--device", "cpu", "--max-iter", "300", "--variant", "bn+dropout0.9"]
+
+
+@pytest.fixture
+def solver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("zoo.record.export_onnx", lambda *_: True)  # test_train.py has it, and it takes time
+    data = tmp_path / "data"
+    data.mkdir()
+    return write_run(data)
+
+
+@pytest.fixture
+def long_solver(solver: Path) -> Path:
+    """A solver that goes on learning through all of LONG's iterations."""
+    edit(solver, ("stepsize: 7", "stepsize: 1000"))
+    return solver
+
+
+def signal_at(monkeypatch: pytest.MonkeyPatch, iteration: int, number: int) -> None:
+    """Send this process a signal in the middle of an iteration."""
+    step = Trainer.step
+
+    def stepping(self: Trainer) -> None:
+        if self.iteration == iteration:
+            os.kill(os.getpid(), number)
+        step(self)
+
+    monkeypatch.setattr(Trainer, "step", stepping)
+
+
+def test_hangup_snapshots_and_goes_on(solver: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert train(solver, "--output", "whole") == 0
+    signal_at(monkeypatch, 4, signal.SIGHUP)
+    assert train(solver, "--output", "hung") == 0
+    assert same(weights("whole"), weights("hung")) and lines("whole") == lines("hung")
+    snapshot = Path("hung/models/tiny__iter_5.safetensors")
+    assert snapshot.is_file() and not Path("whole/models", snapshot.name).exists()
+    assert train(solver, "--output", "from", "--resume", str(snapshot)) == 0
+    assert same(weights("whole"), weights("from"))
+
+
+def test_interrupt_snapshots_and_stops(solver: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    signal_at(monkeypatch, 4, signal.SIGINT)
+    assert train(solver, "--output", "run") == 130
+    assert RunFolder(Path("run"), "models/tiny_").newest_whole()[0] == Path(
+        "run/models/tiny__iter_5.safetensors"
+    )
+    assert json.loads(Path("run/run.json").read_text())["iteration"] == 5
+
+
+def kill_and_resume(solver: Path, kills: int, moments: random.Random) -> None:
+    """kill -9 real runs at random moments of their life; each that ends is the uninterrupted one."""
+    command = ["-m", "zoo", "train", "--solver", str(solver), *LONG]
+    begun = time.monotonic()
+    assert start([*command, "--output", "whole"]).wait(120) == 0
+    life = time.monotonic() - begun
+    killed = ended = 0
+    while killed < kills or not ended:
+        folder = f"run{ended}"
+        run = start([*command, "--output", folder, "--resume"])
+        try:
+            code = run.wait(moments.uniform(0.3, 1.1) * life if killed < kills else 120)
+        except subprocess.TimeoutExpired:
+            run.kill()
+            assert run.wait(20) == -signal.SIGKILL
+            killed += 1
+            continue
+        assert code == 0, Path("log.txt").read_text()
+        assert same(weights("whole"), weights(folder)) and lines("whole") == lines(folder)
+        assert not [path for path in Path(folder).rglob(".*") if path.is_file()]
+        ended += 1
+
+
+def test_killed_twice_a_run_ends_in_the_same_bits(long_solver: Path) -> None:
+    solver = long_solver
+    command = ["-m", "zoo", "train", "--solver", str(solver), *LONG]
+    assert train(solver, *LONG, "--output", "whole") == 0
+    for kill in range(2):
+        run = start([*command, "--output", "cut", "--resume"])
+        wait_for(lambda least=20 + 40 * kill: logged("cut") > least)
+        run.kill()
+        assert run.wait(20) == -signal.SIGKILL
+        with Path("cut/metrics.jsonl").open("a") as file:
+            file.write('{"iteration": 2, "lr": 0.0')  # as a kill in the midst of a line leaves it
+    Path("cut/models/.tiny__iter_9.safetensors.x1y2.safetensors").write_bytes(b"half")
+    assert train(solver, *LONG, "--output", "cut", "--resume") == 0
+    assert same(weights("whole"), weights("cut")) and lines("whole") == lines("cut")
+    assert not list(Path("cut/models").glob(".*"))
+
+
+@pytest.mark.slow
+def test_killed_twenty_times_at_random_runs_end_in_the_same_bits(long_solver: Path) -> None:
+    kill_and_resume(long_solver, 20, random.Random(11))
+
+
+def test_a_kill_between_the_last_snapshot_and_the_weights(
+    solver: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert train(solver, "--output", "whole") == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("zoo.record.write_safetensors", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert train(solver, "--output", "cut") == 130
+    assert train(solver, "--output", "cut", "--resume") == 0
+    assert same(weights("whole"), weights("cut")) and lines("whole") == lines("cut")
+
+
+def one_line(capsys: pytest.CaptureFixture[str]) -> str:
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("zoo: ")
+    return last
+
+
+def test_a_full_disk_keeps_the_snapshot_before(solver: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edit(solver.parent / "tiny.prototxt", ("num_output: 8", "num_output: 256"))
+    assert train(solver, "--output", "whole") == 0
+    assert train(solver, "--output", "run", "--max-iter", "3") == 0
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        assert train(solver, "--output", "run", "--max-iter", "10", "--resume") == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "tiny__iter_6.safetensors" in one_line(capsys)
+    assert [path.name for path in Path("run/models").iterdir()] == ["tiny__iter_3.safetensors"]
+    assert train(solver, "--output", "run", "--max-iter", "10", "--resume") == 0
+    assert same(weights("whole"), weights("run"))
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_a_disk_that_takes_no_more_lines(
+    solver: Path, number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(self: RunFolder, entry: dict[str, object]) -> None:
+        if entry["iteration"] == 8:
+            with self.metrics.open("a") as file:
+                file.write('{"iteration": 8, "l')
+            raise OSError(number, os.strerror(number), str(self.metrics))
+        append(self, entry)
+
+    append = RunFolder.append
+    assert train(solver, "--output", "whole") == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "append", refuse)
+        assert train(solver, "--output", "run") == 2
+    assert os.strerror(number) in one_line(capsys)
+    assert train(solver, "--output", "run", "--resume") == 0
+    assert same(weights("whole"), weights("run")) and lines("whole") == lines("run")
+
+
+def test_a_folder_that_turns_read_only_keeps_the_snapshot_before(
+    solver: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tempfile import mkstemp
+
+    def refuse(prefix: str, **options: str) -> tuple[int, str]:
+        if "iter_6" in prefix:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(options["dir"]))
+        return mkstemp(prefix=prefix, **options)
+
+    assert train(solver, "--output", "whole") == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("converters.files.tempfile.mkstemp", refuse)
+        assert train(solver, "--output", "run") == 2
+    assert "Read-only file system" in one_line(capsys)
+    assert train(solver, "--output", "run", "--resume") == 0
+    assert same(weights("whole"), weights("run"))
+
+
+def test_a_folder_that_cannot_be_made(solver: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(solver, "--output", "/proc/zoo-run") == 2
+    assert "/proc/zoo-run" in one_line(capsys)
+
+
+def test_broken_images_are_skipped_and_counted_where_asked(
+    solver: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (solver.parent / "class 1_0.png").write_bytes(b"no image")
+    (solver.parent / "class 2_1.png").unlink()
+    assert train(solver, "--output", "run") == 2
+    assert "train.txt:6: image" in one_line(capsys)
+    for name in ("a", "b"):  # decoded, then from the cache
+        assert train(solver, "--output", name, "--skip-bad") == 0
+        assert "train.txt: 2 broken entries skipped" in capsys.readouterr().err
+    data = json.loads(Path("a/run.json").read_text())["data"]
+    assert (data["TRAIN"]["images"], data["TRAIN"]["skipped"], data["TEST"]["skipped"]) == (13, 2, 0)
+    assert same(weights("a"), weights("b"))

@@ -1,0 +1,51 @@
+"""The data layers of a run's nets, and the list files of those that read images."""
+
+from pathlib import Path
+
+from converters.graph import Graph
+from converters.load import located
+from prototxt.caffe_pb2 import LayerParameter
+from prototxt.errors import InputError
+from prototxt.text import read_text
+from zoo.nets import NetSource, seek
+
+
+def data_layers(graph: Graph) -> list[LayerParameter]:
+    """The layers that a net is fed by, in order."""
+    return [node.layer for node in graph.nodes if node.is_data]
+
+
+def check_data(graph: Graph, path: Path, key: str) -> None:
+    """Raise InputError for a net that no file can feed, and for an ImageData that serves nothing."""
+    for layer in data_layers(graph):
+        if layer.type == "Input":
+            raise InputError(
+                f'{path}: the {key} net has "{layer.name}" (Input), which no file feeds: training needs '
+                "a data layer, such as ImageData"
+            )
+        if layer.type == "ImageData" and layer.image_data_param.batch_size < 1:
+            raise InputError(f'{path}: layer "{layer.name}": batch_size must be at least 1')
+
+
+def sole_image_layer(graph: Graph) -> LayerParameter | None:
+    """The net's ImageData layer where that alone feeds it: such images are decoded once, and kept."""
+    layers = data_layers(graph)
+    return layers[0] if len(layers) == 1 and layers[0].type == "ImageData" else None
+
+
+def find_lists(
+    layers: dict[str, LayerParameter], nets: dict[str, NetSource], places: tuple[Path, ...], may_be_demo: bool
+) -> tuple[dict[str, Path], bool]:
+    """(list file of each net, whether they are the demo set's, taken where none is found and it may be)."""
+    found = {key: seek(layer.image_data_param.source, places) for key, layer in layers.items()}
+    if layers and may_be_demo and not any(found.values()):
+        from zoo.data import demo_folder, ensure_demo
+
+        ensure_demo()
+        return {key: demo_folder() / layer.image_data_param.source for key, layer in layers.items()}, True
+    for key, layer in layers.items():
+        if found[key] is None:
+            where = ", ".join(map(str, places))
+            with located(str(nets[key].path), read_text(nets[key].path)):
+                raise InputError(f'list "{layer.image_data_param.source}" is in none of {where}', layer.name)
+    return {key: path for key, path in found.items() if path}, False

@@ -1,0 +1,114 @@
+"""What a run folder says of a run: its texts and record at the start, its results at the end."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from converters.export import export_onnx
+from converters.files import write_text
+from converters.weights import write_safetensors
+from eval.environment import processor
+from prototxt.caffe_pb2 import SolverParameter
+from prototxt.errors import InputError
+from prototxt.text import to_text
+from zoo.article import departures
+from zoo.console import notice
+from zoo.dataset import ImageSet, class_names, fingerprint
+from zoo.heads import head_of
+from zoo.plan import Plan
+from zoo.run_folder import RunFolder, read_record, versions
+from zoo.snapshot import save
+from zoo.sources import Data, skip_note
+from zoo.trainer import Trainer
+
+
+def begin(folder: RunFolder, trainer: Trainer, data: Data) -> dict[str, Any]:
+    """Write the run folder's texts and record, and drop what a run that was cut off left; the record."""
+    folder.path.mkdir(parents=True, exist_ok=True)
+    folder.sweep()
+    write_prototxts(folder, trainer.plan)
+    folder.forget_from(trainer.iteration)
+    before = (read_record(folder.path) or {}).get("world_size", trainer.ranks.world)
+    if trainer.iteration and before != trainer.ranks.world:
+        notice(f"begun with {before} ranks, going on with {trainer.ranks.world}: other samples from here")
+    record = describe(trainer, data)
+    folder.write_record(record)
+    return record
+
+
+def write_prototxts(folder: RunFolder, plan: Plan) -> None:
+    """The nets and the solver as they run, so that the folder trains again by itself."""
+    solver = SolverParameter()
+    solver.CopyFrom(plan.solver)
+    for field in ("net", "net_param", "train_net", "train_net_param", "test_net", "test_net_param"):
+        solver.ClearField(field)
+    solver.random_seed = plan.seed
+    solver.weights[:] = plan.weights
+    write_text(folder.net, to_text(plan.nets["TRAIN"].message))
+    if all(source.message == plan.nets["TRAIN"].message for source in plan.nets.values()):
+        solver.net = folder.net.name
+    else:
+        solver.train_net = folder.net.name
+        for index, key in enumerate(plan.tests):
+            name = f"test_net{index or ''}.prototxt"
+            solver.test_net.append(name)
+            write_text(folder.path / name, to_text(plan.nets[key].message))
+    write_text(folder.solver, to_text(solver))
+
+
+def describe(trainer: Trainer, data: Data) -> dict[str, Any]:
+    """run.json's content at the start."""
+    plan = trainer.plan
+    images = data.images.get("TRAIN")
+    is_demo = images is not None and (images.list_path.parent / "demo.json").is_file()
+    return {
+        "name": plan.name,
+        "net": plan.nets["TRAIN"].message.name,
+        "variant": plan.options.variant,
+        "head": head_of(plan.nets["TRAIN"].message),
+        "seed": plan.seed,
+        "classes": plan.classes,
+        "class_names": class_names(images.list_path, plan.classes) if images and plan.classes else [],
+        "data": {key: _image_record(held) for key, held in data.images.items()}
+        | {"synthetic": plan.is_synthetic or is_demo},
+        "places": [str(place) for place in plan.places],
+        "departures": departures(plan),
+        "options": plan.record(),
+        "device": processor(trainer.device.type),
+        "world_size": trainer.ranks.world,
+        "versions": versions(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "iteration": trainer.iteration,
+        "finished": False,
+    }
+
+
+def _image_record(images: ImageSet) -> dict[str, Any]:
+    return {
+        "list": str(images.list_path.absolute()),
+        "images": len(images.labels),
+        "skipped": images.skipped,
+        "fingerprint": fingerprint(images),
+    }
+
+
+def finish(trainer: Trainer, folder: RunFolder, record: dict[str, Any], data: Data, is_whole: bool) -> None:
+    """The last snapshot, the weights, the ONNX file and the record of a run that has ended or stopped."""
+    record["iteration"] = trainer.iteration
+    record["skipped"] = {key: data.skipped(key) for key in data.feeds}
+    for key in data.sources:
+        if note := skip_note(f"data of the {key} net", data.skipped(key)):
+            notice(note)
+    if not is_whole:
+        folder.write_record(record)
+        notice(f"interrupted at iteration {trainer.iteration}; snapshot written, --resume goes on")
+        return
+    if trainer.plan.solver.snapshot_after_train and not folder.snapshot(trainer.iteration).is_file():
+        save(trainer, folder.snapshot(trainer.iteration))
+    net = trainer.net.cpu()
+    metadata = {"net": trainer.plan.name, "iteration": str(trainer.iteration)}
+    write_safetensors(folder.weights, net.state_dict(), metadata)
+    try:
+        export_onnx(net, folder.model, record["class_names"])
+    except InputError as error:  # the training stands without it
+        notice(f"no {folder.model.name}: {error}")
+    folder.write_record({**record, "finished": True})
