@@ -9,13 +9,13 @@ import torch
 from tiny import NET, write_run
 from train_runs import edit, lines, logged, same, start, train, wait_for, weights
 
+from converters.seeds import iteration_seed
 from converters.transform import draw
 from prototxt.caffe_pb2 import NetParameter
 from prototxt.text import parse
 from zoo.dataset import open_images
 from zoo.feed import Feed, SourceFeed
 from zoo.run_folder import read_record
-from zoo.trainer import _stream
 
 DROPOUT = next(line for line in NET.splitlines() if '"drop1"' in line).replace("{{", "{").replace("}}", "}")
 RUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "zoo", "train"]
@@ -80,8 +80,8 @@ def test_other_layers_batches_are_dealt_out_in_turn() -> None:
 
 
 def test_dropout_differs_by_rank_and_rank_0_is_a_single_process() -> None:
-    assert len({_stream(3, 8, rank) for rank in range(4)}) == 4
-    assert _stream(3, 8, 0) == 7761757952425539205
+    assert len({iteration_seed(3, 8, rank) for rank in range(4)}) == 4
+    assert iteration_seed(3, 8, 0) == 7761757952425539205
 
 
 def test_two_ranks_are_one_process_with_twice_the_batch(solver: Path) -> None:
