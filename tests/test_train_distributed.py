@@ -104,7 +104,7 @@ def test_two_ranks_are_one_process_with_twice_the_batch(solver: Path) -> None:
 
 
 def test_interrupted_at_any_rank_and_killed_two_ranks_resume_to_the_bit(solver: Path) -> None:
-    options = ["--max-iter", "600", "--variant", "bn"]
+    options = ["--max-iter", "400", "--variant", "bn"]
     edit(solver, ("stepsize: 12", "stepsize: 1000"))
     assert start(together(solver, *options, "--output", "whole")).wait(120) == 0
 
@@ -113,7 +113,7 @@ def test_interrupted_at_any_rank_and_killed_two_ranks_resume_to_the_bit(solver: 
     os.kill(processes_with("cut")[1], signal.SIGINT)
     assert run.wait(60) != 0
     record = read_record(Path("cut"))
-    assert record is not None and 20 < record["iteration"] < 600, Path("log.txt").read_text()
+    assert record is not None and 20 < record["iteration"] < 400, Path("log.txt").read_text()
     assert Path(f"cut/models/tiny__iter_{record['iteration']}.safetensors").is_file()
 
     run = start(together(solver, *options, "--output", "cut", "--resume"))

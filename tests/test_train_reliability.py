@@ -94,7 +94,7 @@ def kill_and_resume(solver: Path, kills: int, moments: random.Random) -> None:
 def test_killed_twice_a_run_ends_in_the_same_bits(long_solver: Path) -> None:
     solver = long_solver
     command = ["-m", "zoo", "train", "--solver", str(solver), *LONG]
-    assert train(solver, *LONG, "--output", "whole") == 0
+    whole = start([*command, "--output", "whole"])
     for kill in range(2):
         run = start([*command, "--output", "cut", "--resume"])
         wait_for(lambda least=20 + 40 * kill: logged("cut") > least)
@@ -103,7 +103,7 @@ def test_killed_twice_a_run_ends_in_the_same_bits(long_solver: Path) -> None:
         with Path("cut/metrics.jsonl").open("a") as file:
             file.write('{"iteration": 2, "lr": 0.0')  # as a kill in the midst of a line leaves it
     Path("cut/models/.tiny__iter_9.safetensors.x1y2.safetensors").write_bytes(b"half")
-    assert train(solver, *LONG, "--output", "cut", "--resume") == 0
+    assert start([*command, "--output", "cut", "--resume"]).wait(120) == whole.wait(120) == 0
     assert same(weights("whole"), weights("cut")) and lines("whole") == lines("cut")
     assert not list(Path("cut/models").glob(".*"))
 

@@ -38,8 +38,10 @@ def lines(folder: str | Path) -> list[dict[str, Any]]:
 
 
 def start(command: list[str]) -> subprocess.Popen[bytes]:
-    """A Python process; what it says goes to log.txt in the current folder."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    """A Python process of one thread, which other processes slow down least; what it says goes to log.txt in
+    the current folder.
+    """
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     with Path("log.txt").open("ab") as log:
         return subprocess.Popen([sys.executable, *command], env=environment, stdout=log, stderr=log)
 

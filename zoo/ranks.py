@@ -1,6 +1,7 @@
 """The processes that train one net together: torchrun starts them, torch.distributed carries the sums."""
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -86,7 +87,7 @@ class Ranks:
         try:
             yield
         except RuntimeError as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = re.sub(r"^\[[^]]*\] ", "", str(error).strip().splitlines()[0])  # not gloo's source line
             raise InputError(
                 f"rank {self.rank}: another rank has ended ({reason}); --resume goes on"
             ) from None
