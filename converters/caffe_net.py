@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from converters.caffe_log import Output
+from converters.data import open_data
+from converters.data.memory import MemorySource
 from converters.graph import Graph, Node, Value, build_graph
+from converters.input_data import InputTensors
 from converters.load import located
-from converters.memory_data import InputTensors, MemoryArrays
 from converters.network import Network, loss_weights
 from converters.solver_nets import NetSource
 from prototxt.caffe_pb2 import LayerParameter
@@ -73,11 +75,11 @@ class SolverNet(Network):
 
         Raises InputError where the net has none, and for arrays that Caffe refuses.
         """
-        feeds = [feed for feed in self.feeds.values() if isinstance(feed.source, MemoryArrays)]
+        feeds = [feed for feed in self.feeds.values() if isinstance(feed.source, MemorySource)]
         if not feeds:
             held = ", ".join(f'"{feed}"' for feed in self.feeds) or "none"
             raise InputError(f"set_input_arrays needs a MemoryData layer; the net's data layers: {held}")
-        assert isinstance(feeds[0].source, MemoryArrays)
+        assert isinstance(feeds[0].source, MemorySource)
         feeds[0].source.set(data, labels)
         feeds[0].position = 0
 
@@ -94,7 +96,7 @@ class SolverNet(Network):
     def go_to(self, batches: int) -> None:
         """Have every layer that reads files serve batch number ``batches`` next; arrays go on as they are."""
         for feed in self.feeds.values():
-            if not isinstance(feed.source, MemoryArrays | InputTensors):
+            if not isinstance(feed.source, MemorySource | InputTensors):
                 feed.position = batches
 
     def _bottoms(self, node: Node, values: Mapping[Value, Tensor]) -> list[Tensor]:
@@ -133,19 +135,16 @@ def build_net(source: NetSource, seed: int, places: Sequence[Path], allow_python
     with located(source.name, source.text):
         graph = build_graph(source.message, source.message.state, allow_python)
         fed = [node.layer for node in graph.nodes if node.is_data]
-        sources = {layer.name: _open(layer, source.phase, seed, places) for layer in fed}
+        sources = {  # each layer draws for itself, as in Caffe
+            layer.name: _open(layer, source.phase, seed + index, places) for index, layer in enumerate(fed)
+        }
         return SolverNet(graph, source.phase, sources, seed)
 
 
 def _open(layer: LayerParameter, phase: str, seed: int, places: Sequence[Path]) -> Batches:
-    if layer.type == "MemoryData":
-        return MemoryArrays(layer)
     if layer.type == "Input":
         return InputTensors(layer)
-    from converters.data import open_data
-
-    opened: Batches = open_data(layer, phase, seed, places)
-    return opened
+    return open_data(layer, phase, seed, places)
 
 
 @torch.no_grad()

@@ -241,8 +241,8 @@ def test_memory_data_says_what_does_not_fit() -> None:
     for data, labels, says in (
         ((4, 1, 3, 1), 4, r"data \(4, 1, 3, 1\) is not \(N, 1, 1, 3\)"),
         ((0, 1, 1, 3), 0, "is not"),
-        ((4, 1, 1, 3), 3, "3 labels for 4 rows"),
-        ((3, 1, 1, 3), 3, "3 rows are no multiple of the batch size 2"),
+        ((4, 1, 1, 3), 3, r"labels \(3,\) are not one for each of 4 rows"),
+        ((3, 1, 1, 3), 3, "3 rows are no multiple of batch_size 2"),
     ):
         with pytest.raises(InputError, match=says):
             source.set(np.zeros(data), np.zeros(labels))  # type: ignore[attr-defined]

@@ -2,9 +2,7 @@
 
 import json
 import re
-import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,8 +12,6 @@ from tiny import write_run
 from train_runs import edit, lines, same, train, weights
 
 from converters import load_net
-from converters.solver import Solver
-from prototxt.caffe_pb2 import SolverState
 from prototxt.text import read_net
 from zoo.run_folder import read_metrics
 
@@ -44,34 +40,11 @@ class Memory:
         return {top: rows[serial % len(rows)] for top, rows in self.tops.items()}
 
 
-def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reader of Caffe's solver state, where converters has none yet."""
-
-    def read_state(path: Path) -> SimpleNamespace:
-        message = SolverState.FromString(path.read_bytes())
-        history = [torch.tensor(blob.data).reshape(list(blob.shape.dim)) for blob in message.history]
-        return SimpleNamespace(iteration=message.iter, learned_net=message.learned_net, history=history)
-
-    def load_history(self: Solver, blobs: list[torch.Tensor]) -> None:
-        for index, blob in enumerate(blobs):
-            slot, place = divmod(index, len(self.parameters))
-            self.parameters[place].history[slot].copy_(blob)
-
-    module = ModuleType("converters.solver_state")
-    module.read_state = read_state  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "converters.solver_state", module)
-    monkeypatch.setattr(Solver, "load_history", load_history, raising=False)
-
-
 @pytest.mark.parametrize("case", ["sgd_step", "adam"])
 def test_caffes_own_snapshot_goes_on_to_where_caffe_ended(
     case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, data = GOLDEN / "solver" / case, arrays(GOLDEN / "solver" / case / "run.npz")
-    try:
-        import converters.solver_state  # noqa: F401
-    except ImportError:
-        stand_in(monkeypatch)
     monkeypatch.setattr("zoo.sources._source", lambda plan, key, layer, index: Memory(layer, data))
     monkeypatch.chdir(tmp_path)
     snapshot = folder / "snap_iter_15.solverstate"

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from converters.network import Network
+from converters.solver_state import read_state
 from converters.weights import load_weights, read_safetensors, write_safetensors
 from prototxt.errors import InputError
 from zoo.console import notice
@@ -68,8 +69,6 @@ def is_caffes(path: Path) -> bool:
 
 def _restore_caffe(trainer: Trainer, path: Path) -> None:
     """Go on from Caffe's .solverstate and the weights that belong to it (Solver::Restore)."""
-    from converters.solver_state import read_state
-
     state = read_state(path)
     weights = learned_net(path, state.learned_net)
     _load(trainer.net, weights)

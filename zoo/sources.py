@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from converters.data import open_data as open_layer
 from converters.load import located
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.text import read_text
@@ -74,9 +75,7 @@ def _source(plan: Plan, key: str, layer: LayerParameter, index: int) -> Any:
 
     Layers of one net choose independently, as in Caffe.
     """
-    from converters import data
-
     net = plan.nets[key].path
     extra = {"skip_bad": True} if plan.options.skip_bad else {}
     with located(str(net), read_text(net)):
-        return data.open_data(layer, phase_of(key), seed=plan.seed + index, places=plan.places, **extra)
+        return open_layer(layer, phase_of(key), seed=plan.seed + index, places=plan.places, **extra)

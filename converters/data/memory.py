@@ -24,26 +24,28 @@ class MemorySource(DataSource):
         positive(layer, batch_size=param.batch_size, **sides)
         shapes = ((self.batch_size, *sides.values()), (self.batch_size,))
         self.shapes = dict(zip(layer.top, shapes, strict=False))
-        self._data: Tensor | None = None
-        self._labels = torch.empty(0)
+        self._data, self._labels = torch.empty(0), torch.empty(0)
 
     def set(self, data: Any, labels: Any) -> None:
-        """Take (N, channels, height, width) and N labels as float32, as they are: Caffe does not
-        transform arrays (Reset). They are not copied where they are float32 and contiguous already.
+        """Take (N, channels, height, width) and (N,) or (N, 1, 1, 1) as float32, as they are: Caffe does
+        not transform arrays (Reset, and Net_SetInputArrays in _caffe.cpp). They are not copied where they
+        are float32 and contiguous already.
 
         Raises InputError for another shape, or where N is no multiple of the batch size.
         """
-        rows, labels = _float32(data), _float32(labels)
+        rows, labels = float32(data), float32(labels)
         wanted = next(iter(self.shapes.values()))[1:]
-        if tuple(rows.shape[1:]) != wanted or len(rows) < 1:
+        if tuple(rows.shape[1:]) != wanted or not len(rows):
             raise InputError(
                 f"data {tuple(rows.shape)} is not (N, {', '.join(map(str, wanted))})", self.layer.name
             )
-        if labels.numel() != len(rows):
-            raise InputError(f"{labels.numel()} labels for {len(rows)} rows", self.layer.name)
+        if tuple(labels.shape) not in ((len(rows),), (len(rows), 1, 1, 1)):
+            raise InputError(
+                f"labels {tuple(labels.shape)} are not one for each of {len(rows)} rows", self.layer.name
+            )
         if len(rows) % self.batch_size:
             raise InputError(
-                f"{len(rows)} rows are no multiple of the batch size {self.batch_size}", self.layer.name
+                f"{len(rows)} rows are no multiple of batch_size {self.batch_size}", self.layer.name
             )
         if self.layer.HasField("transform_param"):
             to_stderr(f'layer "{self.layer.name}": MemoryData does not transform arrays')
@@ -51,16 +53,20 @@ class MemorySource(DataSource):
 
     def batch(self, index: int) -> dict[str, Tensor]:
         """Rows index·batch … of the arrays, modulo their length. Raises InputError before :meth:`set`."""
-        if self._data is None:
+        if not len(self._data):
             raise InputError(
-                "has no arrays yet; MemoryData is given its data by the program", self.layer.name
+                "is MemoryData and has no arrays yet: set_input_arrays gives it some", self.layer.name
             )
         start = index * self.batch_size % len(self._data)
         rows = slice(start, start + self.batch_size)
         return dict(zip(self.layer.top, (self._data[rows], self._labels[rows]), strict=False))
 
 
-def _float32(values: Any) -> Tensor:
+def float32(values: Any) -> Tensor:
+    """An array or tensor as float32. Raises InputError for what holds no numbers."""
     if isinstance(values, Tensor):
         return values.detach().float().contiguous()
-    return torch.from_numpy(np.require(values, np.float32, ["C", "W"]))
+    try:
+        return torch.from_numpy(np.require(values, np.float32, ["C", "W"]))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"no array of numbers: {error}") from None
