@@ -6,6 +6,7 @@ from pathlib import Path
 from prototxt.errors import InputError
 
 ARTICLE = "allconv6"
+DEMO_MANIFEST = "demo.json"  # in the folder of a demo data set
 CLASSES = 20  # of the article's data and of the demo set
 
 

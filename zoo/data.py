@@ -22,9 +22,8 @@ def demo_folder() -> Path:
 
 
 def ensure_demo() -> None:
-    """Draw the demo data set unless it is there, saying what it is."""
-    if not demo_folder().is_dir():
-        notice(f"no list files found: drawing the demo data set, which is synthetic, in {demo_folder()}")
+    """Draw the demo data set, for want of another, unless it is there."""
+    notice(f"no list files found: taking the demo data set in {demo_folder()}")
     _draw(demo_folder(), 0)
 
 

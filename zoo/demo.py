@@ -13,13 +13,13 @@ import cv2
 import numpy as np
 
 from prototxt.errors import InputError
+from zoo.catalogue import DEMO_MANIFEST as MANIFEST
 from zoo.demo_drawing import Image, draw
 from zoo.demo_patterns import PATTERNS
 
 CLASSES = tuple(PATTERNS)
 TRAIN_IMAGES, VAL_IMAGES = 2400, 1000
 TRAIN_LIST, VAL_LIST, CLASS_LIST = "list_train_shuffle.txt", "list_val_shuffle.txt", "classes.txt"
-MANIFEST = "demo.json"
 # Raised whenever a seed's pixels change, so that an older folder is not taken for today's.
 DRAWING = 1
 

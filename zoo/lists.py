@@ -35,17 +35,17 @@ def sole_image_layer(graph: Graph) -> LayerParameter | None:
 
 def find_lists(
     layers: dict[str, LayerParameter], nets: dict[str, NetSource], places: tuple[Path, ...], may_be_demo: bool
-) -> tuple[dict[str, Path], bool]:
-    """(list file of each net, whether they are the demo set's, taken where none is found and it may be)."""
+) -> dict[str, Path]:
+    """The list file of each net; where none is found and it may be, the demo data set's, drawn if need be."""
     found = {key: seek(layer.image_data_param.source, places) for key, layer in layers.items()}
     if layers and may_be_demo and not any(found.values()):
         from zoo.data import demo_folder, ensure_demo
 
         ensure_demo()
-        return {key: demo_folder() / layer.image_data_param.source for key, layer in layers.items()}, True
+        return {key: demo_folder() / layer.image_data_param.source for key, layer in layers.items()}
     for key, layer in layers.items():
         if found[key] is None:
             where = ", ".join(map(str, places))
             with located(str(nets[key].path), read_text(nets[key].path)):
                 raise InputError(f'list "{layer.image_data_param.source}" is in none of {where}', layer.name)
-    return {key: path for key, path in found.items() if path}, False
+    return {key: path for key, path in found.items() if path}

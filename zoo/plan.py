@@ -54,8 +54,12 @@ class Plan:
     lists: dict[str, Path]
     places: tuple[Path, ...]
     classes: int | None
-    is_synthetic: bool
     notices: tuple[str, ...]
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether the images are a demo data set's."""
+        return any((path.parent / catalogue.DEMO_MANIFEST).is_file() for path in self.lists.values())
 
     @property
     def name(self) -> str:
@@ -104,12 +108,12 @@ def make_plan(options: Options) -> Plan:
     for key, graph in graphs.items():
         check_data(graph, nets[key].path, key)
     layers = {key: layer for key, graph in graphs.items() if (layer := sole_image_layer(graph))}
-    lists, is_synthetic = find_lists(layers, nets, places, may_be_demo=is_shipped and options.root is None)
+    lists = find_lists(layers, nets, places, may_be_demo=is_shipped and options.root is None)
     classes = _classes(options, lists)
     notices = [meaningless(solver, path), *_sized(nets, classes, options)]
     solver.max_iter = solver.max_iter if options.max_iter is None else options.max_iter
     kept = tuple(dict.fromkeys(note for note in notices if note))
-    return Plan(options, solver, nets, lists, places, classes, is_synthetic, kept)
+    return Plan(options, solver, nets, lists, places, classes, kept)
 
 
 def _check(solver: SolverParameter, path: Path) -> None:

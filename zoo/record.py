@@ -59,7 +59,6 @@ def describe(trainer: Trainer, data: Data) -> dict[str, Any]:
     """run.json's content at the start."""
     plan = trainer.plan
     images = data.images.get("TRAIN")
-    is_demo = images is not None and (images.list_path.parent / "demo.json").is_file()
     return {
         "name": plan.name,
         "net": plan.nets["TRAIN"].message.name,
@@ -69,7 +68,7 @@ def describe(trainer: Trainer, data: Data) -> dict[str, Any]:
         "classes": plan.classes,
         "class_names": class_names(images.list_path, plan.classes) if images and plan.classes else [],
         "data": {key: _image_record(held) for key, held in data.images.items()}
-        | {"synthetic": plan.is_synthetic or is_demo},
+        | {"synthetic": plan.is_synthetic},
         "places": [str(place) for place in plan.places],
         "departures": departures(plan),
         "options": plan.record(),

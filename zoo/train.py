@@ -154,9 +154,7 @@ def is_finished(folder: RunFolder, plan: Plan) -> bool:
 def announce(plan: Plan, device: torch.device, ranks: Ranks) -> None:
     """Say what is about to run, and what in it is not the article's."""
     if plan.is_synthetic:
-        notice(
-            "no list files found: training on the demo data set, which is SYNTHETIC (drawn by this program)"
-        )
+        notice("the data is the demo data set, which is SYNTHETIC: drawn by this program, no photographs")
     for line in plan.notices:
         notice(line)
     if found := departures(plan):
