@@ -110,10 +110,11 @@ def settle(args: argparse.Namespace) -> tuple[Plan, Path]:
     if args.resume and args.weights:
         raise InputError("--resume FILE goes on from a snapshot, --weights begins from weights: give one")
     given = {name: value for name in vars(Options()) if (value := getattr(args, name)) is not None}
-    path = Path(args.output or Path("runs") / make_plan(Options(**given)).name)
+    plan = None if args.output else make_plan(Options(**given))
+    path = Path("runs") / plan.name if plan else Path(args.output)
     record = read_record(path) if args.resume is not None else None
     if record is None:
-        return make_plan(Options(**given)), path
+        return plan or make_plan(Options(**given)), path
     saved = Options(**record["options"])
     for name in ("variant", "solver", "batch_size", "seed", "classes", "weights"):
         if name in given and given[name] != getattr(saved, name):
