@@ -1,20 +1,17 @@
 """A Graph as an nn.Module that computes what Caffe's net would."""
 
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from converters.build import Shape, as_tuple, build_modules
 from converters.filler import fill
 from converters.graph import Graph, Node, Value
-from converters.inputs import top_shapes
-from converters.layers import Layer, build_layer
-from converters.layers.registry import checked_size
+from converters.layers import Layer
 from converters.memory import refuse_excess
 from converters.weights import Report, load_weights
 from converters.weights_caffe import SavedLayer, save_caffemodel
@@ -22,7 +19,6 @@ from converters.weights_hdf5 import save_hdf5
 from prototxt.caffe_pb2 import TEST, TRAIN, FillerParameter, LayerParameter
 from prototxt.errors import InputError
 
-Shape = Sequence[int]
 Diffs = Mapping[str, Sequence[Tensor]]
 _ZEROS = FillerParameter()  # constant 0, what Caffe's default filler is
 
@@ -138,7 +134,7 @@ class Network(nn.Module):
         for node in self.graph.nodes:
             if not node.is_data:
                 tops = self.module_of(node)(*self._bottoms(node, values))
-                values.update(zip(node.outputs, _tuple(tops), strict=False))
+                values.update(zip(node.outputs, as_tuple(tops), strict=False))
         return values
 
     def _bottoms(self, node: Node, values: Mapping[Value, Tensor]) -> list[Tensor]:
@@ -199,38 +195,6 @@ class Network(nn.Module):
         return saved
 
 
-def build_modules(
-    graph: Graph, phase: str, input_shapes: Mapping[str, Shape]
-) -> tuple[dict[Node, Layer], dict[Value, torch.Size]]:
-    """Every layer's module on the meta device, and every value's shape from running them there.
-
-    Raises InputError, naming the layer, for what a layer cannot take.
-    """
-    modules: dict[Node, Layer] = {}
-    values: dict[Value, Tensor] = {}
-    with torch.device("meta"), torch.no_grad():
-        for node in graph.nodes:
-            bottoms = [values[value] for value in node.inputs]
-            with _layer_named(node, bottoms):
-                module = build_layer(node.layer, [x.shape for x in bottoms]).train(phase == "TRAIN")
-                if node.is_data:
-                    tops = tuple(torch.empty(shape) for shape in top_shapes(node.layer, input_shapes))
-                else:
-                    modules[node] = module
-                    tops = _tuple(module(*bottoms))
-            for value, top in zip(node.outputs, tops, strict=False):
-                checked_size(node.layer, f'top "{value.blob}"', top.shape)
-            values.update(zip(node.outputs, tops, strict=False))
-    return modules, {value: tensor.shape for value, tensor in values.items()}
-
-
-def infer_shapes(
-    graph: Graph, phase: str = "TEST", input_shapes: Mapping[str, Shape] | None = None
-) -> dict[Value, torch.Size]:
-    """The shape of every value, in the order the layers make them; no weights are allocated."""
-    return build_modules(graph, phase, input_shapes or {})[1]
-
-
 def loss_weights(node: Node) -> list[float]:
     """One weight per top: as given, else 1 for a loss layer's first (Layer::SetLossWeights)."""
     if node.layer.loss_weight:
@@ -240,20 +204,3 @@ def loss_weights(node: Node) -> list[float]:
 
 def _filled(module: nn.Module, slots: list[str]) -> list[str]:
     return [slot for slot in slots if getattr(module, slot) is not None]
-
-
-def _tuple(tops: Any) -> tuple[Tensor, ...]:
-    return tops if isinstance(tops, tuple) else (tops,)
-
-
-@contextmanager
-def _layer_named(node: Node, bottoms: list[Tensor]) -> Iterator[None]:
-    """Turn a layer's refusal of its bottoms into one line that names the layer."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(str(error), error.layer or node.layer.name) from None
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        shapes = ", ".join(f'"{v.blob}" {tuple(x.shape)}' for v, x in zip(node.inputs, bottoms, strict=True))
-        reason = str(error).splitlines()[0]
-        raise InputError(f"cannot take bottoms {shapes}: {reason}", node.layer.name) from error

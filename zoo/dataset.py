@@ -60,7 +60,7 @@ def open_images(
     key = _key(list_path, layer.image_data_param, paths) + ("-skipping" if skip_bad else "")
     cached = cache_folder() / "images" / f"{key}.npy"
     if not cached.is_file():
-        _decode(cached, layer, list_path, entries, paths, advance, skip_bad)
+        _decode(cached, _Listed(layer, list_path, entries, paths, skip_bad), advance)
     bad = set(json.loads(_bad_rows(cached).read_text())) if skip_bad else set()
     pixels: Array = np.load(cached, mmap_mode="r", allow_pickle=False)[: len(entries) - len(bad)]
     check(layer, *pixels.shape[1:], mean)
@@ -92,50 +92,72 @@ def _key(list_path: Path, param: ImageDataParameter, paths: Sequence[Path]) -> s
     return digest.hexdigest()[:32]
 
 
-def _decode(
-    target: Path,
-    layer: LayerParameter,
-    list_path: Path,
-    entries: Sequence[Entry],
-    paths: Sequence[Path],
-    advance: Advance,
-    skip_bad: bool,
-) -> None:
-    """Fill ``target`` with every image of the list, several threads decoding at once."""
+@dataclass(frozen=True)
+class _Listed:
+    """The images of a list, by row from 0."""
 
-    def read(index: int) -> Pixels | None:
+    layer: LayerParameter
+    list_path: Path
+    entries: Sequence[Entry]
+    paths: Sequence[Path]
+    skip_bad: bool
+
+    def read(self, row: int) -> Pixels | None:
+        """One image; None for a bad one that is to be passed over."""
         try:
-            return read_image(paths[index], layer.image_data_param)
+            return read_image(self.paths[row], self.layer.image_data_param)
         except InputError as error:
-            if skip_bad:
+            if self.skip_bad:
                 return None
-            raise InputError(f"{list_path}:{entries[index].line}: {error}") from None
+            raise InputError(f"{self.list_path}:{self.entries[row].line}: {error}") from None
 
-    first = next((image for row in range(len(entries)) if (image := read(row)) is not None), None)
-    if first is None:
-        raise InputError(f"{list_path}: none of its {len(entries)} images can be read")
-    check(layer, *first.shape)
+    def first(self) -> Pixels:
+        """The first image that can be read, whose size all must have."""
+        for row in range(len(self.entries)):
+            if (image := self.read(row)) is not None:
+                return image
+        raise InputError(f"{self.list_path}: none of its {len(self.entries)} images can be read")
+
+    def of_size(self, row: int, image: Pixels, first: Pixels) -> Pixels:
+        """The image, or InputError where its size is not the first one's."""
+        if image.shape != first.shape:
+            raise InputError(
+                f"{self.list_path}:{self.entries[row].line}: image {self.paths[row]} is {_size(image)}, the "
+                f"first is {_size(first)}; give new_height and new_width"
+            )
+        return image
+
+
+def _decode(target: Path, listed: _Listed, advance: Advance) -> None:
+    """Fill ``target`` with every image of the list, several threads decoding at once."""
+    first = listed.first()
+    check(listed.layer, *first.shape)
+    with whole(target) as beside:
+        array = _allocated(beside, (len(listed.entries), *first.shape))
+        bad = _fill(array, listed, first, advance)
+        array.flush()
+        if listed.skip_bad:
+            write_text(_bad_rows(target), json.dumps(bad))
+
+
+def _fill(
+    array: np.ndarray[Any, np.dtype[np.uint8]], listed: _Listed, first: Pixels, advance: Advance
+) -> list[int]:
+    """Put the images into ``array``, one after another; the rows that were passed over."""
     bad: list[int] = []
-    with whole(target) as beside, ThreadPoolExecutor(os.cpu_count()) as pool:
-        array = _allocated(beside, (len(entries), *first.shape))
+    rows = range(len(listed.entries))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
-            for row, image in enumerate(pool.map(read, range(len(entries)))):
+            for row, image in enumerate(pool.map(listed.read, rows)):
                 if image is None:
                     bad.append(row)
-                elif image.shape != first.shape:
-                    raise InputError(
-                        f"{list_path}:{entries[row].line}: image {paths[row]} is {_size(image)}, the "
-                        f"first is {_size(first)}; give new_height and new_width"
-                    )
                 else:
-                    array[row - len(bad)] = image
-                advance(row + 1, len(entries))
+                    array[row - len(bad)] = listed.of_size(row, image, first)
+                advance(row + 1, len(rows))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-        array.flush()
-        if skip_bad:
-            write_text(_bad_rows(target), json.dumps(bad))
+    return bad
 
 
 def _allocated(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:

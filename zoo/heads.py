@@ -1,7 +1,7 @@
 """The two heads: global average pooling (GAP) before the first InnerProduct, or none (FC)."""
 
+from converters.build import infer_shapes
 from converters.graph import build_graph, net_state
-from converters.network import infer_shapes
 from prototxt.caffe_pb2 import LayerParameter, NetParameter, PoolingParameter
 from prototxt.errors import InputError
 from zoo.layout import convolutions, inner_products, insert, trailing_number, unused_name

@@ -1,7 +1,7 @@
 """A classifier as wide as the data has classes."""
 
+from converters.build import infer_shapes
 from converters.graph import Graph
-from converters.network import infer_shapes
 from prototxt.caffe_pb2 import NetParameter
 from prototxt.errors import InputError
 from zoo.layout import JUDGES, classifiers

@@ -1,0 +1,66 @@
+"""A graph's modules and shapes, both from one pass on the meta device."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from converters.graph import Graph, Node, Value
+from converters.inputs import top_shapes
+from converters.layers import Layer, build_layer
+from converters.layers.registry import checked_size
+from prototxt.errors import InputError
+
+Shape = Sequence[int]
+
+
+def build_modules(
+    graph: Graph, phase: str, input_shapes: Mapping[str, Shape]
+) -> tuple[dict[Node, Layer], dict[Value, torch.Size]]:
+    """Every layer's module on the meta device, and every value's shape from running them there.
+
+    Raises InputError, naming the layer, for what a layer cannot take.
+    """
+    modules: dict[Node, Layer] = {}
+    values: dict[Value, Tensor] = {}
+    with torch.device("meta"), torch.no_grad():
+        for node in graph.nodes:
+            bottoms = [values[value] for value in node.inputs]
+            with _layer_named(node, bottoms):
+                module = build_layer(node.layer, [x.shape for x in bottoms]).train(phase == "TRAIN")
+                if node.is_data:
+                    tops = tuple(torch.empty(shape) for shape in top_shapes(node.layer, input_shapes))
+                else:
+                    modules[node] = module
+                    tops = as_tuple(module(*bottoms))
+            for value, top in zip(node.outputs, tops, strict=False):
+                checked_size(node.layer, f'top "{value.blob}"', top.shape)
+            values.update(zip(node.outputs, tops, strict=False))
+    return modules, {value: tensor.shape for value, tensor in values.items()}
+
+
+def infer_shapes(
+    graph: Graph, phase: str = "TEST", input_shapes: Mapping[str, Shape] | None = None
+) -> dict[Value, torch.Size]:
+    """The shape of every value, in the order the layers make them; no weights are allocated."""
+    return build_modules(graph, phase, input_shapes or {})[1]
+
+
+def as_tuple(tops: Any) -> tuple[Tensor, ...]:
+    """What a module returned, one tensor or several, as a tuple."""
+    return tops if isinstance(tops, tuple) else (tops,)
+
+
+@contextmanager
+def _layer_named(node: Node, bottoms: list[Tensor]) -> Iterator[None]:
+    """Turn a layer's refusal of its bottoms into one line that names the layer."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(str(error), error.layer or node.layer.name) from None
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        shapes = ", ".join(f'"{v.blob}" {tuple(x.shape)}' for v, x in zip(node.inputs, bottoms, strict=True))
+        reason = str(error).splitlines()[0]
+        raise InputError(f"cannot take bottoms {shapes}: {reason}", node.layer.name) from error
