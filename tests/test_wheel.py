@@ -27,7 +27,13 @@ def run(*command: str, cwd: Path, site: Path) -> str:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    tracked = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if tracked.returncode:
         pytest.skip("the wheel is built from git's files, and this is no checkout")
     for name in tracked.stdout.splitlines():
