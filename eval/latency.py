@@ -56,9 +56,10 @@ class Worker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if hasattr(os, "killpg"):  # with a compiler that it may have started
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.kill()
+        if self.process.poll() is None:
+            if hasattr(os, "killpg"):  # with a compiler that it may have started
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.kill()
         self.process.communicate()
         self.log.close()
 

@@ -103,7 +103,9 @@ def print_tables(rows: Sequence[Row]) -> None:
 def print_alone(models: Sequence[Model]) -> None:
     """The models that no other differs from in the head alone."""
     for model in find_pairs(models)[1]:
-        stdout().print(f"no partner that differs in the head alone: {model.name}", markup=False)
+        stdout().print(
+            f"no partner that differs in the head alone: {model.where or model.name}", markup=False
+        )
 
 
 def write_json(path: Path, rows: Sequence[Row]) -> None:

@@ -93,7 +93,7 @@ def engine_grid(rows: Sequence[Row]) -> Grid:
         for row in _ends(held)
         if row["to_fp32"] is not None
     ]
-    columns = ["net", "engine", "batch", "÷ fp32", "95% interval", ""]
+    columns = ["net", "engine", "batch", "÷ fp32", "99% interval", ""]
     return Grid("latency ÷ that of fp32 in onnxruntime, from paired rounds", columns, lines, left=2)
 
 
@@ -127,7 +127,7 @@ def head_latency_grid(rows: Sequence[Row]) -> Grid:
         for row in _ends(held)
         if row["to_gap"] is not None
     ]
-    columns = ["FC / GAP", "engine", "batch", "FC ÷ GAP", "95% interval", ""]
+    columns = ["FC / GAP", "engine", "batch", "FC ÷ GAP", "99% interval", ""]
     return Grid("FC against GAP: latency, from paired rounds", columns, lines, left=2)
 
 
