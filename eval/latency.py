@@ -146,7 +146,7 @@ def check_agreement(worker: Worker, reference: Worker, batch: int) -> None:
     pairs = zip(worker.outputs(batch), reference.outputs(batch), strict=True)
     for ours, theirs in pairs:
         same = ours.size == theirs.size
-        scale = float(np.abs(theirs).max())
+        scale = float(np.abs(theirs).max()) or 1.0  # nothing but zeros: then all must be
         largest = float(np.abs(ours.reshape(theirs.shape) - theirs).max()) if same else float("inf")
         if not largest <= TOLERANCE * scale:
             names = f"{worker.job.runtime} and {reference.job.runtime}"

@@ -69,7 +69,7 @@ def test_the_tables_and_files(runs: Path, tmp_path: Path, capsys: pytest.Capture
     assert [(row["name"], row["batch"]) for row in rows[:3]] == [
         ("tiny-baseline", 1),
         ("tiny-baseline", 3),
-        ("tiny-bn", 1),
+        ("tiny-bn+fc", 1),
     ]
     for name in ("latency", "accuracy"):
         assert "<svg" in (tmp_path / "plots" / f"{name}.svg").read_text()

@@ -8,6 +8,7 @@ from typing import Any
 
 from eval.latency import Latency, Worker, check_agreement, time_by_turns, workers
 from eval.rounds import Samples, images_in_all, ratio
+from eval.runtime import provider_name
 from prototxt.errors import InputError
 from zoo.bench_files import Row, Subject, images_tested, job, subjects
 from zoo.bench_pairs import find_pairs
@@ -67,6 +68,8 @@ def measure_models(models: Sequence[Model], settings: Settings) -> list[Row]:
     """
     if settings.against and "fp32" not in settings.precisions:
         raise InputError("--against compares fp32 files: give fp32 among --precisions")
+    for provider in settings.providers:
+        provider_name(provider)  # before minutes are spent
     decode(models, ("TEST", "TRAIN") if "int8" in settings.precisions else ("TEST",))
     with tempfile.TemporaryDirectory(prefix="zoo-bench-") as folder, counting("images") as show:
         meter = Meter(show, _images_to_run(models, settings))

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from prototxt.errors import InputError
 from zoo.bench_tables import Row, engine_name, lanes
 from zoo.charts import colour, new_figure, save, style
 
@@ -120,16 +121,21 @@ def _draw_point(axes: Sequence[Axes], row: Row, looks: _Looks) -> None:
         )
 
 
-def write_figures(rows: Sequence[Row], target: Path) -> list[Path]:
-    """Write the figures: latency to ``target`` (.png or .svg), accuracy beside it as ``…-accuracy``.
+def figure_paths(target: Path) -> tuple[Path, Path]:
+    """Latency's file, accuracy's file: ``target`` and ``…-accuracy`` beside it, or .svg files in a folder.
 
-    For a folder, latency.svg and accuracy.svg in it. Accuracy only where a row has one. Raises InputError
-    for another suffix.
+    Raises InputError for a suffix other than .png and .svg.
     """
-    if target.suffix:
-        paths = target, target.with_name(f"{target.stem}-accuracy{target.suffix}")
-    else:
-        paths = target / "latency.svg", target / "accuracy.svg"
+    if target.is_dir() or not target.suffix:
+        return target / "latency.svg", target / "accuracy.svg"
+    if target.suffix.lower() not in (".png", ".svg"):
+        raise InputError(f"{target}: a chart is written as .png or .svg")
+    return target, target.with_name(f"{target.stem}-accuracy{target.suffix}")
+
+
+def write_figures(rows: Sequence[Row], target: Path) -> list[Path]:
+    """Write the figures where :func:`figure_paths` says, accuracy only where a row has one; the paths."""
+    paths = figure_paths(target)
     save(latency_figure(rows), paths[0])
     if all(row["top1"] is None for row in rows):
         return [paths[0]]
