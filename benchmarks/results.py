@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from converters.files import write_text
+from zoo.bench_notes import environment, noise_warning
 from zoo.bench_tables import (
     Grid,
     accuracy_grid,
     engine_grid,
-    environment,
     head_latency_grid,
     latency_grid,
-    noise_warning,
     tail_grid,
 )
 
@@ -37,22 +36,27 @@ def rows_of(name: str) -> Rows:
 
 
 def markdown(grid: Grid) -> str:
-    """A table as Markdown, its title above it."""
+    """A table as Markdown, its title above it in bold."""
     rule = ["---" if index < grid.left else "---:" for index in range(len(grid.columns))]
     lines = [f"| {' | '.join(cells)} |" for cells in (grid.columns, rule, *grid.lines)]
-    return "\n".join([f"{grid.title[0].upper()}{grid.title[1:]}:", "", *lines])
+    return "\n".join([f"**{grid.title[0].upper()}{grid.title[1:]}**", "", *lines])
 
 
 def bench(*grids: Callable[[Rows], Grid]) -> str:
-    """Tables of the untrained nets' bench, and what they were measured on."""
+    """Tables of the untrained nets' bench."""
     rows = rows_of("untrained")
-    parts = [markdown(made) for grid in grids if (made := grid(rows)).lines]
-    notes = [*environment(rows), *filter(None, [noise_warning(rows)])]
-    return "\n\n".join([*parts, *notes])
+    return "\n\n".join(markdown(made) for grid in grids if (made := grid(rows)).lines)
+
+
+def measured_on() -> str:
+    """What the untrained nets were measured on, and a warning where that was too noisy."""
+    rows = rows_of("untrained")
+    return "\n\n".join([*environment(rows), *filter(None, [noise_warning(rows)])])
 
 
 BLOCKS: dict[str, Callable[[], str]] = {
     "bench": lambda: bench(accuracy_grid, latency_grid, head_latency_grid),
+    "bench-machine": measured_on,
     "bench-runtimes": lambda: bench(tail_grid, engine_grid),
 }
 
