@@ -42,22 +42,22 @@ def markdown(grid: Grid) -> str:
     return "\n".join([f"**{grid.title[0].upper()}{grid.title[1:]}**", "", *lines])
 
 
-def bench(*grids: Callable[[Rows], Grid]) -> str:
-    """Tables of the untrained nets' bench."""
-    rows = rows_of("untrained")
+def bench(name: str, *grids: Callable[[Rows], Grid]) -> str:
+    """Tables of a committed bench."""
+    rows = rows_of(name)
     return "\n\n".join(markdown(made) for grid in grids if (made := grid(rows)).lines)
 
 
-def measured_on() -> str:
-    """What the untrained nets were measured on, and a warning where that was too noisy."""
-    rows = rows_of("untrained")
+def measured_on(name: str) -> str:
+    """What a committed bench was measured on, and a warning where that was too noisy."""
+    rows = rows_of(name)
     return "\n\n".join([*environment(rows), *filter(None, [noise_warning(rows)])])
 
 
 BLOCKS: dict[str, Callable[[], str]] = {
-    "bench": lambda: bench(accuracy_grid, latency_grid, head_latency_grid),
-    "bench-machine": measured_on,
-    "bench-runtimes": lambda: bench(tail_grid, engine_grid),
+    "bench": lambda: bench("untrained", accuracy_grid, latency_grid, head_latency_grid),
+    "bench-machine": lambda: measured_on("untrained"),
+    "bench-runtimes": lambda: bench("untrained", tail_grid, engine_grid),
 }
 
 

@@ -93,17 +93,15 @@ def timed(
         found = time_by_turns([worker for _, worker in kept], batches, settings.runs, meter)
     for (lane, _), latency in zip(kept, found, strict=True):
         lane.latency = latency
-    timed = [lane for lane, _ in kept]
-    return timed[:-1], timed[-1]
+    *measured, control = (lane for lane, _ in kept)
+    return measured, control
 
 
 def _tell_fixed(lanes: Sequence[Lane], settings: Settings) -> None:
-    for lane in lanes:
-        batch = lane.subject.model.inputs[1]
-        if batch and lane.runtime == "onnxruntime" and tuple(settings.batches) != (batch,):
-            notice(
-                f"{lane.subject.model.name}: its file has one batch size, {batch}, and is measured at that"
-            )
+    fixed = {lane.subject.model.name: lane.subject.model.inputs[1] for lane in lanes}
+    for name, batch in fixed.items():
+        if batch and tuple(settings.batches) != (batch,):
+            notice(f"{name}: its file has one batch size, {batch}, and is measured at that")
 
 
 def _checked(lanes: Sequence[Lane], processes: Sequence[Worker]) -> list[tuple[Lane, Worker]]:
