@@ -41,9 +41,9 @@ def test_fp16_and_int8_score_as_fp32_does(folder: Path, tmp_path: Path) -> None:
     exact = scores(model.path, images)
     to_fp16(model.path, tmp_path / "fp16.onnx")
     to_int8(model.path, tmp_path / "int8.onnx", calibration(model, 8))
-    for name, allowed in (("fp16", 0.005), ("int8", 0.15)):
+    for name, allowed in (("fp16", 0.005), ("int8", 0.1)):
         found = scores(tmp_path / f"{name}.onnx", images)
-        assert np.abs(found - exact).max() <= allowed * np.abs(exact).max(), name
+        assert np.abs(found - exact).mean() <= allowed * np.abs(exact).max(), name
         assert np.abs(found - exact).max() > 0, name
 
 

@@ -41,9 +41,9 @@ def test_a_changed_figure_changes_the_block(
     rows[0]["latency_p50_ms"] = 12345.678
     (tmp_path / "untrained.json").write_text(json.dumps(rows), encoding="utf-8")
     monkeypatch.setattr(results, "RESULTS", tmp_path)
-    text = "before\n<!-- results: bench -->\nold\n<!-- /results -->\nafter\n"
+    text = "before\n<!-- results: bench -->\nstale text\n<!-- /results -->\nafter\n"
     made = results.filled(text)
-    assert "12345.68" in made and "old" not in made
+    assert "12345.68" in made and "stale text" not in made
     assert made.startswith("before\n<!-- results: bench -->\n") and made.endswith(
         "<!-- /results -->\nafter\n"
     )
