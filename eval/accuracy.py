@@ -29,15 +29,24 @@ def accuracy(session: Any, batches: Iterable[tuple[Tensor, Tensor]]) -> Accuracy
     Raises InputError where a score is not finite, since such scores would count as right.
     """
     hits, images = np.zeros(2), 0
-    feed = session.get_inputs()[0].name
     for data, labels in batches:
-        scores = torch.from_numpy(session.run(None, {feed: data.contiguous().numpy()})[0])
+        scores = torch.from_numpy(_scores(session, data.contiguous().numpy()))
         if not torch.isfinite(scores).all():
             raise InputError("the model's scores are not finite")
         hits += [is_top(scores, labels.long(), min(k, scores.shape[1])).sum().item() for k in (1, 5)]
         images += len(labels)
     top1, top5 = (hits / images).tolist()
     return Accuracy(top1, top5, images)
+
+
+def _scores(session: Any, data: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The first output for ``data``; a model of one batch size gets it in parts, the last one filled up."""
+    feed = session.get_inputs()[0]
+    size = feed.shape[0] if isinstance(feed.shape[0], int) else len(data)
+    filled = np.concatenate([data, np.repeat(data[-1:], -len(data) % size, axis=0)])
+    parts = [filled[at : at + size] for at in range(0, len(filled), size)]
+    scores = np.concatenate([session.run(None, {feed.name: part})[0] for part in parts])
+    return scores[: len(data)]
 
 
 def wilson(share: float, count: int, z: float = 1.96) -> tuple[float, float]:

@@ -4,6 +4,7 @@ import ctypes
 from pathlib import Path
 from typing import Any
 
+import onnx
 import onnxruntime
 
 from prototxt.errors import InputError
@@ -32,16 +33,24 @@ def resolve(provider: str) -> str:
     return "cuda" if usable else "cpu"
 
 
+def provider_name(provider: str) -> str:
+    """onnxruntime's name of a provider. Raises InputError where this onnxruntime or machine has it not."""
+    wanted = PROVIDERS[resolve(provider)]
+    if wanted not in onnxruntime.get_available_providers():
+        raise InputError(f"provider {provider}: this onnxruntime has no {wanted}")
+    if wanted in (PROVIDERS["cuda"], PROVIDERS["tensorrt"]) and not has_gpu():
+        raise InputError(f"provider {provider}: there is no GPU here")
+    return wanted
+
+
 def open_session(path: Path, provider: str = "cpu", threads: int = 0) -> Any:
     """A session of the model on ``provider`` with that many threads (0: onnxruntime's choice).
 
     Raises InputError where the provider is not there or the session fell back to another.
     """
-    wanted = PROVIDERS[resolve(provider)]
-    if wanted not in onnxruntime.get_available_providers():
-        raise InputError(f"provider {provider}: this onnxruntime has no {wanted}")
-    if wanted == PROVIDERS["cuda"]:
-        _load_cuda(provider)
+    wanted = provider_name(provider)
+    if wanted in (PROVIDERS["cuda"], PROVIDERS["tensorrt"]):
+        onnxruntime.preload_dlls()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads
@@ -55,7 +64,17 @@ def open_session(path: Path, provider: str = "cpu", threads: int = 0) -> Any:
     return session
 
 
-def _load_cuda(provider: str) -> None:
-    if not has_gpu():
-        raise InputError(f"provider {provider}: there is no GPU here")
-    onnxruntime.preload_dlls()
+def input_shapes(path: Path) -> tuple[dict[str, list[int]], int | None]:
+    """(the shape of every input without its first axis, by name; the batch where the file has it fixed).
+
+    Raises InputError for a file that is no model.
+    """
+    try:
+        inputs = onnx.load(path, load_external_data=False).graph.input
+    except Exception as error:
+        raise InputError(f"{path}: is no ONNX model: {str(error).splitlines()[0]}") from None
+    shapes = {item.name: list(item.type.tensor_type.shape.dim) for item in inputs}
+    fixed = {axes[0].dim_value for axes in shapes.values() if axes and axes[0].HasField("dim_value")}
+    return {name: [axis.dim_value for axis in axes[1:]] for name, axes in shapes.items()}, max(
+        fixed, default=None
+    )

@@ -5,6 +5,8 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from zoo.cli_bench import add_bench
+
 _EPILOG = "Each command's own --help says more. Notices go to stderr, results to stdout; bad input exits 2."
 
 _TRAIN_EPILOG = """\
@@ -49,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     description = "Caffe nets in PyTorch and ONNX: convert, train, benchmark."
     parser = argparse.ArgumentParser("zoo", description=description, epilog=_EPILOG)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
-    for add in (_convert, _train, _bench, _show, _upgrade, _list, _layers, _data):
+    for add in (_convert, _train, add_bench, _show, _upgrade, _list, _layers, _data):
         add(commands)
     return parser
 
@@ -139,28 +141,6 @@ def _train(commands: Commands) -> None:  # type: ignore[valid-type]
     parser.add_argument(
         "--log-format", choices=("zoo", "caffe"), default="zoo", help="caffe: Caffe's own log lines on stderr"
     )
-
-
-def _bench(commands: Commands) -> None:  # type: ignore[valid-type]
-    text = "Accuracy, size and latency of runs in onnxruntime, and FC against GAP."
-    parser = _command(commands, "bench", "zoo.bench:run", text)
-    parser.add_argument(
-        "folder", nargs="?", default="runs", metavar="RUNS", help="a folder of runs (default: runs)"
-    )
-    parser.add_argument(
-        "--untrained", nargs="+", metavar="VARIANT", help="bench variants of allconv6 without runs"
-    )
-    parser.add_argument(
-        "--providers", nargs="+", default=["auto"], choices=("auto", "cpu", "cuda", "tensorrt", "openvino")
-    )
-    parser.add_argument(
-        "--threads", type=_positive, metavar="N", help="threads of onnxruntime (default: the cores there are)"
-    )
-    parser.add_argument(
-        "--runs", type=_positive, default=100, metavar="N", help="timed calls at batch 1 (default: 100)"
-    )
-    parser.add_argument("--json", metavar="FILE", help="write the rows as JSON")
-    parser.add_argument("--csv", metavar="FILE", help="write the rows as CSV")
 
 
 def _show(commands: Commands) -> None:  # type: ignore[valid-type]

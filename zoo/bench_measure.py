@@ -1,0 +1,140 @@
+"""How ``zoo bench`` measures: files and accuracy first, then every latency by turns, then the rows."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from eval.engines import RUNTIMES
+from eval.rounds import Samples, images_in_all, ratio
+from eval.runtime import provider_name
+from prototxt.errors import InputError
+from zoo.bench_files import Row, Subject, images_tested, subjects
+from zoo.bench_pairs import find_pairs
+from zoo.bench_rows import Model, decode
+from zoo.bench_timing import Lane, Meter, Settings, batches_of, timed
+from zoo.console import notice
+from zoo.display import counting
+from zoo.run_folder import versions
+
+
+def measure_models(models: Sequence[Model], settings: Settings) -> list[Row]:
+    """A row for every model, precision, runtime, provider and batch size.
+
+    Raises InputError for what cannot be opened, converted or timed; a notice tells what is left out.
+    """
+    if settings.against and "fp32" not in settings.precisions:
+        raise InputError("--against compares fp32 files: give fp32 among --precisions")
+    for provider in settings.providers:
+        provider_name(provider)  # before minutes are spent
+    decode(models, ("TEST", "TRAIN") if "int8" in settings.precisions else ("TEST",))
+    with tempfile.TemporaryDirectory(prefix="zoo-bench-") as folder, counting("images") as show:
+        meter = Meter(show, _images_to_run(models, settings))
+        held = _subjects(models, settings, Path(folder), meter)
+        lanes, control = timed(held, settings, Path(folder), meter)
+    return Rows(held, lanes, control, settings, find_pairs(models)[0]).all()
+
+
+def _images_to_run(models: Sequence[Model], settings: Settings) -> int:
+    """How many images the job computes if nothing is left out."""
+    tested = sum(map(images_tested, models)) * len(settings.precisions)
+    nets = {model.deploys: model for model in models}.values()
+    engines = len(settings.precisions) * len(settings.providers) + len(settings.against)
+    batches = [batches_of(model, settings) for model in nets for _ in range(engines)]
+    return tested + images_in_all([*batches, batches[0]], settings.runs)
+
+
+def _subjects(models: Sequence[Model], settings: Settings, scratch: Path, meter: Meter) -> list[Subject]:
+    found: list[Subject] = []
+    for index, model in enumerate(models):
+        found += subjects(model, settings.precisions, scratch / str(index), meter)
+    if any(subject.about["calibration"] == "random pixels" for subject in found):
+        notice(
+            "int8 without training images is calibrated on random pixels: its speed counts, not its scores"
+        )
+    return found
+
+
+@dataclass
+class Rows:
+    """Makes the rows from everything that was measured."""
+
+    held: Sequence[Subject]
+    lanes: Sequence[Lane]
+    control: Lane
+    settings: Settings
+    pairs: Sequence[tuple[Model, Model]]
+
+    def all(self) -> list[Row]:
+        """Every row, model by model in the order given."""
+        shared = {f"version_{name}": number for name, number in versions().items()}
+        return [
+            self._row(subject, lane, batch) | shared
+            for _, own in groupby(self.held, lambda subject: id(subject.model))
+            for subject, lane in self._in_order(list(own))
+            for batch in lane.batches
+        ]
+
+    def _in_order(self, own: Sequence[Subject]) -> list[tuple[Subject, Lane]]:
+        """One model's subjects with their lanes: onnxruntime in every precision, then the other runtimes."""
+        found = [
+            (subject, lane)
+            for subject in own
+            for lane in self.lanes
+            if lane.key[:2] == (subject.model.deploys, subject.precision)
+        ]
+        return sorted(found, key=lambda pair: RUNTIMES.index(pair[1].runtime))
+
+    def _row(self, subject: Subject, lane: Lane, batch: int) -> Row:
+        samples = lane.latency.samples[batch]
+        return subject.about | {
+            "runtime": lane.runtime,
+            "provider": lane.latency.provider,
+            "processor": lane.latency.processor,
+            "threads": self.settings.threads,
+            "batch": batch,
+            **{f"latency_p{q}_ms": 1000 * samples.percentile(q) for q in (50, 90, 99)},
+            "latency_spread": samples.spread,
+            "images_per_second": batch / samples.percentile(50),
+            "runs": samples.calls,
+            "rounds": len(samples.rounds),
+            "latency_floor": self._floor(batch),
+            "latency_of": lane.subject.model.where or lane.subject.model.name,
+            **self._to_fp32(lane, batch, samples),
+            **self._to_gap(subject, lane, batch, samples),
+        }
+
+    def _to_fp32(self, lane: Lane, batch: int, samples: Samples) -> Row:
+        """This lane ÷ the same net's in onnxruntime, fp32, on the first provider."""
+        first = self._lane(lane.subject.model.deploys, "fp32", "onnxruntime", self.settings.providers[0])
+        return self._ratio("to_fp32", samples, first if first is not lane else None, batch)
+
+    def _to_gap(self, subject: Subject, lane: Lane, batch: int, samples: Samples) -> Row:
+        """This lane ÷ that of the GAP net from which the model differs in the head alone."""
+        gap = next((gap for gap, fc in self.pairs if fc is subject.model), None)
+        other = self._lane(gap.deploys, *lane.key[1:]) if gap else None
+        names = {"gap": gap and gap.name, "gap_run": gap and gap.where}
+        return names | self._ratio("to_gap", samples, other, batch)
+
+    def _ratio(self, name: str, samples: Samples, other: Lane | None, batch: int) -> Row:
+        below = other.latency.samples.get(batch) if other else None
+        if below is None:
+            return {name: None, f"{name}_low": None, f"{name}_high": None, f"{name}_told_apart": None}
+        found = ratio(samples, below)
+        is_bounded = found.low > 0
+        return {
+            name: found.value,
+            f"{name}_low": found.low if is_bounded else None,
+            f"{name}_high": found.high if is_bounded else None,
+            f"{name}_told_apart": found.is_told_apart(self._floor(batch)),
+        }
+
+    def _floor(self, batch: int) -> float:
+        """How far the first net is from itself in another process: less says nothing."""
+        twice = [lane.latency.samples.get(batch) for lane in (self.control, self.lanes[0])]
+        return ratio(twice[0], twice[1]).distance if twice[0] and twice[1] else 0.0
+
+    def _lane(self, *key: Any) -> Lane | None:
+        return next((lane for lane in self.lanes if lane.key == key), None)
