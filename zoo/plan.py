@@ -13,6 +13,7 @@ from zoo import catalogue
 from zoo.lists import check_data, find_lists, sole_image_layer
 from zoo.nets import NetSource, edited, phase_graph, read_nets
 from zoo.sizing import size_classifiers
+from zoo.solver_changes import changed_solver
 
 # Fields that decide nothing here, and what stands in their place.
 _MEANINGLESS = {
@@ -38,6 +39,8 @@ class Options:
     classes: int | None = None
     weights: str | None = None
     skip_bad: bool | None = None
+    net: str | None = None
+    set: str | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ class Plan:
 def make_plan(options: Options) -> Plan:
     """Settle a run. Raises InputError for whatever in the files or options cannot be trained."""
     path, is_shipped = catalogue.find(options.solver)
-    solver = read_solver(path)
+    solver = changed_solver(read_solver(path), options)
     _check(solver, path)
     places = _places(options.root, path)
     nets = {

@@ -17,6 +17,7 @@ from zoo.heads import head_of
 from zoo.plan import Plan
 from zoo.run_folder import RunFolder, read_record, versions
 from zoo.snapshot import save
+from zoo.solver_changes import NETS
 from zoo.sources import Data, skip_note
 from zoo.trainer import Trainer
 
@@ -39,7 +40,7 @@ def write_prototxts(folder: RunFolder, plan: Plan) -> None:
     """The nets and the solver as they run, so that the folder trains again by itself."""
     solver = SolverParameter()
     solver.CopyFrom(plan.solver)
-    for field in ("net", "net_param", "train_net", "train_net_param", "test_net", "test_net_param"):
+    for field in NETS:
         solver.ClearField(field)
     solver.random_seed = plan.seed
     solver.weights[:] = plan.weights
