@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     description = "Caffe nets in PyTorch and ONNX: convert, train, benchmark."
     parser = argparse.ArgumentParser("zoo", description=description, epilog=_EPILOG)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
-    for add in (_convert, _train, _bench, _show, _upgrade, _list, _layers, _data):
+    for add in (_convert, _train, _study, _bench, _show, _upgrade, _list, _layers, _data):
         add(commands)
     return parser
 
@@ -108,6 +108,7 @@ def _train(commands: Commands) -> None:  # type: ignore[valid-type]
         metavar="FILE",
         help="a solver prototxt or a shipped one's name (default: allconv6_solver)",
     )
+    _add_changes(parser)
     parser.add_argument(
         "--root", metavar="DIR", help="where list files and images are sought, after the current folder"
     )
@@ -139,6 +140,35 @@ def _train(commands: Commands) -> None:  # type: ignore[valid-type]
     parser.add_argument(
         "--log-format", choices=("zoo", "caffe"), default="zoo", help="caffe: Caffe's own log lines on stderr"
     )
+
+
+def _add_changes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--net", metavar="NET", help="a prototxt's path or a shipped net's name, instead of the solver's net"
+    )
+    text = "solver fields that go over the file's, as prototxt text: 'base_lr: 0.001 lr_policy: \"fixed\"'"
+    parser.add_argument("--set", metavar="TEXT", help=text)
+
+
+def _study(commands: Commands) -> None:  # type: ignore[valid-type]
+    text = "Train every run of a study: nets, variants, solver changes and seeds, resumed where they stand."
+    parser = _command(commands, "study", "zoo.study.command:run", text)
+    parser.add_argument("study", metavar="STUDY", help="a study file (TOML), or a shipped study's name")
+    parser.add_argument("--data", metavar="DIR", help="folder of the list files, or of class folders")
+    parser.add_argument("--output", metavar="DIR", help="folder of the runs (default: runs/<study>)")
+    parser.add_argument(
+        "--jobs", type=_positive, metavar="N", help="runs at a time (default: one a GPU, or one)"
+    )
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default: auto)")
+    parser.add_argument("--retry", action="store_true", help="try runs that diverged again")
+    parser.add_argument(
+        "--max-iter", type=_positive, metavar="N", help="iterations a run, instead of the study's"
+    )
+    parser.add_argument(
+        "--batch-size", type=_positive, metavar="N", help="of every run, instead of the study's"
+    )
+    parser.add_argument("--size", type=_positive, metavar="N", help="input of N×N pixels in every run")
+    parser.add_argument("--seeds", type=_positive, metavar="N", help="seeds 0 … N-1, instead of the study's")
 
 
 def _bench(commands: Commands) -> None:  # type: ignore[valid-type]

@@ -18,13 +18,13 @@ Results = list[dict[str, Tensor]]  # of every test net, its outputs
 
 
 def iterate(trainer: Trainer, folder: RunFolder, display: Display) -> bool:
-    """Iterate to max_iter; False where SIGINT ended it before, with a snapshot written.
+    """Iterate to max_iter; False where SIGINT or SIGTERM ended it before, with a snapshot written.
 
     SIGHUP writes a snapshot and goes on. Whichever rank a signal reaches, all follow it after the same
     iteration.
     """
     solver, log = trainer.plan.solver, Log(trainer, folder, display)
-    with signals() as asked, display:
+    with signals(trainer.ranks.world == 1) as asked, display:
         while trainer.iteration < solver.max_iter:
             step(trainer, log)
             stop, snapshot = trainer.ranks.any_of([asked.stop, asked.take_snapshot()])

@@ -1,5 +1,6 @@
 """What a run will do: solver, nets with their variant, lists and classes, settled before any work."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -118,6 +119,16 @@ def make_plan(options: Options) -> Plan:
     solver.max_iter = solver.max_iter if options.max_iter is None else options.max_iter
     kept = tuple(dict.fromkeys(note for note in notices if note))
     return Plan(options, solver, nets, lists, places, classes, kept)
+
+
+def check_begun(folder: Path, saved: Options, given: Mapping[str, object]) -> None:
+    """Raise InputError where a run folder's run was begun with an option other than the one given; the
+    places, the length and what to do with broken images may change.
+    """
+    for name, value in given.items():
+        if name not in ("root", "max_iter", "skip_bad") and value != getattr(saved, name):
+            option = f"--{name.replace('_', '-')}"
+            raise InputError(f"{folder}: was begun with {option} {getattr(saved, name)}, not {value}")
 
 
 def _check(solver: SolverParameter, path: Path) -> None:

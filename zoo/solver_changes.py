@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from google.protobuf import text_format
 
 from prototxt.caffe_pb2 import SolverParameter
-from prototxt.errors import InputError
 from prototxt.text import parse_solver
 from zoo import catalogue
 

@@ -15,9 +15,9 @@ from prototxt.errors import InputError
 from zoo.article import departures
 from zoo.console import notice
 from zoo.loop import iterate
-from zoo.plan import Options, Plan, make_plan
+from zoo.plan import Options, Plan, check_begun, make_plan
 from zoo.ranks import Ranks, joined, under_torchrun
-from zoo.record import begin, finish
+from zoo.record import begin, finish, noting_divergence
 from zoo.run_folder import RunFolder, read_record
 from zoo.snapshot import fine_tune, is_caffes, restore
 from zoo.sources import open_data
@@ -75,10 +75,11 @@ def train(
     trainer = Trainer(plan, data.feeds, device, ranks)
     place(trainer, snapshot)
     record: dict[str, Any] = begin(folder, trainer, data) if ranks.is_first else {}
-    is_whole = iterate(trainer, folder, pick_display(args.log_format, trainer))
-    if ranks.is_first:
-        finish(trainer, folder, record, data, is_whole)
-        print(folder.path)
+    with noting_divergence(trainer, folder, record):
+        is_whole = iterate(trainer, folder, pick_display(args.log_format, trainer))
+        if ranks.is_first:
+            finish(trainer, folder, record, data, is_whole)
+            print(folder.path)
     return is_whole
 
 
@@ -116,10 +117,7 @@ def settle(args: argparse.Namespace) -> tuple[Plan, Path]:
     if record is None:
         return plan or make_plan(Options(**given)), path
     saved = Options(**record["options"])
-    for name in ("variant", "solver", "batch_size", "seed", "classes", "size", "weights", "net", "set"):
-        if name in given and given[name] != getattr(saved, name):
-            option = f"--{name.replace('_', '-')}"
-            raise InputError(f"{path}: was begun with {option} {getattr(saved, name)}, not {given[name]}")
+    check_begun(path, saved, given)
     return make_plan(replace(saved, **given)), path
 
 

@@ -85,12 +85,13 @@ def _options(study: Study, cell: _Cell, seed: int) -> Options:
     return Options(
         variant=cell.variant,
         solver=study.solver,
-        root=study.data,
+        root=None if study.data is None else str(Path(study.data).absolute()),
         max_iter=study.max_iter,
         batch_size=cell.block.batch_size or study.batch_size,
         seed=seed,
         net=cell.net,
         set=cell.settings,
+        size=study.size,
     )
 
 

@@ -1,4 +1,4 @@
-"""A study file: TOML that says which nets, variants, solver changes and seeds are trained, and for how long."""
+"""A study file: TOML that says which nets, variants, solver changes and seeds are trained, and how long."""
 
 import re
 import tomllib
@@ -54,7 +54,8 @@ def read_study(path: Path) -> Study:
         raise InputError(f"{path}: cannot be read as TOML ({error})") from None
     checked = _checked(table, Study, str(path))
     blocks = [
-        Block(**_checked(block, Block, f"{path}: runs[{index}]")) for index, block in enumerate(table["runs"], 1)
+        Block(**_checked(block, Block, f"{path}: runs[{index}]"))
+        for index, block in enumerate(table["runs"], 1)
     ]
     here = {key: _beside(path, checked[key]) for key in ("solver", "data") if key in checked}
     for index, block in enumerate(blocks):
