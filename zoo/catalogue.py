@@ -15,7 +15,7 @@ def _folder() -> Path:
 
 
 def _study_folder() -> Path:
-    return Path(str(files("zoo.studies")))
+    return Path(str(files("zoo"))) / "studies"
 
 
 def studies() -> list[str]:

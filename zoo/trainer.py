@@ -96,7 +96,8 @@ class Trainer:
         self._pending.clear()
         for offset, value in enumerate(values):
             if not math.isfinite(value):
-                raise DivergedError(f"the loss is {value} at iteration {first + offset}; try a smaller base_lr")
+                where = f"at iteration {first + offset}"
+                raise DivergedError(f"the loss is {value} {where}; try a smaller base_lr")
             self.losses.append(value)
 
     def loss(self) -> float | None:
