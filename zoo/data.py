@@ -1,6 +1,7 @@
 """``zoo data``: the demo data set, and lists for one's own folders of images."""
 
 import argparse
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,14 @@ def demo_folder() -> Path:
 
 def ensure_demo() -> None:
     """Draw the demo data set, for want of another, unless it is there."""
-    notice(f"no list files found: taking the demo data set in {demo_folder()}")
+    _notice_once(f"no list files found: taking the demo data set in {demo_folder()}")
     _draw(demo_folder(), 0)
+
+
+@cache
+def _notice_once(line: str) -> None:
+    """A study makes many plans, and each finds no lists."""
+    notice(line)
 
 
 def _draw(folder: Path, seed: int) -> bool:

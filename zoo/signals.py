@@ -32,7 +32,8 @@ def signals(is_alone: bool) -> Iterator[Asked]:
     Of torchrun's ranks (not ``is_alone``) SIGTERM ends each at once: it is how torchrun ends those whose
     fellow has died, for whom they would wait in vain.
     """
-    asked, interrupts = Asked(), []
+    asked = Asked()
+    interrupts: list[int] = []
 
     def interrupt(number: int, frame: object) -> None:
         if interrupts:

@@ -53,15 +53,15 @@ def read_study(path: Path) -> Study:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"{path}: cannot be read as TOML ({error})") from None
     checked = _checked(table, Study, str(path))
-    blocks = [
-        Block(**_checked(block, Block, f"{path}: runs[{index}]"))
-        for index, block in enumerate(table["runs"], 1)
-    ]
+    checked["runs"] = [_block(block, path, number) for number, block in enumerate(checked["runs"], 1)]
     here = {key: _beside(path, checked[key]) for key in ("solver", "data") if key in checked}
-    for index, block in enumerate(blocks):
-        nets = [_beside(path, net) for net in block.nets]
-        blocks[index] = Block(**{**vars(block), "nets": nets})
-    return Study(**{**checked, **here, "runs": blocks})
+    return Study(**(checked | here))
+
+
+def _block(table: Mapping[str, Any], path: Path, number: int) -> Block:
+    checked = _checked(table, Block, f"{path}: runs[{number}]")
+    checked["nets"] = [_beside(path, net) for net in checked.get("nets", ())]
+    return Block(**checked)
 
 
 def _beside(path: Path, name: str) -> str:
