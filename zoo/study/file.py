@@ -54,7 +54,7 @@ def read_study(path: Path) -> Study:
         raise InputError(f"{path}: cannot be read as TOML ({error})") from None
     checked = _checked(table, Study, str(path))
     checked["runs"] = [_block(block, path, number) for number, block in enumerate(checked["runs"], 1)]
-    here = {key: _beside(path, checked[key]) for key in ("solver", "data") if key in checked}
+    here: dict[str, Any] = {key: _beside(path, checked[key]) for key in ("solver", "data") if key in checked}
     return Study(**(checked | here))
 
 
