@@ -7,7 +7,7 @@ from pathlib import Path
 from converters.graph import Graph
 from converters.image_list import read_list
 from converters.solver import check_solver
-from prototxt.caffe_pb2 import SolverParameter
+from prototxt.caffe_pb2 import LayerParameter, SolverParameter
 from prototxt.errors import InputError
 from prototxt.text import read_solver
 from zoo import catalogue
@@ -101,6 +101,37 @@ class Plan:
 
 def make_plan(options: Options) -> Plan:
     """Settle a run. Raises InputError for whatever in the files or options cannot be trained."""
+    draft = _read(options)
+    solver, nets, places = draft.solver, draft.nets, draft.places
+    may_be_demo = draft.is_shipped and options.root is None
+    lists = find_lists(draft.layers, nets, places, may_be_demo)
+    classes = _classes(options, lists)
+    notices = [meaningless(solver, draft.path), *_sized(nets, classes, options)]
+    solver.max_iter = solver.max_iter if options.max_iter is None else options.max_iter
+    kept = tuple(dict.fromkeys(note for note in notices if note))
+    return Plan(options, solver, nets, lists, places, classes, kept)
+
+
+def lists_wanted(options: Options) -> set[str]:
+    """The names of the list files that a run reads. Raises InputError as :func:`make_plan` does."""
+    return {layer.image_data_param.source for layer in _read(options).layers.values()}
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A run's solver and nets, changed as the options say, before its data is looked for; ``layers`` are
+    the ImageData that alone feed a net.
+    """
+
+    path: Path
+    is_shipped: bool
+    solver: SolverParameter
+    places: tuple[Path, ...]
+    nets: dict[str, NetSource]
+    layers: dict[str, LayerParameter]
+
+
+def _read(options: Options) -> _Draft:
     path, is_shipped = catalogue.find(options.solver)
     solver = changed_solver(read_solver(path), options)
     _check(solver, path)
@@ -113,12 +144,7 @@ def make_plan(options: Options) -> Plan:
     for key, graph in graphs.items():
         check_data(graph, nets[key].path, key)
     layers = {key: layer for key, graph in graphs.items() if (layer := sole_image_layer(graph))}
-    lists = find_lists(layers, nets, places, may_be_demo=is_shipped and options.root is None)
-    classes = _classes(options, lists)
-    notices = [meaningless(solver, path), *_sized(nets, classes, options)]
-    solver.max_iter = solver.max_iter if options.max_iter is None else options.max_iter
-    kept = tuple(dict.fromkeys(note for note in notices if note))
-    return Plan(options, solver, nets, lists, places, classes, kept)
+    return _Draft(path, is_shipped, solver, places, nets, layers)
 
 
 def check_begun(folder: Path, saved: Options, given: Mapping[str, object]) -> None:

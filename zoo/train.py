@@ -14,6 +14,7 @@ from eval.environment import processor
 from prototxt.errors import InputError
 from zoo.article import departures
 from zoo.console import notice
+from zoo.events import check_installed, recording
 from zoo.loop import iterate
 from zoo.plan import Options, Plan, check_begun, make_plan
 from zoo.ranks import Ranks, joined, under_torchrun
@@ -29,6 +30,8 @@ INTERRUPTED = 130  # the shell's code for a process that SIGINT ended
 
 def run(args: argparse.Namespace) -> int:
     """Train as the options say; the run folder's path goes to stdout."""
+    if args.tensorboard:
+        check_installed()
     ranks = under_torchrun()
     device = pick_device(args.device, ranks.local)
     if device.type == "cpu":
@@ -75,8 +78,9 @@ def train(
     trainer = Trainer(plan, data.feeds, device, ranks)
     place(trainer, snapshot)
     record: dict[str, Any] = begin(folder, trainer, data) if ranks.is_first else {}
-    with noting_divergence(trainer, folder, record):
-        is_whole = iterate(trainer, folder, pick_display(args.log_format, trainer))
+    events = recording(args.tensorboard if ranks.is_first else None, trainer.iteration)
+    with noting_divergence(trainer, folder, record), events as recorders:
+        is_whole = iterate(trainer, folder, pick_display(args.log_format, trainer), recorders)
         if ranks.is_first:
             finish(trainer, folder, record, data, is_whole)
             print(folder.path)

@@ -55,9 +55,10 @@ def carry_out(jobs: Sequence[Job], engine: Engine, record: StudyRecord, display:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """In the block no other ``zoo study`` works in ``folder``. Raises InputError where one does, or where a
-    run lives on whose study was killed: runs inherit the lock.
+def alone(folder: Path) -> Iterator[int]:
+    """In the block no other ``zoo study`` works in ``folder``; the lock's file descriptor, for runs to keep.
+
+    Raises InputError where another does, or where a run lives on whose study was killed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("ab") as lock:
@@ -68,5 +69,4 @@ def alone(folder: Path) -> Iterator[None]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise InputError(f"{folder}: another zoo study, or a run of one, is at work there") from None
-            os.set_inheritable(lock.fileno(), True)
-        yield
+        yield lock.fileno()

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,22 +28,20 @@ class Job:
         """What the process says."""
         return self.folder / "log.txt"
 
-    def start(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        """Begin or go on with the run, in an environment with these variables set anew."""
+    def start(self, environment: Mapping[str, str], keep: Sequence[int] = ()) -> subprocess.Popen[bytes]:
+        """Begin or go on with the run, with these environment variables set anew and these files open."""
         # -P: a module in the user's folder must not stand in for one of ours.
         command = [sys.executable, "-P", "-m", "zoo", "train", *arguments(self.options), *self.extra]
-        ours = str(Path(__file__).parents[2])
-        path = os.pathsep.join(filter(None, (ours, os.environ.get("PYTHONPATH"))))
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 [*command, f"--output={self.folder}", "--resume"],
                 cwd=self.place,
-                env={**os.environ, **environment, "PYTHONPATH": path},
+                env={**os.environ, **environment, "PYTHONPATH": search_path()},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                close_fds=False,  # the study's lock is held as long as one of its processes is there
+                pass_fds=keep,
             )
 
     def iteration(self) -> int:
@@ -69,3 +67,9 @@ class Job:
             return said[-1]
         how = f"signal {-code}" if code < 0 else f"code {code}"
         return f"its process ended by {how}; {self.log} says more"
+
+
+def search_path() -> str:
+    """PYTHONPATH for a process that is to find this package."""
+    ours = str(Path(__file__).parents[2])
+    return os.pathsep.join(filter(None, (ours, os.environ.get("PYTHONPATH"))))

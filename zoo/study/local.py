@@ -10,10 +10,13 @@ from zoo.study.job import Job
 
 
 class Local:
-    """Keeps as many runs going as there are slots; a slot is the environment that tells a run its share."""
+    """Keeps as many runs going as there are slots; a slot is the environment that tells a run its share.
 
-    def __init__(self, slots: Sequence[dict[str, str]]) -> None:
-        self.free = list(slots)
+    ``lock`` is an open file that the runs keep open: who holds it can tell that one is left.
+    """
+
+    def __init__(self, slots: Sequence[dict[str, str]], lock: int) -> None:
+        self.free, self.lock = list(slots), lock
         self.waiting: list[Job] = []
         self.processes: dict[Job, tuple[subprocess.Popen[bytes], dict[str, str]]] = {}
 
@@ -35,7 +38,7 @@ class Local:
                 self.free.append(slot)
         while self.waiting and self.free:
             job, slot = self.waiting.pop(0), self.free.pop(0)
-            self.processes[job] = job.start(slot), slot
+            self.processes[job] = job.start(slot, [self.lock]), slot
         return found
 
     def stop(self) -> None:
