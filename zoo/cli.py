@@ -115,7 +115,12 @@ def _upgrade(commands: Commands) -> None:  # type: ignore[valid-type]
 
 
 def _list(commands: Commands) -> None:  # type: ignore[valid-type]
-    _command(commands, "list", "zoo.show:run_list", "List the shipped nets, the variants and the demo data.")
+    _command(
+        commands,
+        "list",
+        "zoo.show:run_list",
+        "List the shipped nets and studies, the variants and the demo data.",
+    )
 
 
 def _layers(commands: Commands) -> None:  # type: ignore[valid-type]

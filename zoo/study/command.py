@@ -29,6 +29,8 @@ def run(args: argparse.Namespace) -> int:
     path = catalogue.find_study(args.study)
     given = {name: getattr(args, name) for name in _OVERRIDES if getattr(args, name) is not None}
     study = overridden(read_study(path), given)
+    if study.data is not None and not Path(study.data).is_dir():
+        raise InputError(f"--data {study.data}: no such folder")
     folder = Path(args.output or f"runs/{path.stem}")
     if args.tensorboard:
         check_installed()
