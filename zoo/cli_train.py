@@ -92,7 +92,7 @@ def add_study(commands: Commands) -> None:  # type: ignore[valid-type]
         "--max-iter", type=positive, metavar="N", help="iterations a run, instead of the study's"
     )
     parser.add_argument(
-        "--batch-size", type=positive, metavar="N", help="of every run, instead of the study's"
+        "--batch-size", type=positive, metavar="N", help="images of an iteration, in one batch, in every run"
     )
     parser.add_argument("--size", type=positive, metavar="N", help="input of N×N pixels in every run")
     parser.add_argument("--seeds", type=positive, metavar="N", help="seeds 0 … N-1, instead of the study's")

@@ -47,5 +47,6 @@ def joined(texts: list[tuple[str, str]]) -> str | None:
     """
     changes = SolverParameter()
     for name, text in texts:
-        changes = merged(changes, parse_solver(text, name))
+        if text.strip():
+            changes = merged(changes, parse_solver(text, name))
     return text_format.MessageToString(changes, as_one_line=True, as_utf8=True).strip() or None

@@ -36,12 +36,12 @@ class _Cell:
 
 
 def overridden(study: Study, overrides: Mapping[str, Any]) -> Study:
-    """The study with what the command line gives; a batch size there goes for every block."""
+    """The study with what the command line gives; a batch size there is every block's, in one part."""
     given = {key: value for key, value in overrides.items() if value is not None}
     if "seeds" in given:
         given["seeds"] = tuple(range(given["seeds"]))
     if "batch_size" in given:
-        given["runs"] = [replace(block, batch_size=None) for block in study.runs]
+        given["runs"] = [replace(block, batch_size=None, iter_size=None) for block in study.runs]
     return replace(study, **given)
 
 
@@ -65,9 +65,11 @@ def expand(study: Study, source: str) -> list[Run]:
 
 def _cells(study: Study, source: str) -> Iterator[_Cell]:
     for number, block in enumerate(study.runs, 1):
-        shared = [(f"{source}: set", study.set), (f"{source}: runs[{number}].set", block.set)]
+        where = f"{source}: runs[{number}]"
+        parts = f"iter_size: {block.iter_size}" if block.iter_size else None
+        shared = [(f"{source}: set", study.set), (f"{where}.iter_size", parts), (f"{where}.set", block.set)]
         for change, text in block.changes.items() or [(None, None)]:
-            texts = [*shared, (f"{source}: runs[{number}].changes.{change}", text)]
+            texts = [*shared, (f"{where}.changes.{change}", text)]
             settings = joined([(name, text) for name, text in texts if text is not None])
             for net in block.nets or (None,):
                 for variant in block.variants:

@@ -17,13 +17,15 @@ _NAME = re.compile(r"[\w.+-]+")
 class Block:
     """One ``[[runs]]``: nets × variants × changes, with settings of its own.
 
-    ``changes`` are texts for --set by name; ``set`` is one that all of them share.
+    ``changes`` are texts for --set by name; ``set`` is one that all of them share. An iteration takes
+    ``iter_size`` batches of ``batch_size``.
     """
 
     nets: Sequence[str] = ()
     variants: Sequence[str] = ("baseline",)
     changes: Mapping[str, str] = field(default_factory=dict)
     batch_size: int | None = None
+    iter_size: int | None = None
     set: str | None = None
 
 
@@ -116,6 +118,7 @@ _KINDS: dict[str, tuple[str, Any]] = {
     "set": _TEXT,
     "max_iter": _NUMBER,
     "batch_size": _NUMBER,
+    "iter_size": _NUMBER,
     "size": _NUMBER,
     "seeds": (
         "a list of different whole numbers from 0",
