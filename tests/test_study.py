@@ -97,7 +97,9 @@ def test_a_batch_size_on_the_command_line_is_every_runs_in_one_part(tmp_path: Pa
 def test_paths_count_from_the_study_file(tmp_path: Path) -> None:
     (tmp_path / "own.prototxt").write_text("base_lr: 1")
     (tmp_path / "photos").mkdir()
-    text = 'title = "t"\nsolver = "own.prototxt"\ndata = "photos"\n[[runs]]\nnets = ["allconv6", "own.prototxt"]'
+    text = (
+        'title = "t"\nsolver = "own.prototxt"\ndata = "photos"\n[[runs]]\nnets = ["allconv6", "own.prototxt"]'
+    )
     options = [run.options for run in runs_of(text, tmp_path)]
     own = str(tmp_path / "own.prototxt")
     assert [(o.solver, o.root, o.net) for o in options] == [
@@ -271,7 +273,9 @@ def test_the_width_study(root: str) -> None:
 
 def test_the_demo_study(root: str) -> None:
     plans = shipped("demo", root)
-    assert list(plans) == [f"xavier+{v}" for v in ("baseline", "dropout0.5", "dropout0.9", "bn", "fc", "bn+fc")]
+    assert list(plans) == [
+        f"xavier+{v}" for v in ("baseline", "dropout0.5", "dropout0.9", "bn", "fc", "bn+fc")
+    ]
     for plan in plans.values():
         assert plan.options.solver == "demo_solver" and plan.options.batch_size == 16 and plan.seed == 0
         assert plan.solver.max_iter == 300 and plan.solver.clip_gradients == 1
