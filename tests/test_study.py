@@ -287,3 +287,12 @@ def test_any_shipped_study_can_be_shrunk(root: str) -> None:
             layer = plan.nets["TRAIN"].message.layer[0]
             assert (layer.image_data_param.batch_size, layer.transform_param.crop_size) == (4, 64)
             assert plan.solver.max_iter == 2 and plan.solver.iter_size == 1
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_the_readmes_study_can_be_planned(name: str, root: str, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[1] / name).read_text()
+    runs = runs_of(text.split("```toml\n")[1].split("```")[0], tmp_path, data=root)
+    names = ["msra-plain", "msra+dropout0.5-plain", "msra-clipped", "msra+dropout0.5-clipped", "msra+bn"]
+    assert [run.name for run in runs] == [f"{name}-seed{seed}" for seed in range(3) for name in names]
+    assert make_plan(runs[2].options).solver.clip_gradients == 1

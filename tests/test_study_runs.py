@@ -93,13 +93,13 @@ def long_study(study: Path) -> None:
 
 def kill_study(process: subprocess.Popen[bytes]) -> None:
     os.killpg(process.pid, signal.SIGKILL)
-    assert process.wait(20) == -signal.SIGKILL
+    assert process.wait(60) == -signal.SIGKILL
 
 
 def test_a_killed_study_goes_on_and_ends_in_the_same_bits(study: Path) -> None:
     long_study(study)
     cut = begin("--jobs", "2", "--output", "cut")
-    wait_for(lambda: logged(f"cut/{NAMES[1]}") > 30)
+    wait_for(lambda: logged(f"cut/{NAMES[1]}") > 30, 600)
     kill_study(cut)
     assert "finished" not in states("cut").values()
     for output in ("cut", "whole"):
@@ -114,7 +114,7 @@ def test_killed_at_random_moments_a_study_ends_in_the_same_bits(study: Path) -> 
     long_study(study)
     moments = random.Random(5)
     start = time.monotonic()
-    assert begin("--output", "whole").wait(200) == 0
+    assert begin("--output", "whole").wait(900) == 0
     life = time.monotonic() - start
     kills = 0
     while kills < 8:
@@ -127,7 +127,7 @@ def test_killed_at_random_moments_a_study_ends_in_the_same_bits(study: Path) -> 
         else:
             assert cut.returncode == 0
             Path("cut").rename(f"cut{kills}")
-    assert begin("--output", "cut").wait(200) == 0, Path("study.log").read_text()
+    assert begin("--output", "cut").wait(900) == 0, Path("study.log").read_text()
     for folder in Path().glob("cut*"):
         assert_same_runs("whole", str(folder))
 
@@ -136,9 +136,9 @@ def test_killed_at_random_moments_a_study_ends_in_the_same_bits(study: Path) -> 
 def test_an_interrupted_study_ends_its_runs_with_snapshots(study: Path, number: int) -> None:
     study.write_text(STUDY.replace("[[runs]]", "max_iter = 100000\n[[runs]]"))
     process = begin("--jobs", "2")
-    wait_for(lambda: all(logged(f"runs/tiny/{name}") > 3 for name in NAMES))
+    wait_for(lambda: all(logged(f"runs/tiny/{name}") > 3 for name in NAMES), 600)
     process.send_signal(number)
-    assert process.wait(60) == 130
+    assert process.wait(300) == 130
     assert "stopping: the runs write snapshots" in Path("study.log").read_text()
     for name in NAMES:
         assert "snapshot written, --resume goes on" in Path("runs/tiny", name, "log.txt").read_text()
@@ -218,14 +218,14 @@ def test_a_local_ray_runs_a_study_and_stops_it(study: Path, monkeypatch: pytest.
     pytest.importorskip("ray")
     for name, value in {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}.items():
         monkeypatch.setenv(name, value)
-    assert begin("--output", "local").wait(200) == 0
+    assert begin("--output", "local").wait(900) == 0
     ray = ["--engine", "ray", "--jobs", "2", "--output", "ray"]
-    assert begin(*ray).wait(200) == 0, Path("study.log").read_text()
+    assert begin(*ray).wait(900) == 0, Path("study.log").read_text()
     assert_same_runs("local", "ray")
     study.write_text(STUDY.replace("[[runs]]", "max_iter = 100000\n[[runs]]"))
     process = begin(*ray)
-    wait_for(lambda: all(logged(f"ray/{name}") > 20 for name in NAMES))
+    wait_for(lambda: all(logged(f"ray/{name}") > 20 for name in NAMES), 600)
     process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130
+    assert process.wait(300) == 130
     for name in NAMES:
         assert "snapshot written, --resume goes on" in Path("ray", name, "log.txt").read_text()
