@@ -14,6 +14,7 @@ import pytest
 from tiny import write_run
 from train_runs import ROOT, edit, lines, logged, same, wait_for, weights
 
+from prototxt.errors import InputError
 from zoo.cli import main
 from zoo.study.carry import alone
 from zoo.study.local import slots, threads
@@ -96,11 +97,27 @@ def kill_study(process: subprocess.Popen[bytes]) -> None:
     assert process.wait(60) == -signal.SIGKILL
 
 
-def test_a_killed_study_goes_on_and_ends_in_the_same_bits(study: Path) -> None:
+def is_free(folder: str) -> bool:
+    try:
+        with alone(Path(folder)):
+            return True
+    except InputError:
+        return False
+
+
+def test_a_killed_study_goes_on_and_ends_in_the_same_bits(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     long_study(study)
     cut = begin("--jobs", "2", "--output", "cut")
     wait_for(lambda: logged(f"cut/{NAMES[1]}") > 30, 600)
-    kill_study(cut)
+    cut.kill()
+    cut.wait(60)
+    command = ["study", "tiny.toml", "--jobs", "2", "--device", "cpu", "--output", "cut"]
+    assert main(command) == 2  # its runs live on
+    assert "cut: another zoo study, or a run of one, is at work there" in capsys.readouterr().err
+    os.killpg(cut.pid, signal.SIGKILL)
+    wait_for(lambda: is_free("cut"))
     assert "finished" not in states("cut").values()
     for output in ("cut", "whole"):
         assert main(["study", "tiny.toml", "--jobs", "2", "--device", "cpu", "--output", output]) == 0

@@ -403,7 +403,7 @@ def test_a_net_and_settings_of_the_command_line(solver: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--set", 'base_lr: 1\nlr_polici: "fixed"'], '--set:2:1: SolverParameter: no field "lr_polici"; did you mean "lr_policy"?'),
+        (["--set", 'base_lr: 1\nlr_polici: "fixed"'], '--set:2:1: SolverParameter: no field "lr_polici" in SolverParameter; did you mean "lr_policy"?'),
         (["--set", "base_lr: high"], '--set:1:10: SolverParameter: base_lr takes a number, not "high"'),
         (["--set", ""], "--set: is empty"),
         (["--set", 'lr_policy: "cosine"'], 'lr_policy "cosine" is not one of'),

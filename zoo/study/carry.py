@@ -1,12 +1,12 @@
 """Carrying out the runs of a study, whatever it is that runs them."""
 
-import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from converters.files import locked
 from prototxt.errors import InputError
 from zoo.console import notice
 from zoo.signals import ended_by_sigterm_too
@@ -60,13 +60,9 @@ def alone(folder: Path) -> Iterator[int]:
 
     Raises InputError where another does, or where a run lives on whose study was killed.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("ab") as lock:
-        if os.name == "posix":
-            import fcntl
-
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise InputError(f"{folder}: another zoo study, or a run of one, is at work there") from None
-        yield lock.fileno()
+    with ExitStack() as stack:
+        try:
+            lock = stack.enter_context(locked(folder / ".lock", wait=False))
+        except BlockingIOError:
+            raise InputError(f"{folder}: another zoo study, or a run of one, is at work there") from None
+        yield lock

@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     with alone(folder) as lock:
         to_do = still_to_do(jobs, args.retry)
         engine = pick_engine(args, lock)
-        record = StudyRecord(folder, {"title": study.title, "file": str(path), "overrides": given}, jobs)
+        record = StudyRecord(folder, {"title": study.title, "file": args.study, "overrides": given}, jobs)
         with StudyDisplay(path.stem, to_do, len(jobs) - len(to_do)) as display:
             carry_out(to_do, engine, record, display)
     for job, why in record.failures():

@@ -22,6 +22,7 @@ class StudyDisplay:
         self.done = {job: job.iteration() for job in jobs}
         self.total = sum(job.max_iter for job in jobs)
         self.before, self.start, self.said = sum(self.done.values()), time.monotonic(), time.monotonic()
+        self.seen = 0.0
         self.console = stderr()
         columns = (
             TextColumn("[bold]{task.description}"),
@@ -52,7 +53,10 @@ class StudyDisplay:
         self._say(f"{job.name}: {outcome}; {self.status()}")
 
     def look(self, running: Sequence[Job]) -> None:
-        """See how far the running runs have come."""
+        """See how far the running runs have come, once a second at most."""
+        if time.monotonic() - self.seen < 1:
+            return
+        self.seen = time.monotonic()
         for job in running:
             self.done[job] = max(self.done[job], job.iteration())
             if job not in self.tasks:
