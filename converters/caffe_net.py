@@ -159,6 +159,7 @@ def share_trained_layers(target: Network, source: Network) -> None:
             continue
         ours, given = ([tuple(blob.shape) for blob in side] for side in (blobs, theirs[layer]))
         if ours != given:
-            raise InputError(f"has blobs of shapes {ours} in the test net, {given} in the train net", layer)
+            shapes = f"{ours} in the test net, {given} in the train net"
+            raise InputError(f'layer "{layer}" has blobs of shapes {shapes}')
         for blob, trained in zip(blobs, theirs[layer], strict=True):
             blob.copy_(trained)

@@ -206,7 +206,7 @@ class CaffeSolver:
         with about(path):
             self.solver.check_history(state.history)
             if state.learned_net:
-                self.net.load_weights(_named_weights(state.learned_net, path))
+                self.net.load_weights(find_weights(state.learned_net, path))
             self.solver.load_history(state.history)
         self.iter, self.solver.current_step = state.iteration, state.current_step
         self.net.go_to(self.iter * self.message.iter_size)
@@ -219,13 +219,6 @@ class CaffeSolver:
             return 0
         rounds = -(-self.iter // self.message.test_interval)
         return max(0, rounds - (0 if self.message.test_initialization else 1))
-
-
-def _named_weights(learned_net: str, state: Path) -> Path:
-    found = find_weights(learned_net, state)
-    if found is None:
-        raise InputError(f'names the weights "{learned_net}", which are neither there nor beside it')
-    return found
 
 
 def _due(iteration: int, interval: int) -> bool:

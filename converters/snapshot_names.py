@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from prototxt.caffe_pb2 import SolverParameter
+from prototxt.errors import InputError
 
 MODEL, STATE = ".caffemodel", ".solverstate"
 
@@ -25,11 +26,17 @@ def snapshot_prefix(message: SolverParameter, solver: Path) -> str:
     return message.snapshot_prefix
 
 
-def find_weights(learned_net: str, state: Path) -> Path | None:
-    """The weights that a solver state names: where it says, or else beside the state itself.
+def find_weights(learned_net: str, state: Path) -> Path:
+    """The weights of a solver state: where it says, as Caffe takes them, or beside the state itself, by the
+    name that it says or by the state's own. Raises InputError where they are gone.
 
     Paths that Caffe wrote on Windows are taken apart as well.
     """
-    named = Path(learned_net)
-    beside = state.parent / learned_net.replace("\\", "/").rpartition("/")[2]
-    return next((path for path in (named, beside) if path.is_file()), None)
+    said = state.parent / learned_net.replace("\\", "/").rpartition("/")[2]
+    own = state.parent / state.name.replace(STATE, MODEL)
+    candidates = [Path(learned_net), said, own]
+    for path in candidates:
+        if path.is_file():
+            return path
+    where = " or ".join(dict.fromkeys(map(str, candidates)))
+    raise InputError(f'names the weights "{learned_net}", which are gone: no {where}')

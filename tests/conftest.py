@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from tiny import write_run
 
 
 @pytest.fixture(autouse=True)
@@ -10,3 +11,18 @@ def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("ZOO_CACHE", str(folder))
     return folder
+
+
+@pytest.fixture
+def solver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The solver of a tiny net, in the folder data of the current folder."""
+    monkeypatch.chdir(tmp_path)
+    data = tmp_path / "data"
+    data.mkdir()
+    return write_run(data)
+
+
+@pytest.fixture
+def without_export(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs end without an ONNX file, which takes time, and which test_train.py looks at."""
+    monkeypatch.setattr("zoo.record.export_onnx", lambda *_: True)

@@ -12,21 +12,12 @@ import onnx
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny import write_run
 
 from prototxt.text import read_net, read_solver
 from zoo.cli import main
 from zoo.run_folder import RunFolder, read_metrics
 
 ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture
-def solver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    data = tmp_path / "data"
-    data.mkdir()
-    return write_run(data)
 
 
 def train(solver: Path, *options: str) -> int:

@@ -11,22 +11,14 @@ import time
 from pathlib import Path
 
 import pytest
-from tiny import write_run
 from train_runs import edit, lines, logged, same, start, train, wait_for, weights
 
 from zoo.run_folder import RunFolder
 from zoo.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("without_export")
+
 LONG = ["--device", "cpu", "--max-iter", "300", "--variant", "bn+dropout0.9"]
-
-
-@pytest.fixture
-def solver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("zoo.record.export_onnx", lambda *_: True)  # test_train.py has it, and it takes time
-    data = tmp_path / "data"
-    data.mkdir()
-    return write_run(data)
 
 
 @pytest.fixture

@@ -8,21 +8,13 @@ from typing import Any
 import pytest
 import torch
 from golden_cases import GOLDEN, arrays, error, named
-from tiny import write_run
 from train_runs import edit, lines, same, train, weights
 
 from converters import load_net
 from prototxt.text import read_net
 from zoo.run_folder import read_metrics
 
-
-@pytest.fixture
-def solver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("zoo.record.export_onnx", lambda *_: True)  # test_train.py has it, and it takes time
-    data = tmp_path / "data"
-    data.mkdir()
-    return write_run(data)
+pytestmark = pytest.mark.usefixtures("without_export")
 
 
 class Memory:
@@ -57,20 +49,19 @@ def test_caffes_own_snapshot_goes_on_to_where_caffe_ended(
         assert error(net.params[layer][int(index)].detach(), blob) <= 1e-4, name
 
 
-def test_the_weights_of_a_state_are_beside_it_or_where_it_says(tmp_path: Path) -> None:
+def test_the_weights_of_a_state_are_where_it_says_or_beside_it(tmp_path: Path) -> None:
+    from converters.snapshot_names import find_weights
     from prototxt.errors import InputError
-    from zoo.snapshot import learned_net
 
     state, there = tmp_path / "x_iter_5.solverstate", tmp_path / "there"
     there.mkdir()
-    with pytest.raises(InputError, match="its weights are gone"):
-        learned_net(state, "models/y.caffemodel")
-    (there / "y.caffemodel").touch()
-    assert learned_net(state, str(there / "y.caffemodel")) == there / "y.caffemodel"
-    (tmp_path / "y.caffemodel").touch()
-    assert learned_net(state, str(there / "y.caffemodel")) == tmp_path / "y.caffemodel"
-    (tmp_path / "x_iter_5.caffemodel").touch()
-    assert learned_net(state, str(there / "y.caffemodel")) == tmp_path / "x_iter_5.caffemodel"
+    says = str(there / "y.caffemodel")
+    with pytest.raises(InputError, match="which are gone"):
+        find_weights(says, state)
+    for path in (tmp_path / "x_iter_5.caffemodel", tmp_path / "y.caffemodel", there / "y.caffemodel"):
+        path.touch()
+        assert find_weights(says, state) == path
+    assert find_weights("C:\\models\\y.caffemodel", state) == tmp_path / "y.caffemodel"
 
 
 def trained(solver: Path) -> dict[str, torch.Tensor]:

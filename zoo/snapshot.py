@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from converters.network import Network
+from converters.snapshot_names import find_weights
 from converters.solver_state import read_state
 from converters.weights import load_weights, read_safetensors, write_safetensors
-from prototxt.errors import InputError
+from prototxt.errors import InputError, about
 from zoo.console import notice
 from zoo.nets import seek
 from zoo.trainer import DivergedError, Trainer
@@ -70,22 +71,12 @@ def is_caffes(path: Path) -> bool:
 def _restore_caffe(trainer: Trainer, path: Path) -> None:
     """Go on from Caffe's .solverstate and the weights that belong to it (Solver::Restore)."""
     state = read_state(path)
-    weights = learned_net(path, state.learned_net)
+    with about(path):
+        weights = find_weights(state.learned_net, path)
     _load(trainer.net, weights)
     trainer.solver.load_history(state.history)
     trainer.iteration = state.iteration
     notice(f"{path}: weights from {weights}")
-
-
-def learned_net(state: Path, named: str) -> Path:
-    """The weights of a .solverstate: beside it, or where it says. Raises InputError where they are gone."""
-    beside = state.name.replace(".solverstate", ".caffemodel")
-    candidates = [state.parent / beside, state.parent / Path(named).name, Path(named)]
-    for path in candidates:
-        if path.is_file():
-            return path
-    where = " or ".join(dict.fromkeys(map(str, candidates)))
-    raise InputError(f"{state}: its weights are gone: no {where}")
 
 
 def fine_tune(trainer: Trainer) -> list[str]:

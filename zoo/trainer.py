@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from converters.caffe_net import share_trained_layers
 from converters.graph import Value
 from converters.network import Network, loss_weights
 from converters.seeds import iteration_seed
@@ -113,7 +114,7 @@ class Trainer:
         """
         net, feed = self.nets[key], self.feeds[key]
         count = self.plan.solver.test_iter[self.plan.tests.index(key)]
-        self._share_with(net)
+        share_trained_layers(net, self.net)
         start = self._tests_before() * count
         sums: dict[str, Tensor] = {}
         for index in range(start, start + count):
@@ -133,17 +134,6 @@ class Trainer:
             for value, weight in zip(node.outputs, loss_weights(node), strict=False)
         }
         return [(blob, held.reshape(-1).tolist(), weights.get(blob, 0.0)) for blob, held in outputs.items()]
-
-    def _share_with(self, net: Network) -> None:
-        """Give the test net the weights of the same name (Net::ShareTrainedLayersWith)."""
-        learned = self.net.state_dict()
-        for name, blob in net.state_dict().items():
-            if name not in learned:
-                continue
-            if blob.shape != learned[name].shape:
-                shapes = f"{tuple(blob.shape)} in the test net, {tuple(learned[name].shape)} in the train net"
-                raise InputError(f'blob "{name}" is {shapes}')
-            blob.copy_(learned[name])
 
     def _tests_before(self) -> int:
         """How many tests an uninterrupted run has made before this iteration's."""
