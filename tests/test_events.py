@@ -3,19 +3,12 @@
 from pathlib import Path
 
 import pytest
-from tiny import write_run
 from train_runs import lines, train
 
 from zoo.run_folder import RunFolder
 
-
-@pytest.fixture
-def solver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    pytest.importorskip("tensorboard")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("zoo.record.export_onnx", lambda *_: True)
-    (tmp_path / "data").mkdir()
-    return write_run(tmp_path / "data")
+pytest.importorskip("tensorboard")
+pytestmark = pytest.mark.usefixtures("without_export")
 
 
 def read(folder: str) -> dict[str, list[tuple[int, float]]]:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import write_run
 from train_runs import ROOT, edit, lines, logged, same, wait_for, weights
 
 from prototxt.errors import InputError
@@ -27,12 +26,9 @@ NAMES = ["baseline-seed0", "bn+dropout0.9-seed0"]
 
 
 @pytest.fixture
-def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
+def study(solver: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    (tmp_path / "data").mkdir()
-    write_run(tmp_path / "data")
-    path = tmp_path / "tiny.toml"
+    path = solver.parents[1] / "tiny.toml"
     path.write_text(STUDY)
     return path
 
