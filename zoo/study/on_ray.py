@@ -10,6 +10,8 @@ from prototxt.errors import InputError
 from zoo.console import notice
 from zoo.study.job import Job, search_path
 
+_PAUSE = 0.2  # seconds between looks at a run
+
 
 class OnRay:
     """One task a run, with its CPUs and GPUs declared; Ray decides where and when it runs.
@@ -62,7 +64,9 @@ def _train(job: Job, environment: Mapping[str, str]) -> int:
     """The task: a run's exit code. Cancelled, it ends the run with a snapshot."""
     process = job.start(environment)
     try:
-        return process.wait()
+        while (code := process.poll()) is None:
+            time.sleep(_PAUSE)  # Ray's interrupt reaches Python, and would not end a wait inside the kernel
+        return code
     except KeyboardInterrupt:
         process.send_signal(signal.SIGTERM)
         process.wait()
