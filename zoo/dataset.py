@@ -60,7 +60,7 @@ def open_images(
     key = _key(list_path, layer.image_data_param, paths) + ("-skipping" if skip_bad else "")
     cached = cache_folder() / "images" / f"{key}.npy"
     if not cached.is_file():
-        with locked(cached.with_suffix(".lock")):  # of several runs that begin at once, one decodes
+        with locked(cache_folder() / "locks" / key):  # of several runs that begin at once, one decodes
             if not cached.is_file():
                 _decode(cached, _Listed(layer, list_path, entries, paths, skip_bad), advance)
     bad = set(json.loads(_bad_rows(cached).read_text())) if skip_bad else set()
