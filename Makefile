@@ -6,7 +6,6 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 ZOO := $(BIN)/zoo
-VARIANTS := baseline dropout0.5 dropout0.9 bn fc bn+fc
 DEMO := runs/demo
 
 .PHONY: demo article results readme test test-slow check lint proto clean
@@ -24,17 +23,13 @@ $(VENV)/.dev: $(VENV)/.installed
 # Every variant on the synthetic data set, one after another, then the table.
 demo: $(VENV)/.installed
 	$(ZOO) data demo demo-data
-	@set -e; for variant in $(VARIANTS); do \
-	  $(ZOO) train --solver demo_solver --root demo-data --variant xavier+$$variant --batch-size 16 --output $(DEMO)/$$variant --resume; \
-	done
+	$(ZOO) study demo --data demo-data --output $(DEMO)
 	$(ZOO) bench $(DEMO) --json $(DEMO)/bench.json --csv $(DEMO)/bench.csv
 
-# The article's own settings in full, on photographs: make article ROOT=folder-with-the-lists (a GPU helps).
+# The article's own settings in full, on photographs: make article ROOT=folder-of-the-images (a GPU helps).
 article: $(VENV)/.installed
-	$(if $(ROOT),,$(error make article ROOT=DIR, the folder with list_train_shuffle.txt and list_val_shuffle.txt))
-	@set -e; for variant in $(VARIANTS); do \
-	  $(ZOO) train --root $(ROOT) --variant $$variant --output runs/article/$$variant --resume; \
-	done
+	$(if $(ROOT),,$(error make article ROOT=DIR, the folder of the list files or of class folders))
+	$(ZOO) study article --data $(ROOT) --output runs/article
 	$(ZOO) bench runs/article --json runs/article/bench.json --csv runs/article/bench.csv
 
 # The README's figures: measured anew (some minutes, with nothing else running), or filled in from eval/results.

@@ -45,6 +45,27 @@ def _umask() -> int:
     return mask
 
 
+@contextmanager
+def locked(path: Path, wait: bool = True) -> Iterator[int]:
+    """Hold the lock file ``path`` in the block; its file descriptor, which child processes may keep.
+
+    The lock is free when the last process that has it open closes it or dies. Without ``wait`` raises
+    BlockingIOError where another holds it. On a file system or platform without such locks it holds none.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        if os.name == "posix":
+            import fcntl
+
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                raise
+            except OSError:
+                pass
+        yield file.fileno()
+
+
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` as UTF-8 to ``path``, whole or not at all."""
     with whole(path) as beside:

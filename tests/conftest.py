@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tiny import write_run
+from tiny import write_images, write_run
 
 
 @pytest.fixture(autouse=True)
@@ -20,6 +20,16 @@ def solver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     data = tmp_path / "data"
     data.mkdir()
     return write_run(data)
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder with the article's lists, of 20 classes."""
+    folder = tmp_path_factory.mktemp("photos")
+    write_images(folder, classes=20, each=3)
+    (folder / "train.txt").rename(folder / "list_train_shuffle.txt")
+    (folder / "val.txt").rename(folder / "list_val_shuffle.txt")
+    return str(folder)
 
 
 @pytest.fixture

@@ -3,18 +3,9 @@
 from pathlib import Path
 
 import pytest
-from tiny import write_images
 
 from zoo.article import departures
 from zoo.plan import Options, make_plan
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> str:
-    write_images(tmp_path, classes=20, each=3)
-    (tmp_path / "train.txt").rename(tmp_path / "list_train_shuffle.txt")
-    (tmp_path / "val.txt").rename(tmp_path / "list_val_shuffle.txt")
-    return str(tmp_path)
 
 
 @pytest.mark.parametrize("variant", ["baseline", "dropout0.5", "bn+fc", "gap"])

@@ -65,6 +65,8 @@ def test_the_split_follows_from_the_seed(tmp_path: Path) -> None:
         ({"a": 3}, [], "holds 1 class folders"),
         ({"a": 3, "b": 1}, [], "holds 1 images"),
         ({"a": 3, "b": 3}, ["--val", "1"], "must be above 0 and below 1"),
+        ({"a": 3, "b": 3}, ["--labels", "fine"], 'has no train.txt of lines "path, fine, coarse"'),
+        ({"a": 3, "b": 3}, ["--classes", "3"], "--classes 3: there are 2"),
     ],
 )
 def test_a_folder_that_will_not_do(
@@ -84,3 +86,14 @@ def test_lists_that_are_there_are_not_written_over(
     assert main(["data", "import", str(folder)]) == 2
     assert "is there already" in capsys.readouterr().err
     assert (folder / "list_val_shuffle.txt").read_text() == "mine 0\n"
+
+
+def test_the_largest_classes_alone(tmp_path: Path) -> None:
+    folder = folder_of_classes(tmp_path / "own", {"ape": 4, "bee": 9, "cat": 6})
+    assert main(["data", "import", str(folder), "--classes", "2"]) == 0
+    train, val = lists(folder)
+    assert (folder / "classes.txt").read_text() == "bee\ncat\n"
+    assert {path.split("/")[0]: label for path, label in [*train.items(), *val.items()]} == {
+        "bee": 0,
+        "cat": 1,
+    }

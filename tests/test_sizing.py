@@ -1,10 +1,7 @@
 """--size: data layers serve another size, a GAP head pools the whole map, an FC head reads it."""
 
-from pathlib import Path
-
 import pytest
 import torch
-from tiny import write_images
 
 from converters.build import infer_shapes
 from converters.graph import build_graph, net_state
@@ -67,12 +64,9 @@ def test_a_net_without_such_a_layer_is_refused() -> None:
         resize_input(net, 32)
 
 
-def test_a_run_of_another_size_says_so(tmp_path: Path) -> None:
+def test_a_run_of_another_size_says_so(root: str) -> None:
     from zoo.article import departures
 
-    write_images(tmp_path, classes=20, each=3)
-    (tmp_path / "train.txt").rename(tmp_path / "list_train_shuffle.txt")
-    (tmp_path / "val.txt").rename(tmp_path / "list_val_shuffle.txt")
-    plan = make_plan(Options(root=str(tmp_path), size=112))
+    plan = make_plan(Options(root=root, size=112))
     assert departures(plan) == ["input size 112 (article: 224)"]
     assert "size" in plan.record()

@@ -367,3 +367,49 @@ def test_no_gpu_is_said(solver: Path, capsys: pytest.CaptureFixture[str]) -> Non
         pytest.skip("this machine has a GPU")
     assert main(["train", "--solver", str(solver), "--device", "cuda"]) == 2
     assert "PyTorch finds no GPU here" in capsys.readouterr().err
+
+
+def test_a_net_and_settings_of_the_command_line(solver: Path) -> None:
+    other = (solver.parent / "tiny.prototxt").read_text().replace('name: "tiny"', 'name: "wide"')
+    Path("wide.prototxt").write_text(other.replace("num_output: 8", "num_output: 11"))
+    changes = 'base_lr: 0.02 lr_policy: "multistep" stepvalue: [3, 5] test_iter: 1 solver_type: NESTEROV'
+    options = ["--net", "wide.prototxt", "--set", changes]
+    assert train(solver, *options, "--output", "run", "--max-iter", "6") == 0
+    record = json.loads(Path("run/run.json").read_text())
+    assert record["net"] == "wide" and record["options"]["set"] == changes
+    saved = read_solver(Path("run/solver.prototxt"))
+    assert (saved.type, list(saved.stepvalue), list(saved.test_iter), saved.gamma) == (
+        "Nesterov",
+        [3, 5],
+        [1],
+        0.5,
+    )
+    assert weights("run")["fc.weight"].shape[1] == 11
+    assert [line["lr"] for line in lines("run")] == [0.02, 0.02, 0.01, 0.005]
+    assert train(solver, *options, "--output", "whole") == 0
+    assert main(["train", "--output", "run", "--max-iter", "10", "--resume"]) == 0
+    assert same(weights("whole"), weights("run"))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--set", 'base_lr: 1\nlr_polici: "fixed"'], '--set:2:1: SolverParameter: no field "lr_polici" in SolverParameter; did you mean "lr_policy"?'),
+        (["--set", "base_lr: high"], '--set:1:10: SolverParameter: base_lr takes a number, not "high"'),
+        (["--set", ""], "--set: is empty"),
+        (["--set", 'lr_policy: "cosine"'], 'lr_policy "cosine" is not one of'),
+        (["--net", "allconv9"], "allconv9: no such file, and no shipped prototxt of that name"),
+    ],
+)  # fmt: skip
+def test_a_wrong_net_or_setting_is_one_line(
+    solver: Path, options: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(solver, *options) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("zoo: ") and says in last
+
+
+def test_resume_refuses_another_net_or_setting(solver: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(solver, "--output", "run", "--max-iter", "3", "--set", "momentum: 0.5") == 0
+    assert train(solver, "--output", "run", "--resume", "--set", "momentum: 0.6") == 2
+    assert "run: was begun with --set momentum: 0.5, not momentum: 0.6" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import pytest
 
+from converters.build import infer_shapes
 from converters.graph import build_graph, net_state
 from converters.network import Network
 from prototxt.caffe_pb2 import TEST, NetParameter, PoolingParameter
@@ -182,3 +183,42 @@ def test_a_wrong_name_is_refused(variant: str, says: str) -> None:
 def test_the_edited_text_reads_back(variant: str) -> None:
     net = apply_variant(ARTICLE, variant)
     assert parse(to_text(net), NetParameter) == net
+
+
+def conv_tops(net: NetParameter) -> list[tuple[int, ...]]:
+    """The shapes, without the batch, that the convolutions leave, and what the InnerProduct reads."""
+    shapes = infer_shapes(build_graph(net, net_state("TEST")))
+    tops = {layer.top[0] for layer in net.layer if layer.type == "Convolution"}
+    first = next(layer.bottom[0] for layer in net.layer if layer.type == "InnerProduct")
+    held = {value.blob: shape[1:] for value, shape in shapes.items()}
+    return [held[blob] for blob in [*sorted(tops), first]]
+
+
+@pytest.mark.parametrize("variant", ["stride1-2-2-2-2+bn", "bn+stride1-2-2-2-2"])
+def test_strides_in_order_and_the_whole_map_pooled(variant: str) -> None:
+    net = apply_variant(ARTICLE, variant)
+    sides = [(64, 224, 224), (64, 112, 112), (128, 56, 56), (128, 28, 28), (256, 14, 14)]
+    assert conv_tops(net) == [*sides, (256, 1, 1)] and head_of(net) == "gap"
+
+
+def test_strides_under_an_fc_head_and_widths() -> None:
+    fc = apply_variant(ARTICLE, "fc+stride2-2-2-2-1")
+    assert conv_tops(fc)[-1] == (256, 14, 14) and head_of(fc) == "fc"
+    wide = apply_variant(ARTICLE, "width8-8-16-16-32")
+    assert [shape[0] for shape in conv_tops(wide)] == [8, 8, 16, 16, 32, 32]
+    assert conv_tops(wide)[-1] == (32, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("variant", "says"),
+    [
+        ("stride2-2", 'variant "stride2-2" on net "allconv6": 2 numbers for 5 convolutions'),
+        ("width1-2-3-4-5-6", "6 numbers for 5 convolutions"),
+        ("stride2-0-2-2-2", 'no variant "stride2-0-2-2-2"; did you mean "stride2-2"?'),
+        ("width64-64-", 'did you mean "width64-64"?'),
+    ],
+)
+def test_numbers_that_do_not_fit(variant: str, says: str) -> None:
+    with pytest.raises(InputError) as error:
+        apply_variant(ARTICLE, variant)
+    assert says in str(error.value)

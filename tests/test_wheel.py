@@ -59,7 +59,7 @@ def test_convert_from_the_wheel(site: Path, tmp_path: Path) -> None:
 
 def test_python_m_zoo_from_the_wheel(site: Path, tmp_path: Path) -> None:
     out = run("-m", "zoo", "list", cwd=tmp_path, site=site)
-    assert "allconv6_solver" in out and "dropoutR" in out
+    assert "allconv6_solver" in out and "dropoutR" in out and "learning-rate" in out
 
 
 def test_the_wheel_has_its_data(site: Path) -> None:
@@ -67,6 +67,7 @@ def test_the_wheel_has_its_data(site: Path) -> None:
         "prototxt/caffe.proto",
         "prototxt/caffe_pb2.pyi",
         "prototxt/nets/allconv6.prototxt",
+        "zoo/studies/article.toml",
         "zoo/py.typed",
     ):
         assert (site / name).is_file(), name

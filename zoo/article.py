@@ -20,18 +20,18 @@ _POLICY = {
 
 
 def departures(plan: Plan) -> list[str]:
-    """Each setting of a run of the article's net that is not the article's, with the article's value.
+    """Each setting of a run of the article's nets that is not the article's, with the article's value.
 
     What a variant changes is the comparison itself and no departure, but for a filler.
     """
     net = plan.nets["TRAIN"].message
-    if net.name != catalogue.ARTICLE:
+    if net.name not in catalogue.nets():
         return []
-    article = read_net(catalogue.find(catalogue.ARTICLE)[0])
+    article = read_net(catalogue.find(net.name)[0])
     schedule = read_solver(catalogue.find(f"{catalogue.ARTICLE}_solver")[0])
     found = _solver_departures(plan.solver, schedule)
     found += _change("convolution filler", _fillers(net), _fillers(article))
-    found += _change("batch size", _batch(net), _batch(article))
+    found += _batch_departure(net, plan.solver, article)
     found += _change("input size", _crop(net), _crop(article))
     found += _change("classes", plan.classes or catalogue.CLASSES, catalogue.CLASSES)
     return [*found, "data: drawn (synthetic) images instead of photographs"] if plan.is_synthetic else found
@@ -46,7 +46,6 @@ def _solver_departures(ours: SolverParameter, theirs: SolverParameter) -> list[s
     found += _change("lr_policy", _policy(ours), _policy(theirs))
     found += _change("iterations", f"{ours.max_iter:,}", f"{theirs.max_iter:,}")
     found += _change("clip_gradients", _clip(ours), _clip(theirs))
-    found += _change("iter_size", ours.iter_size, theirs.iter_size)
     for name in _SOLVER:
         found += _change(name, _text(getattr(ours, name)), _text(getattr(theirs, name)))
     return found
@@ -81,6 +80,16 @@ def _fillers(net: NetParameter) -> str:
 def _batch(net: NetParameter) -> int:
     layer = _training_images(net)
     return layer.image_data_param.batch_size if layer else 0
+
+
+def _batch_departure(net: NetParameter, solver: SolverParameter, article: NetParameter) -> list[str]:
+    """The images of an iteration; the author trained some nets with them in four parts."""
+    parts = solver.iter_size
+    if _batch(net) * parts == _batch(article):
+        return []
+    return _change(
+        "batch size", f"{_batch(net)}{f' × iter_size {parts}' if parts > 1 else ''}", _batch(article)
+    )
 
 
 def _crop(net: NetParameter) -> int:

@@ -1,9 +1,9 @@
-"""The nets and solvers that come with the package."""
+"""The nets, solvers and studies that come with the package."""
 
 from importlib.resources import files
 from pathlib import Path
 
-from prototxt.errors import InputError
+from prototxt.errors import InputError, nearest
 
 ARTICLE = "allconv6"
 DEMO_MANIFEST = "demo.json"  # in the folder of a demo data set
@@ -12,6 +12,26 @@ CLASSES = 20  # of the article's data and of the demo set
 
 def _folder() -> Path:
     return Path(str(files("prototxt.nets")))
+
+
+def _study_folder() -> Path:
+    return Path(str(files("zoo"))) / "studies"
+
+
+def studies() -> list[str]:
+    """Names of the shipped studies."""
+    return sorted(path.stem for path in _study_folder().glob("*.toml"))
+
+
+def find_study(name: str) -> Path:
+    """A study file's path, given that or a shipped study's name. Raises InputError where neither is there."""
+    shipped = _study_folder() / f"{name}.toml"
+    path = shipped if name in studies() else Path(name)
+    if not path.is_file():
+        hint = nearest(name, studies())
+        listed = ", ".join(studies())
+        raise InputError(f"{name}: no such file, and no shipped study of that name ({listed}){hint}")
+    return path
 
 
 def nets() -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from converters.files import whole, write_text
+from converters.files import locked, whole, write_text
 from converters.image_list import Entry, Pixels, read_image, read_list
 from converters.transform import check, open_mean
 from prototxt.caffe_pb2 import ImageDataParameter, LayerParameter
@@ -60,7 +60,9 @@ def open_images(
     key = _key(list_path, layer.image_data_param, paths) + ("-skipping" if skip_bad else "")
     cached = cache_folder() / "images" / f"{key}.npy"
     if not cached.is_file():
-        _decode(cached, _Listed(layer, list_path, entries, paths, skip_bad), advance)
+        with locked(cache_folder() / "locks" / key):  # of several runs that begin at once, one decodes
+            if not cached.is_file():
+                _decode(cached, _Listed(layer, list_path, entries, paths, skip_bad), advance)
     bad = set(json.loads(_bad_rows(cached).read_text())) if skip_bad else set()
     pixels: Array = np.load(cached, mmap_mode="r", allow_pickle=False)[: len(entries) - len(bad)]
     check(layer, *pixels.shape[1:], mean)

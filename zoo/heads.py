@@ -46,6 +46,18 @@ def head_of(net: NetParameter) -> str:
     return "gap" if global_pools(net) else "fc"
 
 
+def pool_whatever_size(net: NetParameter) -> None:
+    """Have a GAP head pool the whole map at whatever size; other nets stay as they are.
+
+    For edits that change the map's size; called before they do, while it can be told what is global.
+    """
+    for index in global_pools(net) if head_of(net) == "gap" else []:
+        pooling = net.layer[index].pooling_param
+        for field in ("kernel_size", "kernel_h", "kernel_w", "stride", "stride_h", "stride_w"):
+            pooling.ClearField(field)
+        pooling.global_pooling = True
+
+
 def _cover(pool: LayerParameter, shape: tuple[int, ...] | None) -> None:
     """Make the window the whole map: its size where it is square and known, as the article writes it."""
     if shape is not None and len(shape) == 4 and shape[2] == shape[3]:

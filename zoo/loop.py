@@ -1,13 +1,14 @@
 """The iterations of a run: test, step, log, snapshot, in Caffe's order (Solver::Step)."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor
 
 from prototxt.caffe_pb2 import SolverParameter
+from zoo.events import Recorder
 from zoo.run_folder import RunFolder
 from zoo.signals import signals
 from zoo.snapshot import save
@@ -17,14 +18,16 @@ from zoo.training_display import Display
 Results = list[dict[str, Tensor]]  # of every test net, its outputs
 
 
-def iterate(trainer: Trainer, folder: RunFolder, display: Display) -> bool:
-    """Iterate to max_iter; False where SIGINT ended it before, with a snapshot written.
+def iterate(
+    trainer: Trainer, folder: RunFolder, display: Display, recorders: Sequence[Recorder] = ()
+) -> bool:
+    """Iterate to max_iter; False where SIGINT or SIGTERM ended it before, with a snapshot written.
 
     SIGHUP writes a snapshot and goes on. Whichever rank a signal reaches, all follow it after the same
     iteration.
     """
-    solver, log = trainer.plan.solver, Log(trainer, folder, display)
-    with signals() as asked, display:
+    solver, log = trainer.plan.solver, Log(trainer, folder, display, recorders)
+    with signals(trainer.ranks.world == 1) as asked, display:
         while trainer.iteration < solver.max_iter:
             step(trainer, log)
             stop, snapshot = trainer.ranks.any_of([asked.stop, asked.take_snapshot()])
@@ -65,10 +68,12 @@ def tests_now(trainer: Trainer, solver: SolverParameter) -> bool:
 
 
 class Log:
-    """Where a run's results go: metrics.jsonl, the display and snapshots."""
+    """Where a run's results go: metrics.jsonl, what else records them, the display and snapshots."""
 
-    def __init__(self, trainer: Trainer, folder: RunFolder, display: Display) -> None:
-        self.trainer, self.folder, self.display = trainer, folder, display
+    def __init__(
+        self, trainer: Trainer, folder: RunFolder, display: Display, recorders: Sequence[Recorder]
+    ) -> None:
+        self.trainer, self.folder, self.display, self.recorders = trainer, folder, display, recorders
         self.meter = Meter(trainer.images_per_step)
 
     def test(self) -> Results:
@@ -88,6 +93,8 @@ class Log:
         entry["images_per_second"] = speed = self.meter.take()
         entry |= metrics(tested or [], taken=entry.keys())
         self.folder.append(entry)
+        for record in self.recorders:
+            record(entry)
         left = (trainer.plan.solver.max_iter - iteration) * trainer.images_per_step
         self.display.show(entry, left / speed if speed else None)
         if is_displayed and loss is not None:

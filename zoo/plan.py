@@ -1,18 +1,20 @@
 """What a run will do: solver, nets with their variant, lists and classes, settled before any work."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from converters.graph import Graph
 from converters.image_list import read_list
 from converters.solver import check_solver
-from prototxt.caffe_pb2 import SolverParameter
+from prototxt.caffe_pb2 import LayerParameter, SolverParameter
 from prototxt.errors import InputError
 from prototxt.text import read_solver
 from zoo import catalogue
 from zoo.lists import check_data, find_lists, sole_image_layer
 from zoo.nets import NetSource, edited, phase_graph, read_nets
 from zoo.sizing import size_classifiers
+from zoo.solver_changes import changed_solver
 
 # Fields that decide nothing here, and what stands in their place.
 _MEANINGLESS = {
@@ -39,6 +41,8 @@ class Options:
     size: int | None = None
     weights: str | None = None
     skip_bad: bool | None = None
+    net: str | None = None
+    set: str | None = None
 
 
 @dataclass(frozen=True)
@@ -97,8 +101,39 @@ class Plan:
 
 def make_plan(options: Options) -> Plan:
     """Settle a run. Raises InputError for whatever in the files or options cannot be trained."""
+    draft = _read(options)
+    solver, nets, places = draft.solver, draft.nets, draft.places
+    may_be_demo = draft.is_shipped and options.root is None
+    lists = find_lists(draft.layers, nets, places, may_be_demo)
+    classes = _classes(options, lists)
+    notices = [meaningless(solver, draft.path), *_sized(nets, classes, options)]
+    solver.max_iter = solver.max_iter if options.max_iter is None else options.max_iter
+    kept = tuple(dict.fromkeys(note for note in notices if note))
+    return Plan(options, solver, nets, lists, places, classes, kept)
+
+
+def lists_wanted(options: Options) -> set[str]:
+    """The names of the list files that a run reads. Raises InputError as :func:`make_plan` does."""
+    return {layer.image_data_param.source for layer in _read(options).layers.values()}
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A run's solver and nets, changed as the options say, before its data is looked for; ``layers`` are
+    the ImageData that alone feed a net.
+    """
+
+    path: Path
+    is_shipped: bool
+    solver: SolverParameter
+    places: tuple[Path, ...]
+    nets: dict[str, NetSource]
+    layers: dict[str, LayerParameter]
+
+
+def _read(options: Options) -> _Draft:
     path, is_shipped = catalogue.find(options.solver)
-    solver = read_solver(path)
+    solver = changed_solver(read_solver(path), options)
     _check(solver, path)
     places = _places(options.root, path)
     nets = {
@@ -109,12 +144,17 @@ def make_plan(options: Options) -> Plan:
     for key, graph in graphs.items():
         check_data(graph, nets[key].path, key)
     layers = {key: layer for key, graph in graphs.items() if (layer := sole_image_layer(graph))}
-    lists = find_lists(layers, nets, places, may_be_demo=is_shipped and options.root is None)
-    classes = _classes(options, lists)
-    notices = [meaningless(solver, path), *_sized(nets, classes, options)]
-    solver.max_iter = solver.max_iter if options.max_iter is None else options.max_iter
-    kept = tuple(dict.fromkeys(note for note in notices if note))
-    return Plan(options, solver, nets, lists, places, classes, kept)
+    return _Draft(path, is_shipped, solver, places, nets, layers)
+
+
+def check_begun(folder: Path, saved: Options, given: Mapping[str, object]) -> None:
+    """Raise InputError where a run folder's run was begun with an option other than the one given; the
+    places, the length and what to do with broken images may change.
+    """
+    for name, value in given.items():
+        if name not in ("root", "max_iter", "skip_bad") and value != getattr(saved, name):
+            option = f"--{name.replace('_', '-')}"
+            raise InputError(f"{folder}: was begun with {option} {getattr(saved, name)}, not {value}")
 
 
 def _check(solver: SolverParameter, path: Path) -> None:

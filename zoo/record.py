@@ -1,5 +1,7 @@
 """What a run folder says of a run: its texts and record at the start, its results at the end."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,8 +19,9 @@ from zoo.heads import head_of
 from zoo.plan import Plan
 from zoo.run_folder import RunFolder, read_record, versions
 from zoo.snapshot import save
+from zoo.solver_changes import NETS
 from zoo.sources import Data, skip_note
-from zoo.trainer import Trainer
+from zoo.trainer import DivergedError, Trainer
 
 
 def begin(folder: RunFolder, trainer: Trainer, data: Data) -> dict[str, Any]:
@@ -39,7 +42,7 @@ def write_prototxts(folder: RunFolder, plan: Plan) -> None:
     """The nets and the solver as they run, so that the folder trains again by itself."""
     solver = SolverParameter()
     solver.CopyFrom(plan.solver)
-    for field in ("net", "net_param", "train_net", "train_net_param", "test_net", "test_net_param"):
+    for field in NETS:
         solver.ClearField(field)
     solver.random_seed = plan.seed
     solver.weights[:] = plan.weights
@@ -88,6 +91,17 @@ def _image_record(images: ImageSet) -> dict[str, Any]:
         "skipped": images.skipped,
         "fingerprint": fingerprint(images),
     }
+
+
+@contextmanager
+def noting_divergence(trainer: Trainer, folder: RunFolder, record: dict[str, Any]) -> Iterator[None]:
+    """Have run.json say why a run diverges in the block, so that nobody needs to try it again."""
+    try:
+        yield
+    except DivergedError as error:
+        if trainer.ranks.is_first:
+            folder.write_record({**record, "iteration": trainer.iteration, "diverged": str(error)})
+        raise
 
 
 def finish(trainer: Trainer, folder: RunFolder, record: dict[str, Any], data: Data, is_whole: bool) -> None:

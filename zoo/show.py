@@ -8,6 +8,7 @@ from prototxt.caffe_pb2 import NetParameter
 from prototxt.text import read_net, read_text, to_text
 from zoo import catalogue
 from zoo.console import notice, table
+from zoo.study.file import read_study
 from zoo.variants import apply_variant, describe
 
 
@@ -27,12 +28,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def run_list(args: argparse.Namespace) -> int:
-    """Print the shipped nets and solvers, the variants and the demo data."""
+    """Print the shipped nets, solvers and studies, the variants and the demo data."""
     from zoo.data import demo_folder
     from zoo.demo import CLASSES, TRAIN_IMAGES, VAL_IMAGES
 
     files = [[name, "net"] for name in catalogue.nets()] + [[name, "solver"] for name in catalogue.solvers()]
     table("shipped prototxts", ["name", "kind"], files, left=2)
+    studies = [[name, read_study(catalogue.find_study(name)).title] for name in catalogue.studies()]
+    table("shipped studies", ["name", "what they ask"], studies, left=2)
     table(
         "variants (join them with +)", ["name", "what it does"], [list(v) for v in describe().items()], left=2
     )

@@ -1,10 +1,15 @@
-"""Caffe's signals: SIGINT snapshots and stops, SIGHUP snapshots and goes on (signal_handler.cpp)."""
+"""Caffe's signals: SIGINT snapshots and stops, SIGHUP snapshots and goes on (signal_handler.cpp); SIGTERM,
+with which schedulers and `zoo study` end a process, stops as SIGINT does.
+"""
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
+
+Handler = Callable[[int, Any], None]
 
 
 @dataclass
@@ -21,23 +26,52 @@ class Asked:
 
 
 @contextmanager
-def signals() -> Iterator[Asked]:
-    """In the block SIGINT and SIGHUP are noted in what it yields; a second SIGINT ends at once."""
+def signals(is_alone: bool) -> Iterator[Asked]:
+    """In the block SIGINT, SIGHUP and SIGTERM are noted in what it yields; a second SIGINT ends at once.
+
+    Of torchrun's ranks (not ``is_alone``) SIGTERM ends each at once: it is how torchrun ends those whose
+    fellow has died, for whom they would wait in vain.
+    """
     asked = Asked()
+    interrupts: list[int] = []
+
+    def interrupt(number: int, frame: object) -> None:
+        if interrupts:
+            raise KeyboardInterrupt
+        interrupts.append(number)
+        stop(number, frame)
 
     def stop(number: int, frame: object) -> None:
-        if asked.stop:
-            raise KeyboardInterrupt
+        if not asked.stop:
+            print("stopping after this iteration (Ctrl-C again: at once)", file=sys.stderr)
         asked.stop = True
-        print("stopping after this iteration (Ctrl-C again: at once)", file=sys.stderr)
 
     def hang_up(number: int, frame: object) -> None:
         asked.snapshot = True
 
-    handlers = {signal.SIGINT: stop} | ({signal.SIGHUP: hang_up} if hasattr(signal, "SIGHUP") else {})
+    handlers: dict[int, Handler] = {signal.SIGINT: interrupt}
+    handlers |= {signal.SIGHUP: hang_up} if hasattr(signal, "SIGHUP") else {}
+    handlers |= {signal.SIGTERM: stop} if is_alone else {}
+    with _handled(handlers):
+        yield asked
+
+
+@contextmanager
+def ended_by_sigterm_too() -> Iterator[None]:
+    """In the block SIGTERM raises KeyboardInterrupt, as SIGINT does."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    with _handled({signal.SIGTERM: interrupt}):
+        yield
+
+
+@contextmanager
+def _handled(handlers: Mapping[int, Handler]) -> Iterator[None]:
     previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
-        yield asked
+        yield
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -4,7 +4,7 @@ from converters.build import infer_shapes
 from converters.graph import Graph
 from prototxt.caffe_pb2 import LayerParameter, NetParameter
 from prototxt.errors import InputError
-from zoo.heads import global_pools
+from zoo.heads import pool_whatever_size
 from zoo.layout import JUDGES, classifiers
 
 
@@ -46,20 +46,9 @@ def resize_input(net: NetParameter, size: int) -> None:
     served = [layer for layer in net.layer if _served(layer)]
     if not served:
         raise InputError(f'net "{net.name}" has no data layer that crops or resizes, for --size to set')
-    for index in _gap_pools(net):
-        pooling = net.layer[index].pooling_param
-        for field in ("kernel_size", "kernel_h", "kernel_w", "stride", "stride_h", "stride_w"):
-            pooling.ClearField(field)
-        pooling.global_pooling = True
+    pool_whatever_size(net)
     for layer in served:
         _serve(layer, size)
-
-
-def _gap_pools(net: NetParameter) -> list[int]:
-    try:
-        return global_pools(net)
-    except InputError:  # no convolution, or none followed by an InnerProduct: another kind of net
-        return []
 
 
 def _served(layer: LayerParameter) -> int:

@@ -14,16 +14,16 @@ from converters.weights import load_weights, read_safetensors, write_safetensors
 from prototxt.errors import InputError, about
 from zoo.console import notice
 from zoo.nets import seek
-from zoo.trainer import Trainer
+from zoo.trainer import DivergedError, Trainer
 
 
 def save(trainer: Trainer, path: Path) -> None:
-    """Write a snapshot, whole or not at all. Raises InputError for weights that are not finite."""
+    """Write a snapshot, whole or not at all. Raises DivergedError for weights that are not finite."""
     trainer.settle()
     for name, blob in trainer.net.state_dict().items():
         if not torch.isfinite(blob).all():
             last = trainer.iteration - 1
-            raise InputError(f'blob "{name}" is not finite after iteration {last}; try a smaller base_lr')
+            raise DivergedError(f'blob "{name}" is not finite after iteration {last}; try a smaller base_lr')
     state = {"iteration": trainer.iteration, "losses": list(trainer.losses)}
     write_safetensors(path, _tensors(trainer), {"zoo": json.dumps(state)})
 

@@ -14,10 +14,11 @@ from eval.environment import processor
 from prototxt.errors import InputError
 from zoo.article import departures
 from zoo.console import notice
+from zoo.events import check_installed, recording
 from zoo.loop import iterate
-from zoo.plan import Options, Plan, make_plan
+from zoo.plan import Options, Plan, check_begun, make_plan
 from zoo.ranks import Ranks, joined, under_torchrun
-from zoo.record import begin, finish
+from zoo.record import begin, finish, noting_divergence
 from zoo.run_folder import RunFolder, read_record
 from zoo.snapshot import fine_tune, is_caffes, restore
 from zoo.sources import open_data
@@ -29,6 +30,8 @@ INTERRUPTED = 130  # the shell's code for a process that SIGINT ended
 
 def run(args: argparse.Namespace) -> int:
     """Train as the options say; the run folder's path goes to stdout."""
+    if args.tensorboard:
+        check_installed()
     ranks = under_torchrun()
     device = pick_device(args.device, ranks.local)
     if device.type == "cpu":
@@ -75,10 +78,12 @@ def train(
     trainer = Trainer(plan, data.feeds, device, ranks)
     place(trainer, snapshot)
     record: dict[str, Any] = begin(folder, trainer, data) if ranks.is_first else {}
-    is_whole = iterate(trainer, folder, pick_display(args.log_format, trainer))
-    if ranks.is_first:
-        finish(trainer, folder, record, data, is_whole)
-        print(folder.path)
+    events = recording(args.tensorboard if ranks.is_first else None, trainer.iteration)
+    with noting_divergence(trainer, folder, record), events as recorders:
+        is_whole = iterate(trainer, folder, pick_display(args.log_format, trainer), recorders)
+        if ranks.is_first:
+            finish(trainer, folder, record, data, is_whole)
+            print(folder.path)
     return is_whole
 
 
@@ -116,10 +121,7 @@ def settle(args: argparse.Namespace) -> tuple[Plan, Path]:
     if record is None:
         return plan or make_plan(Options(**given)), path
     saved = Options(**record["options"])
-    for name in ("variant", "solver", "batch_size", "seed", "classes", "size", "weights"):
-        if name in given and given[name] != getattr(saved, name):
-            option = f"--{name.replace('_', '-')}"
-            raise InputError(f"{path}: was begun with {option} {getattr(saved, name)}, not {given[name]}")
+    check_begun(path, saved, given)
     return make_plan(replace(saved, **given)), path
 
 

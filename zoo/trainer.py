@@ -22,6 +22,10 @@ from zoo.ranks import Ranks
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
 
 
+class DivergedError(InputError):
+    """The run's loss or weights are no longer numbers; the same settings would end so again."""
+
+
 class Trainer:
     """Runs a plan's iterations. Its whole state is weights, histories, ``iteration`` and the losses that
     the display averages; every random choice follows from (seed, iteration, rank).
@@ -86,14 +90,15 @@ class Trainer:
     def settle(self) -> None:
         """Read the losses since the last call (on a GPU this waits for it).
 
-        Raises InputError, naming the iteration, where one is not finite.
+        Raises DivergedError, naming the iteration, where one is not finite.
         """
         values = torch.stack(self._pending).tolist() if self._pending else []
         first = self.iteration - len(values)
         self._pending.clear()
         for offset, value in enumerate(values):
             if not math.isfinite(value):
-                raise InputError(f"the loss is {value} at iteration {first + offset}; try a smaller base_lr")
+                where = f"at iteration {first + offset}"
+                raise DivergedError(f"the loss is {value} {where}; try a smaller base_lr")
             self.losses.append(value)
 
     def loss(self) -> float | None:

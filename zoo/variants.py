@@ -1,11 +1,11 @@
 """Variants: named edits of a NetParameter, joined by ``+`` (bn+dropout0.5+fc)."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
-from prototxt.caffe_pb2 import FillerParameter, LayerParameter, NetParameter, ParamSpec
+from prototxt.caffe_pb2 import ConvolutionParameter, FillerParameter, LayerParameter, NetParameter, ParamSpec
 from prototxt.errors import InputError, nearest
-from zoo.heads import set_fc, set_gap
+from zoo.heads import pool_whatever_size, set_fc, set_gap
 from zoo.layout import convolutions, insert, last_block, tail, trailing_number, unused_name
 
 Edit = Callable[[NetParameter], None]
@@ -34,16 +34,44 @@ def find_edit(name: str) -> Edit:
         if not 0 < ratio < 1:
             raise InputError(f'variant "{name}": the ratio must be above 0 and below 1')
         return lambda net: set_dropout(net, ratio)
+    if match := re.fullmatch(r"(stride|width)([1-9]\d*(?:-[1-9]\d*)*)", name):
+        numbers = [int(number) for number in match[2].split("-")]
+        edit = set_strides if match[1] == "stride" else set_widths
+        return lambda net: edit(net, numbers)
     if name not in EDITS:
-        hint = nearest(name, [*EDITS, "dropout0.5"])
+        hint = nearest(name, [*EDITS, "dropout0.5", "stride2-2", "width64-64"])
         raise InputError(f'no variant "{name}"{hint} (known: {", ".join(describe())}, joined by +)')
     return EDITS[name]
 
 
+def _numbered(net: NetParameter, numbers: Sequence[int]) -> Iterator[tuple[ConvolutionParameter, int]]:
+    """Each convolution's parameters with its number. Raises InputError where the counts differ."""
+    found = convolutions(net)
+    if len(found) != len(numbers):
+        raise InputError(f"{len(numbers)} numbers for {len(found)} convolutions")
+    for index, number in zip(found, numbers, strict=True):
+        yield net.layer[index].convolution_param, number
+
+
+def set_strides(net: NetParameter, strides: Sequence[int]) -> None:
+    """Strides of the convolutions, in order, one number each; a GAP head pools the whole map."""
+    pool_whatever_size(net)
+    for param, stride in _numbered(net, strides):
+        param.ClearField("stride_h")
+        param.ClearField("stride_w")
+        param.stride[:] = [stride]
+
+
+def set_widths(net: NetParameter, widths: Sequence[int]) -> None:
+    """Outputs of the convolutions, in order, one number each."""
+    for param, width in _numbered(net, widths):
+        param.num_output = width
+
+
 def describe() -> dict[str, str]:
     """Every variant's name with what it does, for ``zoo list``."""
-    texts = {name: (edit.__doc__ or "").split("\n")[0] for name, edit in EDITS.items()}
-    return {**texts, "dropoutR": (set_dropout.__doc__ or "").split("\n")[0]}
+    numbered = {"dropoutR": set_dropout, "strideA-B-…": set_strides, "widthA-B-…": set_widths}
+    return {name: (edit.__doc__ or "").split("\n")[0] for name, edit in [*EDITS.items(), *numbered.items()]}
 
 
 def set_baseline(net: NetParameter) -> None:

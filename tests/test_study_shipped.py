@@ -1,0 +1,171 @@
+"""The shipped studies: their runs, setting for setting, and the nets that they train."""
+
+from typing import Any
+
+import pytest
+
+from converters.build import infer_shapes
+from prototxt.caffe_pb2 import SolverParameter
+from prototxt.text import read_net
+from zoo.article import departures
+from zoo.catalogue import find, find_study, studies
+from zoo.plan import Plan, make_plan
+from zoo.study.expand import expand, overridden
+from zoo.study.file import read_study
+
+
+def shipped(name: str, root: str, **overrides: Any) -> dict[str, Plan]:
+    """The plans of a shipped study's runs of seed 0, by name."""
+    runs = expand(overridden(read_study(find_study(name)), {"data": root, "seeds": 1, **overrides}), name)
+    return {run.name.removesuffix("-seed0"): make_plan(run.options) for run in runs}
+
+
+def solvers(plans: dict[str, Plan], *fields: str) -> dict[str, tuple[Any, ...]]:
+    return {name: tuple(told(plan.solver, field) for field in fields) for name, plan in plans.items()}
+
+
+def told(solver: SolverParameter, field: str) -> Any:
+    value = getattr(solver, field)
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def map_sides(plan: Plan) -> list[int]:
+    """The sides of the maps after each convolution, and after the pooling."""
+    shapes = infer_shapes(plan.graph("TRAIN"))
+    tops = {value.blob: shape[2] for value, shape in shapes.items() if len(shape) == 4}
+    return [side for blob, side in tops.items() if blob.startswith(("conv", "pool"))]
+
+
+def test_the_articles_study_departs_in_nothing(root: str) -> None:
+    runs = expand(read_study(find_study("article")), "article")
+    variants = ["baseline", "dropout0.5", "dropout0.9", "fc", "dropout0.5+fc", "bn", "bn+dropout0.5", "bn+fc"]
+    assert [run.name for run in runs] == [f"{name}-seed{seed}" for seed in range(3) for name in variants]
+    plans = shipped("article", root)
+    assert all(departures(plan) == [] for plan in plans.values())
+    for name, plan in plans.items():
+        batch = plan.nets["TRAIN"].message.layer[0].image_data_param.batch_size
+        assert (batch, plan.solver.iter_size) == ((16, 4) if "bn" in name else (64, 1)), name
+        assert list(plan.solver.test_iter) == [15] and plan.solver.test_interval == 100
+
+
+def test_the_learning_rate_study(root: str) -> None:
+    plans = shipped("learning-rate", root)
+    assert solvers(plans, "base_lr", "lr_policy") == {
+        "fixed0.01": (0.01, "fixed"),
+        "fixed0.001": (0.001, "fixed"),
+        "step": (0.01, "step"),
+        "multistep": (0.01, "multistep"),
+        "exp": (0.01, "exp"),
+        "inv": (0.01, "inv"),
+        "poly": (0.01, "poly"),
+    }
+    found = solvers(plans, "gamma", "power", "stepsize")
+    assert (found["step"][0], found["step"][2]) == (0.1, 10000)
+    assert found["exp"][0] == 0.9999 and found["inv"][:2] == (0.001, 0.75) and found["poly"][1] == 2
+    multistep = plans["multistep"].solver
+    assert list(multistep.stepvalue) == [10000, 30000, 60000] and multistep.gamma == 0.5
+    assert all(plan.solver.max_iter == 100000 for plan in plans.values())
+
+
+def test_the_optimisers_study(root: str) -> None:
+    plans = shipped("optimizers", root)
+    assert solvers(plans, "type", "momentum", "base_lr", "lr_policy", "momentum2", "rms_decay") == {
+        **{f"sgd{m:g}": ("SGD", m, 0.01, "step", 0.999, 0.99) for m in (0, 0.8, 0.9, 0.95, 0.99)},
+        "nesterov0.9": ("Nesterov", 0.9, 0.01, "step", 0.999, 0.99),
+        "adagrad-fixed0.01": ("AdaGrad", 0, 0.01, "fixed", 0.999, 0.99),
+        "adagrad-fixed0.001": ("AdaGrad", 0, 0.001, "fixed", 0.999, 0.99),
+        "adagrad-step0.01": ("AdaGrad", 0, 0.01, "step", 0.999, 0.99),
+        "adadelta": ("AdaDelta", 0.9, 1, "step", 0.999, 0.99),
+        "rmsprop0.9": ("RMSProp", 0, 0.001, "step", 0.999, 0.9),
+        "rmsprop0.99": ("RMSProp", 0, 0.001, "step", 0.999, 0.99),
+        **{f"adam0.99-1e-{n}": ("Adam", 0.9, 10.0**-n, "step", 0.99, 0.99) for n in (5, 4, 3, 2)},
+        **{f"adam0.999-1e-{n}": ("Adam", 0.9, 10.0**-n, "step", 0.999, 0.99) for n in (5, 4, 3)},
+        "adam0.999-3e-3": ("Adam", 0.9, 0.003, "step", 0.999, 0.99),
+    }
+    assert {told(plan.solver, "weight_decay") for plan in plans.values()} == {0.005}
+
+
+SIDES = {
+    "allconv5-{}": [56, 28, 14, 7, 1],
+    "allconv6-{}": [112, 56, 28, 14, 7, 1],
+    "allconv7-stride1-2-2-2-2-2+{}": [224, 112, 56, 28, 14, 7, 1],
+    "allconv7-stride2-2-2-2-2-1+{}": [112, 56, 28, 14, 7, 7, 1],
+    "allconv8-stride1-1-2-2-2-2-2+{}": [224, 224, 112, 56, 28, 14, 7, 1],
+    "allconv8-stride1-2-2-2-2-2-1+{}": [224, 112, 56, 28, 14, 7, 7, 1],
+    "allconv8-stride2-2-2-2-2-1-1+{}": [112, 56, 28, 14, 7, 7, 7, 1],
+}
+
+
+def test_the_depth_study(root: str) -> None:
+    plans = shipped("depth", root)
+    forms = {"baseline": (64, 1), "dropout0.5": (64, 1), "bn": (16, 4)}
+    named = {
+        shape.format(form).replace("+baseline", ""): (sides, batches)
+        for shape, sides in SIDES.items()
+        for form, batches in forms.items()
+    }
+    assert plans.keys() == named.keys()
+    for name, (sides, batches) in named.items():
+        assert map_sides(plans[name]) == sides, name
+        batch = plans[name].nets["TRAIN"].message.layer[0].image_data_param.batch_size
+        assert (batch, plans[name].solver.iter_size) == batches, name
+        assert departures(plans[name]) == []
+
+
+@pytest.mark.parametrize(
+    ("net", "outputs"),
+    [
+        ("allconv5", [64, 64, 128, 128]),
+        ("allconv6", [64, 64, 128, 128, 256]),
+        ("allconv7", [64, 64, 128, 128, 256, 256]),
+        ("allconv8", [64, 64, 128, 128, 256, 256, 256]),
+    ],
+)
+def test_the_nets_of_other_depths(net: str, outputs: list[int]) -> None:
+    message = read_net(find(net)[0])
+    params = [layer.convolution_param for layer in message.layer if layer.type == "Convolution"]
+    assert message.name == net and [param.num_output for param in params] == outputs
+    first = (list(params[0].kernel_size), list(params[0].stride), list(params[0].pad))
+    assert first == (([5], [4], [1]) if net == "allconv5" else ([3], first[1], [1]))
+    assert all(list(param.kernel_size) == [3] and list(param.pad) == [1] for param in params[1:])
+
+
+def test_the_width_study(root: str) -> None:
+    plans = shipped("width", root)
+    wide = ["16-16-32-32-64", "16-16-32-32-128", "16-16-64-64-64", "32-32-32-32-64", "32-32-64-64-128",
+            "32-32-64-64-256", "32-32-128-128-128", "64-64-64-64-128"]  # fmt: skip
+    named = {f"width{numbers}": numbers for numbers in wide} | {"baseline": "64-64-128-128-256"}
+    assert plans.keys() == named.keys()
+    for name, numbers in named.items():
+        net = plans[name].nets["TRAIN"].message
+        found = [str(x.convolution_param.num_output) for x in net.layer if x.type == "Convolution"]
+        assert "-".join(found) == numbers
+
+
+def test_the_demo_study(root: str) -> None:
+    plans = shipped("demo", root)
+    assert list(plans) == [
+        f"xavier+{v}" for v in ("baseline", "dropout0.5", "dropout0.9", "bn", "fc", "bn+fc")
+    ]
+    for plan in plans.values():
+        assert plan.options.solver == "demo_solver" and plan.options.batch_size == 16 and plan.seed == 0
+        assert plan.solver.max_iter == 300 and plan.solver.clip_gradients == 1
+
+
+def test_the_grocery_study(root: str) -> None:
+    plans = shipped("grocery", root)
+    variants = ["xavier+baseline", "xavier+dropout0.5", "xavier+dropout0.9", "xavier+bn", "xavier+fc"]
+    assert list(plans) == [*variants, "xavier+bn-rate10x"]
+    rates = {name: rate for name, (rate,) in solvers(plans, "base_lr").items()}
+    assert rates == dict.fromkeys(variants, 0.001) | {"xavier+bn-rate10x": 0.01}
+    assert {(plan.options.size, plan.solver.max_iter, plan.solver.lr_policy) for plan in plans.values()} == {
+        (112, 4000, "poly")
+    }
+
+
+def test_any_shipped_study_can_be_shrunk(root: str) -> None:
+    for name in studies():
+        for plan in shipped(name, root, max_iter=2, batch_size=4, size=64).values():
+            layer = plan.nets["TRAIN"].message.layer[0]
+            assert (layer.image_data_param.batch_size, layer.transform_param.crop_size) == (4, 64)
+            assert plan.solver.max_iter == 2 and plan.solver.iter_size == 1

@@ -1,0 +1,68 @@
+"""Carrying out the runs of a study, whatever it is that runs them."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from converters.files import locked
+from prototxt.errors import InputError
+from zoo.console import notice
+from zoo.signals import ended_by_sigterm_too
+from zoo.study.display import StudyDisplay
+from zoo.study.job import Job
+from zoo.study.record import StudyRecord
+
+_PAUSE = 0.2  # seconds between looks at the runs
+
+
+class Engine(Protocol):
+    """What runs them."""
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Take in the runs, in the order in which they are to begin."""
+
+    def running(self) -> list[Job]:
+        """The runs that have begun and not ended."""
+
+    def ended(self) -> list[tuple[Job, int]]:
+        """The runs that have ended since the last call, with their exit codes."""
+
+    def stop(self) -> None:
+        """Have every run write a snapshot and end."""
+
+
+def carry_out(jobs: Sequence[Job], engine: Engine, record: StudyRecord, display: StudyDisplay) -> None:
+    """Run every job to its end; one that fails does not stop the others. On SIGINT or SIGTERM the running
+    ones write snapshots and end, and KeyboardInterrupt is raised.
+    """
+    left = len(jobs)
+    with ended_by_sigterm_too():
+        try:
+            engine.submit(jobs)
+            while left:
+                for job, code in engine.ended():
+                    left -= 1
+                    display.ended(job, record.ended(job, code))
+                display.look(engine.running())
+                time.sleep(_PAUSE)
+        except KeyboardInterrupt:
+            notice("stopping: the runs write snapshots; the same command goes on (Ctrl-C again: at once)")
+            engine.stop()
+            record.write()
+            raise
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[int]:
+    """In the block no other ``zoo study`` works in ``folder``; the lock's file descriptor, for runs to keep.
+
+    Raises InputError where another does, or where a run lives on whose study was killed.
+    """
+    with ExitStack() as stack:
+        try:
+            lock = stack.enter_context(locked(folder / ".lock", wait=False))
+        except BlockingIOError:
+            raise InputError(f"{folder}: another zoo study, or a run of one, is at work there") from None
+        yield lock

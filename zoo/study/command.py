@@ -1,0 +1,83 @@
+"""``zoo study``: every run of a study, each begun or resumed where it stands, several at a time."""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from prototxt.errors import InputError
+from zoo import catalogue
+from zoo.console import notice
+from zoo.data_import import Choice, import_folder
+from zoo.demo import TRAIN_LIST, VAL_LIST
+from zoo.events import check_installed
+from zoo.plan import Options, lists_wanted, make_plan
+from zoo.study.carry import Engine, alone, carry_out
+from zoo.study.display import StudyDisplay
+from zoo.study.expand import expand, overridden
+from zoo.study.file import Study, read_study
+from zoo.study.job import Job
+from zoo.study.local import Local, slots
+from zoo.study.on_ray import OnRay
+from zoo.study.record import StudyRecord, still_to_do
+
+_OVERRIDES = ("data", "max_iter", "batch_size", "size", "seeds")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry a study out; its folder's path goes to stdout. 1 where a run did not reach its end."""
+    path = catalogue.find_study(args.study)
+    given = {name: getattr(args, name) for name in _OVERRIDES if getattr(args, name) is not None}
+    study = overridden(read_study(path), given)
+    if study.data is not None and not Path(study.data).is_dir():
+        raise InputError(f"--data {study.data}: no such folder")
+    folder = Path(args.output or f"runs/{path.stem}")
+    if args.tensorboard:
+        check_installed()
+    jobs = settle(study, path, folder.absolute(), args)
+    with alone(folder) as lock:
+        to_do = still_to_do(jobs, args.retry)
+        engine = pick_engine(args, lock)
+        record = StudyRecord(folder, {"title": study.title, "file": args.study, "overrides": given}, jobs)
+        with StudyDisplay(path.stem, to_do, len(jobs) - len(to_do)) as display:
+            carry_out(to_do, engine, record, display)
+    for job, why in record.failures():
+        notice(f"{job.name} did not reach its end: {why}")
+    print(folder)
+    return 1 if record.failures() else 0
+
+
+def settle(study: Study, path: Path, folder: Path, args: argparse.Namespace) -> list[Job]:
+    """The study's jobs, every plan made. Raises InputError, naming the run, for one that cannot train."""
+    runs, jobs = expand(study, str(path)), []
+    provide_lists(runs[0].options)
+    for planned in runs:
+        try:
+            plan = make_plan(planned.options)
+        except InputError as error:
+            raise InputError(f"{path}: {planned.name}: {error}") from None
+        extra = [f"--device={args.device}"]
+        if args.tensorboard:
+            extra.append(f"--tensorboard={Path(args.tensorboard).absolute() / planned.name}")
+        own = folder / planned.name
+        jobs.append(Job(planned.name, planned.options, own, plan.solver.max_iter, Path.cwd(), tuple(extra)))
+    return jobs
+
+
+def provide_lists(options: Options) -> None:
+    """Make the lists of a folder of images that has none, where the runs want those that would be made."""
+    lists = {TRAIN_LIST, VAL_LIST}
+    if options.root is None or lists_wanted(options) != lists:
+        return
+    folder = Path(options.root)
+    if folder.is_dir() and not any((folder / name).is_file() for name in lists):
+        notice(f"{folder}: has no list files, making them as zoo data import does")
+        import_folder(folder, Choice())
+
+
+def pick_engine(args: argparse.Namespace, lock: int) -> Engine:
+    """What carries the runs out, as --engine and --jobs say; ``lock`` is the study's."""
+    if args.engine == "ray":
+        return OnRay(args.jobs, use_gpus=args.device != "cpu")
+    gpus = 0 if args.device == "cpu" else torch.cuda.device_count()
+    return Local(slots(args.jobs, gpus), lock)

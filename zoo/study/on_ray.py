@@ -1,0 +1,101 @@
+"""Runs of a study as tasks of Ray, on this machine or on a cluster whose machines share the folders."""
+
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from prototxt.errors import InputError
+from zoo.console import notice
+from zoo.study.job import Job, search_path
+
+_PAUSE = 0.2  # seconds between looks at a run
+
+
+class OnRay:
+    """One task a run, with its CPUs and GPUs declared; Ray decides where and when it runs.
+
+    Connects as the user's environment says (RAY_ADDRESS, or a Ray that runs here) and else starts a Ray of
+    its own. ``jobs`` is how many runs share a machine. Raises InputError without the package ray.
+    """
+
+    def __init__(self, jobs: int | None, use_gpus: bool) -> None:
+        self.ray = _ray()
+        self.ray.init(log_to_driver=False, runtime_env={"env_vars": {"PYTHONPATH": search_path()}})
+        machines = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
+        self.share = shares(machines, jobs, use_gpus)
+        self.pending: dict[Any, Job] = {}
+        self.since = time.time()
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Hand the runs to Ray."""
+        # A task whose worker dies may leave its process behind: Ray must not begin a second beside it.
+        task = self.ray.remote(max_retries=0, **self.share)(_train)
+        threads = {"OMP_NUM_THREADS": str(self.share["num_cpus"])}
+        self.pending |= {task.remote(job, threads): job for job in jobs}
+
+    def running(self) -> list[Job]:
+        """The runs that have said something and not ended."""
+        return [job for job in self.pending.values() if _changed(job.log) >= self.since]
+
+    def ended(self) -> list[tuple[Job, int]]:
+        """The runs that have ended since the last call, with exit codes."""
+        if not self.pending:
+            return []
+        done, _ = self.ray.wait(list(self.pending), num_returns=len(self.pending), timeout=0)
+        return [(self.pending.pop(reference), self._code(reference)) for reference in done]
+
+    def _code(self, reference: Any) -> int:
+        try:
+            return int(self.ray.get(reference))
+        except self.ray.exceptions.RayError as error:
+            notice(f"Ray: {str(error).splitlines()[0]}")
+            return 1
+
+    def stop(self) -> None:
+        """Have every run write a snapshot and end."""
+        for reference in self.pending:
+            self.ray.cancel(reference)
+        self.ray.wait(list(self.pending), num_returns=len(self.pending))
+
+
+def _train(job: Job, environment: Mapping[str, str]) -> int:
+    """The task: a run's exit code. Cancelled, it ends the run with a snapshot."""
+    process = job.start(environment)
+    try:
+        while (code := process.poll()) is None:
+            time.sleep(_PAUSE)  # Ray's interrupt reaches Python, and would not end a wait inside the kernel
+        return code
+    except KeyboardInterrupt:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+        raise
+
+
+def shares(
+    machines: Sequence[Mapping[str, float]], jobs: int | None, use_gpus: bool
+) -> dict[str, int | float]:
+    """What one run is given (num_cpus, num_gpus) where ``jobs`` share a machine, the smallest deciding.
+
+    Without ``jobs`` one run a GPU, or one a machine.
+    """
+    able = [machine for machine in machines if machine.get("CPU", 0) >= 1]
+    if not able:
+        raise InputError("--engine ray: no machine of this Ray has a CPU to give")
+    gpus = min(machine.get("GPU", 0) for machine in able) if use_gpus else 0
+    count = jobs or max(1, int(gpus))
+    cpus = max(1, int(min(machine["CPU"] for machine in able)) // count)
+    return {"num_cpus": cpus, "num_gpus": min(1, gpus / count)}
+
+
+def _changed(path: Path) -> float:
+    return path.stat().st_mtime if path.is_file() else 0
+
+
+def _ray() -> Any:
+    try:
+        import ray
+    except ImportError:
+        raise InputError("--engine ray needs the package ray: pip install 'caffe-zoo[ray]'") from None
+    return ray

@@ -1,0 +1,88 @@
+"""study.json: which runs a study plans and how each stands, for the report to read."""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from converters.files import write_text
+from zoo.console import notice
+from zoo.plan import Options, check_begun
+from zoo.run_folder import read_record
+from zoo.study.job import Job
+
+NAME = "study.json"
+
+
+class StudyRecord:
+    """A study's record. ``about`` says where it comes from; a run's state is planned, begun, finished,
+    diverged or failed, the last two with a reason.
+    """
+
+    def __init__(self, folder: Path, about: Mapping[str, Any], jobs: Sequence[Job]) -> None:
+        self.path, self.about, self.jobs = folder / NAME, about, jobs
+        self.failed: dict[Job, str] = {}  # of this session: what neither ended nor diverged
+        self.write()
+
+    def write(self) -> None:
+        """Write the file, with the runs' states as their folders tell them."""
+        runs = [self._entry(job) for job in self.jobs]
+        text = json.dumps({**self.about, "runs": runs}, indent=2, ensure_ascii=False)
+        write_text(self.path, text + "\n")
+
+    def _entry(self, job: Job) -> dict[str, Any]:
+        state, why = self._state(job)
+        return {
+            "name": job.name,
+            "state": state,
+            "reason": why or None,
+            "max_iter": job.max_iter,
+            "options": asdict(job.options),
+        }
+
+    def _state(self, job: Job) -> tuple[str, str]:
+        return ("failed", self.failed[job]) if job in self.failed else job.state()
+
+    def ended(self, job: Job, code: int) -> str:
+        """Take in that a run's process has ended with ``code``; what became of the run, in a line."""
+        state, why = job.state()
+        if state not in ("finished", "diverged"):
+            state, why = "failed", job.last_words(code)
+            self.failed[job] = why
+        self.write()
+        return f"{state}: {why}" if why else state
+
+    def failures(self) -> list[tuple[Job, str]]:
+        """The runs that diverged or failed, with the reason."""
+        states = [(job, *self._state(job)) for job in self.jobs]
+        return [(job, why) for job, state, why in states if state in ("diverged", "failed")]
+
+
+def still_to_do(jobs: Sequence[Job], retry: bool) -> list[Job]:
+    """The jobs that have to run: neither finished nor, unless ``retry``, diverged with the same settings.
+
+    Raises InputError for a folder whose run was begun with other settings, unless that diverged: such a
+    run begins afresh.
+    """
+    found = []
+    for job in jobs:
+        state, why = job.state()
+        if state != "planned":
+            _check(job, state)
+        state, _ = job.state()
+        if state == "diverged" and not retry:
+            notice(f"{job.name}: not tried again (--retry does): {why}")
+        elif state != "finished":
+            found.append(job)
+    return found
+
+
+def _check(job: Job, state: str) -> None:
+    saved = Options(**(read_record(job.folder) or {})["options"])
+    if state == "diverged" and saved != job.options:
+        notice(f"{job.name}: diverged with other settings, beginning afresh")
+        shutil.rmtree(job.folder)
+    else:
+        check_begun(job.folder, saved, asdict(job.options))
