@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from prototxt.caffe_pb2 import NetParameter, SolverParameter
+from prototxt.caffe_pb2 import TRAIN, LayerParameter, NetParameter, SolverParameter
 from prototxt.text import read_net, read_solver
 from zoo import catalogue
 from zoo.plan import Plan
@@ -31,7 +31,8 @@ def departures(plan: Plan) -> list[str]:
     schedule = read_solver(catalogue.find(f"{catalogue.ARTICLE}_solver")[0])
     found = _solver_departures(plan.solver, schedule)
     found += _change("convolution filler", _fillers(net), _fillers(article))
-    found += _change("batch size", _batch(net, 0), _batch(article, 0))
+    found += _change("batch size", _batch(net), _batch(article))
+    found += _change("input size", _crop(net), _crop(article))
     found += _change("classes", plan.classes or catalogue.CLASSES, catalogue.CLASSES)
     return [*found, "data: drawn (synthetic) images instead of photographs"] if plan.is_synthetic else found
 
@@ -77,6 +78,16 @@ def _fillers(net: NetParameter) -> str:
     return " and ".join(sorted(kinds))
 
 
-def _batch(net: NetParameter, phase: int) -> int:
-    layers = [x for x in net.layer if x.type == "ImageData" and any(r.phase == phase for r in x.include)]
-    return layers[0].image_data_param.batch_size if layers else 0
+def _batch(net: NetParameter) -> int:
+    layer = _training_images(net)
+    return layer.image_data_param.batch_size if layer else 0
+
+
+def _crop(net: NetParameter) -> int:
+    layer = _training_images(net)
+    return layer.transform_param.crop_size if layer else 0
+
+
+def _training_images(net: NetParameter) -> LayerParameter | None:
+    layers = [x for x in net.layer if x.type == "ImageData" and any(r.phase == TRAIN for r in x.include)]
+    return layers[0] if layers else None

@@ -114,6 +114,10 @@ def _train(commands: Commands) -> None:  # type: ignore[valid-type]
     parser.add_argument(
         "--classes", type=_positive, metavar="N", help="classes (default: as many as the lists have)"
     )
+    text = (
+        "input of N×N pixels instead of the net's crop; resizes scale with it, a GAP head pools the whole map"
+    )
+    parser.add_argument("--size", type=_positive, metavar="N", help=text)
     parser.add_argument("--max-iter", type=_positive, metavar="N", help="iterations, instead of the solver's")
     parser.add_argument(
         "--batch-size", type=_positive, metavar="N", help="TRAIN and TEST batch size, instead of the net's"

@@ -12,7 +12,7 @@ _READERS = ("InnerProduct", "Flatten", "Reshape")
 def set_fc(net: NetParameter) -> None:
     """The FC head: the first InnerProduct reads the whole feature map."""
     inner_products(net)
-    for index in reversed(_global_pools(net)):
+    for index in reversed(global_pools(net)):
         pool = net.layer[index]
         old, new = pool.top[0], pool.bottom[0]
         del net.layer[index]
@@ -24,7 +24,7 @@ def set_fc(net: NetParameter) -> None:
 def set_gap(net: NetParameter) -> None:
     """The GAP head: the feature map is averaged to one value a channel before the InnerProduct."""
     first = inner_products(net)[0]
-    if _global_pools(net):
+    if global_pools(net):
         return
     last = convolutions(net)[-1]
     at = next(i for i in range(last + 1, first + 1) if net.layer[i].type in _READERS)
@@ -43,7 +43,7 @@ def head_of(net: NetParameter) -> str:
         inner_products(net)
     except InputError:
         return "other"
-    return "gap" if _global_pools(net) else "fc"
+    return "gap" if global_pools(net) else "fc"
 
 
 def _cover(pool: LayerParameter, shape: tuple[int, ...] | None) -> None:
@@ -55,7 +55,7 @@ def _cover(pool: LayerParameter, shape: tuple[int, ...] | None) -> None:
         pool.pooling_param.global_pooling = True
 
 
-def _global_pools(net: NetParameter) -> list[int]:
+def global_pools(net: NetParameter) -> list[int]:
     """AVE poolings over the whole map, between the last convolution and the first InnerProduct."""
     between = range(convolutions(net)[-1] + 1, inner_products(net)[0])
     averages = [

@@ -9,6 +9,7 @@ from converters.load import located
 from prototxt.caffe_pb2 import TEST, TRAIN, NetParameter, NetState, SolverParameter
 from prototxt.errors import InputError
 from prototxt.text import read_net, read_text
+from zoo.sizing import resize_input
 from zoo.variants import apply_variant
 
 _BATCHED = {
@@ -87,10 +88,12 @@ def seek(name: str, places: Sequence[Path]) -> Path | None:
     return next((place / name for place in places if (place / name).is_file()), None)
 
 
-def edited(source: NetSource, variant: str, batch_size: int | None) -> NetSource:
-    """The net with its variant and batch size."""
+def edited(source: NetSource, variant: str, batch_size: int | None, size: int | None) -> NetSource:
+    """The net with its variant, batch size and input size."""
     with located(str(source.path), read_text(source.path)):
         message = apply_variant(source.message, variant)
+        if size is not None:
+            resize_input(message, size)
     for layer in message.layer:
         if layer.type in _BATCHED and batch_size is not None:
             getattr(layer, _BATCHED[layer.type]).batch_size = batch_size

@@ -36,6 +36,7 @@ class Options:
     batch_size: int | None = None
     seed: int | None = None
     classes: int | None = None
+    size: int | None = None
     weights: str | None = None
     skip_bad: bool | None = None
 
@@ -101,7 +102,7 @@ def make_plan(options: Options) -> Plan:
     _check(solver, path)
     places = _places(options.root, path)
     nets = {
-        key: edited(source, options.variant, options.batch_size)
+        key: edited(source, options.variant, options.batch_size, options.size)
         for key, source in read_nets(solver, path, places).items()
     }
     graphs = {key: phase_graph(solver, net, key) for key, net in nets.items()}

@@ -1,9 +1,10 @@
-"""A classifier as wide as the data has classes."""
+"""A classifier as wide as the data has classes, and an input of another size."""
 
 from converters.build import infer_shapes
 from converters.graph import Graph
-from prototxt.caffe_pb2 import NetParameter
+from prototxt.caffe_pb2 import LayerParameter, NetParameter
 from prototxt.errors import InputError
+from zoo.heads import global_pools
 from zoo.layout import JUDGES, classifiers
 
 
@@ -34,3 +35,45 @@ def scored_classes(graph: Graph) -> int | None:
     shapes = infer_shapes(graph)
     scores = [node.inputs[0] for node in graph.nodes if node.layer.type in JUDGES]
     return min((shapes[value][1] for value in scores if len(shapes[value]) > 1), default=None)
+
+
+def resize_input(net: NetParameter, size: int) -> None:
+    """Have the data layers serve ``size``×``size`` pixels: crops of that size, resizes in proportion.
+
+    The pooling of a GAP head covers the whole map as before, whatever size that now has; an FC head
+    reads the whole map anyway. Raises InputError for a net without a data layer that crops or resizes.
+    """
+    served = [layer for layer in net.layer if _served(layer)]
+    if not served:
+        raise InputError(f'net "{net.name}" has no data layer that crops or resizes, for --size to set')
+    for index in _gap_pools(net):
+        pooling = net.layer[index].pooling_param
+        for field in ("kernel_size", "kernel_h", "kernel_w", "stride", "stride_h", "stride_w"):
+            pooling.ClearField(field)
+        pooling.global_pooling = True
+    for layer in served:
+        _serve(layer, size)
+
+
+def _gap_pools(net: NetParameter) -> list[int]:
+    try:
+        return global_pools(net)
+    except InputError:  # no convolution, or none followed by an InnerProduct: another kind of net
+        return []
+
+
+def _served(layer: LayerParameter) -> int:
+    """The side of the square that a data layer serves by crop or resize; 0 for other layers."""
+    return layer.transform_param.crop_size or layer.image_data_param.new_height
+
+
+def _serve(layer: LayerParameter, size: int) -> None:
+    share = size / _served(layer)
+    images = layer.image_data_param
+    if images.new_height:
+        images.new_height, images.new_width = (
+            round(images.new_height * share),
+            round(images.new_width * share),
+        )
+    if layer.transform_param.crop_size:
+        layer.transform_param.crop_size = size

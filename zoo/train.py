@@ -116,7 +116,7 @@ def settle(args: argparse.Namespace) -> tuple[Plan, Path]:
     if record is None:
         return plan or make_plan(Options(**given)), path
     saved = Options(**record["options"])
-    for name in ("variant", "solver", "batch_size", "seed", "classes", "weights"):
+    for name in ("variant", "solver", "batch_size", "seed", "classes", "size", "weights"):
         if name in given and given[name] != getattr(saved, name):
             option = f"--{name.replace('_', '-')}"
             raise InputError(f"{path}: was begun with {option} {getattr(saved, name)}, not {given[name]}")
