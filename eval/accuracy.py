@@ -26,18 +26,27 @@ def accuracy(session: Any, batches: Iterable[tuple[Tensor, Tensor]]) -> Accuracy
     """Run (N, C, H, W) data and (N,) labels through an onnxruntime session's first output.
 
     Ties are judged as Caffe's Accuracy layer judges them; top 5 is capped at the number of classes.
-    Raises InputError where a score is not finite, since such scores would count as right.
+    Raises InputError as :func:`run_scores` does.
     """
     hits, images = np.zeros(2), 0
-    feed = session.get_inputs()[0].name
     for data, labels in batches:
-        scores = torch.from_numpy(session.run(None, {feed: data.contiguous().numpy()})[0])
-        if not torch.isfinite(scores).all():
-            raise InputError("the model's scores are not finite")
+        scores = run_scores(session, data)
         hits += [is_top(scores, labels.long(), min(k, scores.shape[1])).sum().item() for k in (1, 5)]
         images += len(labels)
     top1, top5 = (hits / images).tolist()
     return Accuracy(top1, top5, images)
+
+
+def run_scores(session: Any, data: Tensor) -> Tensor:
+    """The first output of an onnxruntime session for (N, C, H, W) data, (N, K).
+
+    Raises InputError where a score is not finite, since such scores would count as right.
+    """
+    feed = session.get_inputs()[0].name
+    scores = torch.from_numpy(session.run(None, {feed: data.contiguous().numpy()})[0])
+    if not torch.isfinite(scores).all():
+        raise InputError("the model's scores are not finite")
+    return scores
 
 
 def wilson(share: float, count: int, z: float = 1.96) -> tuple[float, float]:
