@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     description = "Caffe nets in PyTorch and ONNX: convert, train, benchmark."
     parser = argparse.ArgumentParser("zoo", description=description, epilog=_EPILOG)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
-    for add in (_convert, _train, _bench, _show, _upgrade, _list, _layers, _data):
+    for add in (_convert, _train, _bench, _report, _show, _upgrade, _list, _layers, _data):
         add(commands)
     return parser
 
@@ -161,6 +161,13 @@ def _bench(commands: Commands) -> None:  # type: ignore[valid-type]
     )
     parser.add_argument("--json", metavar="FILE", help="write the rows as JSON")
     parser.add_argument("--csv", metavar="FILE", help="write the rows as CSV")
+
+
+def _report(commands: Commands) -> None:  # type: ignore[valid-type]
+    from zoo import cli_report
+
+    text = "Write what runs show as one HTML page, and as Markdown: answers, curves, tables, pictures."
+    cli_report.add(_command(commands, "report", "zoo.report.command:run", text))
 
 
 def _show(commands: Commands) -> None:  # type: ignore[valid-type]

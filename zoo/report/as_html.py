@@ -145,9 +145,7 @@ def _(block: Charts) -> str:
 
 
 def _chart(chart: Chart) -> str:
-    svg = to_svg(chart.figure).replace(
-        "<svg ", f'<svg role="img" aria-label="{escape(chart.caption)}" ', 1
-    )
+    svg = to_svg(chart.figure).replace("<svg ", f'<svg role="img" aria-label="{escape(chart.caption)}" ', 1)
     wide = ' class="wide"' if chart.is_wide else ""
     return f"<figure{wide}>{svg}<figcaption>{escape(chart.caption)}</figcaption></figure>"
 

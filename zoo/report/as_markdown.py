@@ -34,7 +34,7 @@ def as_markdown(document: Document, folder: str) -> str:
 
 
 def write_figures(document: Document, folder: Path) -> None:
-    """Write what :func:`as_markdown` names into ``folder``, and remove charts and pictures it no longer names."""
+    """Write what :func:`as_markdown` names into ``folder``, and remove what it no longer names."""
     written = set()
     for block in document.blocks():
         if isinstance(block, Charts):

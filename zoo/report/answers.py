@@ -1,0 +1,239 @@
+"""The article's questions, answered as far as the figures allow."""
+
+import math
+from collections.abc import Sequence
+
+from eval.statistics import Interval
+from zoo.report.claims import (
+    EQUAL_WITHIN,
+    Order,
+    Side,
+    is_equal,
+    order,
+    ratios,
+    side,
+    together,
+)
+from zoo.report.document import Answer, Answers, Standing
+from zoo.report.head_answers import head_answers
+from zoo.report.learning import learning, mean_final, reach
+from zoo.report.results import Results
+from zoo.report.runs import Group
+from zoo.report.wording import Words, count, percent, points
+
+_COMMON_SHARE = 0.9  # of the baseline's final accuracy: how soon another group gets there
+_STANDINGS: dict[str, Standing] = {"below": "yes", "above": "no"}
+
+
+def answers(results: Results, words: Words) -> Answers:
+    """An answer for every question whose runs are there; of a study of other things, one for its groups."""
+    dropouts = single_edits(results, "dropout")
+    found: list[Answer] = []
+    if dropouts:
+        found += _dropout(results, dropouts, words)
+    for group in single_edits(results, "bn"):
+        found += [_speed(results, group, words), _accuracy(results, group, words)]
+    found += head_answers(results, words)
+    return Answers(tuple(found or [_any(results, words)]))
+
+
+def single_edits(results: Results, name: str) -> list[Group]:
+    """Groups that are the baseline with one edit whose name begins so."""
+    base = results.baseline
+    if base.variant:
+        return []
+    return [
+        group
+        for group in results.others
+        if len(group.variant) == 1 and min(group.variant).startswith(name) and group.settings == base.settings
+    ]
+
+
+def _dropout(results: Results, dropouts: Sequence[Group], words: Words) -> list[Answer]:
+    steady, cost = _steadier(results, dropouts, words), _cost(results, dropouts, words)
+    found = [steady, cost]
+    pair = [group for group in dropouts if group.variant <= {"dropout0.5", "dropout0.9"}]
+    if len(pair) == 2:
+        equal = _equal(results, pair[0], pair[1], words)
+        found += [equal, _author(steady, cost, equal, words)]
+    return found
+
+
+def _steadier(results: Results, dropouts: Sequence[Group], words: Words) -> Answer:
+    theirs = _wobbles(results.baseline)
+    orders = [order(_wobbles(group), theirs) for group in dropouts]
+    sentences = [words("steady.method")]
+    for group, found in zip(dropouts, orders, strict=True):
+        sentences.append(_wobble_sentence(results, group, found, words))
+    verdict, standing = _ordered("steady", orders, words)
+    return Answer(words("steady.question"), verdict, tuple(sentences), standing)
+
+
+def _wobbles(group: Group) -> list[float]:
+    """Scatter of test accuracy, a run each; none where a run has too few tests."""
+    found = [learning(run).steadiness.accuracy for run in group.runs]
+    known = [value for value in found if value is not None]
+    return known if len(known) == len(found) else []
+
+
+def _wobble_sentence(results: Results, group: Group, found: Order, words: Words) -> str:
+    ours, theirs = _wobbles(group), _wobbles(results.baseline)
+    if not ours or not theirs:
+        return words("steady.few", group=group.label)
+    told = words(
+        "steady.figures",
+        group=group.label,
+        baseline=results.baseline.label,
+        ours=f"{100 * sum(ours) / len(ours):.2f}",
+        theirs=f"{100 * sum(theirs) / len(theirs):.2f}",
+    )
+    return told + ordered_sentence(group, results.baseline, found, words)
+
+
+def ordered_sentence(group: Group, other: Group, found: Order, words: Words) -> str:
+    """How the seeds of two groups stand, and what chance makes of it."""
+    is_alone = len(group.runs) == len(other.runs) == 1
+    key = "order.alone" if is_alone else "order.mixed" if found.side == "open" else f"order.{found.side}"
+    return words(
+        key,
+        group=group.label,
+        baseline=other.label,
+        ours=len(group.runs),
+        theirs=len(other.runs),
+        chance=percent(found.chance),
+    )
+
+
+def _ordered(key: str, orders: Sequence[Order], words: Words) -> tuple[str, Standing]:
+    """A verdict from the orders of all groups: told only where chance is rare, else a tendency."""
+    stand = together([found.side for found in orders])
+    if stand in ("open", "mixed"):
+        return words(f"{key}.{stand}"), "open"
+    if (
+        all(found.is_rare for found in orders if found.side != "open")
+        and len({found.side for found in orders}) == 1
+    ):
+        return words(f"{key}.{stand}"), _STANDINGS[stand]
+    return words(f"{key}.tends_{stand}"), "open"
+
+
+def _cost(results: Results, dropouts: Sequence[Group], words: Words) -> Answer:
+    found = [results.difference(group, results.baseline) for group in dropouts]
+    sides = [side(item) for item in found]
+    stand = together(sides)
+    sentences = [
+        difference_sentence(results, group, results.baseline, item, words)
+        for group, item in zip(dropouts, found, strict=True)
+    ]
+    standing: Standing = _STANDINGS[stand] if stand in _STANDINGS and "open" not in sides else "open"
+    key = stand if standing != "open" or stand == "open" else "mixed"
+    return Answer(words("cost.question"), words(f"cost.{key}"), tuple(sentences), standing)
+
+
+def difference_sentence(results: Results, group: Group, other: Group, found: Interval, words: Words) -> str:
+    """Two accuracies, their difference with its interval, and what that shows."""
+    return words(
+        f"accuracy.{side(found)}",
+        group=group.label,
+        baseline=other.label,
+        ours=percent(sum(results.top1(group)) / len(group.runs)),
+        theirs=percent(sum(results.top1(other)) / len(other.runs)),
+        difference=words.interval(found),
+    ) + ("" if found.over_seeds else words("accuracy.one_seed"))
+
+
+def _equal(results: Results, half: Group, most: Group, words: Words) -> Answer:
+    found = results.difference(half, most)
+    key, standing = _equality(found)
+    sentence = difference_sentence(results, half, most, found, words)
+    margin = words("equal.margin", points=f"{100 * EQUAL_WITHIN:.0f}")
+    return Answer(words("equal.question"), words(f"equal.{key}"), (sentence, margin), standing)
+
+
+def _equality(found: Interval) -> tuple[str, Standing]:
+    if is_equal(found):
+        return "yes", "yes"
+    return ("no", "no") if found.is_real else ("open", "open")
+
+
+def _author(steady: Answer, cost: Answer, equal: Answer, words: Words) -> Answer:
+    standings = [steady.standing, cost.standing, equal.standing]
+    parts = [
+        words(f"author.{key}_{at}") for key, at in zip(("steady", "cost", "equal"), standings, strict=True)
+    ]
+    if all(at == "yes" for at in standings):
+        verdict, standing = "author.yes", "yes"
+    elif "no" in standings:
+        verdict, standing = ("author.part" if "yes" in standings else "author.no"), "no"
+    else:
+        verdict, standing = "author.open", "open"
+    return Answer(words("author.question"), words(verdict), tuple(parts), standing)  # type: ignore[arg-type]
+
+
+def _speed(results: Results, group: Group, words: Words) -> Answer:
+    base, final = results.baseline, mean_final(results.baseline)
+    question = words("speed.question")
+    if not final:
+        return Answer(question, words("speed.open"), (words("speed.untested"),), "open")
+    ours, theirs = ([reach(run, _COMMON_SHARE, final) for run in side.runs] for side in (group, base))
+    steps = [[item.iteration if item else math.inf for item in found] for found in (ours, theirs)]
+    times = [[item.seconds if item else math.inf for item in found] for found in (ours, theirs)]
+    found = order(*steps)
+    goal = words(
+        "speed.goal", share=percent(_COMMON_SHARE), baseline=base.label, target=percent(_COMMON_SHARE * final)
+    )
+    told = [
+        goal,
+        _race("speed.iterations", steps, group, base, words) + ordered_sentence(group, base, found, words),
+    ]
+    told.append(_race("speed.seconds", times, group, base, words))
+    verdict, standing = _ordered("speed", [found], words)
+    gain = ratios(*steps)
+    if standing == "yes" and gain and math.isfinite(gain.high):
+        verdict = words("speed.by", ratio=words.ratio(gain))
+    return Answer(question, verdict, tuple(told), standing)
+
+
+def _race(key: str, sides: Sequence[Sequence[float]], group: Group, base: Group, words: Words) -> str:
+    """Two means with their ratio; who never got there is counted instead."""
+    missing = [sum(map(math.isinf, found)) for found in sides]
+    if any(missing):
+        return words(
+            "speed.missing", group=group.label, baseline=base.label, ours=missing[0], theirs=missing[1]
+        )
+    gain = ratios(*sides)
+    means = [sum(found) / len(found) for found in sides]
+    written = [words.duration(mean) if key.endswith("seconds") else count(mean) for mean in means]
+    ratio = words.ratio(gain) if gain else "–"
+    return words(key, group=group.label, baseline=base.label, ours=written[0], theirs=written[1], ratio=ratio)
+
+
+def _accuracy(results: Results, group: Group, words: Words) -> Answer:
+    found = results.difference(group, results.baseline)
+    sentence = difference_sentence(results, group, results.baseline, found, words)
+    told = side(found)
+    standing: Standing = {"above": "yes", "below": "no", "open": "open"}[told]  # type: ignore[assignment]
+    return Answer(words("bn.question"), words(f"bn.{told}"), (sentence,), standing)
+
+
+def _any(results: Results, words: Words) -> Answer:
+    """Which groups are really better or worse than the first, for studies of other things."""
+    base = results.baseline
+    by_side: dict[Side, list[str]] = {"above": [], "below": [], "open": []}
+    for group in results.others:
+        found = results.difference(group, base)
+        by_side[side(found)].append(f"{group.label} ({points(found.mean)})")
+    sentences = [
+        words(f"any.{key}", groups=words.listed(names), baseline=base.label)
+        for key, names in by_side.items()
+        if names
+    ]
+    if not results.others:
+        sentences = [words("any.alone", group=base.label, top1=percent(results.interval(base).mean))]
+    told = bool(by_side["above"] or by_side["below"])
+    key = "any.told" if told else "any.untold" if results.others else "any.one"
+    best = max(results.groups, key=lambda group: results.interval(group).mean)
+    verdict = words(key, best=best.label, baseline=base.label)
+    return Answer(
+        words("any.question", baseline=base.label), verdict, tuple(sentences), "yes" if told else "open"
+    )
