@@ -38,12 +38,13 @@ def accuracy(session: Any, batches: Iterable[tuple[Tensor, Tensor]]) -> Accuracy
 
 
 def run_scores(session: Any, data: Tensor) -> Tensor:
-    """The first output of an onnxruntime session for (N, C, H, W) data, (N, K).
-
-    Raises InputError where a score is not finite, since such scores would count as right.
-    """
+    """The first output of an onnxruntime session for (N, C, H, W) data, (N, K). Raises as :func:`finite`."""
     feed = session.get_inputs()[0].name
-    scores = torch.from_numpy(session.run(None, {feed: data.contiguous().numpy()})[0])
+    return finite(torch.from_numpy(session.run(None, {feed: data.contiguous().numpy()})[0]))
+
+
+def finite(scores: Tensor) -> Tensor:
+    """The scores. Raises InputError where one is not finite, since such scores would count as right."""
     if not torch.isfinite(scores).all():
         raise InputError("the model's scores are not finite")
     return scores

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from converters.export import deploy_net
 from converters.network import Network
+from eval.accuracy import finite
 from eval.answers import judge
 from eval.robustness import CONDITIONS, Condition, Pixels, shifted, zoomed
 from prototxt.caffe_pb2 import LayerParameter
@@ -78,7 +79,7 @@ def _right_at_size(net: Network, resized: ImageSet, images: ImageSet, rows: Sequ
     right: list[bool] = []
     for batch in slices(range(len(rows))):
         with torch.no_grad():
-            scores = net(served(resized, resized.pixels[batch]))
+            scores = finite(net(served(resized, resized.pixels[batch])))
         right += _right(scores, images, [rows[place] for place in batch])
     return right
 

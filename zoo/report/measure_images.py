@@ -79,7 +79,7 @@ def served(images: ImageSet, pixels: Pixels) -> Tensor:
     layer.CopyFrom(images.layer)
     layer.transform_param.mirror = False
     choices = choose(layer, False, (pixels.shape[1], pixels.shape[2]), np.ones((len(pixels), 3)))
-    return transform(layer, torch.from_numpy(pixels), choices, images.mean)
+    return transform(layer, torch.from_numpy(np.require(pixels, requirements="W")), choices, images.mean)
 
 
 def slices(rows: Sequence[int]) -> Iterator[list[int]]:
