@@ -14,7 +14,7 @@ import torch
 from converters.files import whole
 from converters.graph import deploy
 from converters.network import Network
-from prototxt.caffe_pb2 import LayerParameter
+from prototxt.caffe_pb2 import LayerParameter, NetParameter
 from prototxt.errors import InputError
 
 
@@ -29,6 +29,21 @@ def deploy_net(net: Network) -> Network:
     state = net.state_dict()
     copy.load_state_dict({name: state[name] for name in copy.state_dict()})
     return copy
+
+
+def deploy_message(net: Network) -> NetParameter:
+    """A deploy net as a prototxt's message: one Input layer for each input, then its layers without rules."""
+    message = NetParameter(name=net.graph.name)
+    for value in net.graph.inputs:
+        fed = message.layer.add(name=value.blob, type="Input", top=[value.blob])
+        fed.input_param.shape.add(dim=net.shapes[value])
+    for node in net.graph.nodes:
+        if not node.is_data:
+            layer = message.layer.add()
+            layer.CopyFrom(node.layer)
+            for field in ("include", "exclude"):
+                layer.ClearField(field)
+    return message
 
 
 def input_metadata(layer: LayerParameter) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import ctypes
 from pathlib import Path
 from typing import Any
 
+import onnx
 import onnxruntime
 
 from prototxt.errors import InputError
@@ -53,6 +54,22 @@ def open_session(path: Path, provider: str = "cpu", threads: int = 0) -> Any:
     if session.get_providers()[0] != wanted:
         raise InputError(f"provider {provider}: onnxruntime fell back to {session.get_providers()[0]}")
     return session
+
+
+def input_shapes(path: Path) -> tuple[dict[str, list[int]], int | None]:
+    """(the shape of every input without its first axis, by name; the batch where the file has it fixed).
+
+    Raises InputError for a file that is no model.
+    """
+    try:
+        inputs = onnx.load(path, load_external_data=False).graph.input
+    except Exception as error:
+        raise InputError(f"{path}: is no ONNX model: {str(error).splitlines()[0]}") from None
+    shapes = {item.name: list(item.type.tensor_type.shape.dim) for item in inputs}
+    fixed = {axes[0].dim_value for axes in shapes.values() if axes and axes[0].HasField("dim_value")}
+    return {name: [axis.dim_value for axis in axes[1:]] for name, axes in shapes.items()}, max(
+        fixed, default=None
+    )
 
 
 def _load_cuda(provider: str) -> None:

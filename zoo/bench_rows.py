@@ -1,26 +1,28 @@
-"""What ``zoo bench`` measures: one row a model and provider."""
+"""The nets that ``zoo bench`` measures, and the images that their runs were trained and tested on."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from converters.graph import build_graph, net_state
+from converters.graph import Graph, build_graph, deploy, net_state
 from converters.network import Network
-from eval.accuracy import accuracy, wilson
-from eval.cost import parameters, total_macs
-from eval.latency import measure
-from eval.runtime import open_session
-from prototxt.caffe_pb2 import NetParameter
+from eval.runtime import input_shapes
+from prototxt.caffe_pb2 import LayerParameter, NetParameter
 from prototxt.errors import InputError
-from prototxt.text import read_net
-from zoo.dataset import open_images
+from prototxt.text import read_net, read_solver
+from zoo.console import notice
+from zoo.dataset import Advance, ImageSet, fingerprint, open_images
 from zoo.display import counting
 from zoo.feed import Feed
-from zoo.run_folder import RunFolder, read_record, versions
+from zoo.lists import data_layers, sole_image_layer
+from zoo.nets import phase_graph, read_nets
+from zoo.run_folder import RunFolder, read_record
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,21 @@ class Model:
     net: NetParameter
     folder: RunFolder | None = None
     record: dict[str, Any] | None = None
+
+    @property
+    def where(self) -> str | None:
+        """The run folder as it was given; None without a run."""
+        return str(self.folder.path) if self.folder else None
+
+    @property
+    def deploys(self) -> bytes:
+        """What runs that differ in seed alone have in common, so that one's latency is the other's."""
+        return self.net.SerializeToString(deterministic=True)
+
+    @cached_property
+    def inputs(self) -> tuple[dict[str, list[int]], int | None]:
+        """As :func:`eval.runtime.input_shapes` says."""
+        return input_shapes(self.path)
 
 
 def find_runs(folder: Path) -> tuple[list[Model], list[str]]:
@@ -50,71 +67,118 @@ def find_runs(folder: Path) -> tuple[list[Model], list[str]]:
     return models, left_out
 
 
-def measure_row(model: Model, provider: str, threads: int, runs: int) -> dict[str, Any]:
-    """Everything about one model on one provider, as a flat row; None where there is nothing to measure."""
-    net = Network(build_graph(model.net, net_state("TEST")), fill_blobs=False)
-    macs, unknown = total_macs(net)
-    record = model.record or {}
-    row: dict[str, Any] = {
-        "name": model.name,
-        "run": str(model.folder.path) if model.folder else None,
-        "variant": record.get("variant", model.name),
-        "head": record.get("head"),
-        "seed": record.get("seed"),
-        "synthetic": record.get("data", {}).get("synthetic"),
-    }
-    row |= measure_accuracy(model)
-    row |= {"parameters": parameters(net), "macs": macs, "macs_unknown": unknown}
-    row |= {"onnx_bytes": model.path.stat().st_size}
-    latency = measure(model.path, provider, threads, runs)
-    row |= {
-        "latency_p50_ms": latency.p50_ms,
-        "latency_p90_ms": latency.p90_ms,
-        "latency_p99_ms": latency.p99_ms,
-        "latency_batch": 1,
-        "images_per_second": latency.images_per_second,
-        "throughput_batch": 64,
-        "runs": latency.runs,
-        "threads": latency.threads,
-        "provider": latency.provider,
-        "processor": latency.processor,
-    }
-    return row | {f"version_{name}": number for name, number in versions().items()}
+def run_graph(folder: RunFolder, key: str) -> Graph | None:
+    """The run's net of ``key`` in the very state that it was trained or tested in; None without one."""
+    solver = read_solver(folder.solver)
+    source = read_nets(solver, folder.solver, (folder.path,)).get(key)
+    return phase_graph(solver, source, key) if source else None
 
 
-def measure_accuracy(model: Model) -> dict[str, Any]:
-    """Top 1 and top 5 over the whole validation list of the run, with the 95% interval of top 1."""
-    if model.record is None or "TEST" not in model.record["data"]:
-        return {"top1": None, "top1_low": None, "top1_high": None, "top5": None, "images": None}
-    found = accuracy(open_session(model.path), validation(model))
-    low, high = wilson(found.top1, found.images)
-    return {
-        "top1": found.top1,
-        "top1_low": low,
-        "top1_high": high,
-        "top5": found.top5,
-        "images": found.images,
-    }
+def deployed(model: Model) -> Network:
+    """The net of the model's ONNX file in PyTorch, weights and all."""
+    shapes, batch = model.inputs
+    if model.folder is None:
+        return _deploy(build_graph(model.net, net_state("TEST")), shapes, batch or 1, fill=True)
+    graph = run_graph(model.folder, "TRAIN")
+    assert graph is not None
+    net = _deploy(graph, shapes, batch or 1, fill=None)
+    net.load_weights(model.folder.weights)
+    return net
+
+
+def _deploy(graph: Graph, inputs: dict[str, list[int]], batch: int, fill: bool | None) -> Network:
+    """The graph's deploy net; a label's shape, which the ONNX file does not tell, plays no part in it."""
+    labels = {top: (batch,) for layer in data_layers(graph) for top in layer.top}
+    shapes = labels | {name: (batch, *shape) for name, shape in inputs.items()}
+    return Network(deploy(graph), "TEST", shapes, fill_blobs=fill)
 
 
 def validation(model: Model) -> Iterator[tuple[Tensor, Tensor]]:
-    """The validation list once, in batches, as the TEST phase's data layer serves it."""
+    """The validation list once, in batches, as the TEST net's data layer served it to the training."""
+    images = listed_images(model, "TEST")
+    assert images is not None
     assert model.record is not None
-    record = model.record
-    graph = build_graph(_tested_net(model), net_state("TEST"))
-    layer = next(node.layer for node in graph.nodes if node.is_data)
-    list_path = Path(record["data"]["TEST"]["list"])
-    with counting(f"decoding {list_path.name}") as advance:
-        images = open_images(layer, list_path, [Path(place) for place in record["places"]], advance)
-    feed = Feed(images, False, record["seed"], torch.device("cpu"))
-    count = len(images.labels)
-    for index in range(-(-count // feed.batch_size)):
-        batch = feed.batch(index)
-        kept = min(feed.batch_size, count - index * feed.batch_size)
-        yield batch[layer.top[0]][:kept], batch[layer.top[1]][:kept]
+    known = model.record["data"]["TEST"].get("fingerprint")
+    if known not in (None, fingerprint(images)):
+        notice(f"{images.list_path}: its images are not those that {model.where} was tested on")
+    yield from in_batches(images)
 
 
-def _tested_net(model: Model) -> NetParameter:
-    """The net whose TEST phase was tested: a file of its own where the solver named two."""
-    own = model.path.parent / "test_net.prototxt"
-    return read_net(own) if own.is_file() else model.net
+def calibration(model: Model, count: int) -> Iterator[dict[str, np.ndarray[Any, np.dtype[np.float32]]]]:
+    """``count`` images spread evenly over the run's training list, under the TEST transform, by input.
+
+    Random pixels, as many, for a net without a training list.
+    """
+    images = listed_images(model, "TRAIN")
+    if images is None:
+        yield from _random_pixels(model, count)
+        return
+    rows = np.linspace(0, len(images.labels) - 1, min(count, len(images.labels))).astype(int)
+    chosen = replace(images, pixels=images.pixels[rows], labels=images.labels[rows])
+    (name,) = model.inputs[0]
+    for data, _ in in_batches(chosen):
+        yield {name: data.contiguous().numpy()}
+
+
+def has_training_images(model: Model) -> bool:
+    """Whether :func:`calibration` has more than random pixels."""
+    return model.record is not None and "TRAIN" in model.record["data"] and len(model.inputs[0]) == 1
+
+
+def _random_pixels(model: Model, count: int) -> Iterator[dict[str, np.ndarray[Any, np.dtype[np.float32]]]]:
+    shapes, batch = model.inputs
+    drawn = np.random.Generator(np.random.PCG64(1))
+    for _ in range(-(-count // (batch or 16))):
+        yield {
+            name: drawn.uniform(-128, 128, (batch or 16, *shape)).astype(np.float32)
+            for name, shape in shapes.items()
+        }
+
+
+def decode(models: Sequence[Model], keys: Sequence[str]) -> None:
+    """Have the models' lists decoded and kept, so that what follows finds them; a progress bar for each."""
+    for model in models:
+        for key in keys:
+            listed = model.record and model.record["data"].get(key)
+            if listed:
+                with counting(f"decoding {Path(listed['list']).name}") as advance:
+                    listed_images(model, key, advance)
+
+
+def _ignore(done: int, total: int) -> None:
+    """No progress is shown of what is decoded already."""
+
+
+def listed_images(model: Model, key: str, advance: Advance = _ignore) -> ImageSet | None:
+    """The images of the run's TRAIN or TEST list as its TEST net's data layer reads them.
+
+    None where the run has no such list; where it was never tested, the TRAIN net's layer reads them.
+    """
+    if model.record is None or model.folder is None or key not in model.record["data"]:
+        return None
+    layer = _reading_layer(model.folder, key)
+    path = Path(model.record["data"][key]["list"])
+    places = [Path(place) for place in model.record["places"]]
+    skip_bad = bool(model.record.get("options", {}).get("skip_bad"))
+    return open_images(layer, path, places, advance, skip_bad)
+
+
+def _reading_layer(folder: RunFolder, key: str) -> LayerParameter:
+    """The TEST net's data layer; for the training list with the root folder that its paths count from."""
+    layers = {
+        phase: sole_image_layer(graph) for phase in ("TRAIN", "TEST") if (graph := run_graph(folder, phase))
+    }
+    layer = LayerParameter()
+    layer.CopyFrom(layers.get("TEST") or layers["TRAIN"])  # type: ignore[arg-type]
+    if own := layers.get(key):
+        layer.image_data_param.root_folder = own.image_data_param.root_folder
+    return layer
+
+
+def in_batches(images: ImageSet) -> Iterator[tuple[Tensor, Tensor]]:
+    """Every image once: (N, C, H, W) data, cropped at the centre and not mirrored, and (N,) labels."""
+    feed = Feed(images, False, 0, torch.device("cpu"))
+    count, size = len(images.labels), feed.batch_size
+    for index in range(-(-count // size)):
+        batch, kept = feed.batch(index), min(size, count - index * size)
+        yield batch[images.layer.top[0]][:kept], batch[images.layer.top[1]][:kept]

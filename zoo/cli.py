@@ -151,14 +151,27 @@ def _bench(commands: Commands) -> None:  # type: ignore[valid-type]
         "--untrained", nargs="+", metavar="VARIANT", help="bench variants of allconv6 without runs"
     )
     parser.add_argument(
+        "--batch-sizes",
+        nargs="+",
+        type=_positive,
+        default=[1, 2, 4, 8, 16, 32, 64],
+        metavar="N",
+        help="(default: 1 … 64)",
+    )
+    text = "int8: static quantisation, calibrated on training images (default: fp32)"
+    parser.add_argument(
+        "--precisions", nargs="+", default=["fp32"], choices=("fp32", "fp16", "int8"), help=text
+    )
+    parser.add_argument(
         "--providers", nargs="+", default=["auto"], choices=("auto", "cpu", "cuda", "tensorrt", "openvino")
     )
-    parser.add_argument(
-        "--threads", type=_positive, metavar="N", help="threads of onnxruntime (default: the cores there are)"
-    )
-    parser.add_argument(
-        "--runs", type=_positive, default=100, metavar="N", help="timed calls at batch 1 (default: 100)"
-    )
+    text = "time the same nets there too, joined by commas: opencv, torch, torch-compile"
+    parser.add_argument("--against", type=_runtimes, default=[], metavar="RUNTIMES", help=text)
+    text = "threads of every runtime (default: the cores there are)"
+    parser.add_argument("--threads", type=_positive, metavar="N", help=text)
+    text = "timed calls at batch 1; fewer at larger batches, but 20 or as many (default: 200)"
+    parser.add_argument("--runs", type=_positive, default=200, metavar="N", help=text)
+    parser.add_argument("--plot", metavar="FILE", help="figures as .png or .svg, or into a folder")
     parser.add_argument("--json", metavar="FILE", help="write the rows as JSON")
     parser.add_argument("--csv", metavar="FILE", help="write the rows as CSV")
 
@@ -232,6 +245,14 @@ def _positive(text: str) -> int:
 
 def _whole(text: str) -> int:
     return _at_least(text, 0)
+
+
+def _runtimes(text: str) -> list[str]:
+    known, found = ("opencv", "torch", "torch-compile"), text.split(",")
+    for name in found:
+        if name not in known:
+            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
+    return found
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -1,0 +1,93 @@
+"""A model's file in half precision or in eight bits, through onnxruntime's own converters."""
+
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from converters.files import whole
+from prototxt.errors import InputError
+
+PRECISIONS = ("fp32", "fp16", "int8")
+Feeds = Mapping[str, np.ndarray[Any, np.dtype[np.float32]]]
+
+
+def to_fp16(model: Path, target: Path) -> None:
+    """Write ``model`` with half-precision weights and arithmetic; inputs and outputs stay float32.
+
+    Raises InputError where onnxruntime's converter cannot.
+    """
+    with _converting(model, "fp16"):
+        from onnxruntime.transformers.float16 import convert_float_to_float16
+
+        _write(convert_float_to_float16(onnx.load(model), keep_io_types=True), target)
+
+
+def to_int8(model: Path, target: Path, batches: Iterable[Feeds]) -> None:
+    """Write ``model`` with 8-bit weights (a scale a channel) and activations (one a tensor), as QDQ nodes.
+
+    The activations' ranges are the least and greatest values over ``batches`` (input name to float32
+    array, such as the model takes); BatchNorm is folded into its convolution first, where there is one.
+    Raises InputError where onnxruntime's static quantisation cannot.
+    """
+    with _converting(model, "int8"), tempfile.TemporaryDirectory(prefix="zoo-int8-") as scratch:
+        from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+        from onnxruntime.quantization.shape_inference import quant_pre_process
+
+        folded, made = Path(scratch) / "folded.onnx", Path(scratch) / "int8.onnx"
+        quant_pre_process(model, folded, skip_symbolic_shape=True)
+        quantize_static(
+            folded,
+            made,
+            _reader(batches),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QInt8,
+            weight_type=QuantType.QInt8,
+        )
+        held = onnx.load(made)
+        del held.metadata_props[:]
+        held.metadata_props.extend(onnx.load(model).metadata_props)
+        _write(held, target)
+
+
+def _reader(batches: Iterable[Feeds]) -> Any:
+    """The batches as onnxruntime's calibration takes them, one a call and None at the end."""
+    from onnxruntime.quantization import CalibrationDataReader
+
+    left = iter(batches)
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def get_next(self) -> Feeds | None:
+            return next(left, None)
+
+    return Reader()
+
+
+def _write(model: onnx.ModelProto, target: Path) -> None:
+    with whole(target) as beside:
+        onnx.save(model, beside)
+
+
+@contextmanager
+def _converting(model: Path, precision: str) -> Iterator[None]:
+    """Keep the converter's own notes from the user, and turn what it raises into one line."""
+    previous = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except (InputError, OSError):
+        raise
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{model}: onnxruntime cannot make it {precision}: {reason}") from error
+    finally:
+        logging.disable(previous)

@@ -1,0 +1,140 @@
+"""The files that ``zoo bench`` measures: a net in each precision, and as Caffe's for other runtimes."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from converters.export import deploy_message
+from converters.files import write_text
+from converters.network import Network
+from eval.accuracy import accuracy, wilson
+from eval.cost import parameters, total_macs
+from eval.engines import Job
+from eval.precision import to_fp16, to_int8
+from eval.rounds import Advance
+from eval.runtime import open_session
+from prototxt.errors import InputError
+from prototxt.text import to_text
+from zoo.bench_rows import Model, calibration, deployed, has_training_images, validation
+from zoo.console import notice
+from zoo.heads import head_of
+
+CALIBRATION = 128  # images
+Row = dict[str, Any]
+Batches = Iterator[tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model in one precision: its file, and what a row says of it whatever it is timed on."""
+
+    model: Model
+    precision: str
+    path: Path
+    about: Row
+
+
+def subjects(model: Model, precisions: Sequence[str], scratch: Path, advance: Advance) -> list[Subject]:
+    """The model in every precision that it can be had in, with its accuracy; a notice about each other."""
+    about = describe(model)
+    found = []
+    for precision in precisions:
+        try:
+            path, calibrated = converted(model, precision, scratch)
+            judged = measure_accuracy(model, path, advance)
+        except InputError as error:
+            if precision == "fp32":
+                raise
+            notice(f"{model.where or model.name}: {precision} left out: {error}")
+            continue
+        own = {"precision": precision, "model_bytes": path.stat().st_size, "calibration": calibrated}
+        found.append(Subject(model, precision, path, about | judged | own))
+    return found
+
+
+def describe(model: Model) -> Row:
+    """What a row says of a model in any precision."""
+    net = deployed(model)
+    macs, unknown = total_macs(net)
+    record = model.record or {}
+    return {
+        "name": model.name,
+        "run": model.where,
+        "variant": record.get("variant", model.name),
+        "head": record.get("head") or head_of(model.net),
+        "seed": record.get("seed"),
+        "synthetic": record.get("data", {}).get("synthetic"),
+        "parameters": parameters(net),
+        "macs": macs,
+        "macs_unknown": unknown,
+        "onnx_bytes": model.path.stat().st_size,
+    }
+
+
+def converted(model: Model, precision: str, scratch: Path) -> tuple[Path, str | None]:
+    """(the model's file in a precision, what int8 was calibrated on)."""
+    if precision == "fp32":
+        return model.path, None
+    scratch.mkdir(parents=True, exist_ok=True)
+    target = scratch / f"{precision}.onnx"
+    if precision == "fp16":
+        to_fp16(model.path, target)
+        return target, None
+    to_int8(model.path, target, calibration(model, CALIBRATION))
+    return target, "training images" if has_training_images(model) else "random pixels"
+
+
+def images_tested(model: Model) -> int:
+    """How many images :func:`measure_accuracy` will run; 0 where it has none."""
+    listed = model.record and model.record["data"].get("TEST")
+    return int(listed["images"]) if listed else 0
+
+
+def _ignore(images: int) -> None:
+    """No progress is shown."""
+
+
+def measure_accuracy(model: Model, path: Path | None = None, advance: Advance = _ignore) -> Row:
+    """Top 1 and top 5 over the whole validation list of the run, with the 95% interval of top 1.
+
+    ``path`` is the model's file in another precision; it runs in onnxruntime on the CPU.
+    """
+    if model.record is None or "TEST" not in model.record["data"]:
+        return {"top1": None, "top1_low": None, "top1_high": None, "top5": None, "images": None}
+    found = accuracy(open_session(path or model.path), _counted(validation(model), advance))
+    low, high = wilson(found.top1, found.images)
+    return {
+        "top1": found.top1,
+        "top1_low": low,
+        "top1_high": high,
+        "top5": found.top5,
+        "images": found.images,
+    }
+
+
+def _counted(batches: Batches, advance: Advance) -> Batches:
+    for data, labels in batches:
+        yield data, labels
+        advance(len(labels))
+
+
+def job(subject: Subject, runtime: str, provider: str, threads: int, scratch: Path) -> Job:
+    """What a worker is to time; the files of other runtimes are written to ``scratch``."""
+    inputs = subject.model.inputs[0]
+    if runtime == "onnxruntime":
+        return Job(runtime, provider, threads, str(subject.path), inputs)
+    prototxt, caffemodel = scratch / "deploy.prototxt", scratch / "deploy.caffemodel"
+    net = deployed(subject.model)
+    if not caffemodel.is_file():
+        write_caffe(net, prototxt, caffemodel)
+    last = tuple(value.layer for value in net.graph.outputs)
+    return Job(runtime, provider, threads, str(subject.path), inputs, str(prototxt), str(caffemodel), last)
+
+
+def write_caffe(net: Network, prototxt: Path, caffemodel: Path) -> None:
+    """A deploy net as the two files that a Caffe runtime reads."""
+    write_text(prototxt, to_text(deploy_message(net)))
+    net.save_caffemodel(caffemodel)

@@ -1,0 +1,256 @@
+"""The tables of ``zoo bench``, made from its rows alone, for the terminal and for the README."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from eval.cost import CONVENTION
+from eval.rounds import NOISY
+
+Row = dict[str, Any]
+SAME = "cannot be told apart on this machine"
+_BAR = 16
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table: title, column heads, cells; the first ``left`` columns are text, the others numbers."""
+
+    title: str
+    columns: list[str]
+    lines: list[list[str]]
+    left: int = 1
+
+
+def grids(rows: Sequence[Row]) -> list[Grid]:
+    """Every table that has a line."""
+    made = (accuracy_grid, latency_grid, tail_grid, engine_grid, head_grid, head_latency_grid)
+    return [grid for make in made if (grid := make(rows)).lines]
+
+
+def accuracy_grid(rows: Sequence[Row]) -> Grid:
+    """Accuracy and size of every run in every precision."""
+    columns = ["run", "head", "precision", "top-1", "95% interval", "top-5", "parameters", "MACs", "bytes"]
+    held = _distinct(rows, "run", "name", "precision")
+    return Grid("accuracy and size", columns, [_accuracy_cells(row, rows) for row in held], left=3)
+
+
+def _accuracy_cells(row: Row, rows: Sequence[Row]) -> list[str]:
+    trained = row["top1"] is not None
+    return [
+        run_name(row, rows),
+        row["head"],
+        row["precision"],
+        f"{row['top1']:.1%}" if trained else "untrained",
+        f"{row['top1_low']:.1%}–{row['top1_high']:.1%}" if trained else "",
+        f"{row['top5']:.1%}" if trained else "",
+        f"{row['parameters']:,}",
+        f"{row['macs']:,}",
+        f"{row['model_bytes']:,}",
+    ]
+
+
+def latency_grid(rows: Sequence[Row]) -> Grid:
+    """The median latency of every net and engine at every batch size, and a bar for the largest."""
+    sizes = sorted({row["batch"] for row in rows})
+    timed = lanes(rows)
+    at = _largest_common(timed) or sizes[-1]
+    slowest = max((held[at]["latency_p50_ms"] for held in timed if at in held), default=0.0)
+    lines = []
+    for held in timed:
+        cells = [f"{held[size]['latency_p50_ms']:.2f}" if size in held else "" for size in sizes]
+        bar = bar_of(held[at]["latency_p50_ms"] / slowest) if at in held else ""
+        lines.append([*_lane_name(held, rows), bar, *cells])
+    title = "latency: the median of a call in ms, by batch size"
+    return Grid(title, ["net", "engine", f"at {at}", *map(str, sizes)], lines, left=3)
+
+
+def tail_grid(rows: Sequence[Row]) -> Grid:
+    """Percentiles, spread and throughput of every net and engine at its smallest and largest batch."""
+    lines = []
+    for pick in (min, max):
+        for held in lanes(rows):
+            if len(held) == 1 and pick is max:
+                continue
+            row = held[pick(held)]
+            times = [f"{row[f'latency_p{q}_ms']:.2f}" for q in (50, 90, 99)]
+            rate = f"{row['images_per_second']:.1f}"
+            lines.append(
+                [*_lane_name(held, rows), str(row["batch"]), *times, f"{row['latency_spread']:.0%}", rate]
+            )
+    columns = ["net", "engine", "batch", "p50 ms", "p90 ms", "p99 ms", "spread", "images/s"]
+    return Grid("latency: percentiles of the calls, spread of the round medians", columns, lines, left=2)
+
+
+def engine_grid(rows: Sequence[Row]) -> Grid:
+    """Every other engine against onnxruntime in fp32 with the same net."""
+    lines = [
+        [*_lane_name(held, rows), str(row["batch"]), *_ratio_cells(row, "to_fp32")]
+        for held in lanes(rows)
+        for row in _ends(held)
+        if row["to_fp32"] is not None
+    ]
+    columns = ["net", "engine", "batch", "÷ fp32", "95% interval", ""]
+    return Grid("latency ÷ that of fp32 in onnxruntime, from paired rounds", columns, lines, left=2)
+
+
+def head_grid(rows: Sequence[Row]) -> Grid:
+    """FC against GAP: differences of accuracy, ratios of the rest."""
+    lines = []
+    for fc in _distinct([row for row in rows if row["gap"]], "run", "name", "precision"):
+        gap = next(row for row in rows if _is_gap_of(row, fc))
+        points = [f"{100 * (fc[k] - gap[k]):+.1f}" if fc[k] is not None else "" for k in ("top1", "top5")]
+        ratios = [f"{fc[key] / gap[key]:.3f}×" for key in ("parameters", "macs", "model_bytes")]
+        lines.append([f"{run_name(fc, rows)} / {fc['gap']}", fc["precision"], *points, *ratios])
+    columns = ["FC / GAP", "precision", "Δ top-1", "Δ top-5", "parameters", "MACs", "bytes"]
+    title = "FC against GAP: accuracy as FC − GAP in points, the rest as FC ÷ GAP"
+    return Grid(title, columns, lines, left=2)
+
+
+def _is_gap_of(row: Row, fc: Row) -> bool:
+    return (row["name"], row["run"], row["precision"]) == (fc["gap"], fc["gap_run"], fc["precision"])
+
+
+def head_latency_grid(rows: Sequence[Row]) -> Grid:
+    """FC against GAP: the latency, with what can be said of it."""
+    lines = [
+        [
+            f"{row['name']} / {row['gap']}",
+            engine_name(row, rows),
+            str(row["batch"]),
+            *_ratio_cells(row, "to_gap"),
+        ]
+        for held in lanes([row for row in rows if row["gap"]])
+        for row in _ends(held)
+        if row["to_gap"] is not None
+    ]
+    columns = ["FC / GAP", "engine", "batch", "FC ÷ GAP", "95% interval", ""]
+    return Grid("FC against GAP: latency, from paired rounds", columns, lines, left=2)
+
+
+def _ratio_cells(row: Row, key: str) -> list[str]:
+    low, high = row[f"{key}_low"], row[f"{key}_high"]
+    interval = "too few rounds" if low is None else f"{low:.3f}–{high:.3f}"
+    verdict = SAME if not row[f"{key}_told_apart"] else "slower" if row[key] > 1 else "faster"
+    return [f"{row[key]:.3f}×", interval, verdict]
+
+
+def notes(rows: Sequence[Row]) -> list[str]:
+    """What the tables leave unsaid: the environment, the images, what was shared, how noisy it was."""
+    return [*environment(rows), *_images_note(rows), *_shared_note(rows), CONVENTION, *_unknown_macs(rows)]
+
+
+def environment(rows: Sequence[Row]) -> list[str]:
+    """One line for each processor: what the rows were measured on, and how."""
+    lines = []
+    for row in _distinct(rows, "processor", "threads"):
+        own = [held for held in rows if held["processor"] == row["processor"]]
+        calls = _span(held["runs"] for held in own)
+        rounds = max(held["rounds"] for held in own)
+        lines.append(
+            f"{row['processor']}, {row['threads']} threads; by turns in {rounds} rounds, {calls} calls "
+            f"a batch size; {versions_of(row)}"
+        )
+    return lines
+
+
+def versions_of(row: Row) -> str:
+    """The versions that matter for a latency."""
+    names = ("python", "onnxruntime-gpu", "onnxruntime", "torch", "opencv-python-headless")
+    return ", ".join(f"{name} {row[f'version_{name}']}" for name in names if f"version_{name}" in row)
+
+
+def _images_note(rows: Sequence[Row]) -> list[str]:
+    if not any(row["images"] for row in rows):
+        return []
+    kind = " (SYNTHETIC demo images)" if any(row["synthetic"] for row in rows) else ""
+    images = _span(row["images"] for row in rows if row["images"])
+    return [f"accuracy over the whole validation list, in onnxruntime on the CPU: {images} images{kind}"]
+
+
+def _shared_note(rows: Sequence[Row]) -> list[str]:
+    groups: dict[str, set[str]] = {}
+    for row in rows:
+        groups.setdefault(row["latency_of"], set()).add(row["run"] or row["name"])
+    if all(len(group) == 1 for group in groups.values()):
+        return []
+    return ["runs of one net (×n) share its latency, measured once; accuracy is each run's own"]
+
+
+def _unknown_macs(rows: Sequence[Row]) -> list[str]:
+    unknown = [row for row in _distinct(rows, "name") if row["macs_unknown"]]
+    return [f"{row['name']}: MACs unknown for {', '.join(row['macs_unknown'])}" for row in unknown]
+
+
+def noise_warning(rows: Sequence[Row]) -> str | None:
+    """A line where the machine was too noisy for small differences; None where it was not."""
+    spread = float(np.median([row["latency_spread"] for row in rows]))
+    floor = max(row["latency_floor"] for row in rows)
+    if max(spread, floor) <= NOISY:
+        return None
+    return (
+        f"WARNING: this machine was noisy: round medians spread over {spread:.0%}, and one "
+        f"net in two processes differed by up to {floor:.0%}; above {NOISY:.0%} small differences mean "
+        "nothing. Measure again with nothing else running"
+    )
+
+
+def run_name(row: Row, rows: Sequence[Row]) -> str:
+    """The run's name; with its seed where another run has the same name."""
+    same = {held["run"] for held in rows if held["name"] == row["name"]}
+    return row["name"] if len(same) < 2 else f"{row['name']}, seed {row['seed']}"
+
+
+def engine_name(row: Row, rows: Sequence[Row]) -> str:
+    """fp32, int8, opencv, …; with the provider where onnxruntime ran on several."""
+    name: str = row["precision"] if row["runtime"] == "onnxruntime" else row["runtime"]
+    providers = {held["provider"] for held in rows if held["runtime"] == "onnxruntime"}
+    if len(providers) > 1 or (row["runtime"] == "onnxruntime" and providers != {"CPUExecutionProvider"}):
+        return f"{name} {row['provider'].removesuffix('ExecutionProvider')}"
+    return name
+
+
+def bar_of(share: float) -> str:
+    """A bar of block characters, ``_BAR`` cells at 1; never empty."""
+    eighths = max(1, round(share * _BAR * 8))
+    return "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
+
+
+def lanes(rows: Iterable[Row]) -> list[dict[int, Row]]:
+    """The rows of each net and engine by batch size; runs that share a latency once."""
+    found: dict[object, dict[int, Row]] = {}
+    for row in rows:
+        key = (row["latency_of"], row["precision"], row["runtime"], row["provider"])
+        found.setdefault(key, {}).setdefault(row["batch"], row)
+    return list(found.values())
+
+
+def _lane_name(held: dict[int, Row], rows: Sequence[Row]) -> list[str]:
+    row = next(iter(held.values()))
+    runs = {other["run"] for other in rows if other["latency_of"] == row["latency_of"]}
+    return [row["name"] + (f" ×{len(runs)}" if len(runs) > 1 else ""), engine_name(row, rows)]
+
+
+def _ends(held: dict[int, Row]) -> list[Row]:
+    """The rows at the smallest and the largest batch."""
+    return [held[batch] for batch in dict.fromkeys((min(held), max(held)))]
+
+
+def _largest_common(timed: Sequence[dict[int, Row]]) -> int | None:
+    return max(set.intersection(*(set(held) for held in timed)), default=None)
+
+
+def _distinct(rows: Iterable[Row], *keys: str) -> list[Row]:
+    """The first row of each combination of the keys' values."""
+    found: dict[object, Row] = {}
+    for row in rows:
+        found.setdefault(tuple(row[key] for key in keys), row)
+    return list(found.values())
+
+
+def _span(numbers: Iterable[int]) -> str:
+    held: list[int] = sorted(set(numbers))
+    return f"{held[0]}" if len(held) == 1 else f"{held[0]}–{held[-1]}"
