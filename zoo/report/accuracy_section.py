@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 from eval.statistics import Interval
+from zoo.bench_plots import LABELS, accuracy_figure, latency_figure
 from zoo.report.document import Block, Chart, Charts, Heading, Paragraph, Section, Table
 from zoo.report.figures import Spot, accuracies
 from zoo.report.results import Results
 from zoo.report.runs import Group, partners
-from zoo.report.wording import Words, bounds, bracketed, count, percent, points, spread
+from zoo.report.wording import Words, bounds, bracketed, count, points, spread
 
 _RATIOS = (("parameters", "parameters"), ("macs", "macs"), ("bytes", "model_bytes"))
 
@@ -86,7 +87,7 @@ def cost_section(results: Results, words: Words) -> Section | None:
     )
     columns = tuple(words(f"column.{name}") for name in names)
     table = Table(words("size.caption"), columns, rows, note=note)
-    return Section("size", words("size.title"), (table, *_plots(results)))
+    return Section("size", words("size.title"), (table, _plots(results, words)))
 
 
 def _cost_row(results: Results, group: Group) -> tuple[str, ...]:
@@ -107,8 +108,20 @@ def _cost_row(results: Results, group: Group) -> tuple[str, ...]:
     )
 
 
-def _plots(results: Results) -> tuple[Block, ...]:
-    return ()
+def _plots(results: Results, words: Words) -> Charts:
+    """The bench's own figures, under the groups' names and in their colours."""
+    rows = [
+        row | {"name": group.label}
+        for group in results.groups
+        for run in group.runs
+        for row in results.rows.get(run.path, ())
+    ]
+    labels = {name: words(f"bench.{name}", batch="{batch}") for name in LABELS}
+    charts = [Chart("latency", words("size.chart_latency"), latency_figure(rows, labels), is_wide=True)]
+    if any(row["top1"] is not None for row in rows):
+        figure = accuracy_figure(rows, labels)
+        charts.append(Chart("accuracy-cost", words("size.chart_accuracy"), figure, is_wide=True))
+    return Charts(tuple(charts))
 
 
 def head_section(results: Results, words: Words) -> Section | None:
@@ -169,8 +182,3 @@ def _ratio_row(
     values = [float(row[key]) for row in rows if row]
     written = [f"{value:.2f}" if "latency" in key else count(value) for value in values]
     return [(words(f"column.{name}"), *written, f"{values[1] / values[0]:.3f}×", "")]
-
-
-def share(values: Sequence[float]) -> str:
-    """The mean of shares as a percentage."""
-    return percent(sum(values) / len(values))

@@ -145,9 +145,11 @@ def _(block: Charts) -> str:
 
 
 def _chart(chart: Chart) -> str:
-    svg = to_svg(chart.figure).replace("<svg ", f'<svg role="img" aria-label="{escape(chart.caption)}" ', 1)
-    wide = ' class="wide"' if chart.is_wide else ""
-    return f"<figure{wide}>{svg}<figcaption>{escape(chart.caption)}</figcaption></figure>"
+    caption = escape(chart.caption)
+    width = round(72 * chart.figure.get_figwidth())
+    wide = f' class="wide" style="--width: {width}px"' if chart.is_wide else ""
+    svg = to_svg(chart.figure).replace("<svg ", f'<svg role="img" aria-label="{caption}" ', 1)
+    return f"<figure{wide}><div>{svg}</div><figcaption>{caption}</figcaption></figure>"
 
 
 @_html.register

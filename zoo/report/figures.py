@@ -80,7 +80,7 @@ class Spot(NamedTuple):
 
 def accuracies(spots: Sequence[Spot], x_title: str) -> Figure:
     """One row a group: the interval, the mean, and a ring for each seed."""
-    figure = new_figure(_SIZE[0] * 1.7, 0.75 + 0.36 * len(spots))
+    figure = new_figure(_SIZE[0] * 1.3, 0.75 + 0.36 * len(spots))
     with style():
         axes = figure.subplots()
         for row, spot in enumerate(spots):

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from prototxt.errors import InputError
-from zoo.bench import Row
+from zoo.bench import measure_folder, write_json
+from zoo.bench_files import Row
 from zoo.bench_rows import find_runs
 from zoo.console import notice
 from zoo.report.measured import measure_run
@@ -16,6 +17,8 @@ from zoo.report.wording import Words, count
 from zoo.run_folder import read_record
 
 Study = Mapping[str, Any]  # study.json
+
+_BATCHES, _PRECISIONS = (1, 8, 64), ("fp32", "int8")  # what the report's tables hold
 
 
 def gather(folder: Path, title: str | None, words: Words) -> tuple[Results, Study | None]:
@@ -64,11 +67,16 @@ def _distinct(runs: Sequence[Run]) -> tuple[list[Run], list[tuple[Run, Run]]]:
 
 
 def _rows(folder: Path, runs: Sequence[Run]) -> Mapping[Path, Sequence[Row]]:
+    """What `zoo bench` measured of the runs; measured now, and kept, where it has measured nothing yet."""
     path = folder / "bench.json"
     if not path.is_file():
-        notice(f"{path}: not there, so the report has no latency; `zoo bench` writes it")
-        return {}
-    return read_rows(path, runs)
+        notice(f"{path}: not there; measuring size and latency, as zoo bench does")
+        write_json(path, measure_folder(folder, _BATCHES, _PRECISIONS))
+    rows = read_rows(path, runs)
+    for run in runs:
+        if not rows[run.path]:
+            notice(f"{path}: has nothing about {run.path.name}; zoo bench measures anew")
+    return rows
 
 
 def _cut_short(folder: Path, runs: Sequence[Run], study: Study | None, words: Words) -> list[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from eval.robustness import CONDITIONS
-from zoo.bench import Row
+from zoo.bench_files import Row
 from zoo.report.claims import side, together
 from zoo.report.document import Answer, Standing
 from zoo.report.results import Results
