@@ -64,7 +64,7 @@ def test_every_question_of_the_article_is_answered(article: Path) -> None:
         zip((question.split()[1] for _, question in asked), (kind for kind, _ in asked), strict=False)
     )
     assert stands["Dropout"] == "no"  # 0.75 against 0.3 is real: 0.5 and 0.9 are not equal
-    assert asked[2][0] == "no" and "400" in page and "1.50× (1.40–1.60)" in page
+    assert asked[2][0] == "no" and "400" in page and "1.50× [1.40×, 1.60×]" in page
 
 
 def test_names_are_unique_and_anchors_are_there(article: Path) -> None:

@@ -29,6 +29,14 @@ def compact(svg: str) -> str:
     return f'{head} stroke-linejoin="round" stroke-linecap="butt">{rest}'
 
 
+def standalone(svg: str) -> str:
+    """A compact element as a file: of its own size, dark on white, whatever page it is put into."""
+    box = re.search(r'viewBox="\S+ \S+ (\S+) (\S+)"', svg)
+    assert box is not None
+    look = "background: #fff; color: #1d2329; font-family: system-ui, sans-serif"
+    return svg.replace("<svg ", f'<svg width="{box[1]}" height="{box[2]}" style="{look}" ', 1) + "\n"
+
+
 def _rounded(text: str) -> str:
     return _NUMBER.sub(lambda match: f"{float(match[0]):.{_DECIMALS}f}".rstrip("0").rstrip("."), text)
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from eval.statistics import Interval
+from zoo.bench_files import Row
 from zoo.bench_plots import LABELS, accuracy_figure, latency_figure
 from zoo.report.document import Block, Chart, Charts, Heading, Paragraph, Section, Table
 from zoo.report.figures import Spot, accuracies
@@ -17,7 +18,7 @@ def accuracy_section(results: Results, words: Words) -> Section:
     """The table and the chart of accuracies, with what the number of seeds cannot show."""
     fewest = min(len(group.runs) for group in results.groups)
     spots = [_spot(results, group) for group in results.groups]
-    chart = Chart("accuracy", words("accuracy.chart"), accuracies(spots, words("axis.top1")), is_wide=True)
+    chart = Chart.of("accuracy", words("accuracy.chart"), accuracies(spots, words("axis.top1")), is_wide=True)
     blocks: list[Block] = [_accuracy_table(results, words), Charts((chart,))]
     blocks.append(Paragraph(words("seeds.one" if fewest == 1 else "seeds.few", count=fewest), "note"))
     return Section("accuracy", words("accuracy.title"), tuple(blocks))
@@ -76,18 +77,21 @@ def cost_section(results: Results, words: Words) -> Section | None:
         "lost_int8",
     )
     rows = tuple(_cost_row(results, group) for group in benched)
-    row = results.row(benched[0])
-    assert row is not None
-    note = words(
+    columns = tuple(words(f"column.{name}") for name in names)
+    table = Table(words("size.caption"), columns, rows, note=_bench_note(results, benched[0], words))
+    return Section("size", words("size.title"), (table, _plots(results, words)))
+
+
+def _bench_note(results: Results, group: Group, words: Words) -> str:
+    """What the figures were measured on."""
+    row = results.row(group) or {}
+    return words(
         "size.note",
         processor=row.get("processor", "?"),
         threads=row.get("threads", "?"),
         provider=str(row.get("provider", "?")).removesuffix("ExecutionProvider"),
         version=row.get("version_onnxruntime-gpu") or row.get("version_onnxruntime") or "?",
     )
-    columns = tuple(words(f"column.{name}") for name in names)
-    table = Table(words("size.caption"), columns, rows, note=note)
-    return Section("size", words("size.title"), (table, _plots(results, words)))
 
 
 def _cost_row(results: Results, group: Group) -> tuple[str, ...]:
@@ -110,18 +114,19 @@ def _cost_row(results: Results, group: Group) -> tuple[str, ...]:
 
 def _plots(results: Results, words: Words) -> Charts:
     """The bench's own figures, under the groups' names and in their colours."""
-    rows = [
-        row | {"name": group.label}
-        for group in results.groups
-        for run in group.runs
-        for row in results.rows.get(run.path, ())
-    ]
+    rows = [row for group in results.groups for row in _named_rows(results, group)]
     labels = {name: words(f"bench.{name}", batch="{batch}") for name in LABELS}
-    charts = [Chart("latency", words("size.chart_latency"), latency_figure(rows, labels), is_wide=True)]
+    charts = [Chart.of("latency", words("size.chart_latency"), latency_figure(rows, labels), is_wide=True)]
     if any(row["top1"] is not None for row in rows):
         figure = accuracy_figure(rows, labels)
-        charts.append(Chart("accuracy-cost", words("size.chart_accuracy"), figure, is_wide=True))
+        charts.append(Chart.of("accuracy-cost", words("size.chart_accuracy"), figure, is_wide=True))
     return Charts(tuple(charts))
+
+
+def _named_rows(results: Results, group: Group) -> list[Row]:
+    """A group's rows under its name, as a net of its own even where groups share one and its latency."""
+    about = {"name": group.label, "latency_of": group.label}
+    return [row | about for run in group.runs for row in results.rows.get(run.path, ())]
 
 
 def head_section(results: Results, words: Words) -> Section | None:
@@ -145,8 +150,8 @@ def _head_table(results: Results, gap: Group, fc: Group, words: Words) -> Table:
     for name, key in _RATIOS:
         rows += _ratio_row(results, (gap, fc), name, key, "fp32", words)
     rows += _ratio_row(results, (gap, fc), "bytes_int8", "model_bytes", "int8", words)
-    rows += _ratio_row(results, (gap, fc), "latency", "latency_p50_ms", "fp32", words)
-    rows += _ratio_row(results, (gap, fc), "latency_int8", "latency_p50_ms", "int8", words)
+    rows += _latency_row(results, (gap, fc), "latency", "fp32", words)
+    rows += _latency_row(results, (gap, fc), "latency_int8", "int8", words)
     return Table(words("head.caption"), columns, tuple(rows), note=words("head.note"))
 
 
@@ -180,5 +185,24 @@ def _ratio_row(
     if rows[0] is None or rows[1] is None:
         return []
     values = [float(row[key]) for row in rows if row]
-    written = [f"{value:.2f}" if "latency" in key else count(value) for value in values]
-    return [(words(f"column.{name}"), *written, f"{values[1] / values[0]:.3f}×", "")]
+    return [(words(f"column.{name}"), *map(count, values), f"{values[1] / values[0]:.3f}×", "")]
+
+
+def _latency_row(
+    results: Results, pair: Sequence[Group], name: str, precision: str, words: Words
+) -> list[tuple[str, ...]]:
+    """Milliseconds at batch 1; the ratio is that of the bench's paired rounds, as is whether it is real."""
+    rows = [row for group in pair if (row := results.row(group, precision))]
+    if len(rows) < 2:
+        return []
+    told = words("real.yes" if rows[1].get("to_gap_told_apart") else "real.no")
+    times = [f"{row['latency_p50_ms']:.2f}" for row in rows]
+    return [(words(f"column.{name}"), *times, paired_ratio(rows[1]), told)]
+
+
+def paired_ratio(row: Row) -> str:
+    """An FC net's latency over that of its GAP partner, with its interval where the bench has one."""
+    ratio, low, high = (row.get(f"to_gap{end}") for end in ("", "_low", "_high"))
+    if ratio is None:
+        return "–"
+    return f"{ratio:.2f}×" + (f" [{low:.2f}×, {high:.2f}×]" if low is not None and high is not None else "")

@@ -19,6 +19,7 @@ from zoo.report.head_answers import head_answers
 from zoo.report.learning import learning, mean_final, reach
 from zoo.report.results import Results
 from zoo.report.runs import Group
+from zoo.report.sentences import difference_sentence, ordered_sentence
 from zoo.report.wording import Words, count, percent, points
 
 _COMMON_SHARE = 0.9  # of the baseline's final accuracy: how soon another group gets there
@@ -90,20 +91,6 @@ def _wobble_sentence(results: Results, group: Group, found: Order, words: Words)
     return told + ordered_sentence(group, results.baseline, found, words)
 
 
-def ordered_sentence(group: Group, other: Group, found: Order, words: Words) -> str:
-    """How the seeds of two groups stand, and what chance makes of it."""
-    is_alone = len(group.runs) == len(other.runs) == 1
-    key = "order.alone" if is_alone else "order.mixed" if found.side == "open" else f"order.{found.side}"
-    return words(
-        key,
-        group=group.label,
-        baseline=other.label,
-        ours=len(group.runs),
-        theirs=len(other.runs),
-        chance=percent(found.chance),
-    )
-
-
 def _ordered(key: str, orders: Sequence[Order], words: Words) -> tuple[str, Standing]:
     """A verdict from the orders of all groups: told only where chance is rare, else a tendency."""
     stand = together([found.side for found in orders])
@@ -118,28 +105,22 @@ def _ordered(key: str, orders: Sequence[Order], words: Words) -> tuple[str, Stan
 
 
 def _cost(results: Results, dropouts: Sequence[Group], words: Words) -> Answer:
-    found = [results.difference(group, results.baseline) for group in dropouts]
-    sides = [side(item) for item in found]
-    stand = together(sides)
-    sentences = [
-        difference_sentence(results, group, results.baseline, item, words)
-        for group, item in zip(dropouts, found, strict=True)
-    ]
-    standing: Standing = _STANDINGS[stand] if stand in _STANDINGS and "open" not in sides else "open"
-    key = stand if standing != "open" or stand == "open" else "mixed"
-    return Answer(words("cost.question"), words(f"cost.{key}"), tuple(sentences), standing)
+    found = [(group, results.difference(group, results.baseline)) for group in dropouts]
+    sentences = [difference_sentence(results, group, results.baseline, item, words) for group, item in found]
+    verdict, standing = _cost_verdict([(group, side(item)) for group, item in found], words)
+    return Answer(words("cost.question"), verdict, tuple(sentences), standing)
 
 
-def difference_sentence(results: Results, group: Group, other: Group, found: Interval, words: Words) -> str:
-    """Two accuracies, their difference with its interval, and what that shows."""
-    return words(
-        f"accuracy.{side(found)}",
-        group=group.label,
-        baseline=other.label,
-        ours=percent(sum(results.top1(group)) / len(group.runs)),
-        theirs=percent(sum(results.top1(other)) / len(other.runs)),
-        difference=words.interval(found),
-    ) + ("" if found.over_seeds else words("accuracy.one_seed"))
+def _cost_verdict(sides: Sequence[tuple[Group, Side]], words: Words) -> tuple[str, Standing]:
+    """Yes or no where all ratios say so; the ratios that show something where others show nothing."""
+    stand = together([found for _, found in sides])
+    if stand != "mixed":
+        return words(f"cost.{stand}"), _STANDINGS.get(stand, "open")
+    told = {found for _, found in sides if found != "open"}
+    if len(told) > 1:
+        return words("cost.mixed"), "open"
+    groups = words.listed([group.label for group, found in sides if found != "open"])
+    return words(f"cost.some_{told.pop()}", groups=groups), "open"
 
 
 def _equal(results: Results, half: Group, most: Group, words: Words) -> Answer:

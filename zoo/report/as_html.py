@@ -6,7 +6,6 @@ from functools import singledispatch
 from html import escape
 from importlib.resources import files
 
-from zoo.charts import to_svg
 from zoo.report.document import (
     Answer,
     Answers,
@@ -146,9 +145,8 @@ def _(block: Charts) -> str:
 
 def _chart(chart: Chart) -> str:
     caption = escape(chart.caption)
-    width = round(72 * chart.figure.get_figwidth())
-    wide = f' class="wide" style="--width: {width}px"' if chart.is_wide else ""
-    svg = to_svg(chart.figure).replace("<svg ", f'<svg role="img" aria-label="{caption}" ', 1)
+    wide = f' class="wide" style="--width: {chart.width}px"' if chart.is_wide else ""
+    svg = chart.svg.replace("<svg ", f'<svg role="img" aria-label="{caption}" ', 1)
     return f"<figure{wide}><div>{svg}</div><figcaption>{caption}</figcaption></figure>"
 
 

@@ -5,8 +5,7 @@ from functools import singledispatch
 from pathlib import Path
 from urllib.parse import quote
 
-from converters.files import whole
-from zoo.charts import save
+from converters.files import whole, write_text
 from zoo.report.document import (
     Answers,
     Block,
@@ -20,6 +19,7 @@ from zoo.report.document import (
     Pictures,
     Table,
 )
+from zoo.svg import standalone
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#~])")
 _MARK = {"plain": "{}", "note": "*{}*", "warning": "> **{}**"}
@@ -40,7 +40,7 @@ def write_figures(document: Document, folder: Path) -> None:
         if isinstance(block, Charts):
             for chart in block.charts:
                 written.add(folder / f"{chart.key}.svg")
-                save(chart.figure, folder / f"{chart.key}.svg")
+                write_text(folder / f"{chart.key}.svg", standalone(chart.svg))
         elif isinstance(block, Pictures):
             for picture in block.pictures:
                 written.add(folder / f"{picture.key}.{picture.kind}")

@@ -9,6 +9,8 @@ from typing import Literal
 
 from matplotlib.figure import Figure
 
+from zoo.charts import to_svg
+
 Tone = Literal["plain", "note", "warning"]
 Standing = Literal["yes", "no", "open"]  # of an answer: shown, shown not to be, cannot be told
 
@@ -58,12 +60,21 @@ class Table:
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart; ``key`` names its file where charts are files. ``is_wide``: it takes a row of its own."""
+    """A chart as an ``<svg>`` element, ``width`` points wide; ``key`` names its file where charts are files.
+
+    ``is_wide``: it takes a row of its own.
+    """
 
     key: str
     caption: str
-    figure: Figure
+    svg: str
+    width: int
     is_wide: bool = False
+
+    @classmethod
+    def of(cls, key: str, caption: str, figure: Figure, is_wide: bool = False) -> "Chart":
+        """The chart of a matplotlib figure."""
+        return cls(key, caption, to_svg(figure), round(72 * figure.get_figwidth()), is_wide)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from eval.confusion import confusion, recall, worst
 from zoo.report import figures
 from zoo.report.document import Block, Chart, Charts, Foldable, Paragraph, Picture, Pictures, Section, Table
-from zoo.report.pictures import activation_maps, first_filters, validation_pixels
+from zoo.report.pictures import activation_maps, encoded, first_filters, validation_pixels
 from zoo.report.results import Results
 from zoo.report.runs import Group
 from zoo.report.wording import Words, percent
@@ -19,7 +19,6 @@ Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 _WORST, _LOOKED_AT = 12, 6
 _SIDE = 140  # pixels of a photograph in the report: six in a row
 _SHEET = 170
-_QUALITY = 80
 _HEAT = 0.6  # the map's share of an overlay where it is 1
 
 
@@ -39,7 +38,7 @@ def _confusion(results: Results, group: Group, is_open: bool, words: Words) -> F
     names = results.class_names
     figure = figures.confusion(_counts(results, group), names, words("axis.predicted"), words("axis.true"))
     caption = words("confusion.caption", group=group.label, runs=len(group.runs))
-    chart = Chart(f"confusion-{group.index}", caption, figure, is_wide=True)
+    chart = Chart.of(f"confusion-{group.index}", caption, figure, is_wide=True)
     return Foldable(group.label, (Charts((chart,)),), is_open)
 
 
@@ -80,10 +79,7 @@ def _jpeg(image: Pixels) -> bytes:
     """An RGB photograph, encoded at the report's size."""
     scale = _SIDE / max(image.shape[:2])
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=how)
-    is_done, data = cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    assert is_done
-    return data.tobytes()
+    return encoded(cv2.resize(image, None, fx=scale, fy=scale, interpolation=how), "jpeg")  # type: ignore[arg-type]
 
 
 def filters_section(results: Results, words: Words) -> Section | None:
@@ -110,12 +106,9 @@ def _sheet(filters: Pixels) -> bytes:
     for index, tile in enumerate(filters):
         top, left = (index // columns) * (height * zoom + 2), (index % columns) * (width * zoom + 2)
         large = tile.repeat(zoom, 0).repeat(zoom, 1)
-        sheet[top : top + height * zoom, left : left + width * zoom] = np.dstack(
-            [large[..., ::-1], np.full(large.shape[:2], 255, np.uint8)]
-        )
-    is_done, data = cv2.imencode(".png", sheet)
-    assert is_done
-    return data.tobytes()
+        sheet[top : top + height * zoom, left : left + width * zoom, :3] = large
+        sheet[top : top + height * zoom, left : left + width * zoom, 3] = 255
+    return encoded(sheet)
 
 
 def maps_section(results: Results, words: Words) -> Section | None:

@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 
 from eval.robustness import CONDITIONS
+from eval.statistics import Interval
 from zoo.bench_files import Row
+from zoo.report.accuracy_section import paired_ratio
 from zoo.report.claims import side, together
 from zoo.report.document import Answer, Standing
 from zoo.report.results import Results
 from zoo.report.runs import Group, partners
-from zoo.report.wording import Words, count, percent
+from zoo.report.sentences import difference_sentence
+from zoo.report.wording import Words, count
 
 Pair = tuple[Group, Group]  # GAP, FC
 
@@ -25,89 +28,73 @@ def head_answers(results: Results, words: Words) -> list[Answer]:
 
 
 def _accuracy(results: Results, pairs: Sequence[Pair], words: Words) -> Answer:
-    found = [results.difference(gap, fc) for gap, fc in pairs]
-    sentences = [
-        words(
-            f"accuracy.{side(item)}",
-            group=gap.label,
-            baseline=fc.label,
-            ours=percent(sum(results.top1(gap)) / len(gap.runs)),
-            theirs=percent(sum(results.top1(fc)) / len(fc.runs)),
-            difference=words.interval(item),
-        )
-        for (gap, fc), item in zip(pairs, found, strict=True)
-    ]
-    stand = together([side(item) for item in found])
+    found = [(gap, fc, results.difference(gap, fc)) for gap, fc in pairs]
+    sentences = [difference_sentence(results, gap, fc, item, words) for gap, fc, item in found]
+    stand = together([side(item) for *_, item in found])
     standing = _STANDINGS.get(stand, "open")
     return Answer(words("head.question"), words(f"head.{stand}"), tuple(sentences), standing)
 
 
 def _cost(results: Results, pairs: Sequence[Pair], words: Words) -> Answer | None:
-    sentences = []
-    for gap, fc in pairs:
-        ours, theirs = results.row(gap), results.row(fc)
-        if ours is None or theirs is None:
-            continue
-        sizes = words(
-            "head.parameters",
-            group=fc.label,
-            baseline=gap.label,
-            ours=count(theirs["parameters"]),
-            theirs=count(ours["parameters"]),
-            ratio=f"{theirs['parameters'] / ours['parameters']:.2f}×",
-            macs=f"{theirs['macs'] / ours['macs']:.3f}×",
-        )
-        sentences.append(sizes + _latency(gap, fc, ours, theirs, words))
-    if not sentences:
+    rows = [(gap, fc, results.row(gap), results.row(fc)) for gap, fc in pairs]
+    benched = [(gap, fc, ours, theirs) for gap, fc, ours, theirs in rows if ours and theirs]
+    if not benched:
         return None
-    return Answer(words("head.cost_question"), words("head.cost"), tuple(sentences), "yes")
+    ratios = sorted({f"{theirs['parameters'] / ours['parameters']:.2f}×" for _, _, ours, theirs in benched})
+    sentences = [_sizes(*pair, words) + _latency(*pair[2:], words) for pair in benched]
+    verdict = words("head.cost", ratio=words.listed(ratios))
+    return Answer(words("head.cost_question"), verdict, tuple(sentences), "yes")
 
 
-def _latency(gap: Group, fc: Group, ours: Row, theirs: Row, words: Words) -> str:
-    """Latency at batch 1: a difference only where the bench could tell the two apart."""
-    slower, low, high = (theirs.get(f"to_gap{end}") for end in ("", "_low", "_high"))
-    is_told = theirs.get("to_gap_told_apart") and slower is not None
-    interval = f" ({low:.2f}–{high:.2f})" if low is not None and high is not None else ""
+def _sizes(gap: Group, fc: Group, ours: Row, theirs: Row, words: Words) -> str:
+    """Parameters and multiply-accumulates of FC beside GAP's."""
     return words(
-        "head.latency_told" if is_told else "head.latency_open",
+        "head.parameters",
         group=fc.label,
         baseline=gap.label,
+        ours=count(theirs["parameters"]),
+        theirs=count(ours["parameters"]),
+        ratio=f"{theirs['parameters'] / ours['parameters']:.2f}×",
+        macs=f"{theirs['macs'] / ours['macs']:.3f}×",
+    )
+
+
+def _latency(ours: Row, theirs: Row, words: Words) -> str:
+    """Latency at batch 1: a difference only where the bench could tell the two apart."""
+    return words(
+        "head.latency_told" if theirs.get("to_gap_told_apart") else "head.latency_open",
         ours=f"{theirs['latency_p50_ms']:.2f}",
         theirs=f"{ours['latency_p50_ms']:.2f}",
-        ratio=f"{slower:.2f}×{interval}" if slower is not None else "–",
+        ratio=paired_ratio(theirs),
     )
 
 
 def _robust(results: Results, pairs: Sequence[Pair], words: Words) -> Answer | None:
-    sentences, sides = [], []
-    for gap, fc in pairs:
-        for kind in ("shift", "scale"):
-            keys = [key for key in of_kind(kind) if results.takes(gap, key) and results.takes(fc, key)]
-            if not keys:
-                continue
-            found = results.lost_less(gap, fc, keys)
-            sides.append(side(found))
-            sentences.append(
-                words(
-                    f"robust.{side(found)}",
-                    kind=words(f"kind.{kind}"),
-                    group=gap.label,
-                    baseline=fc.label,
-                    difference=words.interval(found),
-                )
-            )
-    if not sentences:
+    tried = [
+        (gap, fc, kind, results.lost_less(gap, fc, keys))
+        for gap, fc in pairs
+        for kind in ("shift", "scale")
+        if (keys := [key for key in of_kind(kind) if results.takes(gap, key) and results.takes(fc, key)])
+    ]
+    if not tried:
         return None
-    if any(
-        results.takes(gap, key) and not results.takes(fc, key) for gap, fc in pairs for key in of_kind("size")
-    ):
+    sentences = [_lost(*item, words) for item in tried]
+    sizes = [(gap, fc, key) for gap, fc in pairs for key in of_kind("size")]
+    if any(results.takes(gap, key) and not results.takes(fc, key) for gap, fc, key in sizes):
         sentences.append(words("robust.sizes"))
-    stand = together(sides)
-    return Answer(
-        words("robust.question"),
-        words(f"robust.verdict_{stand}"),
-        tuple(sentences),
-        _STANDINGS.get(stand, "open"),
+    stand = together([side(found) for *_, found in tried])
+    verdict = words(f"robust.verdict_{stand}")
+    return Answer(words("robust.question"), verdict, tuple(sentences), _STANDINGS.get(stand, "open"))
+
+
+def _lost(gap: Group, fc: Group, kind: str, found: Interval, words: Words) -> str:
+    """How much less GAP loses than FC under the conditions of a kind."""
+    return words(
+        f"robust.{side(found)}",
+        kind=words(f"kind.{kind}"),
+        group=gap.label,
+        baseline=fc.label,
+        difference=words.interval(found),
     )
 
 

@@ -1,6 +1,5 @@
 """Pictures for a report: photographs as a net saw them, what its first layer looks for, where it looked."""
 
-import base64
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +19,7 @@ from zoo.report.measure_images import open_list, run_net, served
 
 Maps = np.ndarray[Any, np.dtype[np.float32]]
 
-_JPEG_QUALITY = 85
+_JPEG_QUALITY = 80
 
 
 def validation_pixels(model: Model, rows: Sequence[int]) -> Pixels:
@@ -93,12 +92,12 @@ def class_maps(net: Network, pool: Node, classifier: Node, data: Tensor) -> tupl
     return torch.einsum("nchw,nc->nhw", values[pool.inputs[0]], weights[scores.argmax(1)]), scores
 
 
-def data_uri(pixels: Pixels, kind: str = "png") -> str:
-    """A (H, W, 3) RGB picture as a ``data:`` URI for a page; ``kind`` is png or jpeg."""
+def encoded(pixels: Pixels, kind: str = "png") -> bytes:
+    """A (H, W, 3) RGB or (H, W, 4) RGBA picture as a file of ``kind`` png or jpeg."""
     flags = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if kind == "jpeg" else []
-    encoded, data = cv2.imencode(f".{kind}", pixels[..., ::-1], flags)
-    assert encoded
-    return f"data:image/{kind};base64,{base64.b64encode(data.tobytes()).decode()}"
+    is_done, data = cv2.imencode(f".{kind}", np.dstack([pixels[..., 2::-1], pixels[..., 3:]]), flags)
+    assert is_done
+    return data.tobytes()
 
 
 def _rgb(pixels: Pixels) -> Pixels:

@@ -77,7 +77,7 @@ def _departures(results: Results, words: Words) -> str:
 
 def departure(line: str, words: Words) -> str:
     """A line of :func:`zoo.article.departures` in the reader's language; one of another form as it is."""
-    match = re.fullmatch(r"(\w+|batch size|input size|convolution filler) (.+) \(article: (.+)\)", line)
+    match = re.fullmatch(r"(batch size|input size|convolution filler|\w+) (.+) \(article: (.+)\)", line)
     if match is None:
         return words("departure.data") if line.startswith("data:") else line
     name, ours, theirs = (words.translated("departure", text) for text in match.groups())

@@ -63,7 +63,7 @@ def _chart(results: Results, kind: str, words: Words) -> Chart:
     ticks = {item.amount: amount(item) for item in conditions}
     ticks[_UNCHANGED[kind]] = "0" if kind == "shift" else "1×"
     figure = traces(found, words(f"axis.{kind}"), words("axis.top1"), ticks)
-    return Chart(f"robust-{kind}", words(f"robust.chart_{kind}"), figure)
+    return Chart.of(f"robust-{kind}", words(f"robust.chart_{kind}"), figure)
 
 
 def _points(

@@ -20,7 +20,7 @@ def training_section(results: Results, words: Words) -> Section:
     """Curves of all groups and of the article's comparisons, then speed and steadiness as tables."""
     blocks: list[Block] = [Paragraph(words("curves.band"), "note")]
     for key, title, groups, is_full in _comparisons(results, words):
-        blocks += [Heading(title), _charts(key, title, groups, is_full, words)]
+        blocks += [Heading(title), _charts(key, groups, is_full, words)]
     blocks += [Heading(words("speed.title")), _speed_table(results, words)]
     blocks += [Heading(words("steady.title")), _steady_table(results, words)]
     return Section("training", words("training.title"), tuple(blocks))
@@ -57,7 +57,7 @@ def _in_tens(results: Results, words: Words) -> list[tuple[str, str, list[Group]
     ]
 
 
-def _charts(key: str, title: str, groups: Sequence[Group], is_full: bool, words: Words) -> Charts:
+def _charts(key: str, groups: Sequence[Group], is_full: bool, words: Words) -> Charts:
     found = []
     for is_time in (False, True) if is_full else (False,):
         for name, metric, is_share in _QUANTITIES:
@@ -66,8 +66,8 @@ def _charts(key: str, title: str, groups: Sequence[Group], is_full: bool, words:
                 continue
             x = words("axis.seconds" if is_time else "axis.iterations")
             figure = curves(series, x, words(f"axis.{name}"), is_time, is_share)
-            caption = words("curves.caption", what=words(f"axis.{name}"), against=x, title=title)
-            found.append(Chart(f"{key}-{name}-{'seconds' if is_time else 'iterations'}", caption, figure))
+            caption = words("curves.caption", what=words(f"axis.{name}"), against=x)
+            found.append(Chart.of(f"{key}-{name}-{'seconds' if is_time else 'iterations'}", caption, figure))
     return Charts(tuple(found))
 
 
