@@ -55,7 +55,19 @@ def test_no_module_is_named_after_a_dependency() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["", "convert", "train", "bench", "report", "show", "list", "data", "data demo", "data import", "data lmdb"],
+    [
+        "",
+        "convert",
+        "train",
+        "bench",
+        "report",
+        "show",
+        "list",
+        "data",
+        "data demo",
+        "data import",
+        "data lmdb",
+    ],
 )
 def test_help_imports_nothing_heavy(command: str) -> None:
     code = (

@@ -116,6 +116,13 @@ def test_options_tell_apart_what_folders_do_not_name(tmp_path: Path) -> None:
     }
 
 
+def test_a_variant_at_two_settings_is_named_by_its_folder(tmp_path: Path) -> None:
+    write_run(tmp_path, name="xavier+baseline-seed0")
+    write_run(tmp_path, "bn", name="xavier+bn-seed0", options={"batch_size": 3})
+    write_run(tmp_path, "bn", name="xavier+bn-fast-seed0", options={"set": "base_lr: 1"})
+    assert [group.label for group in groups(tmp_path)] == ["baseline", "bn", "bn-fast"]
+
+
 def test_the_languages_have_the_same_texts() -> None:
     texts = {language: read_texts(language) for language in TAGS}
     english = texts.pop("en")

@@ -68,6 +68,8 @@ def test_the_wheel_has_its_data(site: Path) -> None:
         "prototxt/caffe_pb2.pyi",
         "prototxt/nets/allconv6.prototxt",
         "zoo/py.typed",
+        "zoo/report/style.css",
+        "zoo/report/texts_zh.toml",
     ):
         assert (site / name).is_file(), name
     assert (site / "bin" / "zoo").is_file()

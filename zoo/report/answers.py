@@ -32,21 +32,29 @@ def answers(results: Results, words: Words) -> Answers:
     found: list[Answer] = []
     if dropouts:
         found += _dropout(results, dropouts, words)
-    for group in single_edits(results, "bn"):
-        found += [_speed(results, group, words), _accuracy(results, group, words)]
+    norms = single_edits(results, "bn")
+    for group in norms:
+        suffix = f" ({group.label})" if len(norms) > 1 else ""
+        found += [_speed(results, group, suffix, words), _accuracy(results, group, suffix, words)]
     found += head_answers(results, words)
     return Answers(tuple(found or [_any(results, words)]))
 
 
 def single_edits(results: Results, name: str) -> list[Group]:
-    """Groups that are the baseline with one edit whose name begins so."""
+    """Groups that are the baseline with one edit whose name begins so.
+
+    Their other settings may differ, as the author's BatchNorm nets had other batches and a study may try
+    a higher rate with them; the images of an iteration may not, since iterations are compared.
+    """
     base = results.baseline
     if base.variant:
         return []
     return [
         group
         for group in results.others
-        if len(group.variant) == 1 and min(group.variant).startswith(name) and group.settings == base.settings
+        if len(group.variant) == 1
+        and min(group.variant).startswith(name)
+        and group.first.images_per_step == base.first.images_per_step
     ]
 
 
@@ -151,9 +159,9 @@ def _author(steady: Answer, cost: Answer, equal: Answer, words: Words) -> Answer
     return Answer(words("author.question"), words(verdict), tuple(parts), standing)  # type: ignore[arg-type]
 
 
-def _speed(results: Results, group: Group, words: Words) -> Answer:
+def _speed(results: Results, group: Group, suffix: str, words: Words) -> Answer:
     base, final = results.baseline, mean_final(results.baseline)
-    question = words("speed.question")
+    question = words("speed.question") + suffix
     if not final:
         return Answer(question, words("speed.open"), (words("speed.untested"),), "open")
     ours, theirs = ([reach(run, _COMMON_SHARE, final) for run in side.runs] for side in (group, base))
@@ -189,12 +197,12 @@ def _race(key: str, sides: Sequence[Sequence[float]], group: Group, base: Group,
     return words(key, group=group.label, baseline=base.label, ours=written[0], theirs=written[1], ratio=ratio)
 
 
-def _accuracy(results: Results, group: Group, words: Words) -> Answer:
+def _accuracy(results: Results, group: Group, suffix: str, words: Words) -> Answer:
     found = results.difference(group, results.baseline)
     sentence = difference_sentence(results, group, results.baseline, found, words)
     told = side(found)
     standing: Standing = {"above": "yes", "below": "no", "open": "open"}[told]  # type: ignore[assignment]
-    return Answer(words("bn.question"), words(f"bn.{told}"), (sentence,), standing)
+    return Answer(words("bn.question") + suffix, words(f"bn.{told}"), (sentence,), standing)
 
 
 def _any(results: Results, words: Words) -> Answer:

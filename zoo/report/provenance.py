@@ -145,7 +145,9 @@ def _study_command(study: Mapping[str, Any], folder: Path) -> str:
         f"--{name.replace('_', '-')} {shlex.quote(_portable(value))}"
         for name, value in study.get("overrides", {}).items()
     ]
-    name = Path(study.get("file", "STUDY")).name
+    path = Path(study.get("file", "STUDY"))
+    is_shipped = path.parts[-3:-1] == ("zoo", "studies")
+    name = path.stem if is_shipped else path.name
     return " ".join(["zoo study", shlex.quote(name), *given, f"--output {shlex.quote(folder.name)}"])
 
 

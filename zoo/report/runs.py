@@ -16,7 +16,6 @@ from zoo.run_folder import read_metrics
 
 Options = tuple[tuple[str, Any], ...]
 
-_LIKE = ("variant", "seed")  # the options that a label names in ways of their own
 _FILLERS = ("msra", "xavier", "gaussian")
 
 
@@ -146,18 +145,19 @@ def _rank(variant: frozenset[str]) -> tuple[int, list[tuple[bool, str]]]:
 
 
 def _label(found: Sequence[Run], members: Sequence[Sequence[Run]], shared: frozenset[str]) -> str:
-    """The variant where only variants differ; else the folders' common name; else the options that differ."""
+    """The variant; where several groups have it, the folders' common name; else the options that differ."""
     own = [edit for edit in found[0].record["variant"].split("+") if edit not in shared | {"baseline"}]
     variant = "+".join(own) or "baseline"
-    differing = _differing([runs[0].options for runs in members]) - set(_LIKE)
-    if not differing:
+    if sum(runs[0].variant == found[0].variant for runs in members) == 1:
         return variant
     names = {re.sub(r"-seed\d+$", "", run.path.name) for run in found}
     if len(names) == 1 and all(run.path.name.endswith(f"-seed{run.seed}") for run in found):
-        return names.pop()
+        return names.pop().replace(found[0].record["variant"], variant)
+    differing = _differing([runs[0].options for runs in members]) - {"variant"}
     options = dict(found[0].options)
-    texts = [_option_text(key, options[key]) for key in sorted(differing) if key in options]
-    return " ".join([*(own or ["baseline"]), *texts])
+    return " ".join(
+        [variant, *(_option_text(key, options[key]) for key in sorted(differing & options.keys()))]
+    )
 
 
 def _differing(options: Iterable[Options]) -> set[str]:
