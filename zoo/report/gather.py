@@ -28,9 +28,10 @@ def gather(folder: Path, title: str | None, words: Words) -> tuple[Results, Stud
     """
     models, _ = find_runs(folder)
     study = read_study(folder)
+    planned = [entry["name"] for entry in study["runs"]] if study else []
+    models.sort(key=lambda model: model.path.parent.name not in planned)
     runs, twice = _distinct([read_run(model) for model in models])
     check_same_data(runs)
-    planned = [entry["name"] for entry in study["runs"]] if study else []
     groups = group_runs(runs, planned)
     rows = _rows(folder, runs)
     measured = {run.path: measure_run(run.model) for run in runs}
@@ -55,8 +56,8 @@ def read_study(folder: Path) -> Study | None:
 
 
 def _distinct(runs: Sequence[Run]) -> tuple[list[Run], list[tuple[Run, Run]]]:
-    """(the runs, each combination of options and seed once, the others with the one kept): twins would count
-    one training as two."""
+    """(the first run of every options and seed, each other one with that): twins would count one training as
+    two."""
     kept: dict[object, Run] = {}
     twice = []
     for run in runs:
