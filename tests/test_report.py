@@ -182,6 +182,39 @@ def test_what_was_cut_short_is_named(tmp_path: Path) -> None:
         assert text in page, text
 
 
+def test_the_heads_stand_side_by_side(article: Path) -> None:
+    page = (article / "report.html").read_text(encoding="utf-8")
+    table = page[page.index("The two heads side by side</figcaption>") :].split("</table>")[0]
+    rows = {
+        row[0]: row[1:]
+        for row in (re.findall(r"<td[^>]*>([^<]*)</td>", line) for line in table.split("<tr>"))
+        if row
+    }
+    assert rows["parameters"] == ["300", "400", "1.333×", ""]
+    assert rows["int8 bytes"] == ["1,000", "1,000", "1.000×", ""]
+    assert rows["p50 ms"] == ["1.00", "1.00", "1.50× [1.40×, 1.60×]", "yes"]
+    assert rows["images/s at batch 1"] == ["1,000", "1,000", "0.67× [0.62×, 0.71×]", "yes"]
+    assert rows["top-1"][3] == "yes" and rows["top-1"][2].startswith("−")
+
+
+def test_commands_repeat_the_runs(article: Path, tmp_path: Path) -> None:
+    page = (article / "report.html").read_text(encoding="utf-8")
+    name = article.name
+    assert f"zoo train --variant xavier+fc --seed 0 --root photos --output {name}/fc-seed0\n" in page
+    assert f"zoo report {name}</code>" in page
+    write_run(tmp_path)
+    study = {"file": "/far/zoo/studies/article.toml", "overrides": {"data": "/far/photos", "seeds": 1}}
+    (tmp_path / "study.json").write_text(json.dumps({**study, "runs": []}))
+    again = f"zoo study article --data photos --seeds 1 --output {tmp_path.name}\n"
+    assert again in report(tmp_path)
+
+
+def test_classes_without_names_are_numbered(tmp_path: Path) -> None:
+    write_run(tmp_path, class_names=[])
+    rows = re.findall(r'<tr><td class="text">(\d+)</td><td>[\d.]+%</td></tr>', report(tmp_path))
+    assert rows == ["0", "1", "2"]
+
+
 def test_no_path_of_the_machine_is_published(article: Path) -> None:
     for name in ("report.html", "report.md"):
         assert str(article.parent) not in (article / name).read_text(encoding="utf-8")

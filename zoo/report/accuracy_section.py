@@ -152,6 +152,7 @@ def _head_table(results: Results, gap: Group, fc: Group, words: Words) -> Table:
     rows += _ratio_row(results, (gap, fc), "bytes_int8", "model_bytes", "int8", words)
     rows += _latency_row(results, (gap, fc), "latency", "fp32", words)
     rows += _latency_row(results, (gap, fc), "latency_int8", "int8", words)
+    rows += _rate_row(results, gap, fc, words)
     return Table(words("head.caption"), columns, tuple(rows), note=words("head.note"))
 
 
@@ -195,14 +196,31 @@ def _latency_row(
     rows = [row for group in pair if (row := results.row(group, precision))]
     if len(rows) < 2:
         return []
-    told = words("real.yes" if rows[1].get("to_gap_told_apart") else "real.no")
     times = [f"{row['latency_p50_ms']:.2f}" for row in rows]
-    return [(words(f"column.{name}"), *times, paired_ratio(rows[1]), told)]
+    return [(words(f"column.{name}"), *times, paired_ratio(rows[1]), _told(rows[1], words))]
 
 
-def paired_ratio(row: Row) -> str:
-    """An FC net's latency over that of its GAP partner, with its interval where the bench has one."""
-    ratio, low, high = (row.get(f"to_gap{end}") for end in ("", "_low", "_high"))
+def _rate_row(results: Results, gap: Group, fc: Group, words: Words) -> list[tuple[str, ...]]:
+    """Images a second at the batch size at which GAP has most; the ratio from the same paired rounds."""
+    ours = results.row(gap, batch=None)
+    theirs = results.row(fc, batch=ours["batch"]) if ours else None
+    if ours is None or theirs is None:
+        return []
+    rates = [count(row["images_per_second"]) for row in (ours, theirs)]
+    quantity = words("column.rate_at", batch=ours["batch"])
+    return [(quantity, *rates, paired_ratio(theirs, is_rate=True), _told(theirs, words))]
+
+
+def _told(row: Row, words: Words) -> str:
+    return words("real.yes" if row.get("to_gap_told_apart") else "real.no")
+
+
+def paired_ratio(row: Row, is_rate: bool = False) -> str:
+    """An FC net's latency (or rate) over its GAP partner's, with the interval where the bench has one."""
+    found = [row.get(f"to_gap{end}") for end in ("", "_low", "_high")]
+    ratio, low, high = [1 / value if value and is_rate else value for value in found]
     if ratio is None:
         return "–"
-    return f"{ratio:.2f}×" + (f" [{low:.2f}×, {high:.2f}×]" if low is not None and high is not None else "")
+    if low is None or high is None:
+        return f"{ratio:.2f}×"
+    return f"{ratio:.2f}× [{min(low, high):.2f}×, {max(low, high):.2f}×]"

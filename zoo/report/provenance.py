@@ -141,10 +141,7 @@ def commands(results: Results, study: Mapping[str, Any] | None) -> str:
 
 
 def _study_command(study: Mapping[str, Any], folder: Path) -> str:
-    given = [
-        f"--{name.replace('_', '-')} {shlex.quote(_portable(value))}"
-        for name, value in study.get("overrides", {}).items()
-    ]
+    given = [_option(name, value) for name, value in study.get("overrides", {}).items()]
     path = Path(study.get("file", "STUDY"))
     is_shipped = path.parts[-3:-1] == ("zoo", "studies")
     name = path.stem if is_shipped else path.name
@@ -153,14 +150,16 @@ def _study_command(study: Mapping[str, Any], folder: Path) -> str:
 
 def _train_command(run: Run, folder: Path) -> str:
     options = {**run.record.get("options", {}), "seed": run.seed}
-    given = []
-    for name, value in options.items():
-        if value is True:
-            given.append(f"--{name.replace('_', '-')}")
-        elif value not in (None, False):
-            given.append(f"--{name.replace('_', '-')} {shlex.quote(_portable(value))}")
+    given = [
+        _option(name, value) for name, value in options.items() if value is not None and value is not False
+    ]
     output = Path(folder.name) / run.path.relative_to(folder)
     return " ".join(["zoo train", *given, f"--output {shlex.quote(output.as_posix())}"])
+
+
+def _option(name: str, value: object) -> str:
+    flag = f"--{name.replace('_', '-')}"
+    return flag if value is True else f"{flag} {shlex.quote(_portable(value))}"
 
 
 def _portable(value: object) -> str:

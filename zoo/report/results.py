@@ -31,7 +31,6 @@ class Results:
     measured: Mapping[Path, Measured]
     rows: Mapping[Path, Sequence[Row]]
     notes: Sequence[str] = ()
-    planned: int | None = None  # runs that a study asked for
     _intervals: dict[tuple[Any, ...], Interval] = field(default_factory=dict)
 
     @property
@@ -52,10 +51,10 @@ class Results:
     @property
     def class_names(self) -> list[str]:
         """The classes' names; their numbers where the data has none."""
-        sample = self.measured[self.first.path]
-        count = max(self.first.record.get("classes") or 0, *sample.labels, *sample.predictions) + 1
         names = self.first.record.get("class_names") or []
-        return [*names, *map(str, range(len(names), count))] if not names else list(names)
+        sample = self.measured[self.first.path]
+        seen = max(*sample.labels, *sample.predictions) + 1
+        return list(names or map(str, range(max(seen, self.first.record.get("classes") or 0))))
 
     @cached_property
     def blocks(self) -> list[list[int]]:
