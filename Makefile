@@ -9,7 +9,7 @@ ZOO := $(BIN)/zoo
 VARIANTS := baseline dropout0.5 dropout0.9 bn fc bn+fc
 DEMO := runs/demo
 
-.PHONY: demo article test test-slow check lint proto clean
+.PHONY: demo article results readme test test-slow check lint proto clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -36,6 +36,15 @@ article: $(VENV)/.installed
 	  $(ZOO) train --root $(ROOT) --variant $$variant --output runs/article/$$variant --resume; \
 	done
 	$(ZOO) bench runs/article --json runs/article/bench.json --csv runs/article/bench.csv
+
+# The README's figures: measured anew (some minutes, with nothing else running), or filled in from eval/results.
+results: $(VENV)/.installed
+	$(ZOO) bench --untrained baseline fc bn --precisions fp32 fp16 int8 --against opencv,torch,torch-compile \
+	  --json eval/results/untrained.json
+	$(BIN)/python benchmarks/results.py
+
+readme: $(VENV)/.installed
+	$(BIN)/python benchmarks/results.py
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not slow"

@@ -56,9 +56,10 @@ class Worker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if hasattr(os, "killpg"):  # with a compiler that it may have started
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.kill()
+        if self.process.poll() is None:
+            if hasattr(os, "killpg"):  # with a compiler that it may have started
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.kill()
         self.process.communicate()
         self.log.close()
 
@@ -145,7 +146,7 @@ def check_agreement(worker: Worker, reference: Worker, batch: int) -> None:
     pairs = zip(worker.outputs(batch), reference.outputs(batch), strict=True)
     for ours, theirs in pairs:
         same = ours.size == theirs.size
-        scale = float(np.abs(theirs).max())
+        scale = float(np.abs(theirs).max()) or 1.0  # nothing but zeros: then all must be
         largest = float(np.abs(ours.reshape(theirs.shape) - theirs).max()) if same else float("inf")
         if not largest <= TOLERANCE * scale:
             names = f"{worker.job.runtime} and {reference.job.runtime}"

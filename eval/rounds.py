@@ -15,7 +15,7 @@ import numpy as np
 
 ROUNDS = 20
 NOISY = 0.10  # a spread above which a machine is called noisy
-_ENOUGH = 6  # rounds below which no interval of 95% can be had: 2 · 0.5⁶ < 0.05 < 2 · 0.5⁵
+_ENOUGH = 8  # rounds below which no interval of 99% can be had: 2 · 0.5⁸ < 0.01 < 2 · 0.5⁷
 
 Advance = Callable[[int], None]  # so many images more have been computed
 
@@ -56,10 +56,11 @@ class Samples:
 
 @dataclass(frozen=True)
 class Ratio:
-    """The median of the per-round ratios of two workers' medians, with its interval of at least 95%.
+    """The median of the per-round ratios of two workers' medians, with its interval of at least 99%.
 
-    The interval is two of the sorted ratios, by the sign test, so it supposes no distribution; with fewer
-    than six rounds none can be had, and it is everything.
+    Not 95%: a table compares many times, and one false difference in twenty is too many. The interval is
+    two of the sorted ratios, by the sign test, so it supposes no distribution; with fewer than eight
+    rounds none can be had, and it is everything.
     """
 
     value: float
@@ -87,9 +88,9 @@ def ratio(above: Samples, below: Samples) -> Ratio:
 
 
 def _cut(count: int) -> int:
-    """How many of ``count`` sorted values may be left out at each end of a 95% interval of their median."""
+    """How many of ``count`` sorted values may be left out at each end of a 99% interval of their median."""
     tail, cut = 0.5**count, 0
-    while (tail := tail + math.comb(count, cut + 1) * 0.5**count) <= 0.025:
+    while (tail := tail + math.comb(count, cut + 1) * 0.5**count) <= 0.005:
         cut += 1
     return cut
 

@@ -33,16 +33,24 @@ def resolve(provider: str) -> str:
     return "cuda" if usable else "cpu"
 
 
+def provider_name(provider: str) -> str:
+    """onnxruntime's name of a provider. Raises InputError where this onnxruntime or machine has it not."""
+    wanted = PROVIDERS[resolve(provider)]
+    if wanted not in onnxruntime.get_available_providers():
+        raise InputError(f"provider {provider}: this onnxruntime has no {wanted}")
+    if wanted in (PROVIDERS["cuda"], PROVIDERS["tensorrt"]) and not has_gpu():
+        raise InputError(f"provider {provider}: there is no GPU here")
+    return wanted
+
+
 def open_session(path: Path, provider: str = "cpu", threads: int = 0) -> Any:
     """A session of the model on ``provider`` with that many threads (0: onnxruntime's choice).
 
     Raises InputError where the provider is not there or the session fell back to another.
     """
-    wanted = PROVIDERS[resolve(provider)]
-    if wanted not in onnxruntime.get_available_providers():
-        raise InputError(f"provider {provider}: this onnxruntime has no {wanted}")
-    if wanted == PROVIDERS["cuda"]:
-        _load_cuda(provider)
+    wanted = provider_name(provider)
+    if wanted in (PROVIDERS["cuda"], PROVIDERS["tensorrt"]):
+        onnxruntime.preload_dlls()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads
@@ -70,9 +78,3 @@ def input_shapes(path: Path) -> tuple[dict[str, list[int]], int | None]:
     return {name: [axis.dim_value for axis in axes[1:]] for name, axes in shapes.items()}, max(
         fixed, default=None
     )
-
-
-def _load_cuda(provider: str) -> None:
-    if not has_gpu():
-        raise InputError(f"provider {provider}: there is no GPU here")
-    onnxruntime.preload_dlls()

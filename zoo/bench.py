@@ -15,10 +15,13 @@ from converters.network import Network
 from prototxt.text import read_net
 from zoo import catalogue
 from zoo.bench_files import Row
-from zoo.bench_measure import RUNS, Settings, measure_models
+from zoo.bench_measure import measure_models
+from zoo.bench_notes import noise_warning, notes
 from zoo.bench_pairs import find_pairs
+from zoo.bench_plots import figure_paths, write_figures
 from zoo.bench_rows import Model, find_runs
-from zoo.bench_tables import grids, noise_warning, notes
+from zoo.bench_tables import grids
+from zoo.bench_timing import RUNS, Settings
 from zoo.console import cores, notice, stdout, table
 from zoo.variants import apply_variant
 
@@ -26,6 +29,8 @@ from zoo.variants import apply_variant
 def run(args: argparse.Namespace) -> int:
     """Measure every run, print the tables, and write rows and figures where they belong."""
     settings = settings_of(args)
+    if args.plot:
+        figure_paths(Path(args.plot))  # a wrong name is told before minutes are spent
     with tempfile.TemporaryDirectory(prefix="zoo-bench-") as scratch:
         models = untrained(args.untrained, Path(scratch)) if args.untrained else trained(Path(args.folder))
         rows = measure_models(models, settings)
@@ -38,8 +43,6 @@ def run(args: argparse.Namespace) -> int:
     if args.csv:
         write_text(Path(args.csv), as_csv(rows))
     if args.plot:
-        from zoo.bench_plots import write_figures
-
         for path in write_figures(rows, Path(args.plot)):
             stdout().print(str(path), markup=False)
     return 0
@@ -103,7 +106,9 @@ def print_tables(rows: Sequence[Row]) -> None:
 def print_alone(models: Sequence[Model]) -> None:
     """The models that no other differs from in the head alone."""
     for model in find_pairs(models)[1]:
-        stdout().print(f"no partner that differs in the head alone: {model.name}", markup=False)
+        stdout().print(
+            f"no partner that differs in the head alone: {model.where or model.name}", markup=False
+        )
 
 
 def write_json(path: Path, rows: Sequence[Row]) -> None:

@@ -1,63 +1,23 @@
 """How ``zoo bench`` measures: files and accuracy first, then every latency by turns, then the rows."""
 
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from eval.latency import Latency, Worker, check_agreement, time_by_turns, workers
+from eval.engines import RUNTIMES
 from eval.rounds import Samples, images_in_all, ratio
+from eval.runtime import provider_name
 from prototxt.errors import InputError
-from zoo.bench_files import Row, Subject, images_tested, job, subjects
+from zoo.bench_files import Row, Subject, images_tested, subjects
 from zoo.bench_pairs import find_pairs
 from zoo.bench_rows import Model, decode
-from zoo.console import cores, notice
+from zoo.bench_timing import Lane, Meter, Settings, batches_of, timed
+from zoo.console import notice
 from zoo.display import counting
 from zoo.run_folder import versions
-
-BATCHES = (1, 2, 4, 8, 16, 32, 64)
-RUNS = 200
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What ``zoo bench`` was asked for; ``runs`` are timed calls at batch 1."""
-
-    batches: Sequence[int] = BATCHES
-    precisions: Sequence[str] = ("fp32",)
-    providers: Sequence[str] = ("auto",)
-    against: Sequence[str] = ()
-    threads: int = field(default_factory=cores)
-    runs: int = RUNS
-
-
-@dataclass
-class Lane:
-    """One net in one runtime, timed for itself and for every model that differs from it in seed alone."""
-
-    subject: Subject
-    runtime: str
-    provider: str
-    batches: Sequence[int]
-    latency: Latency = field(default_factory=lambda: Latency({}, "", ""))
-
-    @property
-    def key(self) -> tuple[bytes, str, str, str]:
-        """What tells a lane from every other."""
-        return self.subject.model.deploys, self.subject.precision, self.runtime, self.provider
-
-
-class Meter:
-    """A progress bar over the images that the whole job computes."""
-
-    def __init__(self, show: Callable[[int, int], None], total: int) -> None:
-        self.show, self.total, self.done = show, total, 0
-
-    def __call__(self, images: int) -> None:
-        """So many more are done."""
-        self.done += images
-        self.show(self.done, self.total)
 
 
 def measure_models(models: Sequence[Model], settings: Settings) -> list[Row]:
@@ -67,11 +27,13 @@ def measure_models(models: Sequence[Model], settings: Settings) -> list[Row]:
     """
     if settings.against and "fp32" not in settings.precisions:
         raise InputError("--against compares fp32 files: give fp32 among --precisions")
+    for provider in settings.providers:
+        provider_name(provider)  # before minutes are spent
     decode(models, ("TEST", "TRAIN") if "int8" in settings.precisions else ("TEST",))
     with tempfile.TemporaryDirectory(prefix="zoo-bench-") as folder, counting("images") as show:
         meter = Meter(show, _images_to_run(models, settings))
         held = _subjects(models, settings, Path(folder), meter)
-        lanes, control = _timed(held, settings, Path(folder), meter)
+        lanes, control = timed(held, settings, Path(folder), meter)
     return Rows(held, lanes, control, settings, find_pairs(models)[0]).all()
 
 
@@ -80,14 +42,8 @@ def _images_to_run(models: Sequence[Model], settings: Settings) -> int:
     tested = sum(map(images_tested, models)) * len(settings.precisions)
     nets = {model.deploys: model for model in models}.values()
     engines = len(settings.precisions) * len(settings.providers) + len(settings.against)
-    batches = [_batches(model, settings) for model in nets for _ in range(engines)]
+    batches = [batches_of(model, settings) for model in nets for _ in range(engines)]
     return tested + images_in_all([*batches, batches[0]], settings.runs)
-
-
-def _batches(model: Model, settings: Settings) -> Sequence[int]:
-    """The batch sizes that a model is timed at: its own where its file has it fixed."""
-    fixed = model.inputs[1]
-    return (fixed,) if fixed else sorted(set(settings.batches))
 
 
 def _subjects(models: Sequence[Model], settings: Settings, scratch: Path, meter: Meter) -> list[Subject]:
@@ -99,69 +55,6 @@ def _subjects(models: Sequence[Model], settings: Settings, scratch: Path, meter:
             "int8 without training images is calibrated on random pixels: its speed counts, not its scores"
         )
     return found
-
-
-def _lanes(held: Sequence[Subject], settings: Settings) -> list[Lane]:
-    """What is to be timed: each distinct net once in every engine."""
-    lanes: dict[object, Lane] = {}
-    for subject in held:
-        engines = [("onnxruntime", provider) for provider in settings.providers]
-        if subject.precision == "fp32":
-            engines += [(runtime, settings.providers[0]) for runtime in settings.against]
-        for runtime, provider in engines:
-            lane = Lane(subject, runtime, provider, _batches(subject.model, settings))
-            lanes.setdefault(lane.key, lane)
-    return list(lanes.values())
-
-
-def _timed(
-    held: Sequence[Subject], settings: Settings, scratch: Path, meter: Meter
-) -> tuple[list[Lane], Lane]:
-    """(every lane that could be timed, the control: the first lane's net once more in another process)."""
-    lanes = _lanes(held, settings)
-    _tell_fixed(lanes, settings)
-    first = lanes[0]
-    lanes.append(Lane(first.subject, first.runtime, first.provider, first.batches))
-    jobs = [
-        job(lane.subject, lane.runtime, lane.provider, settings.threads, scratch / f"caffe{index}")
-        for index, lane in enumerate(lanes)
-    ]
-    with workers(jobs) as processes:
-        kept = _checked(lanes, processes)
-        batches = [lane.batches for lane, _ in kept]
-        meter.total = meter.done + images_in_all(batches, settings.runs)
-        found = time_by_turns([worker for _, worker in kept], batches, settings.runs, meter)
-    for (lane, _), latency in zip(kept, found, strict=True):
-        lane.latency = latency
-    timed = [lane for lane, _ in kept]
-    return timed[:-1], timed[-1]
-
-
-def _tell_fixed(lanes: Sequence[Lane], settings: Settings) -> None:
-    for lane in lanes:
-        batch = lane.subject.model.inputs[1]
-        if batch and lane.runtime == "onnxruntime" and tuple(settings.batches) != (batch,):
-            notice(
-                f"{lane.subject.model.name}: its file has one batch size, {batch}, and is measured at that"
-            )
-
-
-def _checked(lanes: Sequence[Lane], processes: Sequence[Worker]) -> list[tuple[Lane, Worker]]:
-    """The lanes whose engine computes what onnxruntime does; a notice where torch.compile cannot run."""
-    kept: list[tuple[Lane, Worker]] = []
-    for lane, worker in zip(lanes, processes, strict=True):
-        try:
-            worker.open()
-            if lane.runtime != "onnxruntime":
-                reference = next(w for other, w in kept if other.key[:2] == lane.key[:2])
-                check_agreement(worker, reference, lane.batches[0])
-        except InputError as error:
-            if lane.runtime != "torch-compile":
-                raise
-            notice(f"torch-compile left out: {error}")
-        else:
-            kept.append((lane, worker))
-    return kept
 
 
 @dataclass
@@ -179,11 +72,20 @@ class Rows:
         shared = {f"version_{name}": number for name, number in versions().items()}
         return [
             self._row(subject, lane, batch) | shared
-            for subject in self.held
-            for lane in self.lanes
-            if lane.key[:2] == (subject.model.deploys, subject.precision)
+            for _, own in groupby(self.held, lambda subject: id(subject.model))
+            for subject, lane in self._in_order(list(own))
             for batch in lane.batches
         ]
+
+    def _in_order(self, own: Sequence[Subject]) -> list[tuple[Subject, Lane]]:
+        """One model's subjects with their lanes: onnxruntime in every precision, then the other runtimes."""
+        found = [
+            (subject, lane)
+            for subject in own
+            for lane in self.lanes
+            if lane.key[:2] == (subject.model.deploys, subject.precision)
+        ]
+        return sorted(found, key=lambda pair: RUNTIMES.index(pair[1].runtime))
 
     def _row(self, subject: Subject, lane: Lane, batch: int) -> Row:
         samples = lane.latency.samples[batch]

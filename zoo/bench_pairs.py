@@ -12,11 +12,14 @@ def find_pairs(models: Sequence[Model]) -> tuple[list[tuple[Model, Model]], list
 
     All but the head: the nets with GAP taken off, the solver, the data and the seed.
     """
-    gaps = [model for model in models if head_of(model.net) == "gap"]
-    fcs = [model for model in models if head_of(model.net) == "fc"]
-    pairs = [(gap, fc) for gap in gaps for fc in fcs if _but_head(gap) == _but_head(fc)]
+    gaps, fcs = (_keyed(models, head) for head in ("gap", "fc"))
+    pairs = [(gap, fc) for gap, one in gaps for fc, other in fcs if one == other]
     paired = {id(model) for pair in pairs for model in pair}
     return pairs, [model for model in models if id(model) not in paired]
+
+
+def _keyed(models: Sequence[Model], head: str) -> list[tuple[Model, tuple[object, ...]]]:
+    return [(model, _but_head(model)) for model in models if head_of(model.net) == head]
 
 
 def _but_head(model: Model) -> tuple[object, ...]:

@@ -5,8 +5,10 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from prototxt.errors import InputError
 from zoo.bench_tables import Row, engine_name, lanes
 from zoo.charts import colour, new_figure, save, style
 
@@ -15,30 +17,24 @@ LABELS = {
     "latency": "median latency of a call (ms)",
     "top1": "top-1 accuracy",
     "bytes": "size of the file (MB)",
-    "per_image": "median latency at batch {batch} (ms)",
+    "per_call": "median latency at batch {batch} (ms)",
 }
 _MARKERS = "osD^vPX"
+_DASHES = ("-", "--", "-.", ":")
 
 
 def latency_figure(rows: Sequence[Row], labels: Mapping[str, str] = LABELS) -> Figure:
-    """Latency against batch size, both on logarithmic axes: a line for each net and engine.
+    """Latency against batch size, both on logarithmic axes: a line for each net (colour) and engine (dashes).
 
     The band is what the round medians spread over.
     """
     figure = new_figure(7.2, 4.2)
+    looks = _Looks(rows)
+    sizes = sorted({row["batch"] for row in rows})
     with style():
         axes = figure.subplots()
-        engines = _engines(rows)
-        for index, (name, held) in enumerate(_by_net(rows).items()):
-            for row_of in held:
-                _draw_line(
-                    axes,
-                    row_of,
-                    f"{name}, {_engine(row_of, rows)}",
-                    index,
-                    engines.index(_engine(row_of, rows)),
-                )
-        sizes = sorted({row["batch"] for row in rows})
+        for held in lanes(rows):
+            _draw_line(axes, held, looks)
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
         axes.set_xticks(sizes, [str(size) for size in sizes])
@@ -46,93 +42,100 @@ def latency_figure(rows: Sequence[Row], labels: Mapping[str, str] = LABELS) -> F
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel(labels["batch"])
         axes.set_ylabel(labels["latency"])
-        figure.legend(loc="outside right upper", fontsize=8)
+        looks.add_legend(figure)
     return figure
-
-
-def _draw_line(axes: Axes, held: Mapping[int, Row], label: str, index: int, engine: int) -> None:
-    sizes = sorted(held)
-    middle = [held[size]["latency_p50_ms"] for size in sizes]
-    half = [held[size]["latency_spread"] / 2 for size in sizes]
-    marker = _MARKERS[engine % len(_MARKERS)]
-    dashes = ("-", "--", "-.", ":")[engine % 4]
-    axes.plot(sizes, middle, dashes, marker=marker, markersize=4, color=colour(index), label=label)
-    low = [value * (1 - share) for value, share in zip(middle, half, strict=True)]
-    high = [value * (1 + share) for value, share in zip(middle, half, strict=True)]
-    axes.fill_between(sizes, low, high, color=colour(index), alpha=0.12, linewidth=0)
 
 
 def accuracy_figure(rows: Sequence[Row], labels: Mapping[str, str] = LABELS) -> Figure:
     """Accuracy with its 95% interval against the file's size, and against latency at the smallest batch.
 
-    Rows without an accuracy are not drawn; runtimes other than onnxruntime have onnxruntime's.
+    Only what onnxruntime ran, since accuracy is measured there, and only rows that have one.
     """
     figure = new_figure(7.2, 3.8)
+    held = [row for row in rows if row["top1"] is not None and row["runtime"] == "onnxruntime"]
     first = min(row["batch"] for row in rows)
-    held = [
-        row
-        for row in rows
-        if row["top1"] is not None and row["batch"] == first and row["runtime"] == "onnxruntime"
-    ]
+    looks = _Looks(held)
     with style():
         axes = figure.subplots(1, 2, sharey=True)
-        named: set[str] = set()
         for row in held:
-            _draw_point(axes, row, rows, named)
+            if row["batch"] == first:
+                _draw_point(axes, row, looks)
         axes[0].set_ylabel(labels["top1"])
         axes[0].set_xlabel(labels["bytes"])
-        axes[1].set_xlabel(labels["per_image"].format(batch=first))
+        axes[1].set_xlabel(labels["per_call"].format(batch=first))
         axes[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
-        if named:
-            figure.legend(loc="outside right upper", fontsize=8)
+        looks.add_legend(figure)
     return figure
 
 
-def _draw_point(axes: Sequence[Axes], row: Row, rows: Sequence[Row], named: set[str]) -> None:
-    names, engines = list(_by_net(rows)), _engines(rows)
-    engine = engine_name(row, rows)
-    label = f"{row['name']}, {engine}"
+class _Looks:
+    """Which colour stands for which net, and which marker and dashes for which engine."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.rows = rows
+        self.nets = list(dict.fromkeys(row["name"] for row in rows))
+        self.engines = list(dict.fromkeys(engine_name(row, rows) for row in rows))
+
+    def of(self, row: Row) -> dict[str, str]:
+        """A row's colour, marker and dashes."""
+        index = self.engines.index(engine_name(row, self.rows))
+        return {"color": colour(self.nets.index(row["name"])), **_shape(index)}
+
+    def add_legend(self, figure: Figure) -> None:
+        """Nets by colour, then engines by marker."""
+        handles = [Line2D([], [], color=colour(i), lw=3, label=name) for i, name in enumerate(self.nets)]
+        handles += [
+            Line2D([], [], color="grey", markersize=5, label=name, **_shape(i))  # type: ignore[arg-type]
+            for i, name in enumerate(self.engines)
+        ]
+        figure.legend(handles=handles, loc="outside right upper", fontsize=8)
+
+
+def _shape(engine: int) -> dict[str, str]:
+    return {"marker": _MARKERS[engine % len(_MARKERS)], "linestyle": _DASHES[engine % len(_DASHES)]}
+
+
+def _draw_line(axes: Axes, held: Mapping[int, Row], looks: _Looks) -> None:
+    sizes = sorted(held)
+    look = looks.of(held[sizes[0]])
+    middle = [held[size]["latency_p50_ms"] for size in sizes]
+    factors = [1 + held[size]["latency_spread"] / 2 for size in sizes]
+    axes.plot(sizes, middle, markersize=4, **look)  # type: ignore[arg-type]
+    low = [value / factor for value, factor in zip(middle, factors, strict=True)]
+    high = [value * factor for value, factor in zip(middle, factors, strict=True)]
+    axes.fill_between(sizes, low, high, color=look["color"], alpha=0.12, linewidth=0)
+
+
+def _draw_point(axes: Sequence[Axes], row: Row, looks: _Looks) -> None:
+    look = looks.of(row)
     error = [[row["top1"] - row["top1_low"]], [row["top1_high"] - row["top1"]]]
     for axis, x in zip(axes, (row["model_bytes"] / 1e6, row["latency_p50_ms"]), strict=True):
         axis.errorbar(
             x,
             row["top1"],
             yerr=error,
-            fmt=_MARKERS[engines.index(engine) % len(_MARKERS)],
+            fmt=look["marker"],
             markersize=5,
-            color=colour(names.index(row["name"])),
+            color=look["color"],
             elinewidth=0.8,
-            label=None if label in named else label,
         )
-        named.add(label)
 
 
-def _by_net(rows: Sequence[Row]) -> dict[str, list[Mapping[int, Row]]]:
-    """The lanes of each net, by its name."""
-    found: dict[str, list[Mapping[int, Row]]] = {}
-    for held in lanes(rows):
-        found.setdefault(next(iter(held.values()))["name"], []).append(held)
-    return found
+def figure_paths(target: Path) -> tuple[Path, Path]:
+    """Latency's file, accuracy's file: ``target`` and ``…-accuracy`` beside it, or .svg files in a folder.
 
-
-def _engine(held: Mapping[int, Row], rows: Sequence[Row]) -> str:
-    return engine_name(next(iter(held.values())), rows)
-
-
-def _engines(rows: Sequence[Row]) -> list[str]:
-    return list(dict.fromkeys(engine_name(row, rows) for row in rows))
+    Raises InputError for a suffix other than .png and .svg.
+    """
+    if target.is_dir() or not target.suffix:
+        return target / "latency.svg", target / "accuracy.svg"
+    if target.suffix.lower() not in (".png", ".svg"):
+        raise InputError(f"{target}: a chart is written as .png or .svg")
+    return target, target.with_name(f"{target.stem}-accuracy{target.suffix}")
 
 
 def write_figures(rows: Sequence[Row], target: Path) -> list[Path]:
-    """Write the figures: latency to ``target`` (.png or .svg), accuracy beside it as ``…-accuracy``.
-
-    For a folder, latency.svg and accuracy.svg in it. Accuracy only where a row has one. Raises InputError
-    for another suffix.
-    """
-    if target.suffix:
-        paths = target, target.with_name(f"{target.stem}-accuracy{target.suffix}")
-    else:
-        paths = target / "latency.svg", target / "accuracy.svg"
+    """Write the figures where :func:`figure_paths` says, accuracy only where a row has one; the paths."""
+    paths = figure_paths(target)
     save(latency_figure(rows), paths[0])
     if all(row["top1"] is None for row in rows):
         return [paths[0]]

@@ -40,7 +40,7 @@ class Model:
         """The run folder as it was given; None without a run."""
         return str(self.folder.path) if self.folder else None
 
-    @property
+    @cached_property
     def deploys(self) -> bytes:
         """What runs that differ in seed alone have in common, so that one's latency is the other's."""
         return self.net.SerializeToString(deterministic=True)

@@ -4,11 +4,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from eval.cost import CONVENTION
-from eval.rounds import NOISY
-
 Row = dict[str, Any]
 SAME = "cannot be told apart on this machine"
 _BAR = 16
@@ -34,7 +29,7 @@ def grids(rows: Sequence[Row]) -> list[Grid]:
 def accuracy_grid(rows: Sequence[Row]) -> Grid:
     """Accuracy and size of every run in every precision."""
     columns = ["run", "head", "precision", "top-1", "95% interval", "top-5", "parameters", "MACs", "bytes"]
-    held = _distinct(rows, "run", "name", "precision")
+    held = distinct(rows, "run", "name", "precision")
     return Grid("accuracy and size", columns, [_accuracy_cells(row, rows) for row in held], left=3)
 
 
@@ -88,19 +83,19 @@ def tail_grid(rows: Sequence[Row]) -> Grid:
 def engine_grid(rows: Sequence[Row]) -> Grid:
     """Every other engine against onnxruntime in fp32 with the same net."""
     lines = [
-        [*_lane_name(held, rows), str(row["batch"]), *_ratio_cells(row, "to_fp32")]
+        [*_lane_name(held, rows), *_ratio_cells(row, "to_fp32")]
         for held in lanes(rows)
         for row in _ends(held)
         if row["to_fp32"] is not None
     ]
-    columns = ["net", "engine", "batch", "÷ fp32", "95% interval", ""]
-    return Grid("latency ÷ that of fp32 in onnxruntime, from paired rounds", columns, lines, left=2)
+    columns = ["net", "engine", "verdict", "batch", "÷ fp32", "99% interval"]
+    return Grid("latency ÷ that of fp32 in onnxruntime, from paired rounds", columns, lines, left=3)
 
 
 def head_grid(rows: Sequence[Row]) -> Grid:
     """FC against GAP: differences of accuracy, ratios of the rest."""
     lines = []
-    for fc in _distinct([row for row in rows if row["gap"]], "run", "name", "precision"):
+    for fc in distinct([row for row in rows if row["gap"]], "run", "name", "precision"):
         gap = next(row for row in rows if _is_gap_of(row, fc))
         points = [f"{100 * (fc[k] - gap[k]):+.1f}" if fc[k] is not None else "" for k in ("top1", "top5")]
         ratios = [f"{fc[key] / gap[key]:.3f}×" for key in ("parameters", "macs", "model_bytes")]
@@ -120,82 +115,21 @@ def head_latency_grid(rows: Sequence[Row]) -> Grid:
         [
             f"{row['name']} / {row['gap']}",
             engine_name(row, rows),
-            str(row["batch"]),
             *_ratio_cells(row, "to_gap"),
         ]
         for held in lanes([row for row in rows if row["gap"]])
         for row in _ends(held)
         if row["to_gap"] is not None
     ]
-    columns = ["FC / GAP", "engine", "batch", "FC ÷ GAP", "95% interval", ""]
-    return Grid("FC against GAP: latency, from paired rounds", columns, lines, left=2)
+    columns = ["FC / GAP", "engine", "verdict", "batch", "FC ÷ GAP", "99% interval"]
+    return Grid("FC against GAP: latency, from paired rounds", columns, lines, left=3)
 
 
 def _ratio_cells(row: Row, key: str) -> list[str]:
     low, high = row[f"{key}_low"], row[f"{key}_high"]
     interval = "too few rounds" if low is None else f"{low:.3f}–{high:.3f}"
     verdict = SAME if not row[f"{key}_told_apart"] else "slower" if row[key] > 1 else "faster"
-    return [f"{row[key]:.3f}×", interval, verdict]
-
-
-def notes(rows: Sequence[Row]) -> list[str]:
-    """What the tables leave unsaid: the environment, the images, what was shared, how noisy it was."""
-    return [*environment(rows), *_images_note(rows), *_shared_note(rows), CONVENTION, *_unknown_macs(rows)]
-
-
-def environment(rows: Sequence[Row]) -> list[str]:
-    """One line for each processor: what the rows were measured on, and how."""
-    lines = []
-    for row in _distinct(rows, "processor", "threads"):
-        own = [held for held in rows if held["processor"] == row["processor"]]
-        calls = _span(held["runs"] for held in own)
-        rounds = max(held["rounds"] for held in own)
-        lines.append(
-            f"{row['processor']}, {row['threads']} threads; by turns in {rounds} rounds, {calls} calls "
-            f"a batch size; {versions_of(row)}"
-        )
-    return lines
-
-
-def versions_of(row: Row) -> str:
-    """The versions that matter for a latency."""
-    names = ("python", "onnxruntime-gpu", "onnxruntime", "torch", "opencv-python-headless")
-    return ", ".join(f"{name} {row[f'version_{name}']}" for name in names if f"version_{name}" in row)
-
-
-def _images_note(rows: Sequence[Row]) -> list[str]:
-    if not any(row["images"] for row in rows):
-        return []
-    kind = " (SYNTHETIC demo images)" if any(row["synthetic"] for row in rows) else ""
-    images = _span(row["images"] for row in rows if row["images"])
-    return [f"accuracy over the whole validation list, in onnxruntime on the CPU: {images} images{kind}"]
-
-
-def _shared_note(rows: Sequence[Row]) -> list[str]:
-    groups: dict[str, set[str]] = {}
-    for row in rows:
-        groups.setdefault(row["latency_of"], set()).add(row["run"] or row["name"])
-    if all(len(group) == 1 for group in groups.values()):
-        return []
-    return ["runs of one net (×n) share its latency, measured once; accuracy is each run's own"]
-
-
-def _unknown_macs(rows: Sequence[Row]) -> list[str]:
-    unknown = [row for row in _distinct(rows, "name") if row["macs_unknown"]]
-    return [f"{row['name']}: MACs unknown for {', '.join(row['macs_unknown'])}" for row in unknown]
-
-
-def noise_warning(rows: Sequence[Row]) -> str | None:
-    """A line where the machine was too noisy for small differences; None where it was not."""
-    spread = float(np.median([row["latency_spread"] for row in rows]))
-    floor = max(row["latency_floor"] for row in rows)
-    if max(spread, floor) <= NOISY:
-        return None
-    return (
-        f"WARNING: this machine was noisy: round medians spread over {spread:.0%}, and one "
-        f"net in two processes differed by up to {floor:.0%}; above {NOISY:.0%} small differences mean "
-        "nothing. Measure again with nothing else running"
-    )
+    return [verdict, str(row["batch"]), f"{row[key]:.3f}×", interval]
 
 
 def run_name(row: Row, rows: Sequence[Row]) -> str:
@@ -243,14 +177,9 @@ def _largest_common(timed: Sequence[dict[int, Row]]) -> int | None:
     return max(set.intersection(*(set(held) for held in timed)), default=None)
 
 
-def _distinct(rows: Iterable[Row], *keys: str) -> list[Row]:
+def distinct(rows: Iterable[Row], *keys: str) -> list[Row]:
     """The first row of each combination of the keys' values."""
     found: dict[object, Row] = {}
     for row in rows:
         found.setdefault(tuple(row[key] for key in keys), row)
     return list(found.values())
-
-
-def _span(numbers: Iterable[int]) -> str:
-    held: list[int] = sorted(set(numbers))
-    return f"{held[0]}" if len(held) == 1 else f"{held[0]}–{held[-1]}"

@@ -5,6 +5,9 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from zoo.cli_bench import add_bench
+from zoo.cli_report import add_report
+
 _EPILOG = "Each command's own --help says more. Notices go to stderr, results to stdout; bad input exits 2."
 
 _TRAIN_EPILOG = """\
@@ -49,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     description = "Caffe nets in PyTorch and ONNX: convert, train, benchmark."
     parser = argparse.ArgumentParser("zoo", description=description, epilog=_EPILOG)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
-    for add in (_convert, _train, _bench, _report, _show, _upgrade, _list, _layers, _data):
+    for add in (_convert, _train, add_bench, add_report, _show, _upgrade, _list, _layers, _data):
         add(commands)
     return parser
 
@@ -141,48 +144,6 @@ def _train(commands: Commands) -> None:  # type: ignore[valid-type]
     )
 
 
-def _bench(commands: Commands) -> None:  # type: ignore[valid-type]
-    text = "Accuracy, size and latency of runs in onnxruntime, and FC against GAP."
-    parser = _command(commands, "bench", "zoo.bench:run", text)
-    parser.add_argument(
-        "folder", nargs="?", default="runs", metavar="RUNS", help="a folder of runs (default: runs)"
-    )
-    parser.add_argument(
-        "--untrained", nargs="+", metavar="VARIANT", help="bench variants of allconv6 without runs"
-    )
-    parser.add_argument(
-        "--batch-sizes",
-        nargs="+",
-        type=_positive,
-        default=[1, 2, 4, 8, 16, 32, 64],
-        metavar="N",
-        help="(default: 1 … 64)",
-    )
-    text = "int8: static quantisation, calibrated on training images (default: fp32)"
-    parser.add_argument(
-        "--precisions", nargs="+", default=["fp32"], choices=("fp32", "fp16", "int8"), help=text
-    )
-    parser.add_argument(
-        "--providers", nargs="+", default=["auto"], choices=("auto", "cpu", "cuda", "tensorrt", "openvino")
-    )
-    text = "time the same nets there too, joined by commas: opencv, torch, torch-compile"
-    parser.add_argument("--against", type=_runtimes, default=[], metavar="RUNTIMES", help=text)
-    text = "threads of every runtime (default: the cores there are)"
-    parser.add_argument("--threads", type=_positive, metavar="N", help=text)
-    text = "timed calls at batch 1; fewer at larger batches, but 20 or as many (default: 200)"
-    parser.add_argument("--runs", type=_positive, default=200, metavar="N", help=text)
-    parser.add_argument("--plot", metavar="FILE", help="figures as .png or .svg, or into a folder")
-    parser.add_argument("--json", metavar="FILE", help="write the rows as JSON")
-    parser.add_argument("--csv", metavar="FILE", help="write the rows as CSV")
-
-
-def _report(commands: Commands) -> None:  # type: ignore[valid-type]
-    from zoo import cli_report
-
-    text = "Write what runs show as one HTML page, and as Markdown: answers, curves, tables, pictures."
-    cli_report.add(_command(commands, "report", "zoo.report.command:run", text))
-
-
 def _show(commands: Commands) -> None:  # type: ignore[valid-type]
     _add_net(_command(commands, "show", "zoo.show:run", "Print a net's prototxt with a variant's edits."))
 
@@ -245,14 +206,6 @@ def _positive(text: str) -> int:
 
 def _whole(text: str) -> int:
     return _at_least(text, 0)
-
-
-def _runtimes(text: str) -> list[str]:
-    known, found = ("opencv", "torch", "torch-compile"), text.split(",")
-    for name in found:
-        if name not in known:
-            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
-    return found
 
 
 def _size(text: str) -> tuple[int, int]:

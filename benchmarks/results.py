@@ -1,0 +1,83 @@
+"""Fill the README's tables from the figures under eval/results: ``make readme``, or ``make results`` first.
+
+A block ``<!-- results: NAME -->`` … ``<!-- /results -->`` in README.md or README.zh-CN.md holds what BLOCKS
+makes for NAME, so that no figure there was typed by hand; ``--check`` exits 1 where one is not up to date.
+"""
+
+import argparse
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from converters.files import write_text
+from zoo.bench_notes import environment, noise_warning
+from zoo.bench_tables import (
+    Grid,
+    accuracy_grid,
+    engine_grid,
+    head_latency_grid,
+    latency_grid,
+    tail_grid,
+)
+
+ROOT = Path(__file__).parents[1]
+READMES = (ROOT / "README.md", ROOT / "README.zh-CN.md")
+RESULTS = ROOT / "eval" / "results"
+_BLOCK = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- /results -->)", re.DOTALL)
+Rows = Sequence[dict[str, Any]]
+
+
+def rows_of(name: str) -> Rows:
+    """The committed rows of a ``zoo bench``."""
+    rows: Rows = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return rows
+
+
+def markdown(grid: Grid) -> str:
+    """A table as Markdown, its title above it in bold."""
+    rule = ["---" if index < grid.left else "---:" for index in range(len(grid.columns))]
+    lines = [f"| {' | '.join(cells)} |" for cells in (grid.columns, rule, *grid.lines)]
+    return "\n".join([f"**{grid.title[0].upper()}{grid.title[1:]}**", "", *lines])
+
+
+def bench(name: str, *grids: Callable[[Rows], Grid]) -> str:
+    """Tables of a committed bench."""
+    rows = rows_of(name)
+    return "\n\n".join(markdown(made) for grid in grids if (made := grid(rows)).lines)
+
+
+def measured_on(name: str) -> str:
+    """What a committed bench was measured on, and a warning where that was too noisy."""
+    rows = rows_of(name)
+    return "\n\n".join([*environment(rows), *filter(None, [noise_warning(rows)])])
+
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    "bench": lambda: bench("untrained", accuracy_grid, latency_grid, head_latency_grid),
+    "bench-machine": lambda: measured_on("untrained"),
+    "bench-runtimes": lambda: bench("untrained", tail_grid, engine_grid),
+}
+
+
+def filled(text: str) -> str:
+    """``text`` with every block made anew. Raises KeyError for a block of an unknown name."""
+    return _BLOCK.sub(lambda found: f"{found[1]}{BLOCKS[found[2]]()}\n{found[3]}", text)
+
+
+def main() -> int:
+    """Fill the READMEs, or with ``--check`` say which of them are not up to date."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 for a block that is old")
+    is_check = parser.parse_args().check
+    old = [path for path in READMES if filled(text := path.read_text(encoding="utf-8")) != text]
+    for path in old:
+        print(f"{path.name}: {'not up to date' if is_check else 'filled'}")
+        if not is_check:
+            write_text(path, filled(path.read_text(encoding="utf-8")))
+    return 1 if is_check and old else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,58 @@
+"""The READMEs' tables are what the committed figures give."""
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+KEYS = {
+    "name", "run", "variant", "head", "seed", "precision", "runtime", "provider", "processor", "threads", "batch",
+    "latency_p50_ms", "latency_p90_ms", "latency_p99_ms", "latency_spread", "images_per_second", "model_bytes",
+    "top1", "top1_low", "top1_high", "top5", "images", "version_python",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def results() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("results", ROOT / "benchmarks" / "results.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_readmes_tables_are_the_committed_figures(results: ModuleType) -> None:
+    for path in results.READMES:
+        text = path.read_text(encoding="utf-8")
+        assert "<!-- results: bench -->" in text, path.name
+        assert results.filled(text) == text, f"{path.name}: run `make readme`"
+        assert text.count("<!-- results:") == len(results._BLOCK.findall(text)), (
+            f"{path.name}: a block is open"
+        )
+
+
+def test_a_changed_figure_changes_the_block(
+    results: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = json.loads((results.RESULTS / "untrained.json").read_text(encoding="utf-8"))
+    rows[0]["latency_p50_ms"] = 12345.678
+    (tmp_path / "untrained.json").write_text(json.dumps(rows), encoding="utf-8")
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    text = "before\n<!-- results: bench -->\nstale text\n<!-- /results -->\nafter\n"
+    made = results.filled(text)
+    assert "12345.68" in made and "stale text" not in made
+    assert made.startswith("before\n<!-- results: bench -->\n") and made.endswith(
+        "<!-- /results -->\nafter\n"
+    )
+    with pytest.raises(KeyError):
+        results.filled("<!-- results: nothing -->\n<!-- /results -->")
+
+
+def test_every_row_has_its_environment() -> None:
+    for path in (ROOT / "eval" / "results").glob("*.json"):
+        for row in json.loads(path.read_text(encoding="utf-8")):
+            assert set(row) >= KEYS, path.name
+            assert row["processor"] and row["threads"] >= 1

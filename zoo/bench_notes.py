@@ -1,0 +1,74 @@
+"""What the tables of ``zoo bench`` leave unsaid, made from its rows alone."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from eval.cost import CONVENTION
+from eval.rounds import NOISY
+from zoo.bench_tables import Row, distinct
+
+
+def notes(rows: Sequence[Row]) -> list[str]:
+    """What the tables leave unsaid: the environment, the images, what was shared, how noisy it was."""
+    return [*environment(rows), *_images_note(rows), *_shared_note(rows), CONVENTION, *_unknown_macs(rows)]
+
+
+def environment(rows: Sequence[Row]) -> list[str]:
+    """One line for each processor: what the rows were measured on, and how."""
+    lines = []
+    for row in distinct(rows, "processor", "threads"):
+        own = [held for held in rows if held["processor"] == row["processor"]]
+        calls = _span(held["runs"] for held in own)
+        rounds = max(held["rounds"] for held in own)
+        lines.append(
+            f"{row['processor']}, {row['threads']} threads; by turns in {rounds} rounds, {calls} calls "
+            f"a batch size; {versions_of(row)}"
+        )
+    return lines
+
+
+def versions_of(row: Row) -> str:
+    """The versions that matter for a latency."""
+    names = ("python", "onnxruntime-gpu", "onnxruntime", "torch", "opencv-python-headless")
+    return ", ".join(f"{name} {row[f'version_{name}']}" for name in names if f"version_{name}" in row)
+
+
+def _images_note(rows: Sequence[Row]) -> list[str]:
+    if not any(row["images"] for row in rows):
+        return []
+    kind = " (SYNTHETIC demo images)" if any(row["synthetic"] for row in rows) else ""
+    images = _span(row["images"] for row in rows if row["images"])
+    return [f"accuracy over the whole validation list, in onnxruntime on the CPU: {images} images{kind}"]
+
+
+def _shared_note(rows: Sequence[Row]) -> list[str]:
+    groups: dict[str, set[str]] = {}
+    for row in rows:
+        groups.setdefault(row["latency_of"], set()).add(row["run"] or row["name"])
+    if all(len(group) == 1 for group in groups.values()):
+        return []
+    return ["runs of one net (×n) share its latency, measured once; accuracy is each run's own"]
+
+
+def _unknown_macs(rows: Sequence[Row]) -> list[str]:
+    unknown = [row for row in distinct(rows, "name") if row["macs_unknown"]]
+    return [f"{row['name']}: MACs unknown for {', '.join(row['macs_unknown'])}" for row in unknown]
+
+
+def noise_warning(rows: Sequence[Row]) -> str | None:
+    """A line where the machine was too noisy for small differences; None where it was not."""
+    spread = float(np.median([row["latency_spread"] for row in rows]))
+    floor = max(row["latency_floor"] for row in rows)
+    if max(spread, floor) <= NOISY:
+        return None
+    return (
+        f"WARNING: this machine was noisy: round medians spread over {spread:.0%}, and one "
+        f"net in two processes differed by up to {floor:.0%}; above {NOISY:.0%} small differences mean "
+        "nothing. Measure again with nothing else running"
+    )
+
+
+def _span(numbers: Iterable[int]) -> str:
+    held: list[int] = sorted(set(numbers))
+    return f"{held[0]}" if len(held) == 1 else f"{held[0]}–{held[-1]}"

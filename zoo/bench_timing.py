@@ -1,0 +1,122 @@
+"""What ``zoo bench`` times: each distinct net once in every engine, all of them by turns."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from eval.latency import Latency, Worker, check_agreement, time_by_turns, workers
+from eval.rounds import images_in_all
+from prototxt.errors import InputError
+from zoo.bench_files import Subject, job
+from zoo.bench_rows import Model
+from zoo.console import cores, notice
+
+BATCHES = (1, 2, 4, 8, 16, 32, 64)
+RUNS = 200
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What ``zoo bench`` was asked for; ``runs`` are timed calls at batch 1."""
+
+    batches: Sequence[int] = BATCHES
+    precisions: Sequence[str] = ("fp32",)
+    providers: Sequence[str] = ("auto",)
+    against: Sequence[str] = ()
+    threads: int = field(default_factory=cores)
+    runs: int = RUNS
+
+
+@dataclass
+class Lane:
+    """One net in one runtime, timed for itself and for every model that differs from it in seed alone."""
+
+    subject: Subject
+    runtime: str
+    provider: str
+    batches: Sequence[int]
+    latency: Latency = field(default_factory=lambda: Latency({}, "", ""))
+
+    @property
+    def key(self) -> tuple[bytes, str, str, str]:
+        """What tells a lane from every other."""
+        return self.subject.model.deploys, self.subject.precision, self.runtime, self.provider
+
+
+class Meter:
+    """A progress bar over the images that the whole job computes."""
+
+    def __init__(self, show: Callable[[int, int], None], total: int) -> None:
+        self.show, self.total, self.done = show, total, 0
+
+    def __call__(self, images: int) -> None:
+        """So many more are done."""
+        self.done += images
+        self.show(self.done, self.total)
+
+
+def batches_of(model: Model, settings: Settings) -> Sequence[int]:
+    """The batch sizes that a model is timed at: its own where its file has it fixed."""
+    fixed = model.inputs[1]
+    return (fixed,) if fixed else sorted(set(settings.batches))
+
+
+def _lanes(held: Sequence[Subject], settings: Settings) -> list[Lane]:
+    """What is to be timed: each distinct net once in every engine."""
+    lanes: dict[object, Lane] = {}
+    for subject in held:
+        engines = [("onnxruntime", provider) for provider in settings.providers]
+        if subject.precision == "fp32":
+            engines += [(runtime, settings.providers[0]) for runtime in settings.against]
+        for runtime, provider in engines:
+            lane = Lane(subject, runtime, provider, batches_of(subject.model, settings))
+            lanes.setdefault(lane.key, lane)
+    return list(lanes.values())
+
+
+def timed(
+    held: Sequence[Subject], settings: Settings, scratch: Path, meter: Meter
+) -> tuple[list[Lane], Lane]:
+    """(every lane that could be timed, the control: the first lane's net once more in another process)."""
+    lanes = _lanes(held, settings)
+    _tell_fixed(lanes, settings)
+    first = lanes[0]
+    lanes.append(Lane(first.subject, first.runtime, first.provider, first.batches))
+    jobs = [
+        job(lane.subject, lane.runtime, lane.provider, settings.threads, scratch / f"caffe{index}")
+        for index, lane in enumerate(lanes)
+    ]
+    with workers(jobs) as processes:
+        kept = _checked(lanes, processes)
+        batches = [lane.batches for lane, _ in kept]
+        meter.total = meter.done + images_in_all(batches, settings.runs)
+        found = time_by_turns([worker for _, worker in kept], batches, settings.runs, meter)
+    for (lane, _), latency in zip(kept, found, strict=True):
+        lane.latency = latency
+    *measured, control = (lane for lane, _ in kept)
+    return measured, control
+
+
+def _tell_fixed(lanes: Sequence[Lane], settings: Settings) -> None:
+    fixed = {lane.subject.model.name: lane.subject.model.inputs[1] for lane in lanes}
+    for name, batch in fixed.items():
+        if batch and tuple(settings.batches) != (batch,):
+            notice(f"{name}: its file has one batch size, {batch}, and is measured at that")
+
+
+def _checked(lanes: Sequence[Lane], processes: Sequence[Worker]) -> list[tuple[Lane, Worker]]:
+    """The lanes whose engine computes what onnxruntime does; a notice where torch.compile cannot run."""
+    kept: list[tuple[Lane, Worker]] = []
+    for lane, worker in zip(lanes, processes, strict=True):
+        try:
+            worker.open()
+            if lane.runtime != "onnxruntime":
+                reference = next(w for other, w in kept if other.key[:2] == lane.key[:2])
+                check_agreement(worker, reference, lane.batches[0])
+        except InputError as error:
+            if lane.runtime != "torch-compile":
+                raise
+            notice(f"torch-compile left out: {error}")
+        else:
+            kept.append((lane, worker))
+    return kept

@@ -1,0 +1,53 @@
+"""What the parsers of several commands share. Nothing heavy is imported."""
+
+import argparse
+
+Commands = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def command(commands: Commands, name: str, run: str, text: str) -> argparse.ArgumentParser:  # type: ignore[valid-type]
+    """A command's parser; ``run`` is its "module:function"."""
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)  # type: ignore[attr-defined]
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_variant(parser: argparse.ArgumentParser, default: str | None = "baseline") -> None:
+    """The option --variant."""
+    text = "edits of the net, joined by + (bn+dropout0.5+fc); zoo list names them (default: baseline)"
+    parser.add_argument("--variant", default=default, help=text)
+
+
+def positive(text: str) -> int:
+    """A whole number from 1."""
+    return _at_least(text, 1)
+
+
+def whole(text: str) -> int:
+    """A whole number from 0."""
+    return _at_least(text, 0)
+
+
+def size(text: str) -> tuple[int, int]:
+    """HxW as (height, width)."""
+    height, _, width = text.partition("x")
+    return positive(height), positive(width)
+
+
+def _at_least(text: str, least: int) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = least - 1
+    if number < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least}")
+    return number
+
+
+def shape(text: str) -> tuple[str, tuple[int, ...]]:
+    """BLOB=N,C,H,W as (blob, shape)."""
+    blob, _, numbers = text.partition("=")
+    try:
+        return blob, tuple(positive(number) for number in numbers.split(","))
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not BLOB=N,C,H,W: {error}") from None
