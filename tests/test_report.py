@@ -135,6 +135,7 @@ def test_one_seed_a_side_shows_no_order(tmp_path: Path) -> None:
         write_run(tmp_path, variant)
     page = report(tmp_path)
     assert "One run a side shows no order." in page and "Does Dropout" not in page
+    assert "real difference" not in page and 'class="yes"' not in page and 'class="no"' not in page
 
 
 def test_a_study_of_other_things_compares_groups(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from zoo.bench_rows import find_runs
 from zoo.charts import new_figure, style, to_svg
 from zoo.report.as_html import as_html
 from zoo.report.as_markdown import as_markdown
-from zoo.report.claims import is_equal, order, ratios, side, together
+from zoo.report.claims import is_equal, order, ratios, side, together, told
 from zoo.report.curves import curve, thinned
 from zoo.report.document import Document, Heading, Paragraph, Section, Table
 from zoo.report.figures import confusion
@@ -28,6 +28,14 @@ def between(low: float, high: float) -> Interval:
 def test_a_side_is_told_only_where_the_interval_leaves_0_out() -> None:
     assert side(between(0.001, 0.2)) == "above" and side(between(-0.2, -0.001)) == "below"
     assert side(between(0.0, 0.2)) == "open" and side(between(-0.1, 0.0)) == "open"
+
+
+def test_single_runs_claim_nothing_about_trainings() -> None:
+    alone = Interval(0.2, 0.1, 0.3, over_seeds=False)
+    assert side(alone) == "open" and told(alone) == "these"
+    assert told(Interval(0.0, -0.01, 0.01, over_seeds=False)) == "open"
+    assert not is_equal(Interval(0.0, -0.01, 0.01, over_seeds=False))
+    assert told(between(0.1, 0.2)) == "above"
 
 
 def test_equal_needs_the_whole_interval() -> None:

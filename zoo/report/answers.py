@@ -13,6 +13,7 @@ from zoo.report.claims import (
     ratios,
     side,
     together,
+    told,
 )
 from zoo.report.document import Answer, Answers, Standing
 from zoo.report.head_answers import head_answers
@@ -23,7 +24,8 @@ from zoo.report.sentences import difference_sentence, ordered_sentence
 from zoo.report.wording import Words, count, percent, points
 
 _COMMON_SHARE = 0.9  # of the baseline's final accuracy: how soon another group gets there
-_STANDINGS: dict[str, Standing] = {"below": "yes", "above": "no"}
+_STANDINGS: dict[str, Standing] = {"below": "yes", "above": "no"}  # of questions after less of something
+_BETTER: dict[str, Standing] = {"above": "yes", "below": "no"}
 
 
 def answers(results: Results, words: Words) -> Answers:
@@ -142,7 +144,7 @@ def _equal(results: Results, half: Group, most: Group, words: Words) -> Answer:
 def _equality(found: Interval) -> tuple[str, Standing]:
     if is_equal(found):
         return "yes", "yes"
-    return ("no", "no") if found.is_real else ("open", "open")
+    return ("no", "no") if side(found) != "open" else ("open", "open")
 
 
 def _author(steady: Answer, cost: Answer, equal: Answer, words: Words) -> Answer:
@@ -200,29 +202,28 @@ def _race(key: str, sides: Sequence[Sequence[float]], group: Group, base: Group,
 def _accuracy(results: Results, group: Group, suffix: str, words: Words) -> Answer:
     found = results.difference(group, results.baseline)
     sentence = difference_sentence(results, group, results.baseline, found, words)
-    told = side(found)
-    standing: Standing = {"above": "yes", "below": "no", "open": "open"}[told]  # type: ignore[assignment]
-    return Answer(words("bn.question") + suffix, words(f"bn.{told}"), (sentence,), standing)
+    stand = side(found)
+    standing = _BETTER.get(stand, "open")
+    return Answer(words("bn.question") + suffix, words(f"bn.{stand}"), (sentence,), standing)
 
 
 def _any(results: Results, words: Words) -> Answer:
     """Which groups are really better or worse than the first, for studies of other things."""
     base = results.baseline
-    by_side: dict[Side, list[str]] = {"above": [], "below": [], "open": []}
+    question = words("any.question", baseline=base.label)
+    if not results.others:
+        alone = words("any.alone", group=base.label, top1=percent(results.interval(base).mean))
+        return Answer(question, words("any.one"), (alone,), "open")
+    found: dict[str, list[str]] = {"above": [], "below": [], "these": [], "open": []}
     for group in results.others:
-        found = results.difference(group, base)
-        by_side[side(found)].append(f"{group.label} ({points(found.mean)})")
+        difference = results.difference(group, base)
+        found[told(difference)].append(f"{group.label} ({points(difference.mean)})")
     sentences = [
         words(f"any.{key}", groups=words.listed(names), baseline=base.label)
-        for key, names in by_side.items()
+        for key, names in found.items()
         if names
     ]
-    if not results.others:
-        sentences = [words("any.alone", group=base.label, top1=percent(results.interval(base).mean))]
-    told = bool(by_side["above"] or by_side["below"])
-    key = "any.told" if told else "any.untold" if results.others else "any.one"
     best = max(results.groups, key=lambda group: results.interval(group).mean)
-    verdict = words(key, best=best.label, baseline=base.label)
-    return Answer(
-        words("any.question", baseline=base.label), verdict, tuple(sentences), "yes" if told else "open"
-    )
+    is_told = bool(found["above"] or found["below"])
+    verdict = words("any.told" if is_told else "any.untold", best=best.label, baseline=base.label)
+    return Answer(question, verdict, tuple(sentences), "yes" if is_told else "open")

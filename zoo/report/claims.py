@@ -22,15 +22,20 @@ class Range:
 
 
 def side(interval: Interval) -> Side:
-    """Whether an interval lies above 0, below it, or tells neither."""
-    if interval.low > 0:
-        return "above"
-    return "below" if interval.high < 0 else "open"
+    """Whether an interval lies above 0 or below; open where neither, or where it is of single trainings."""
+    if not interval.over_seeds or not interval.is_real:
+        return "open"
+    return "above" if interval.low > 0 else "below"
+
+
+def told(interval: Interval) -> Side | Literal["these"]:
+    """The same; ``these`` where single runs differ by more than other photographs would explain."""
+    return "these" if interval.is_real and not interval.over_seeds else side(interval)
 
 
 def is_equal(interval: Interval, within: float = EQUAL_WITHIN) -> bool:
-    """Whether the interval leaves no room for a difference larger than ``within``."""
-    return -within <= interval.low and interval.high <= within
+    """Whether the interval, over trainings too, leaves no room for a difference larger than ``within``."""
+    return interval.over_seeds and -within <= interval.low and interval.high <= within
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from eval.robustness import CONDITIONS
 from eval.statistics import Interval
 from zoo.bench_files import Row
 from zoo.report.accuracy_section import paired_ratio
-from zoo.report.claims import side, together
+from zoo.report.claims import side, together, told
 from zoo.report.document import Answer, Standing
 from zoo.report.results import Results
 from zoo.report.runs import Group, partners
@@ -90,7 +90,7 @@ def _robust(results: Results, pairs: Sequence[Pair], words: Words) -> Answer | N
 def _lost(gap: Group, fc: Group, kind: str, found: Interval, words: Words) -> str:
     """How much less GAP loses than FC under the conditions of a kind."""
     return words(
-        f"robust.{side(found)}",
+        f"robust.{told(found)}",
         kind=words(f"kind.{kind}"),
         group=gap.label,
         baseline=fc.label,

@@ -1,7 +1,7 @@
 """Sentences that several answers are made of."""
 
 from eval.statistics import Interval
-from zoo.report.claims import Order, side
+from zoo.report.claims import Order, told
 from zoo.report.results import Results
 from zoo.report.runs import Group
 from zoo.report.wording import Words, percent
@@ -10,13 +10,13 @@ from zoo.report.wording import Words, percent
 def difference_sentence(results: Results, group: Group, other: Group, found: Interval, words: Words) -> str:
     """Two accuracies, their difference with its interval, and what that shows."""
     return words(
-        f"accuracy.{side(found)}",
+        f"accuracy.{told(found)}",
         group=group.label,
         baseline=other.label,
         ours=percent(sum(results.top1(group)) / len(group.runs)),
         theirs=percent(sum(results.top1(other)) / len(other.runs)),
         difference=words.interval(found),
-    ) + ("" if found.over_seeds else words("accuracy.one_seed"))
+    )
 
 
 def ordered_sentence(group: Group, other: Group, found: Order, words: Words) -> str:
