@@ -26,27 +26,35 @@ def accuracy(session: Any, batches: Iterable[tuple[Tensor, Tensor]]) -> Accuracy
     """Run (N, C, H, W) data and (N,) labels through an onnxruntime session's first output.
 
     Ties are judged as Caffe's Accuracy layer judges them; top 5 is capped at the number of classes.
-    Raises InputError where a score is not finite, since such scores would count as right.
+    Raises InputError as :func:`run_scores` does.
     """
     hits, images = np.zeros(2), 0
     for data, labels in batches:
-        scores = torch.from_numpy(_scores(session, data.contiguous().numpy()))
-        if not torch.isfinite(scores).all():
-            raise InputError("the model's scores are not finite")
+        scores = run_scores(session, data)
         hits += [is_top(scores, labels.long(), min(k, scores.shape[1])).sum().item() for k in (1, 5)]
         images += len(labels)
     top1, top5 = (hits / images).tolist()
     return Accuracy(top1, top5, images)
 
 
-def _scores(session: Any, data: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The first output for ``data``; a model of one batch size gets it in parts, the last one filled up."""
-    feed = session.get_inputs()[0]
-    size = feed.shape[0] if isinstance(feed.shape[0], int) else len(data)
-    filled = np.concatenate([data, np.repeat(data[-1:], -len(data) % size, axis=0)])
+def run_scores(session: Any, data: Tensor) -> Tensor:
+    """The first output of an onnxruntime session for (N, C, H, W) data, (N, K). Raises as :func:`finite`.
+
+    A model of one batch size gets the data in parts, the last one filled up.
+    """
+    feed, images = session.get_inputs()[0], data.contiguous().numpy()
+    size = feed.shape[0] if isinstance(feed.shape[0], int) else len(images)
+    filled = np.concatenate([images, np.repeat(images[-1:], -len(images) % size, axis=0)])
     parts = [filled[at : at + size] for at in range(0, len(filled), size)]
     scores = np.concatenate([session.run(None, {feed.name: part})[0] for part in parts])
-    return scores[: len(data)]
+    return finite(torch.from_numpy(scores[: len(images)]))
+
+
+def finite(scores: Tensor) -> Tensor:
+    """The scores. Raises InputError where one is not finite, since such scores would count as right."""
+    if not torch.isfinite(scores).all():
+        raise InputError("the model's scores are not finite")
+    return scores
 
 
 def wilson(share: float, count: int, z: float = 1.96) -> tuple[float, float]:

@@ -61,6 +61,7 @@ def test_no_module_is_named_after_a_dependency() -> None:
         "train",
         "bench",
         "study",
+        "report",
         "show",
         "list",
         "data",

@@ -1,7 +1,6 @@
 """Charts as matplotlib figures: SVG that follows a page's light or dark theme, and files on disk."""
 
 import io
-import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from matplotlib.figure import Figure
 
 from converters.files import whole
 from prototxt.errors import InputError
+from zoo.svg import compact
 
 # Told apart by colour-blind readers too, on white and on black (after M. Okabe and K. Ito, 2008).
 PALETTE = ("#3b82c4", "#e08a1e", "#2aa876", "#c65b9c", "#8a63d2", "#c9503c", "#7a8f2a", "#5f7d95", "#b08b57")
@@ -59,10 +59,7 @@ def to_svg(figure: Figure) -> str:
     text = io.StringIO()
     with style():
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    svg = text.getvalue()
-    svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
-    head, _, rest = svg.partition(">")
-    return re.sub(r' (width|height)="[^"]*"', "", head) + ">" + rest
+    return compact(text.getvalue()).replace(_INK, "currentColor")
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from zoo.cli_bench import add_bench
 from zoo.cli_data import add_data
 from zoo.cli_parts import Commands, add_variant, command, shape
+from zoo.cli_report import add_report
 from zoo.cli_train import add_study, add_train
 
 _EPILOG = "Each command's own --help says more. Notices go to stderr, results to stdout; bad input exits 2."
@@ -45,7 +46,18 @@ def _parser() -> argparse.ArgumentParser:
     description = "Caffe nets in PyTorch and ONNX: convert, train, benchmark."
     parser = argparse.ArgumentParser("zoo", description=description, epilog=_EPILOG)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
-    for add in (_convert, add_train, add_study, add_bench, _show, _upgrade, _list, _layers, add_data):
+    for add in (
+        _convert,
+        add_train,
+        add_study,
+        add_bench,
+        add_report,
+        _show,
+        _upgrade,
+        _list,
+        _layers,
+        add_data,
+    ):
         add(commands)
     return parser
 

@@ -26,13 +26,16 @@ Array = np.ndarray[tuple[int, int, int, int], np.dtype[np.uint8]]
 class ImageSet:
     """What an ImageData layer serves: (N, H, W, C) pixels and (N,) labels, in the list's order.
 
-    ``skipped`` counts the images of the list that could not be read and were passed over.
+    ``paths`` are the images' own, as the list has them, counted from ``base``. ``skipped`` counts the
+    images of the list that could not be read and were passed over.
     """
 
     layer: LayerParameter
     list_path: Path
     pixels: Array
     labels: np.ndarray[tuple[int], np.dtype[np.int64]]
+    paths: tuple[str, ...]
+    base: Path
     mean: Tensor | None = None
     skipped: int = 0
 
@@ -66,8 +69,10 @@ def open_images(
     bad = set(json.loads(_bad_rows(cached).read_text())) if skip_bad else set()
     pixels: Array = np.load(cached, mmap_mode="r", allow_pickle=False)[: len(entries) - len(bad)]
     check(layer, *pixels.shape[1:], mean)
-    labels = np.array([entry.label for row, entry in enumerate(entries) if row not in bad])
-    return ImageSet(layer, list_path, pixels, labels, mean, skipped=len(bad))
+    kept = [entry for row, entry in enumerate(entries) if row not in bad]
+    labels = np.array([entry.label for entry in kept])
+    names = tuple(entry.path for entry in kept)
+    return ImageSet(layer, list_path, pixels, labels, names, base, mean, skipped=len(bad))
 
 
 def _bad_rows(cached: Path) -> Path:

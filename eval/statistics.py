@@ -1,0 +1,129 @@
+"""Means, and intervals that resample what a result hangs on: training seeds and validation photographs."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+from prototxt.errors import InputError
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+Blocks = Sequence[Sequence[int]]
+
+DRAWS = 10_000
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with the bounds that hold it at the level asked for.
+
+    ``over_seeds`` is False where a group has one run: the interval then speaks of other photographs,
+    not of other trainings.
+    """
+
+    mean: float
+    low: float
+    high: float
+    over_seeds: bool
+
+    @property
+    def is_real(self) -> bool:
+        """Whether the interval leaves 0 out."""
+        return self.low > 0 or self.high < 0
+
+
+def mean_std(values: Sequence[float]) -> tuple[float, float | None]:
+    """The mean and the standard deviation of a sample (divided by n − 1); None for that of one value."""
+    spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return float(np.mean(values)), spread
+
+
+def interval(
+    right: Floats, blocks: Blocks, level: float = LEVEL, draws: int = DRAWS, seed: int = 0
+) -> Interval:
+    """The mean accuracy of one group of runs. ``right`` (S, N): was run s right on photograph i?
+
+    ``blocks`` are photographs (columns) that are drawn together; those in no block do not count. See
+    :func:`difference` for the method.
+    """
+    return _interval([np.asarray(right, float)], [1.0], blocks, level, draws, seed)
+
+
+def difference(
+    a: Floats, b: Floats, blocks: Blocks, level: float = LEVEL, draws: int = DRAWS, seed: int = 0
+) -> Interval:
+    """Mean accuracy of the runs ``a`` (S, N) less that of ``b`` (S', N), over the same N photographs.
+
+    Every draw takes blocks of photographs with replacement, the same for both groups, and runs with
+    replacement, for each group on its own: two runs of one seed number share nothing that a mean could
+    be paired by. The two deviations are added. A resampled mean of n scatters too little by √((n−1)/n),
+    a fifth for three runs, so deviations are stretched by √(n/(n−1)) (J. N. K. Rao and C. F. J. Wu,
+    JASA 83, 1988). Three runs also tell little about how far runs scatter: the draws' quantiles are
+    widened by Student's t against the normal, its degrees of freedom from the parts' shares in the
+    variance (F. E. Satterthwaite, Biometrics Bulletin 2, 1946; B. L. Welch, Biometrika 34, 1947).
+
+    What photographs and runs do together counts in both parts, which makes the interval a little wide.
+    A group of one run adds no part: see :class:`Interval`. ``seed`` fixes the draws.
+    """
+    return _interval([np.asarray(a, float), np.asarray(b, float)], [1.0, -1.0], blocks, level, draws, seed)
+
+
+def _interval(
+    groups: Sequence[Floats], signs: Sequence[float], blocks: Blocks, level: float, draws: int, seed: int
+) -> Interval:
+    random = np.random.default_rng(seed)
+    if len(blocks) < 2:
+        raise InputError(f"an interval needs two blocks of photographs at least, not {len(blocks)}")
+    kept = np.concatenate([np.asarray(block, int) for block in blocks])
+    runs = [sign * group[:, kept].mean(1) for group, sign in zip(groups, signs, strict=True)]
+    photograph = sum(sign * group.mean(0) for group, sign in zip(groups, signs, strict=True))
+    parts = [(_drawn_blocks(np.asarray(photograph), blocks, draws, random), len(blocks))]
+    parts += [(_drawn_means(run, draws, random), len(run)) for run in runs if len(run) > 1]
+    mean = float(sum(run.mean() for run in runs))
+    deviations = np.asarray(sum(deviation for deviation, _ in parts))
+    low, high = np.quantile(deviations, [(1 - level) / 2, (1 + level) / 2])
+    wide = student_quantile((1 + level) / 2, _freedom(parts)) / NormalDist().inv_cdf((1 + level) / 2)
+    return Interval(mean, mean + wide * float(low), mean + wide * float(high), len(parts) == 1 + len(groups))
+
+
+def _drawn_means(values: Floats, draws: int, random: np.random.Generator) -> Floats:
+    """Deviations of ``draws`` resampled means from the mean of n ``values``, stretched by √(n/(n−1))."""
+    n = len(values)
+    drawn = values[random.integers(0, n, (draws, n))].mean(1)
+    return np.asarray((drawn - values.mean()) * math.sqrt(n / (n - 1)))
+
+
+def _drawn_blocks(values: Floats, blocks: Blocks, draws: int, random: np.random.Generator) -> Floats:
+    """The same for the mean over photographs, whole blocks drawn: a block counts as long as it is."""
+    n = len(blocks)
+    sizes = np.array([len(block) for block in blocks])
+    sums = np.array([values[list(block)].sum() for block in blocks])
+    chosen = random.integers(0, n, (draws, n), dtype=np.int32)
+    drawn = sums[chosen].sum(1) / sizes[chosen].sum(1)
+    return np.asarray((drawn - sums.sum() / sizes.sum()) * math.sqrt(n / (n - 1)))
+
+
+def _freedom(parts: Sequence[tuple[Floats, int]]) -> float:
+    """Satterthwaite's degrees of freedom of a sum of independent parts, each estimated from n values."""
+    variances = [(float(np.var(deviation)), n - 1) for deviation, n in parts]
+    total = sum(variance for variance, _ in variances)
+    if not total:
+        return math.inf
+    return total**2 / sum(variance**2 / free for variance, free in variances)
+
+
+def student_quantile(share: float, freedom: float) -> float:
+    """The value below which Student's t of ``freedom`` (more than 0) lies with probability ``share``.
+
+    With t = √ν·tan φ the density of φ is cos^(ν−1) φ, which is summed up on a grid.
+    """
+    if freedom > 1e5:
+        return NormalDist().inv_cdf(share)
+    angle = np.linspace(-math.pi / 2, math.pi / 2, 100_002)
+    middle = (angle[1:] + angle[:-1]) / 2
+    below = np.concatenate([[0], np.cumsum(np.cos(middle) ** (freedom - 1))])
+    return math.sqrt(freedom) * math.tan(float(np.interp(share, below / below[-1], angle)))

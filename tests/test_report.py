@@ -1,0 +1,265 @@
+"""zoo report on made-up runs: what it says, what it leaves out, and what it refuses."""
+
+import json
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from report_runs import SHARES, stand_in, write_bench, write_run
+
+from zoo.cli import main
+
+
+@pytest.fixture(autouse=True)
+def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def article(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The article's study, two seeds, with its report in both languages."""
+    folder = tmp_path_factory.mktemp("article")
+    for variant in SHARES:
+        for seed in (0, 1):
+            write_run(folder, variant, seed)
+    write_bench(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        stand_in(patch)
+        assert main(["report", str(folder)]) == 0
+        assert main(["report", str(folder), "--lang", "zh"]) == 0
+    return folder
+
+
+def report(folder: Path, *options: str) -> str:
+    if not (folder / "bench.json").is_file():
+        write_bench(folder)
+    assert main(["report", str(folder), *options]) == 0
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_page_needs_nothing_beside_itself(article: Path) -> None:
+    for name in ("report.html", "report.zh.html"):
+        page = (article / name).read_text(encoding="utf-8")
+        links = re.findall(r'(?:src|href)="([^"]*)"', page)
+        assert links and all(link.startswith(("#", "data:")) for link in links), name
+        assert "@import" not in page and "url(http" not in page and "<script" not in page
+
+
+def test_every_question_of_the_article_is_answered(article: Path) -> None:
+    page = (article / "report.html").read_text(encoding="utf-8")
+    asked = re.findall(r'<article class="(\w+)"><h3>([^<]*)</h3>', page)
+    assert [question.split("?")[0] for _, question in asked] == [
+        "Does Dropout make training steadier",
+        "Does Dropout cost accuracy",
+        "Are Dropout 0.5 and 0.9 about equal",
+        "Is the author’s statement borne out: Dropout steadier and slightly worse, 0.5 and 0.9 about equal",
+        "Does BatchNorm make training faster, and by how much",
+        "Does BatchNorm end at a better accuracy",
+        "Is GAP as accurate as FC",
+        "What does the FC head cost in parameters and time",
+        "Does GAP bear shifted and zoomed photographs better than FC",
+    ]
+    stands = dict(
+        zip((question.split()[1] for _, question in asked), (kind for kind, _ in asked), strict=False)
+    )
+    assert stands["Dropout"] == "no"  # 0.75 against 0.3 is real: 0.5 and 0.9 are not equal
+    assert asked[2][0] == "no" and "400" in page and "1.50× [1.40×, 1.60×]" in page
+
+
+def test_names_are_unique_and_anchors_are_there(article: Path) -> None:
+    page = (article / "report.html").read_text(encoding="utf-8")
+    names = re.findall(r' id="([^"]*)"', page)
+    assert len(names) == len(set(names))
+    assert set(re.findall(r'href="#([^"]*)"', page)) <= set(names)
+    assert page.count("<svg ") == page.count("</svg>") >= 20
+
+
+def test_names_of_classes_are_escaped(article: Path) -> None:
+    page = (article / "report.html").read_text(encoding="utf-8")
+    assert "<b>dots" not in page and "&lt;b&gt;dots&lt;/b&gt; &amp; | `x`" in page
+    text = (article / "report.md").read_text(encoding="utf-8")
+    assert r"\<b\>dots\</b\> & \| \`x\`" in text and "<b>" not in text
+
+
+def test_the_markdown_names_files_that_are_there(article: Path) -> None:
+    for name in ("report", "report.zh"):
+        text = (article / f"{name}.md").read_text(encoding="utf-8")
+        files = [article / unquote(found) for found in re.findall(r"\]\(([^)]*)\)", text)]
+        assert len(files) > 20 and all(path.is_file() for path in files)
+        assert set(files) == set((article / f"{name}-figures").iterdir())
+
+
+def test_both_languages_have_the_same_figures(article: Path) -> None:
+    pages = [(article / name).read_text(encoding="utf-8") for name in ("report.html", "report.zh.html")]
+    cells = [re.findall(r"<td>([^<]*%)</td>", page) for page in pages]
+    assert cells[0] == cells[1] and len(cells[0]) > 40
+    assert (
+        '<html lang="zh-Hans">' in pages[1]
+        and "结论" in pages[1]
+        and "迭代次数 20（文章：100,000）" in pages[1]
+    )
+
+
+def test_the_same_runs_give_the_same_bytes(article: Path, tmp_path: Path) -> None:
+    output = tmp_path / "other" / "report.html"
+    assert main(["report", str(article), "--output", str(output)]) == 0
+    assert output.read_bytes() == (article / "report.html").read_bytes()
+    assert output.with_suffix(".md").read_bytes() == (article / "report.md").read_bytes()
+
+
+def test_the_terminal_gets_a_table_and_the_path(article: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(article), "--title", "Ours"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == str(article / "report.html") and any("dropout0.9" in line for line in lines)
+    assert "<h1>Ours</h1>" in (article / "report.html").read_text(encoding="utf-8")
+
+
+def test_no_images_leaves_out_photographs_and_keeps_filters(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    assert "data:image/jpeg" in report(tmp_path)
+    page = report(tmp_path, "--no-images")
+    assert "data:image/jpeg" not in page and "data:image/png" in page
+    assert not list(tmp_path.glob("report-figures/*.jpeg"))  # those of the report before are gone
+
+
+def test_one_run_claims_nothing(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    page = report(tmp_path)
+    assert "Nothing to compare with." in page and "A group with one seed has no scatter" in page
+    assert "FC against GAP" not in page and 'class="yes"' not in page
+
+
+def test_one_seed_a_side_shows_no_order(tmp_path: Path) -> None:
+    for variant in ("baseline", "bn"):
+        write_run(tmp_path, variant)
+    page = report(tmp_path)
+    assert "One run a side shows no order." in page and "Does Dropout" not in page
+    assert "real difference" not in page and 'class="yes"' not in page and 'class="no"' not in page
+
+
+def test_a_study_of_other_things_compares_groups(tmp_path: Path) -> None:
+    for name, text in (("fixed", "lr_policy: 'fixed'"), ("poly", "lr_policy: 'poly'")):
+        for seed in (0, 1):
+            write_run(tmp_path, seed=seed, name=f"{name}-seed{seed}", options={"set": text})
+    page = report(tmp_path)
+    assert "Which settings differ from fixed?" in page and "None can be told from fixed." in page
+    assert "Does BatchNorm" not in page and '<td class="text">poly</td>' in page
+
+
+def test_more_groups_than_colours(tmp_path: Path) -> None:
+    for number in range(11):
+        write_run(tmp_path, name=f"rate{number:02}-seed0", options={"set": f"base_lr: {number}"})
+    page = report(tmp_path)
+    assert "Groups, part 1 of 2" in page and "rate10" in page
+
+
+def test_synthetic_data_is_said_first(tmp_path: Path) -> None:
+    data = {"TEST": {"list": "v", "images": 60, "fingerprint": "b"}, "synthetic": True}
+    write_run(tmp_path, data=data)
+    page = report(tmp_path)
+    assert page.index("SYNTHETIC") < page.index("<dl>")
+
+
+def test_what_was_cut_short_is_named(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    write_run(tmp_path, "bn", finished=False)
+    write_run(tmp_path, name="again")
+    entries = [
+        {"name": "baseline-seed0", "state": "finished", "max_iter": 40},
+        {"name": "fc-seed0", "state": "diverged", "reason": "loss is NaN"},
+        {"name": "fc-seed1", "state": "planned"},
+    ]
+    (tmp_path / "study.json").write_text(json.dumps({"title": "A <study>", "runs": entries}))
+    page = report(tmp_path)
+    for text in (
+        "bn-seed0: not finished, left out",
+        "fc-seed0: diverged: loss is NaN",
+        "fc-seed1: planned, not run",
+        "baseline-seed0: 20 iterations of 40 planned",
+        "again: the same options and seed as baseline-seed0, left out",
+        "<h1>A &lt;study&gt;</h1>",
+    ):
+        assert text in page, text
+
+
+def test_the_heads_stand_side_by_side(article: Path) -> None:
+    page = (article / "report.html").read_text(encoding="utf-8")
+    table = page[page.index("The two heads side by side</figcaption>") :].split("</table>")[0]
+    rows = {
+        row[0]: row[1:]
+        for row in (re.findall(r"<td[^>]*>([^<]*)</td>", line) for line in table.split("<tr>"))
+        if row
+    }
+    assert rows["parameters"] == ["300", "400", "1.333×", ""]
+    assert rows["int8 bytes"] == ["1,000", "1,000", "1.000×", ""]
+    assert rows["p50 ms"] == ["1.00", "1.00", "1.50× [1.40×, 1.60×]", "yes"]
+    assert rows["images/s at batch 1"] == ["1,000", "1,000", "0.67× [0.62×, 0.71×]", "yes"]
+    assert rows["top-1"][3] == "yes" and rows["top-1"][2].startswith("−")
+
+
+def test_commands_repeat_the_runs(article: Path, tmp_path: Path) -> None:
+    page = (article / "report.html").read_text(encoding="utf-8")
+    name = article.name
+    assert f"zoo train --variant xavier+fc --seed 0 --root photos --output {name}/fc-seed0\n" in page
+    assert f"zoo report {name}</code>" in page
+    write_run(tmp_path)
+    study = {"file": "/far/zoo/studies/article.toml", "overrides": {"data": "/far/photos", "seeds": 1}}
+    (tmp_path / "study.json").write_text(json.dumps({**study, "runs": []}))
+    again = f"zoo study article --data photos --seeds 1 --output {tmp_path.name}\n"
+    assert again in report(tmp_path)
+
+
+def test_classes_without_names_are_numbered(tmp_path: Path) -> None:
+    write_run(tmp_path, class_names=[])
+    rows = re.findall(r'<tr><td class="text">(\d+)</td><td>[\d.]+%</td></tr>', report(tmp_path))
+    assert rows == ["0", "1", "2"]
+
+
+def test_no_path_of_the_machine_is_published(article: Path) -> None:
+    for name in ("report.html", "report.md"):
+        assert str(article.parent) not in (article / name).read_text(encoding="utf-8")
+        assert "/far/" not in (article / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("break_it", "says"),
+    [
+        (lambda folder: (folder / "baseline-seed0" / "run.json").unlink(), "holds no finished run"),
+        (
+            lambda folder: (folder / "baseline-seed0" / "metrics.jsonl").unlink(),
+            "metrics.jsonl: no such file",
+        ),
+        (
+            lambda folder: (folder / "baseline-seed0" / "metrics.jsonl").write_text("nonsense"),
+            "holds no line",
+        ),
+        (lambda folder: (folder / "baseline-seed0" / "metrics.jsonl").write_text("[1]\n"), "metrics.jsonl:1"),
+        (lambda folder: (folder / "bench.json").write_text("{"), "bench.json: cannot be read as JSON"),
+        (lambda folder: (folder / "bench.json").write_text("{}"), "bench.json: is no list of rows"),
+        (lambda folder: (folder / "study.json").write_text("[]"), "study.json: is no record"),
+        (lambda folder: (folder / "study.json").write_text("{"), "study.json: is not JSON"),
+        (
+            lambda folder: write_run(
+                folder, "bn", data={"TEST": {"fingerprint": "else"}, "synthetic": False}
+            ),
+            "were tested on different data",
+        ),
+        (lambda folder: write_run(folder, "bn", data={"synthetic": False}), "has no validation list"),
+    ],
+)
+def test_bad_input_is_one_line(
+    break_it, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # type: ignore[no-untyped-def]
+    write_run(tmp_path)
+    write_bench(tmp_path)
+    break_it(tmp_path)
+    assert main(["report", str(tmp_path)]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert says in lines[-1] and "Traceback" not in "\n".join(lines)
+
+
+def test_the_output_is_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_run(tmp_path)
+    assert main(["report", str(tmp_path), "--output", "a.pdf"]) == 2
+    assert "a.pdf: the report is an .html file" in capsys.readouterr().err

@@ -1,0 +1,89 @@
+"""``zoo report``: a folder of runs as one HTML page, and as Markdown with its figures beside it."""
+
+import argparse
+from pathlib import Path
+
+from converters.files import write_text
+from prototxt.errors import InputError
+from zoo.console import stdout, table
+from zoo.report import gallery, provenance
+from zoo.report.accuracy_section import accuracy_section, cost_section, head_section
+from zoo.report.answers import answers
+from zoo.report.as_html import as_html
+from zoo.report.as_markdown import as_markdown, write_figures
+from zoo.report.document import Document, Section
+from zoo.report.gather import Study, gather
+from zoo.report.results import Results
+from zoo.report.robustness_section import robustness_section
+from zoo.report.training_section import training_section
+from zoo.report.wording import TAGS, Words, bracketed, count, spread
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the report of a folder of runs; a table and the page's path go to stdout."""
+    folder = Path(args.folder)
+    output = Path(args.output) if args.output else folder / default_name(args.lang)
+    if output.suffix != ".html":
+        raise InputError(f"--output {output}: the report is an .html file; its Markdown goes beside it")
+    words = Words(args.lang)
+    results, study = gather(folder, args.title, words)
+    document = compose(results, study, words, has_photographs=not args.no_images)
+    write(document, output)
+    print_summary(results, words)
+    stdout().print(str(output), soft_wrap=True, markup=False)
+    return 0
+
+
+def default_name(language: str) -> str:
+    """report.html, or report.zh.html."""
+    return "report.html" if language == "en" else f"report.{language}.html"
+
+
+def compose(results: Results, study: Study | None, words: Words, has_photographs: bool) -> Document:
+    """The whole report; parts that the runs cannot fill are left out."""
+    commands = provenance.commands(results, study)
+    sections: list[Section | None] = [
+        Section("answers", words("answers.title"), (answers(results, words),)),
+        accuracy_section(results, words),
+        training_section(results, words),
+        head_section(results, words),
+        cost_section(results, words),
+        robustness_section(results, words),
+        gallery.confusion_section(results, words),
+        gallery.worst_section(results, words) if has_photographs else None,
+        gallery.filters_section(results, words),
+        gallery.maps_section(results, words) if has_photographs else None,
+        provenance.runs_section(results, commands, words),
+        provenance.method_section(words),
+    ]
+    return Document(
+        TAGS[words.language],
+        results.title,
+        provenance.lead(results, words),
+        tuple(section for section in sections if section),
+        words("contents"),
+        words("footer", runs=sum(len(group.runs) for group in results.groups)),
+    )
+
+
+def write(document: Document, output: Path) -> None:
+    """The page, and beside it the Markdown with a folder of its figures."""
+    figures = output.with_name(f"{output.stem}-figures")
+    write_figures(document, figures)
+    write_text(output.with_suffix(".md"), as_markdown(document, figures.name))
+    write_text(output, as_html(document))
+
+
+def print_summary(results: Results, words: Words) -> None:
+    """A table of the groups: accuracy, difference from the baseline, parameters, latency."""
+    names = ("group", "runs", "top1", "difference", "parameters", "latency")
+    columns = [words(f"column.{name}", baseline=results.baseline.label) for name in names]
+    rows = []
+    for group in results.groups:
+        row = results.row(group) or {}
+        is_base = group is results.baseline
+        found = "" if is_base else bracketed(results.difference(group, results.baseline))
+        speed = f"{row['latency_p50_ms']:.2f}" if row else "–"
+        own = [group.label, str(len(group.runs)), spread(results.top1(group)), found]
+        rows.append([*own, count(row.get("parameters")), speed])
+    table(words("terminal.title", folder=results.folder.name or str(results.folder)), columns, rows)

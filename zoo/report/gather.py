@@ -1,0 +1,123 @@
+"""Reading a folder of runs, and measuring what has not been measured: everything a report draws on."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from prototxt.errors import InputError
+from zoo.bench import measure_folder, write_json
+from zoo.bench_files import Row
+from zoo.bench_rows import find_runs
+from zoo.console import notice
+from zoo.report.measured import measure_run
+from zoo.report.results import Results, check_same_data, read_rows
+from zoo.report.runs import Run, group_runs, read_run
+from zoo.report.wording import Words, count
+from zoo.run_folder import read_record
+
+Study = Mapping[str, Any]  # study.json
+
+_BATCHES, _PRECISIONS = (1, 8, 64), ("fp32", "int8")  # what the report's tables hold
+
+
+def gather(folder: Path, title: str | None, words: Words) -> tuple[Results, Study | None]:
+    """The results of the finished runs of ``folder``, and its study.json where a study made it.
+
+    Raises InputError where no run is finished, runs are on different data, or a file cannot be read.
+    """
+    models, _ = find_runs(folder)
+    study = read_study(folder)
+    planned = [entry["name"] for entry in study["runs"]] if study else []
+    models.sort(key=lambda model: model.path.parent.name not in planned)
+    runs, twice = _distinct([read_run(model) for model in models])
+    check_same_data(runs)
+    groups = group_runs(runs, planned)
+    rows = _rows(folder, runs)
+    measured = {run.path: measure_run(run.model) for run in runs}
+    notes = [*_cut_short(folder, runs, study, words), *_doubled(twice, folder, words)]
+    heading = title or (study or {}).get("title") or _title(groups, words)
+    return Results(folder, heading, groups, measured, rows, notes), study
+
+
+def read_study(folder: Path) -> Study | None:
+    """What `zoo study` wrote of its runs; None where the folder is no study's."""
+    path = folder / "study.json"
+    if not path.is_file():
+        return None
+    try:
+        study = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: is not JSON ({error})") from None
+    runs = study.get("runs") if isinstance(study, dict) else None
+    if not isinstance(runs, list) or not all(isinstance(run, dict) and "name" in run for run in runs):
+        raise InputError(f"{path}: is no record of a study's runs")
+    return dict(study)
+
+
+def _distinct(runs: Sequence[Run]) -> tuple[list[Run], list[tuple[Run, Run]]]:
+    """(the first run of every options and seed, each other one with that): twins would count one training as
+    two."""
+    kept: dict[object, Run] = {}
+    twice = []
+    for run in runs:
+        first = kept.setdefault((run.options, run.seed), run)
+        if first is not run:
+            twice.append((run, first))
+    return list(kept.values()), twice
+
+
+def _rows(folder: Path, runs: Sequence[Run]) -> Mapping[Path, Sequence[Row]]:
+    """What `zoo bench` measured of the runs; measured now, and kept, where it has measured nothing yet."""
+    path = folder / "bench.json"
+    if not path.is_file():
+        notice(f"{path}: not there; measuring size and latency, as zoo bench does")
+        write_json(path, measure_folder(folder, _BATCHES, _PRECISIONS))
+    rows = read_rows(path, runs)
+    for run in runs:
+        if not rows[run.path]:
+            notice(f"{path}: has nothing about {run.path.name}; zoo bench measures anew")
+    return rows
+
+
+def _cut_short(folder: Path, runs: Sequence[Run], study: Study | None, words: Words) -> list[str]:
+    """A line for each run that is unfinished, missing, failed or shorter than planned."""
+    entries = {entry["name"]: entry for entry in study["runs"]} if study else {}
+    finished = {run.path for run in runs}
+    lines = []
+    for path in sorted(folder.rglob("run.json")):
+        record = read_record(path.parent) or {}
+        if path.parent not in finished and not record.get("finished") and path.parent.name not in entries:
+            lines.append(words("cut.unfinished", run=path.parent.relative_to(folder).as_posix()))
+    names = {path.name for path in finished}
+    lines += [_state(entry, words) for name, entry in entries.items() if name not in names]
+    return lines + [line for run in runs if (line := _shortened(run, entries.get(run.path.name), words))]
+
+
+def _state(entry: Mapping[str, Any], words: Words) -> str:
+    name, state = entry["name"], entry.get("state")
+    if state in ("failed", "diverged"):
+        reason = str(entry.get("reason") or "–")
+        return words("cut.failed", run=name, state=words.translated("state", state), reason=reason)
+    return words("cut.missing" if state == "planned" else "cut.unfinished", run=name)
+
+
+def _shortened(run: Run, entry: Mapping[str, Any] | None, words: Words) -> str | None:
+    planned, done = (entry or {}).get("max_iter"), run.record["iteration"]
+    if not planned or done >= planned:
+        return None
+    return words("cut.short", run=run.path.name, iterations=count(done), planned=count(planned))
+
+
+def _doubled(twice: Sequence[tuple[Run, Run]], folder: Path, words: Words) -> list[str]:
+    names = [[run.path.relative_to(folder).as_posix() for run in pair] for pair in twice]
+    return [words("cut.twice", run=run, other=other) for run, other in names]
+
+
+def _title(groups: Sequence[Any], words: Words) -> str:
+    net = groups[0].first.record["net"] or groups[0].first.record["name"]
+    if len(groups) == 1:
+        return words("title.one", net=net, group=groups[0].label)
+    edits = {edit for group in groups for edit in group.variant}
+    is_article = any(edit.startswith(("dropout", "bn", "fc")) for edit in edits)
+    return words("title", net=net) if is_article else words("title.any", net=net, count=len(groups))

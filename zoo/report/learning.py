@@ -1,0 +1,54 @@
+"""How soon and how steadily the runs of a group learned, as their metrics.jsonl tells it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from eval.convergence import Reached, Steadiness, iterations_to, steadiness
+from zoo.report.runs import Group, Run
+
+SHARES = (0.5, 0.8, 0.9)  # of a run's final accuracy
+TOP1, TOP5 = "accuracy_at_1", "accuracy_at_5"
+
+
+@dataclass(frozen=True)
+class Learning:
+    """One run: its last tested accuracy, where it stood at SHARES of that, and how steady it was."""
+
+    final: float | None
+    reached: tuple[Reached | None, ...]
+    steadiness: Steadiness
+
+
+def learning(run: Run) -> Learning:
+    """What a run's curve says; ``final`` is None where the run was never tested."""
+    final = final_accuracy(run)
+    reached = tuple(reach(run, share, final) if final else None for share in SHARES)
+    return Learning(final, reached, steadiness(run.lines))
+
+
+def final_accuracy(run: Run) -> float | None:
+    """Top 1 of the last test during training."""
+    tested = [line[TOP1] for line in run.lines if line.get(TOP1) is not None]
+    return float(tested[-1]) if tested else None
+
+
+def reach(run: Run, share: float, final: float) -> Reached | None:
+    """Where a run's test accuracy first stood at ``share`` of ``final``."""
+    return iterations_to(run.lines, share, final, run.images_per_step)
+
+
+def mean_final(group: Group) -> float | None:
+    """The mean of a group's last tested accuracies; None where one was never tested."""
+    found = [final_accuracy(run) for run in group.runs]
+    known = [value for value in found if value is not None]
+    return sum(known) / len(known) if len(known) == len(found) else None
+
+
+def mean_reached(found: Sequence[Reached | None]) -> Reached | None:
+    """The mean over runs; None where one never got there."""
+    known = [item for item in found if item is not None]
+    if not known or len(known) < len(found):
+        return None
+    return Reached(
+        sum(item.iteration for item in known) / len(known), sum(item.seconds for item in known) / len(known)
+    )

@@ -1,0 +1,110 @@
+"""The photographs of a finished run as its TEST net sees them."""
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from converters.graph import Graph
+from converters.image_list import read_image
+from converters.network import Network
+from converters.transform import choose, transform
+from eval.robustness import Pixels
+from prototxt.caffe_pb2 import ImageDataParameter, LayerParameter
+from prototxt.errors import InputError
+from prototxt.text import read_solver
+from zoo.bench_rows import Model
+from zoo.dataset import ImageSet, open_images
+from zoo.display import counting
+from zoo.lists import sole_image_layer
+from zoo.nets import phase_graph, read_nets
+from zoo.run_folder import RunFolder
+from zoo.sizing import resize_input
+
+BATCH = 64
+
+
+def folder_of(model: Model) -> RunFolder:
+    """The folder of a model that comes from a run."""
+    assert model.folder is not None
+    return model.folder
+
+
+def tested_graph(model: Model, size: int | None = None) -> Graph:
+    """The net that a run tested, in the state it was tested in; made for another input ``size`` if given."""
+    folder = folder_of(model)
+    solver = read_solver(folder.solver)
+    source = read_nets(solver, folder.solver, [folder.path]).get("TEST")
+    if source is None:
+        raise InputError(f"{folder.path}: was trained without a test net, so that nothing can be measured")
+    if size is not None:
+        resize_input(source.message, size)
+    return phase_graph(solver, source, "TEST")
+
+
+def run_net(model: Model, size: int | None = None) -> Network:
+    """:func:`tested_graph` with the run's weights. Raises InputError where it cannot take ``size``."""
+    net = Network(tested_graph(model, size), fill_blobs=False)
+    net.load_weights(folder_of(model).weights)
+    return net
+
+
+def open_list(model: Model, key: str) -> ImageSet:
+    """The photographs of a run's TRAIN or TEST list, resized as its TEST net's data layer resizes them.
+
+    Raises InputError for a run on data that is no list of images, and as ``open_images`` does.
+    """
+    record = model.record or {}
+    layer = sole_image_layer(tested_graph(model))
+    if layer is None or key not in record["data"]:
+        raise InputError(
+            f"{folder_of(model).path}: its data is no list of images, so that nothing can be measured"
+        )
+    list_path = Path(record["data"][key]["list"])
+    places = [Path(place) for place in record["places"]]
+    with counting(f"decoding {list_path.name}") as advance:
+        return open_images(layer, list_path, places, advance, bool(record["options"].get("skip_bad")))
+
+
+def served(images: ImageSet, pixels: Pixels) -> Tensor:
+    """(N, H, W, C) pixels to the net's input (N, C, crop, crop): centre crop, mean and scale, no mirror."""
+    layer = LayerParameter()
+    layer.CopyFrom(images.layer)
+    layer.transform_param.mirror = False
+    choices = choose(layer, False, (pixels.shape[1], pixels.shape[2]), np.ones((len(pixels), 3)))
+    return transform(layer, torch.from_numpy(np.require(pixels, requirements="W")), choices, images.mean)
+
+
+def slices(rows: Sequence[int]) -> Iterator[list[int]]:
+    """``rows`` in batches."""
+    for start in range(0, len(rows), BATCH):
+        yield list(rows[start : start + BATCH])
+
+
+def at_size(images: ImageSet, layer: LayerParameter, rows: Sequence[int], share: float) -> ImageSet:
+    """These photographs read anew for ``layer``, a data layer of ``share`` times the training size.
+
+    From the files: a larger input has the detail that the photograph has. A mean image is resized too.
+    """
+    height, width = (round(side * share) for side in images.pixels.shape[1:3])
+    param = images.layer.image_data_param
+    pixels = _read(tuple(images.base / images.paths[row] for row in rows), height, width, param.is_color)
+    mean = images.mean
+    if mean is not None:
+        scaled = cv2.resize(mean.numpy(), (width, height)).reshape(height, width, -1)
+        mean = torch.from_numpy(scaled)
+    return replace(images, layer=layer, pixels=pixels, mean=mean)
+
+
+@lru_cache(maxsize=3)  # runs on the same photographs follow one another
+def _read(paths: tuple[Path, ...], height: int, width: int, is_color: bool) -> Pixels:
+    param = ImageDataParameter(new_height=height, new_width=width, is_color=is_color)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return np.stack(list(pool.map(lambda path: read_image(path, param), paths)))

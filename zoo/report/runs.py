@@ -1,0 +1,188 @@
+"""The runs of a folder as groups: equal in all options but the seed, named by what tells them apart."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from converters.graph import build_graph, net_state
+from eval.convergence import seconds_at
+from prototxt.errors import InputError
+from prototxt.text import read_net, read_solver
+from zoo.bench_rows import Model
+from zoo.run_folder import read_metrics
+
+Options = tuple[tuple[str, Any], ...]
+
+_FILLERS = ("msra", "xavier", "gaussian")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its model with its record, and the lines of its metrics.jsonl."""
+
+    model: Model
+    lines: tuple[Mapping[str, Any], ...]
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What run.json says."""
+        assert self.model.record is not None
+        return self.model.record
+
+    @property
+    def path(self) -> Path:
+        """The run's folder."""
+        return self.model.path.parent
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return int(self.record["seed"])
+
+    @property
+    def variant(self) -> frozenset[str]:
+        """The edits of its variant; none for the baseline."""
+        return frozenset(self.record["variant"].split("+")) - {"baseline"}
+
+    @property
+    def options(self) -> Options:
+        """What was asked for, but for the seed."""
+        given = self.record.get("options", {})
+        return tuple(
+            sorted((key, value) for key, value in given.items() if key != "seed" and value is not None)
+        )
+
+    @cached_property
+    def images_per_step(self) -> int:
+        """Images that one iteration trained on, all ranks together, as the run's prototxts say."""
+        assert self.model.folder is not None
+        graph = build_graph(read_net(self.model.folder.net), net_state("TRAIN"))
+        sources = [node.layer for node in graph.nodes if node.is_data]
+        batches = [p.batch_size for x in sources for p in (x.image_data_param, x.data_param)]
+        steps = read_solver(self.model.folder.solver).iter_size * int(self.record.get("world_size", 1))
+        return max(batches, default=1) * steps
+
+    @cached_property
+    def seconds(self) -> list[float]:
+        """Training seconds at each line."""
+        return seconds_at(self.lines, self.images_per_step)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in the seed alone, by seed; ``index`` is the group's place and colour."""
+
+    label: str
+    index: int
+    runs: tuple[Run, ...]
+    variant: frozenset[str]  # less what all groups share
+
+    @property
+    def first(self) -> Run:
+        """The run of the lowest seed."""
+        return self.runs[0]
+
+    @property
+    def head(self) -> str:
+        """``gap``, ``fc`` or ``other``."""
+        return str(self.first.record["head"])
+
+    @property
+    def settings(self) -> Options:
+        """The options that no variant changes."""
+        return tuple(item for item in self.first.options if item[0] != "variant")
+
+
+def read_run(model: Model) -> Run:
+    """A run with its curve. Raises InputError where metrics.jsonl lacks what a report draws."""
+    assert model.folder is not None
+    path = model.folder.metrics
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; the run cannot be reported on")
+    lines = read_metrics(path)
+    for number, line in enumerate(lines, 1):
+        if not isinstance(line, dict) or not isinstance(line.get("iteration"), int):
+            raise InputError(f"{path}:{number}: a line without an iteration")
+    if not lines:
+        raise InputError(f"{path}: holds no line; the run cannot be reported on")
+    return Run(model, tuple(lines))
+
+
+def group_runs(runs: Sequence[Run], planned: Sequence[str] = ()) -> list[Group]:
+    """Groups in the order of ``planned``, the names of a study's run folders; without: baseline first, then
+    by the number of edits and by name."""
+    by_options: dict[Options, list[Run]] = {}
+    for run in runs:
+        by_options.setdefault(run.options, []).append(run)
+    members = [tuple(sorted(found, key=lambda run: run.seed)) for found in by_options.values()]
+    shared = _shared([found[0].variant for found in members])
+    named = [(_label(found, members, shared), found) for found in members]
+    named.sort(key=lambda pair: (_place(pair[1], planned), *_rank(pair[1][0].variant - shared), pair[0]))
+    return [
+        Group(label, index, found, found[0].variant - shared) for index, (label, found) in enumerate(named)
+    ]
+
+
+def _shared(variants: Sequence[frozenset[str]]) -> frozenset[str]:
+    """The edits that every group has; of one group its filler, which compares nothing."""
+    if len(variants) == 1:
+        return variants[0] & frozenset(_FILLERS)
+    return frozenset.intersection(*variants)
+
+
+def _place(found: Sequence[Run], planned: Sequence[str]) -> int:
+    return min(
+        (planned.index(run.path.name) for run in found if run.path.name in planned), default=len(planned)
+    )
+
+
+def _rank(variant: frozenset[str]) -> tuple[int, list[tuple[bool, str]]]:
+    """Dropouts before the other single edits, combinations last."""
+    return len(variant), sorted((not edit.startswith("dropout"), edit) for edit in variant)
+
+
+def _label(found: Sequence[Run], members: Sequence[Sequence[Run]], shared: frozenset[str]) -> str:
+    """The variant; where several groups have it, the folders' common name; else the options that differ."""
+    own = [edit for edit in found[0].record["variant"].split("+") if edit not in shared | {"baseline"}]
+    variant = "+".join(own) or "baseline"
+    if sum(runs[0].variant == found[0].variant for runs in members) == 1:
+        return variant
+    names = {re.sub(r"-seed\d+$", "", run.path.name) for run in found}
+    if len(names) == 1 and all(run.path.name.endswith(f"-seed{run.seed}") for run in found):
+        return names.pop().replace(found[0].record["variant"], variant)
+    differing = _differing([runs[0].options for runs in members]) - {"variant"}
+    options = dict(found[0].options)
+    return " ".join(
+        [variant, *(_option_text(key, options[key]) for key in sorted(differing & options.keys()))]
+    )
+
+
+def _differing(options: Iterable[Options]) -> set[str]:
+    every = [dict(items) for items in options]
+    keys = {key for items in every for key in items}
+    return {key for key in keys if len({repr(items.get(key)) for items in every}) > 1}
+
+
+def _option_text(key: str, value: object) -> str:
+    text = (
+        Path(value).stem
+        if key in ("net", "solver") and isinstance(value, str)
+        else " ".join(str(value).split())
+    )
+    return f"{key}={text}"
+
+
+def partners(groups: Sequence[Group]) -> list[tuple[Group, Group]]:
+    """(GAP, FC) groups whose variants and settings are equal but for the head."""
+    bare = {group.index: group.variant - {"gap", "fc"} for group in groups}
+    return [
+        (gap, fc)
+        for gap in groups
+        for fc in groups
+        if (gap.head, fc.head) == ("gap", "fc")
+        and bare[gap.index] == bare[fc.index]
+        and gap.settings == fc.settings
+    ]
