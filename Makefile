@@ -20,17 +20,19 @@ $(VENV)/.dev: $(VENV)/.installed
 	$(PIP) -e '.[dev]'
 	@touch $@
 
-# Every variant on the synthetic data set, one after another, then the table.
+# Every variant on the synthetic data set, then sizes and speeds, then the report.
 demo: $(VENV)/.installed
 	$(ZOO) data demo demo-data
 	$(ZOO) study demo --data demo-data --output $(DEMO)
-	$(ZOO) bench $(DEMO) --json $(DEMO)/bench.json --csv $(DEMO)/bench.csv
+	$(ZOO) bench $(DEMO) --precisions fp32 int8 --batch-sizes 1 8 64
+	$(ZOO) report $(DEMO)
 
 # The article's own settings in full, on photographs: make article ROOT=folder-of-the-images (a GPU helps).
 article: $(VENV)/.installed
 	$(if $(ROOT),,$(error make article ROOT=DIR, the folder of the list files or of class folders))
 	$(ZOO) study article --data $(ROOT) --output runs/article
-	$(ZOO) bench runs/article --json runs/article/bench.json --csv runs/article/bench.csv
+	$(ZOO) bench runs/article --precisions fp32 fp16 int8
+	$(ZOO) report runs/article
 
 # The README's figures: measured anew (some minutes, with nothing else running), or filled in from eval/results.
 results: $(VENV)/.installed
