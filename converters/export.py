@@ -100,7 +100,7 @@ def _exported(net: Network, batch: int | None, axes: dict[int, Any] | None) -> o
     """The net as ONNX from inputs of its shapes, with another ``batch`` and dynamic ``axes`` where given."""
     shapes = [net.shapes[value] for value in net.graph.inputs]
     inputs = tuple(torch.zeros(shape if batch is None else (batch, *shape[1:])) for shape in shapes)
-    with _quiet():
+    with quiet():
         program = torch.onnx.export(
             net,
             inputs,
@@ -125,8 +125,8 @@ def _metadata(net: Network, classes: Sequence[str]) -> dict[str, str]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's notes about optional packages and its own deprecations from the user."""
+def quiet() -> Iterator[None]:
+    """Keep a converter's own notes, about optional packages and its deprecations, from the user."""
     previous = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

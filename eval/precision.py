@@ -1,8 +1,6 @@
 """A model's file in half precision or in eight bits, through onnxruntime's own converters."""
 
-import logging
 import tempfile
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from converters.export import quiet
 from converters.files import whole
 from prototxt.errors import InputError
 
@@ -78,16 +77,11 @@ def _write(model: onnx.ModelProto, target: Path) -> None:
 @contextmanager
 def _converting(model: Path, precision: str) -> Iterator[None]:
     """Keep the converter's own notes from the user, and turn what it raises into one line."""
-    previous = logging.root.manager.disable
-    logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             yield
     except (InputError, OSError):
         raise
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"{model}: onnxruntime cannot make it {precision}: {reason}") from error
-    finally:
-        logging.disable(previous)

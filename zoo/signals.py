@@ -57,13 +57,11 @@ def signals(is_alone: bool) -> Iterator[Asked]:
 
 
 @contextmanager
-def ended_by_sigterm_too() -> Iterator[None]:
-    """In the block SIGTERM raises KeyboardInterrupt, as SIGINT does."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    with _handled({signal.SIGTERM: interrupt}):
+def interruptible() -> Iterator[None]:
+    """In the block SIGINT and SIGTERM raise KeyboardInterrupt, even in a process that a shell began in the
+    background, for which it has SIGINT ignored.
+    """
+    with _handled(dict.fromkeys((signal.SIGINT, signal.SIGTERM), signal.default_int_handler)):
         yield
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 from converters.files import locked
 from prototxt.errors import InputError
 from zoo.console import notice
-from zoo.signals import ended_by_sigterm_too
+from zoo.signals import interruptible
 from zoo.study.display import StudyDisplay
 from zoo.study.job import Job
 from zoo.study.record import StudyRecord
@@ -38,7 +38,7 @@ def carry_out(jobs: Sequence[Job], engine: Engine, record: StudyRecord, display:
     ones write snapshots and end, and KeyboardInterrupt is raised.
     """
     left = len(jobs)
-    with ended_by_sigterm_too():
+    with interruptible():
         try:
             engine.submit(jobs)
             while left:
