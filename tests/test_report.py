@@ -198,6 +198,13 @@ def test_the_heads_stand_side_by_side(article: Path) -> None:
     assert rows["top-1"][3] == "yes" and rows["top-1"][2].startswith("−")
 
 
+def test_a_noisy_bench_is_said_to_be_so(article: Path, tmp_path: Path) -> None:
+    write_run(tmp_path)
+    write_bench(tmp_path, noise=0.5)
+    assert "The machine was noisy" in report(tmp_path)
+    assert "The machine was noisy" not in (article / "report.html").read_text(encoding="utf-8")
+
+
 def test_commands_repeat_the_runs(article: Path, tmp_path: Path) -> None:
     page = (article / "report.html").read_text(encoding="utf-8")
     name = article.name
