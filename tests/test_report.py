@@ -164,6 +164,7 @@ def test_synthetic_data_is_said_first(tmp_path: Path) -> None:
 def test_what_was_cut_short_is_named(tmp_path: Path) -> None:
     write_run(tmp_path)
     write_run(tmp_path, "bn", finished=False)
+    (write_run(tmp_path, "bn", 1) / "model.onnx").unlink()
     write_run(tmp_path, name="again")
     entries = [
         {"name": "baseline-seed0", "state": "finished", "max_iter": 40},
@@ -173,7 +174,8 @@ def test_what_was_cut_short_is_named(tmp_path: Path) -> None:
     (tmp_path / "study.json").write_text(json.dumps({"title": "A <study>", "runs": entries}))
     page = report(tmp_path)
     for text in (
-        "bn-seed0: not finished, left out",
+        "bn-seed0: not finished, or without its model.onnx; left out",
+        "bn-seed1: not finished, or without its model.onnx; left out",
         "fc-seed0: diverged: loss is NaN",
         "fc-seed1: planned, not run",
         "baseline-seed0: 20 iterations of 40 planned",
