@@ -92,7 +92,7 @@ def measured(model: Model) -> Measured:
     )
 
 
-def write_bench(folder: Path) -> None:
+def write_bench(folder: Path, noise: float = 0.02) -> None:
     """A bench.json of every run there, as zoo bench writes it."""
     rows = []
     for path in sorted(folder.glob("*/run.json")):
@@ -115,7 +115,8 @@ def write_bench(folder: Path) -> None:
                         "threads": 2,
                         "batch": batch,
                         "latency_p50_ms": batch * scale,
-                        "latency_spread": 0.02,
+                        "latency_spread": noise,
+                        "latency_floor": 0.01,
                         "images_per_second": 1000 / scale,
                         "latency_of": record["variant"],
                         "top1": 0.5 * scale,

@@ -164,6 +164,7 @@ def test_synthetic_data_is_said_first(tmp_path: Path) -> None:
 def test_what_was_cut_short_is_named(tmp_path: Path) -> None:
     write_run(tmp_path)
     write_run(tmp_path, "bn", finished=False)
+    (write_run(tmp_path, "bn", 1) / "model.onnx").unlink()
     write_run(tmp_path, name="again")
     entries = [
         {"name": "baseline-seed0", "state": "finished", "max_iter": 40},
@@ -173,7 +174,8 @@ def test_what_was_cut_short_is_named(tmp_path: Path) -> None:
     (tmp_path / "study.json").write_text(json.dumps({"title": "A <study>", "runs": entries}))
     page = report(tmp_path)
     for text in (
-        "bn-seed0: not finished, left out",
+        "bn-seed0: not finished, or without its model.onnx; left out",
+        "bn-seed1: not finished, or without its model.onnx; left out",
         "fc-seed0: diverged: loss is NaN",
         "fc-seed1: planned, not run",
         "baseline-seed0: 20 iterations of 40 planned",
@@ -196,6 +198,13 @@ def test_the_heads_stand_side_by_side(article: Path) -> None:
     assert rows["p50 ms"] == ["1.00", "1.00", "1.50× [1.40×, 1.60×]", "yes"]
     assert rows["images/s at batch 1"] == ["1,000", "1,000", "0.67× [0.62×, 0.71×]", "yes"]
     assert rows["top-1"][3] == "yes" and rows["top-1"][2].startswith("−")
+
+
+def test_a_noisy_bench_is_said_to_be_so(article: Path, tmp_path: Path) -> None:
+    write_run(tmp_path)
+    write_bench(tmp_path, noise=0.5)
+    assert "The machine was noisy" in report(tmp_path)
+    assert "The machine was noisy" not in (article / "report.html").read_text(encoding="utf-8")
 
 
 def test_commands_repeat_the_runs(article: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from eval.statistics import Interval
 from zoo.bench_files import Row
+from zoo.bench_notes import noise_warning
 from zoo.bench_plots import LABELS, accuracy_figure, latency_figure
 from zoo.report.document import Block, Chart, Charts, Heading, Paragraph, Section, Table
 from zoo.report.figures import Spot, accuracies
@@ -79,7 +80,9 @@ def cost_section(results: Results, words: Words) -> Section | None:
     rows = tuple(_cost_row(results, group) for group in benched)
     columns = tuple(words(f"column.{name}") for name in names)
     table = Table(words("size.caption"), columns, rows, note=_bench_note(results, benched[0], words))
-    return Section("size", words("size.title"), (table, _plots(results, words)))
+    rows_of = [row for group in benched for row in _named_rows(results, group)]
+    noise = [Paragraph(words("size.noise"), "note")] if noise_warning(rows_of) else []
+    return Section("size", words("size.title"), (table, *noise, _plots(rows_of, words)))
 
 
 def _bench_note(results: Results, group: Group, words: Words) -> str:
@@ -112,9 +115,8 @@ def _cost_row(results: Results, group: Group) -> tuple[str, ...]:
     )
 
 
-def _plots(results: Results, words: Words) -> Charts:
+def _plots(rows: Sequence[Row], words: Words) -> Charts:
     """The bench's own figures, under the groups' names and in their colours."""
-    rows = [row for group in results.groups for row in _named_rows(results, group)]
     labels = {name: words(f"bench.{name}", batch="{batch}") for name in LABELS}
     charts = [Chart.of("latency", words("size.chart_latency"), latency_figure(rows, labels), is_wide=True)]
     if any(row["top1"] is not None for row in rows):

@@ -71,34 +71,34 @@ def _dropout(results: Results, dropouts: Sequence[Group], words: Words) -> list[
 
 
 def _steadier(results: Results, dropouts: Sequence[Group], words: Words) -> Answer:
-    theirs = _wobbles(results.baseline)
-    orders = [order(_wobbles(group), theirs) for group in dropouts]
+    """The verdict is on test accuracy; the training loss is told beside it."""
+    theirs = _wobbles(results.baseline, "accuracy")
+    orders = [order(_wobbles(group, "accuracy"), theirs) for group in dropouts]
     sentences = [words("steady.method")]
-    for group, found in zip(dropouts, orders, strict=True):
-        sentences.append(_wobble_sentence(results, group, found, words))
+    for group in dropouts:
+        sentences += [_wobble_sentence(results, group, kind, words) for kind in ("accuracy", "loss")]
     verdict, standing = _ordered("steady", orders, words)
     return Answer(words("steady.question"), verdict, tuple(sentences), standing)
 
 
-def _wobbles(group: Group) -> list[float]:
-    """Scatter of test accuracy, a run each; none where a run has too few tests."""
-    found = [learning(run).steadiness.accuracy for run in group.runs]
-    known = [value for value in found if value is not None]
-    return known if len(known) == len(found) else []
+def _wobbles(group: Group, kind: str) -> list[float]:
+    """Scatter of test accuracy or training loss, a run each; none where a run has too few points."""
+    found = [getattr(learning(run).steadiness, kind) for run in group.runs]
+    return [] if None in found else found
 
 
-def _wobble_sentence(results: Results, group: Group, found: Order, words: Words) -> str:
-    ours, theirs = _wobbles(group), _wobbles(results.baseline)
+def _wobble_sentence(results: Results, group: Group, kind: str, words: Words) -> str:
+    ours, theirs = _wobbles(group, kind), _wobbles(results.baseline, kind)
     if not ours or not theirs:
         return words("steady.few", group=group.label)
-    told = words(
-        "steady.figures",
+    figures = words(
+        f"steady.{kind}",
         group=group.label,
         baseline=results.baseline.label,
-        ours=f"{100 * sum(ours) / len(ours):.2f}",
-        theirs=f"{100 * sum(theirs) / len(theirs):.2f}",
+        ours=f"{100 * sum(ours) / len(ours):.1f}",
+        theirs=f"{100 * sum(theirs) / len(theirs):.1f}",
     )
-    return told + ordered_sentence(group, results.baseline, found, words)
+    return figures + ordered_sentence(group, results.baseline, order(ours, theirs), words)
 
 
 def _ordered(key: str, orders: Sequence[Order], words: Words) -> tuple[str, Standing]:

@@ -14,7 +14,6 @@ from zoo.report.measured import measure_run
 from zoo.report.results import Results, check_same_data, read_rows
 from zoo.report.runs import Run, group_runs, read_run
 from zoo.report.wording import Words, count
-from zoo.run_folder import read_record
 
 Study = Mapping[str, Any]  # study.json
 
@@ -30,12 +29,13 @@ def gather(folder: Path, title: str | None, words: Words) -> tuple[Results, Stud
     study = read_study(folder)
     planned = [entry["name"] for entry in study["runs"]] if study else []
     models.sort(key=lambda model: model.path.parent.name not in planned)
-    runs, twice = _distinct([read_run(model) for model in models])
+    known = [read_run(model) for model in models]
+    runs, twice = _distinct(known)
     check_same_data(runs)
     groups = group_runs(runs, planned)
     rows = _rows(folder, runs)
     measured = {run.path: measure_run(run.model) for run in runs}
-    notes = [*_cut_short(folder, runs, study, words), *_doubled(twice, folder, words)]
+    notes = [*_cut_short(folder, known, study, words), *_doubled(twice, folder, words)]
     heading = title or (study or {}).get("title") or _title(groups, words)
     return Results(folder, heading, groups, measured, rows, notes), study
 
@@ -80,18 +80,19 @@ def _rows(folder: Path, runs: Sequence[Run]) -> Mapping[Path, Sequence[Row]]:
     return rows
 
 
-def _cut_short(folder: Path, runs: Sequence[Run], study: Study | None, words: Words) -> list[str]:
+def _cut_short(folder: Path, known: Sequence[Run], study: Study | None, words: Words) -> list[str]:
     """A line for each run that is unfinished, missing, failed or shorter than planned."""
     entries = {entry["name"]: entry for entry in study["runs"]} if study else {}
-    finished = {run.path for run in runs}
-    lines = []
-    for path in sorted(folder.rglob("run.json")):
-        record = read_record(path.parent) or {}
-        if path.parent not in finished and not record.get("finished") and path.parent.name not in entries:
-            lines.append(words("cut.unfinished", run=path.parent.relative_to(folder).as_posix()))
-    names = {path.name for path in finished}
+    paths = {run.path for run in known}
+    names = {path.name for path in paths}
+    left_out = [path.parent for path in sorted(folder.rglob("run.json")) if path.parent not in paths]
+    lines = [
+        words("cut.unfinished", run=path.relative_to(folder).as_posix())
+        for path in left_out
+        if path.name not in entries
+    ]
     lines += [_state(entry, words) for name, entry in entries.items() if name not in names]
-    return lines + [line for run in runs if (line := _shortened(run, entries.get(run.path.name), words))]
+    return lines + [line for run in known if (line := _shortened(run, entries.get(run.path.name), words))]
 
 
 def _state(entry: Mapping[str, Any], words: Words) -> str:

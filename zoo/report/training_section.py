@@ -125,6 +125,6 @@ def _steady_row(results: Results, group: Group) -> tuple[str, ...]:
         percent(train),
         percent(tested),
         points(train - tested),
-        "–" if accuracy is None else f"{100 * accuracy:.2f}",
+        "–" if accuracy is None else f"{100 * accuracy:.1f}",
         "–" if loss is None else f"{100 * loss:.1f}%",
     )
