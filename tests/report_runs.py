@@ -44,6 +44,8 @@ def write_run(folder: Path, variant: str = "baseline", seed: int = 0, **changes:
         "world_size": 1,
         "versions": {"python": "3.11", "torch": "2.13"},
         "iteration": 20,
+        "started": "2020-01-01T10:00:00+00:00",
+        "ended": "2020-01-01T10:03:00+00:00",
         "finished": True,
     }
     (path / "run.json").write_text(json.dumps(record | changes))

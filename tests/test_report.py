@@ -225,6 +225,17 @@ def test_classes_without_names_are_numbered(tmp_path: Path) -> None:
     assert rows == ["0", "1", "2"]
 
 
+def test_wall_time_goes_from_beginning_to_end(article: Path, tmp_path: Path) -> None:
+    row = next(
+        line for line in (article / "report.md").read_text().splitlines() if "| baseline-seed0 |" in line
+    )
+    assert "| 3.0 min |" in row
+    write_run(tmp_path, ended="2020-01-01T10:00:07+00:00")
+    write_bench(tmp_path)
+    assert main(["report", str(tmp_path)]) == 0
+    assert "| 7.0 s |" in (tmp_path / "report.md").read_text()
+
+
 def test_no_path_of_the_machine_is_published(article: Path) -> None:
     for name in ("report.html", "report.md"):
         assert str(article.parent) not in (article / name).read_text(encoding="utf-8")

@@ -40,6 +40,11 @@ def lines(folder: str) -> list[dict[str, Any]]:
     ]
 
 
+def edit_record(folder: str, **changes: str) -> None:
+    path = Path(folder) / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
 def test_a_run_folder_holds_everything(solver: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (solver.parent / "classes.txt").write_text("red\ngreen\nblue\n")
     assert train(solver, "--variant", "bn", "--seed", "7") == 0
@@ -109,7 +114,11 @@ def test_the_same_seed_gives_the_same_run_and_another_another(solver: Path) -> N
 def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(solver: Path, at: int) -> None:
     assert train(solver, "--output", "whole") == 0
     assert train(solver, "--output", "half", "--max-iter", str(at)) == 0
+    began = "2020-02-02T02:02:02+00:00"
+    edit_record("half", started=began)
     assert train(solver, "--output", "half", "--max-iter", "10", "--resume") == 0
+    record = json.loads(Path("half/run.json").read_text())
+    assert record["started"] == began < record["ended"]
     assert same(weights("whole"), weights("half"))
     assert [x for x in lines("half") if x["iteration"] != at] == [
         x for x in lines("whole") if x["iteration"] != at

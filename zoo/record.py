@@ -30,10 +30,11 @@ def begin(folder: RunFolder, trainer: Trainer, data: Data) -> dict[str, Any]:
     folder.sweep()
     write_prototxts(folder, trainer.plan)
     folder.forget_from(trainer.iteration)
-    before = (read_record(folder.path) or {}).get("world_size", trainer.ranks.world)
-    if trainer.iteration and before != trainer.ranks.world:
+    earlier = (read_record(folder.path) if trainer.iteration else None) or {}
+    before = earlier.get("world_size", trainer.ranks.world)
+    if before != trainer.ranks.world:
         notice(f"begun with {before} ranks, going on with {trainer.ranks.world}: other samples from here")
-    record = describe(trainer, data)
+    record = describe(trainer, data) | {"started": earlier.get("started", _now())}
     folder.write_record(record)
     return record
 
@@ -78,10 +79,13 @@ def describe(trainer: Trainer, data: Data) -> dict[str, Any]:
         "device": processor(trainer.device.type),
         "world_size": trainer.ranks.world,
         "versions": versions(),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "iteration": trainer.iteration,
         "finished": False,
     }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _image_record(images: ImageSet) -> dict[str, Any]:
@@ -124,4 +128,4 @@ def finish(trainer: Trainer, folder: RunFolder, record: dict[str, Any], data: Da
         export_onnx(net, folder.model, record["class_names"])
     except InputError as error:  # the training stands without it
         notice(f"no {folder.model.name}: {error}")
-    folder.write_record({**record, "finished": True})
+    folder.write_record({**record, "finished": True, "ended": _now()})

@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,17 @@ def runs_section(results: Results, commands: str, words: Words) -> Section:
 
 
 def _runs_table(results: Results, words: Words) -> Table:
-    names = ("run", "group", "device", "precision", "seed", "iterations", "training_time", "rate")
+    names = (
+        "run",
+        "group",
+        "device",
+        "precision",
+        "seed",
+        "iterations",
+        "training_time",
+        "wall_time",
+        "rate",
+    )
     rows = [
         (
             run.path.relative_to(results.folder).as_posix() or run.path.name,
@@ -104,6 +115,7 @@ def _runs_table(results: Results, words: Words) -> Table:
             str(run.seed),
             count(run.record["iteration"]),
             words.duration(run.seconds[-1]),
+            words.duration(_wall_seconds(run.record)),
             _rate(run),
         )
         for group in results.groups
@@ -111,6 +123,14 @@ def _runs_table(results: Results, words: Words) -> Table:
     ]
     columns = tuple(words(f"column.{name}") for name in names)
     return Table(words("runs.caption"), columns, tuple(rows), text_columns=4, note=words("runs.note"))
+
+
+def _wall_seconds(record: Mapping[str, Any]) -> float | None:
+    """Seconds from a run's beginning to its end."""
+    if "ended" not in record:
+        return None
+    began, ended = (datetime.fromisoformat(record[key]) for key in ("started", "ended"))
+    return (ended - began).total_seconds()
 
 
 def _rate(run: Run) -> str:
