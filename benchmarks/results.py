@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from converters.files import write_text
-from zoo.bench_notes import environment, noise_warning
-from zoo.bench_tables import (
+from zoo.bench.notes import environment, noise_warning
+from zoo.bench.tables import (
     Grid,
     accuracy_grid,
     engine_grid,

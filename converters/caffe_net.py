@@ -160,6 +160,6 @@ def share_trained_layers(target: Network, source: Network) -> None:
         ours, given = ([tuple(blob.shape) for blob in side] for side in (blobs, theirs[layer]))
         if ours != given:
             shapes = f"{ours} in the test net, {given} in the train net"
-            raise InputError(f'layer "{layer}" has blobs of shapes {shapes}')
+            raise InputError(f'layer "{layer}" has blobs of shapes {shapes}', layer)
         for blob, trained in zip(blobs, theirs[layer], strict=True):
             blob.copy_(trained)

@@ -10,7 +10,7 @@ import pytest
 from tiny import NET, SOLVER
 
 from eval.robustness import CONDITIONS, PLAIN
-from zoo.bench_rows import Model
+from zoo.bench.rows import Model
 from zoo.report import gallery, gather
 from zoo.report.measured import Measured
 

@@ -11,9 +11,8 @@ from tiny import write_run
 from eval.precision import to_fp16, to_int8
 from eval.runtime import input_shapes, open_session
 from prototxt.errors import InputError
-from zoo import bench_files
-from zoo.bench import measure_folder, trained
-from zoo.bench_rows import calibration, listed_images, validation
+from zoo.bench.command import measure_folder, trained
+from zoo.bench.rows import calibration, listed_images, validation
 from zoo.cli import main
 
 
@@ -111,7 +110,7 @@ def test_a_precision_that_cannot_be_had_is_left_out(
     def refused(model: Path, target: Path) -> None:
         raise InputError("no such kernel")
 
-    monkeypatch.setattr(bench_files, "to_fp16", refused)
+    monkeypatch.setattr("zoo.bench.files.to_fp16", refused)
     rows = measure_folder(folder, [1], ["fp32", "fp16"], runs=1, threads=1)
     assert [row["precision"] for row in rows] == ["fp32"]
     assert f"{folder}: fp16 left out: no such kernel" in capsys.readouterr().err

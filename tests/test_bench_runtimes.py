@@ -19,11 +19,10 @@ from eval.latency import Worker, check_agreement, workers
 from eval.runtime import open_session
 from prototxt.errors import InputError
 from prototxt.text import parse_net
-from zoo import bench_timing
-from zoo.bench_files import write_caffe
-from zoo.bench_measure import measure_models
-from zoo.bench_rows import Model
-from zoo.bench_timing import Settings
+from zoo.bench.files import write_caffe
+from zoo.bench.measure import measure_models
+from zoo.bench.rows import Model
+from zoo.bench.timing import Settings
 from zoo.cli import main
 
 ROOT = Path(__file__).parents[1]
@@ -187,7 +186,7 @@ def test_interrupted_bench_says_so_and_exits(
         started.extend(held)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(bench_timing, "time_by_turns", interrupted)
+    monkeypatch.setattr("zoo.bench.timing.time_by_turns", interrupted)
     assert main(["bench", "--untrained", "fc", "--runs", "1"]) == 130
     assert "interrupted" in capsys.readouterr().err
     assert len(started) == 2 and all(worker.process.returncode is not None for worker in started)

@@ -14,8 +14,8 @@ from converters.export import deploy_net
 from eval.answers import judge
 from eval.robustness import CONDITIONS
 from prototxt.errors import InputError
-from zoo.bench_files import measure_accuracy
-from zoo.bench_rows import Model, find_runs
+from zoo.bench.files import measure_accuracy
+from zoo.bench.rows import Model, find_runs
 from zoo.cli import main
 from zoo.report import measured, pictures
 from zoo.report.measure_images import open_list, run_net, served

@@ -9,7 +9,7 @@ import pytest
 from report_runs import write_run
 
 from eval.statistics import Interval
-from zoo.bench_rows import find_runs
+from zoo.bench.rows import find_runs
 from zoo.charts import new_figure, style, to_svg
 from zoo.report.as_html import as_html
 from zoo.report.as_markdown import as_markdown

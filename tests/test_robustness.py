@@ -8,7 +8,7 @@ from tiny import write_run
 from eval.accuracy import run_scores
 from eval.robustness import CONDITIONS, evenly, shifted, zoomed
 from eval.runtime import open_session
-from zoo.bench_rows import Model, find_runs
+from zoo.bench.rows import Model, find_runs
 from zoo.cli import main
 from zoo.report.measure_conditions import net_at_size
 from zoo.report.measure_images import at_size, open_list, served

@@ -10,7 +10,7 @@ _RUNTIMES = ("opencv", "torch", "torch-compile")
 def add_bench(commands: Commands) -> None:  # type: ignore[valid-type]
     """The command ``zoo bench``."""
     text = "Accuracy, size and latency of runs in onnxruntime and elsewhere, and FC against GAP."
-    parser = command(commands, "bench", "zoo.bench:run", text)
+    parser = command(commands, "bench", "zoo.bench.command:run", text)
     text = "a folder of runs (default: runs); the rows are written to its bench.json"
     parser.add_argument("folder", nargs="?", default="runs", metavar="RUNS", help=text)
     parser.add_argument(

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from eval.statistics import Interval
-from zoo.bench_files import Row
-from zoo.bench_notes import noise_warning
-from zoo.bench_plots import LABELS, accuracy_figure, latency_figure
+from zoo.bench.files import Row
+from zoo.bench.notes import noise_warning
+from zoo.bench.plots import LABELS, accuracy_figure, latency_figure
 from zoo.report.document import Block, Chart, Charts, Heading, Paragraph, Section, Table
 from zoo.report.figures import Spot, accuracies
 from zoo.report.results import Results

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from prototxt.errors import InputError
-from zoo.bench import measure_folder, write_json
-from zoo.bench_files import Row
-from zoo.bench_rows import find_runs
+from zoo.bench.command import measure_folder, write_json
+from zoo.bench.files import Row
+from zoo.bench.rows import find_runs
 from zoo.console import notice
 from zoo.report.measured import measure_run
 from zoo.report.results import Results, check_same_data, read_rows

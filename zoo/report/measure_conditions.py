@@ -12,7 +12,7 @@ from eval.answers import judge
 from eval.robustness import CONDITIONS, Condition, Pixels, shifted, zoomed
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
-from zoo.bench_rows import Model
+from zoo.bench.rows import Model
 from zoo.dataset import ImageSet
 from zoo.display import counting
 from zoo.heads import head_of

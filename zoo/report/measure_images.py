@@ -20,7 +20,7 @@ from eval.robustness import Pixels
 from prototxt.caffe_pb2 import ImageDataParameter, LayerParameter
 from prototxt.errors import InputError
 from prototxt.text import read_solver
-from zoo.bench_rows import Model
+from zoo.bench.rows import Model
 from zoo.dataset import ImageSet, open_images
 from zoo.display import counting
 from zoo.lists import sole_image_layer

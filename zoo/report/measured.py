@@ -17,7 +17,7 @@ from eval.accuracy import accuracy, run_scores
 from eval.answers import Answers, judge
 from eval.robustness import CONDITIONS, PLAIN, evenly
 from eval.runtime import open_session
-from zoo.bench_rows import Model
+from zoo.bench.rows import Model
 from zoo.dataset import ImageSet, fingerprint
 from zoo.display import counting
 from zoo.report.measure_conditions import Scorer, digits, robustness

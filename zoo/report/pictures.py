@@ -13,7 +13,7 @@ from converters.export import deploy_net
 from converters.graph import Node
 from converters.network import Network
 from eval.robustness import Pixels
-from zoo.bench_rows import Model
+from zoo.bench.rows import Model
 from zoo.heads import global_pools, head_of
 from zoo.report.measure_images import open_list, run_net, served
 

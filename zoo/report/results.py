@@ -13,7 +13,7 @@ from eval.robustness import PLAIN
 from eval.series import name_blocks
 from eval.statistics import Floats, Interval, difference, interval
 from prototxt.errors import InputError
-from zoo.bench_files import Row
+from zoo.bench.files import Row
 from zoo.report.measured import Measured
 from zoo.report.runs import Group, Run
 

@@ -11,7 +11,7 @@ from converters.graph import build_graph, net_state
 from eval.convergence import seconds_at
 from prototxt.errors import InputError
 from prototxt.text import read_net, read_solver
-from zoo.bench_rows import Model
+from zoo.bench.rows import Model
 from zoo.run_folder import read_metrics
 
 Options = tuple[tuple[str, Any], ...]

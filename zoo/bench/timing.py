@@ -7,8 +7,8 @@ from pathlib import Path
 from eval.latency import Latency, Worker, check_agreement, time_by_turns, workers
 from eval.rounds import images_in_all
 from prototxt.errors import InputError
-from zoo.bench_files import Subject, job
-from zoo.bench_rows import Model
+from zoo.bench.files import Subject, job
+from zoo.bench.rows import Model
 from zoo.console import cores, notice
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64)

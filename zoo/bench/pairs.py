@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from prototxt.caffe_pb2 import NetParameter
-from zoo.bench_rows import Model
+from zoo.bench.rows import Model
 from zoo.heads import head_of, set_fc
 
 

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from prototxt.errors import InputError
-from zoo.bench_tables import Row, engine_name, lanes
+from zoo.bench.tables import Row, engine_name, lanes
 from zoo.charts import colour, new_figure, save, style
 
 LABELS = {

@@ -18,7 +18,7 @@ from eval.rounds import Advance
 from eval.runtime import open_session
 from prototxt.errors import InputError
 from prototxt.text import to_text
-from zoo.bench_rows import Model, calibration, deployed, has_training_images, validation
+from zoo.bench.rows import Model, calibration, deployed, has_training_images, validation
 from zoo.console import notice
 from zoo.heads import head_of
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from eval.cost import CONVENTION
 from eval.rounds import NOISY
-from zoo.bench_tables import Row, distinct
+from zoo.bench.tables import Row, distinct
 
 
 def notes(rows: Sequence[Row]) -> list[str]:
