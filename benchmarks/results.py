@@ -1,13 +1,14 @@
-"""Fill the README's tables from the figures under eval/results: ``make readme``, or ``make results`` first.
+"""Fill the READMEs' tables from the figures under eval/results: ``make readme``, or ``make results`` first.
 
-A block ``<!-- results: NAME -->`` … ``<!-- /results -->`` in README.md or README.zh-CN.md holds what BLOCKS
-makes for NAME, so that no figure there was typed by hand; ``--check`` exits 1 where one is not up to date.
+A block ``<!-- results: NAME -->`` … ``<!-- /results -->`` in one of READMES holds what BLOCKS makes for
+NAME, so that no figure there was typed by hand; ``--check`` exits 1 where one is not up to date.
 """
 
 import argparse
 import json
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,16 @@ from zoo.bench.tables import (
     Grid,
     accuracy_grid,
     engine_grid,
+    grids,
+    head_grid,
     head_latency_grid,
     latency_grid,
-    tail_grid,
 )
 
 ROOT = Path(__file__).parents[1]
-READMES = (ROOT / "README.md", ROOT / "README.zh-CN.md")
 RESULTS = ROOT / "eval" / "results"
+STUDY = ROOT / "docs" / "study"
+READMES = (ROOT / "README.md", ROOT / "README.zh-CN.md", RESULTS / "README.md")
 _BLOCK = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- /results -->)", re.DOTALL)
 Rows = Sequence[dict[str, Any]]
 
@@ -54,11 +57,27 @@ def measured_on(name: str) -> str:
     return "\n\n".join([*environment(rows), *filter(None, [noise_warning(rows)])])
 
 
+def everything(name: str) -> str:
+    """Every table of a committed bench, and what it was measured on."""
+    return "\n\n".join([measured_on(name), *map(markdown, grids(rows_of(name)))])
+
+
+def first_table(name: str) -> str:
+    """The first table of a published report, whose captions are bold: the accuracy of every group."""
+    found = re.search(r"^\*\*.+\*\*\n\n(\|.+\n)+", (STUDY / name).read_text(encoding="utf-8"), re.MULTILINE)
+    assert found, name
+    return found[0].rstrip()
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
-    "bench": lambda: bench("untrained", accuracy_grid, latency_grid, head_latency_grid),
+    "study": partial(first_table, "report.md"),
+    "study-zh": partial(first_table, "report.zh.md"),
+    "demo": lambda: bench("demo", accuracy_grid, head_grid),
+    "demo-machine": lambda: measured_on("demo"),
+    "bench": lambda: bench("untrained", latency_grid, head_latency_grid),
     "bench-machine": lambda: measured_on("untrained"),
-    "bench-runtimes": lambda: bench("untrained", tail_grid, engine_grid),
-}
+    "bench-runtimes": lambda: bench("untrained", engine_grid),
+} | {f"all-{name}": partial(everything, name) for name in ("untrained", "demo", "grocery")}
 
 
 def filled(text: str) -> str:
@@ -73,7 +92,7 @@ def main() -> int:
     is_check = parser.parse_args().check
     old = [path for path in READMES if filled(text := path.read_text(encoding="utf-8")) != text]
     for path in old:
-        print(f"{path.name}: {'not up to date' if is_check else 'filled'}")
+        print(f"{path.relative_to(ROOT)}: {'not up to date' if is_check else 'filled'}")
         if not is_check:
             write_text(path, filled(path.read_text(encoding="utf-8")))
     return 1 if is_check and old else 0

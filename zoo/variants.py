@@ -38,6 +38,9 @@ def find_edit(name: str) -> Edit:
         numbers = [int(number) for number in match[2].split("-")]
         edit = set_strides if match[1] == "stride" else set_widths
         return lambda net: edit(net, numbers)
+    if match := re.fullmatch(r"bn(0?\.\d*[1-9])", name):
+        fraction = float(match[1])
+        return lambda net: set_bn_fraction(net, fraction)
     if name not in EDITS:
         hint = nearest(name, [*EDITS, "dropout0.5", "stride2-2", "width64-64"])
         raise InputError(f'no variant "{name}"{hint} (known: {", ".join(describe())}, joined by +)')
@@ -70,7 +73,12 @@ def set_widths(net: NetParameter, widths: Sequence[int]) -> None:
 
 def describe() -> dict[str, str]:
     """Every variant's name with what it does, for ``zoo list``."""
-    numbered = {"dropoutR": set_dropout, "strideA-B-…": set_strides, "widthA-B-…": set_widths}
+    numbered = {
+        "dropoutR": set_dropout,
+        "bnF": set_bn_fraction,
+        "strideA-B-…": set_strides,
+        "widthA-B-…": set_widths,
+    }
     return {name: (edit.__doc__ or "").split("\n")[0] for name, edit in [*EDITS.items(), *numbered.items()]}
 
 
@@ -101,6 +109,17 @@ def set_bn(net: NetParameter) -> None:
         at = norms[0] if norms else index + 1
         if not any(net.layer[i].type == "Scale" for i in tail(net, index)):
             _insert_like(net, at, index, _scale(net, net.layer[index].name))
+
+
+def set_bn_fraction(net: NetParameter, fraction: float) -> None:
+    """As bn, the stored statistics a moving average of fraction F (0 < F < 1), where Caffe's own is 0.999.
+
+    Caffe's remembers some thousand iterations: in a run of a few thousand the weights have moved on.
+    """
+    set_bn(net)
+    for layer in net.layer:
+        if layer.type == "BatchNorm":
+            layer.batch_norm_param.moving_average_fraction = fraction
 
 
 def _insert_like(net: NetParameter, after: int, conv: int, layer: LayerParameter) -> None:
