@@ -102,6 +102,17 @@ def test_bn_follows_every_convolution_and_keeps_its_bias() -> None:
         assert scale.scale_param.bias_term and scale.scale_param.filler.value == 1
 
 
+def test_bn_with_a_fraction_is_bn_with_another_moving_average() -> None:
+    net = apply_variant(ARTICLE, "bn0.99")
+    norms = [layer for layer in net.layer if layer.type == "BatchNorm"]
+    assert len(norms) == 5
+    for layer in norms:
+        assert layer.batch_norm_param.moving_average_fraction == pytest.approx(0.99)
+        layer.ClearField("batch_norm_param")
+    assert net == apply_variant(ARTICLE, "bn")
+    assert apply_variant(ARTICLE, "bn+bn0.9") == apply_variant(ARTICLE, "bn0.9")
+
+
 def test_bn_completes_a_batchnorm_without_a_scale() -> None:
     net = apply_variant(ARTICLE, "bn")
     bare = NetParameter()
