@@ -36,7 +36,8 @@ article: $(VENV)/.installed
 
 # The README's figures: measured anew (some minutes, with nothing else running), or filled in from eval/results.
 results: $(VENV)/.installed
-	$(ZOO) bench --untrained baseline fc bn --precisions fp32 fp16 int8 --against opencv,torch,torch-compile \
+	$(ZOO) bench --untrained baseline fc bn --batch-sizes 1 4 16 64 --precisions fp32 fp16 int8 \
+	  --against opencv,torch,torch-compile \
 	  --json eval/results/untrained.json
 	$(BIN)/python benchmarks/results.py
 
