@@ -77,7 +77,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "bench": lambda: bench("untrained", latency_grid, head_latency_grid),
     "bench-machine": lambda: measured_on("untrained"),
     "bench-runtimes": lambda: bench("untrained", engine_grid),
-} | {f"all-{name}": partial(everything, name) for name in ("untrained", "demo", "grocery")}
+} | {f"all-{name}": partial(everything, name) for name in ("untrained", "demo", "grocery", "grocery-bn")}
 
 
 def filled(text: str) -> str:
