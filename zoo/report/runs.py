@@ -145,15 +145,19 @@ def _rank(variant: frozenset[str]) -> tuple[int, list[tuple[bool, str]]]:
 
 
 def _label(found: Sequence[Run], members: Sequence[Sequence[Run]], shared: frozenset[str]) -> str:
-    """The variant; where several groups have it, the folders' common name; else the options that differ."""
+    """The variant; where groups differ in more than that, the folders' common name, as a study gives it; of
+    several groups with one variant otherwise the options that differ."""
     own = [edit for edit in found[0].record["variant"].split("+") if edit not in shared | {"baseline"}]
     variant = "+".join(own) or "baseline"
-    if sum(runs[0].variant == found[0].variant for runs in members) == 1:
+    differing = _differing([runs[0].options for runs in members]) - {"variant"}
+    is_alone = sum(runs[0].variant == found[0].variant for runs in members) == 1
+    if is_alone and not differing:
         return variant
     names = {re.sub(r"-seed\d+$", "", run.path.name) for run in found}
     if len(names) == 1 and all(run.path.name.endswith(f"-seed{run.seed}") for run in found):
         return names.pop().replace(found[0].record["variant"], variant)
-    differing = _differing([runs[0].options for runs in members]) - {"variant"}
+    if is_alone:
+        return variant
     options = dict(found[0].options)
     return " ".join(
         [variant, *(_option_text(key, options[key]) for key in sorted(differing & options.keys()))]
