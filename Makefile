@@ -24,7 +24,7 @@ $(VENV)/.dev: $(VENV)/.installed
 demo: $(VENV)/.installed
 	$(ZOO) data demo demo-data
 	$(ZOO) study demo --data demo-data --output $(DEMO)
-	$(ZOO) bench $(DEMO) --precisions fp32 int8 --batch-sizes 1 8 64
+	$(ZOO) bench $(DEMO) --precisions fp32 int8 --batch-sizes 1 16
 	$(ZOO) report $(DEMO)
 
 # The article's own settings in full, on photographs: make article ROOT=folder-of-the-images (a GPU helps).
@@ -36,7 +36,7 @@ article: $(VENV)/.installed
 
 # The README's figures: measured anew (some minutes, with nothing else running), or filled in from eval/results.
 results: $(VENV)/.installed
-	$(ZOO) bench --untrained baseline fc bn --batch-sizes 1 4 16 64 --precisions fp32 fp16 int8 \
+	$(ZOO) bench --untrained baseline fc bn --batch-sizes 1 16 --precisions fp32 fp16 int8 \
 	  --against opencv,torch,torch-compile \
 	  --json eval/results/untrained.json
 	$(BIN)/python benchmarks/results.py

@@ -225,6 +225,19 @@ def test_classes_without_names_are_numbered(tmp_path: Path) -> None:
     assert rows == ["0", "1", "2"]
 
 
+def test_times_of_a_machine_of_changing_speed_are_not_compared(article: Path, tmp_path: Path) -> None:
+    assert "Training times are not compared" not in (article / "report.md").read_text()
+    for variant in ("baseline", "bn"):
+        for seed in (0, 1):
+            write_run(tmp_path, variant, seed)
+    path = tmp_path / "bn-seed1" / "metrics.jsonl"
+    path.write_text(path.read_text().replace('"images_per_second": 61.0', '"images_per_second": 30.0'))
+    write_bench(tmp_path)
+    assert main(["report", str(tmp_path)]) == 0
+    text = (tmp_path / "report.md").read_text()
+    assert text.count("runs of one group differ up to 2.0× in speed") == 2 and "In training time" not in text
+
+
 def test_wall_time_goes_from_beginning_to_end(article: Path, tmp_path: Path) -> None:
     row = next(
         line for line in (article / "report.md").read_text().splitlines() if "| baseline-seed0 |" in line

@@ -17,7 +17,7 @@ from zoo.report.claims import (
 )
 from zoo.report.document import Answer, Answers, Standing
 from zoo.report.head_answers import head_answers
-from zoo.report.learning import learning, mean_final, reach
+from zoo.report.learning import learning, mean_final, reach, unevenness
 from zoo.report.results import Results
 from zoo.report.runs import Group
 from zoo.report.sentences import difference_sentence, ordered_sentence
@@ -177,7 +177,10 @@ def _speed(results: Results, group: Group, suffix: str, words: Words) -> Answer:
         goal,
         _race("speed.iterations", steps, group, base, words) + ordered_sentence(group, base, found, words),
     ]
-    told.append(_race("speed.seconds", times, group, base, words))
+    if factor := unevenness(results.groups):
+        told.append(words("speed.uneven", factor=f"{factor:.1f}"))
+    elif not any(map(math.isinf, [*times[0], *times[1]])):
+        told.append(_race("speed.seconds", times, group, base, words))
     verdict, standing = _ordered("speed", [found], words)
     gain = ratios(*steps)
     if standing == "yes" and gain and math.isfinite(gain.high):

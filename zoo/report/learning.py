@@ -7,6 +7,7 @@ from eval.convergence import Reached, Steadiness, iterations_to, steadiness
 from zoo.report.runs import Group, Run
 
 SHARES = (0.5, 0.8, 0.9)  # of a run's final accuracy
+UNEVEN = 1.25  # between runs of one net: above it the machine was busy with something else part of the time
 TOP1, TOP5 = "accuracy_at_1", "accuracy_at_5"
 
 
@@ -52,3 +53,11 @@ def mean_reached(found: Sequence[Reached | None]) -> Reached | None:
     return Reached(
         sum(item.iteration for item in known) / len(known), sum(item.seconds for item in known) / len(known)
     )
+
+
+def unevenness(groups: Sequence[Group]) -> float | None:
+    """By how much the machine's speed differed between runs of one group, where that is above UNEVEN: seconds
+    of different runs are then no comparison of nets. None where it is not."""
+    rates = [[run.rate for run in group.runs if run.rate] for group in groups]
+    worst = max((max(found) / min(found) for found in rates if found), default=1.0)
+    return worst if worst > UNEVEN else None

@@ -116,7 +116,7 @@ def _runs_table(results: Results, words: Words) -> Table:
             count(run.record["iteration"]),
             words.duration(run.seconds[-1]),
             words.duration(_wall_seconds(run.record)),
-            _rate(run),
+            "–" if run.rate is None else count(run.rate),
         )
         for group in results.groups
         for run in group.runs
@@ -131,11 +131,6 @@ def _wall_seconds(record: Mapping[str, Any]) -> float | None:
         return None
     began, ended = (datetime.fromisoformat(record[key]) for key in ("started", "ended"))
     return (ended - began).total_seconds()
-
-
-def _rate(run: Run) -> str:
-    images = run.lines[-1]["iteration"] * run.images_per_step
-    return count(images / run.seconds[-1]) if run.seconds[-1] else "–"
 
 
 def _versions(results: Results, words: Words) -> list[tuple[str, str]]:

@@ -70,6 +70,12 @@ class Run:
         """Training seconds at each line."""
         return seconds_at(self.lines, self.images_per_step)
 
+    @property
+    def rate(self) -> float | None:
+        """Training images a second over the whole run; None for one of no time."""
+        images = self.lines[-1]["iteration"] * self.images_per_step
+        return images / self.seconds[-1] if self.seconds[-1] else None
+
 
 @dataclass(frozen=True)
 class Group:

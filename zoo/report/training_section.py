@@ -6,7 +6,17 @@ from zoo.report.answers import single_edits
 from zoo.report.curves import curve
 from zoo.report.document import Block, Chart, Charts, Heading, Paragraph, Section, Table
 from zoo.report.figures import Series, curves
-from zoo.report.learning import SHARES, TOP1, TOP5, Learning, learning, mean_final, mean_reached, reach
+from zoo.report.learning import (
+    SHARES,
+    TOP1,
+    TOP5,
+    Learning,
+    learning,
+    mean_final,
+    mean_reached,
+    reach,
+    unevenness,
+)
 from zoo.report.results import Results
 from zoo.report.runs import Group, partners
 from zoo.report.wording import Words, count, mean_of, percent, points
@@ -84,6 +94,8 @@ def _speed_table(results: Results, words: Words) -> Table:
     columns += [words("column.common", target=percent(_COMMON * target) if target else "–")]
     rows = [_speed_row(group, target, words) for group in results.groups]
     note = words("speed.note", baseline=results.baseline.label, share=percent(_COMMON))
+    if factor := unevenness(results.groups):
+        note += " " + words("speed.uneven", factor=f"{factor:.1f}")
     return Table(words("speed.caption"), tuple(columns), tuple(rows), note=note)
 
 
