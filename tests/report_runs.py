@@ -57,6 +57,14 @@ def write_run(folder: Path, variant: str = "baseline", seed: int = 0, **changes:
     return path
 
 
+def write_article(folder: Path) -> None:
+    """The article's study: every variant, two seeds, and their bench."""
+    for variant in SHARES:
+        for seed in (0, 1):
+            write_run(folder, variant, seed)
+    write_bench(folder)
+
+
 def line(iteration: int, variant: str, seed: int) -> dict[str, Any]:
     share = SHARES.get(variant, 0.6) * (1 - 0.5 ** (iteration / 4)) + 0.004 * ((iteration // 2 + seed) % 3)
     found: dict[str, Any] = {"iteration": iteration, "lr": 0.01, "loss": 2 - share}

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from report_runs import SHARES, stand_in, write_bench, write_run
+from report_runs import stand_in, write_article, write_bench, write_run
 
 from zoo.cli import main
 
@@ -20,10 +20,7 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
 def article(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The article's study, two seeds, with its report in both languages."""
     folder = tmp_path_factory.mktemp("article")
-    for variant in SHARES:
-        for seed in (0, 1):
-            write_run(folder, variant, seed)
-    write_bench(folder)
+    write_article(folder)
     with pytest.MonkeyPatch.context() as patch:
         stand_in(patch)
         assert main(["report", str(folder)]) == 0

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from chromium import Page, page
-from report_runs import SHARES, stand_in, write_bench, write_run
+from report_runs import stand_in, write_article
 
 from zoo.cli import main
 
@@ -16,10 +16,7 @@ _LEFT = "document.querySelectorAll('main svg').length"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("browser")
-    for variant in SHARES:
-        for seed in (0, 1):
-            write_run(folder, variant, seed)
-    write_bench(folder)
+    write_article(folder)
     with pytest.MonkeyPatch.context() as patch:
         stand_in(patch)
         for language in ("en", "zh"):
