@@ -7,7 +7,7 @@ both met the same machine.
 
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -24,7 +24,7 @@ class Timed(Protocol):
     """What can be timed."""
 
     def times(self, batch: int, calls: int) -> list[float]:
-        """Seconds of each of ``calls`` calls at ``batch``, after an untimed one."""
+        """Seconds of each of ``calls`` calls at ``batch``, after untimed ones."""
 
 
 @dataclass
@@ -130,11 +130,6 @@ def interleave(
 
 
 def images_in_all(batches: Sequence[Sequence[int]], runs: int) -> int:
-    """How many images :func:`interleave` computes, the untimed calls' among them."""
+    """How many images :func:`interleave` tells of: those of timed calls, and one untimed call a turn."""
     turns = [(calls_a_round(runs, batch), batch) for own in batches for batch in own]
     return sum(rounds * (calls + 1) * batch for (rounds, calls), batch in turns)
-
-
-def noise(samples: Sequence[Mapping[int, Samples]]) -> float:
-    """The median spread over everything that was timed."""
-    return float(np.median([held.spread for own in samples for held in own.values()]))

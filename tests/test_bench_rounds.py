@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Callable
+from statistics import median
 
 import pytest
 
@@ -13,7 +14,6 @@ from eval.rounds import (
     calls_a_round,
     images_in_all,
     interleave,
-    noise,
     ratio,
     visits,
 )
@@ -54,6 +54,11 @@ def jitter(share: float, seed: int = 0) -> Callable[[float], float]:
 def compared(machine: Machine, first: float, second: float) -> list[dict[int, Samples]]:
     workers = [machine.worker("a", first), machine.worker("b", second)]
     return interleave(workers, [(1,), (1,)], 100, lambda images: None)
+
+
+def noise(samples: list[dict[int, Samples]]) -> float:
+    """The median spread, as notes.noise_warning takes it from rows."""
+    return median(held.spread for own in samples for held in own.values())
 
 
 def test_every_round_has_every_worker_once_at_each_batch_in_changing_order() -> None:

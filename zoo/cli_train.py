@@ -26,6 +26,21 @@ def add_train(commands: Commands) -> None:  # type: ignore[valid-type]
         help="a solver prototxt or a shipped one's name (default: allconv6_solver)",
     )
     _add_changes(parser)
+    _add_data(parser)
+    parser.add_argument("--max-iter", type=positive, metavar="N", help="iterations, instead of the solver's")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default: auto)")
+    parser.add_argument(
+        "--seed", type=whole, metavar="N", help="instead of the solver's random_seed (default: 0)"
+    )
+    parser.add_argument("--output", metavar="DIR", help="run folder (default: runs/<net>-<variant>)")
+    _add_beginnings(parser)
+    _add_tensorboard(parser, "metrics by iteration")
+    parser.add_argument(
+        "--log-format", choices=("zoo", "caffe"), default="zoo", help="caffe: Caffe's own log lines on stderr"
+    )
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--root", metavar="DIR", help="where list files and images are sought, after the current folder"
     )
@@ -36,28 +51,21 @@ def add_train(commands: Commands) -> None:  # type: ignore[valid-type]
         "input of N×N pixels instead of the net's crop; resizes scale with it, a GAP head pools the whole map"
     )
     parser.add_argument("--size", type=positive, metavar="N", help=text)
-    parser.add_argument("--max-iter", type=positive, metavar="N", help="iterations, instead of the solver's")
     parser.add_argument(
         "--batch-size", type=positive, metavar="N", help="TRAIN and TEST batch size, instead of the net's"
     )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default: auto)")
     parser.add_argument(
-        "--seed", type=whole, metavar="N", help="instead of the solver's random_seed (default: 0)"
+        "--skip-bad", action="store_true", default=None, help="pass over broken images or records, and count"
     )
-    parser.add_argument("--output", metavar="DIR", help="run folder (default: runs/<net>-<variant>)")
+
+
+def _add_beginnings(parser: argparse.ArgumentParser) -> None:
     text = (
         "go on from this snapshot, ours or Caffe's .solverstate; without a FILE from the run folder's newest"
     )
     parser.add_argument("--resume", nargs="?", const="", metavar="FILE", help=text)
     text = "fine-tune: .caffemodel, .h5 or .safetensors files, joined by commas; other layers start fresh"
     parser.add_argument("--weights", metavar="FILES", help=text)
-    parser.add_argument(
-        "--skip-bad", action="store_true", default=None, help="pass over broken images or records, and count"
-    )
-    _add_tensorboard(parser, "metrics by iteration")
-    parser.add_argument(
-        "--log-format", choices=("zoo", "caffe"), default="zoo", help="caffe: Caffe's own log lines on stderr"
-    )
 
 
 def _add_tensorboard(parser: argparse.ArgumentParser, what: str) -> None:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -25,6 +26,12 @@ class Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         """The task's speed as text."""
         return Text(f"{task.speed * task.fields.get('each', 1):.0f}/s" if task.speed else "-/s")
+
+
+def bars(console: Console, *columns: ProgressColumn) -> Progress:
+    """Live lines of a name, a bar, a count and ``columns``; nothing is drawn in a pipe."""
+    first = (TextColumn("[bold]{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn())
+    return Progress(*first, *columns, console=console, disable=not console.is_terminal)
 
 
 @contextmanager

@@ -8,13 +8,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from converters import caffe_log
 from prototxt.caffe_pb2 import SolverParameter
 from zoo.console import stderr
-from zoo.display import Rate
+from zoo.display import Rate, bars
 
 Outputs = Iterable[tuple[str, list[float], float]]  # blobs' names, values and loss weights
 
@@ -58,15 +58,8 @@ class TrainingDisplay(Display):
         self.console = stderr()
         self.name, self.max_iter = name, max_iter
         self.latest: dict[str, Any] = {}  # test results stay in sight until the next ones
-        columns = (
-            TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            Rate(),
-            TextColumn("images  {task.fields[status]}  ETA"),
-            TimeRemainingColumn(),
-        )
-        self.progress = Progress(*columns, console=self.console, disable=not self.console.is_terminal)
+        status = TextColumn("images  {task.fields[status]}  ETA")
+        self.progress = bars(self.console, Rate(), status, TimeRemainingColumn())
         self.task = self.progress.add_task(name, total=max_iter, status="", each=images_per_step)
 
     def __enter__(self) -> "TrainingDisplay":

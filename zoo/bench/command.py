@@ -14,13 +14,12 @@ from converters.graph import build_graph, net_state
 from converters.network import Network
 from prototxt.text import read_net
 from zoo import catalogue
-from zoo.bench.files import Row
 from zoo.bench.measure import measure_models
 from zoo.bench.notes import noise_warning, notes
 from zoo.bench.pairs import find_pairs
 from zoo.bench.plots import figure_paths, write_figures
 from zoo.bench.rows import Model, find_runs
-from zoo.bench.tables import grids
+from zoo.bench.tables import Row, grids
 from zoo.bench.timing import RUNS, Settings
 from zoo.console import cores, notice, stdout, table
 from zoo.variants import apply_variant

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -19,11 +18,11 @@ from eval.runtime import open_session
 from prototxt.errors import InputError
 from prototxt.text import to_text
 from zoo.bench.rows import Model, calibration, deployed, has_training_images, validation
+from zoo.bench.tables import Row
 from zoo.console import notice
 from zoo.heads import head_of
 
 CALIBRATION = 128  # images
-Row = dict[str, Any]
 Batches = Iterator[tuple[Tensor, Tensor]]
 
 
@@ -122,7 +121,7 @@ def _counted(batches: Batches, advance: Advance) -> Batches:
 
 
 def job(subject: Subject, runtime: str, provider: str, threads: int, scratch: Path) -> Job:
-    """What a worker is to time; the files of other runtimes are written to ``scratch``."""
+    """What a worker is to time; the net's files for other runtimes are in ``scratch``, written once."""
     inputs = subject.model.inputs[0]
     if runtime == "onnxruntime":
         return Job(runtime, provider, threads, str(subject.path), inputs)

@@ -11,9 +11,10 @@ from eval.engines import RUNTIMES
 from eval.rounds import Samples, images_in_all, ratio
 from eval.runtime import provider_name
 from prototxt.errors import InputError
-from zoo.bench.files import Row, Subject, images_tested, subjects
+from zoo.bench.files import Subject, images_tested, subjects
 from zoo.bench.pairs import find_pairs
 from zoo.bench.rows import Model, decode
+from zoo.bench.tables import Row
 from zoo.bench.timing import Lane, Meter, Settings, batches_of, timed
 from zoo.console import notice
 from zoo.display import counting

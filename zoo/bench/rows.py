@@ -23,6 +23,7 @@ from zoo.feed import Feed
 from zoo.lists import data_layers, sole_image_layer
 from zoo.nets import phase_graph, read_nets
 from zoo.run_folder import RunFolder, read_record
+from zoo.sizing import resize_input
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,17 @@ def find_runs(folder: Path) -> tuple[list[Model], list[str]]:
     return models, left_out
 
 
-def run_graph(folder: RunFolder, key: str) -> Graph | None:
-    """The run's net of ``key`` in the very state that it was trained or tested in; None without one."""
+def run_graph(folder: RunFolder, key: str, size: int | None = None) -> Graph | None:
+    """The run's net of ``key`` in the very state that it was trained or tested in, made for another input
+    ``size`` if given; None without one.
+    """
     solver = read_solver(folder.solver)
     source = read_nets(solver, folder.solver, (folder.path,)).get(key)
-    return phase_graph(solver, source, key) if source else None
+    if source is None:
+        return None
+    if size is not None:
+        resize_input(source.message, size)
+    return phase_graph(solver, source, key)
 
 
 def deployed(model: Model) -> Network:

@@ -82,9 +82,11 @@ def timed(
     _tell_fixed(lanes, settings)
     first = lanes[0]
     lanes.append(Lane(first.subject, first.runtime, first.provider, first.batches))
+    nets = list(dict.fromkeys(lane.subject.model.deploys for lane in lanes))
+    folders = [scratch / f"caffe{nets.index(lane.subject.model.deploys)}" for lane in lanes]
     jobs = [
-        job(lane.subject, lane.runtime, lane.provider, settings.threads, scratch / f"caffe{index}")
-        for index, lane in enumerate(lanes)
+        job(lane.subject, lane.runtime, lane.provider, settings.threads, folder)
+        for lane, folder in zip(lanes, folders, strict=True)
     ]
     with workers(jobs) as processes:
         kept = _checked(lanes, processes)

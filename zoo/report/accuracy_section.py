@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from eval.statistics import Interval
-from zoo.bench.files import Row
 from zoo.bench.notes import noise_warning
 from zoo.bench.plots import LABELS, accuracy_figure, latency_figure
+from zoo.bench.tables import Row
 from zoo.report.document import Block, Chart, Charts, Heading, Paragraph, Section, Table
 from zoo.report.figures import Spot, accuracies
 from zoo.report.results import Results
@@ -174,10 +174,7 @@ def _int8_row(results: Results, gap: Group, fc: Group, words: Words) -> list[tup
 
 
 def _train_gap_row(results: Results, gap: Group, fc: Group, words: Words) -> tuple[str, ...]:
-    found = []
-    for group in (gap, fc):
-        train = sum(item.train_top1 for item in results.of(group)) / len(group.runs)
-        found.append(train - sum(results.top1(group)) / len(group.runs))
+    found = [results.train_top1(group) - results.mean_top1(group) for group in (gap, fc)]
     return (words("column.gap"), *map(points, found), points(found[1] - found[0]), "")
 
 

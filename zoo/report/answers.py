@@ -17,13 +17,12 @@ from zoo.report.claims import (
 )
 from zoo.report.document import Answer, Answers, Standing
 from zoo.report.head_answers import head_answers
-from zoo.report.learning import learning, mean_final, reach, unevenness
+from zoo.report.learning import COMMON_SHARE, learning, mean_final, reach, unevenness
 from zoo.report.results import Results
 from zoo.report.runs import Group
-from zoo.report.sentences import difference_sentence, ordered_sentence
+from zoo.report.sentences import difference_sentence, ordered_sentence, uneven_sentence
 from zoo.report.wording import Words, count, percent, points
 
-_COMMON_SHARE = 0.9  # of the baseline's final accuracy: how soon another group gets there
 _STANDINGS: dict[str, Standing] = {"below": "yes", "above": "no"}  # of questions after less of something
 _BETTER: dict[str, Standing] = {"above": "yes", "below": "no"}
 
@@ -166,19 +165,19 @@ def _speed(results: Results, group: Group, suffix: str, words: Words) -> Answer:
     question = words("speed.question") + suffix
     if not final:
         return Answer(question, words("speed.open"), (words("speed.untested"),), "open")
-    ours, theirs = ([reach(run, _COMMON_SHARE, final) for run in side.runs] for side in (group, base))
+    ours, theirs = ([reach(run, COMMON_SHARE, final) for run in side.runs] for side in (group, base))
     steps = [[item.iteration if item else math.inf for item in found] for found in (ours, theirs)]
     times = [[item.seconds if item else math.inf for item in found] for found in (ours, theirs)]
     found = order(*steps)
     goal = words(
-        "speed.goal", share=percent(_COMMON_SHARE), baseline=base.label, target=percent(_COMMON_SHARE * final)
+        "speed.goal", share=percent(COMMON_SHARE), baseline=base.label, target=percent(COMMON_SHARE * final)
     )
     told = [
         goal,
         _race("speed.iterations", steps, group, base, words) + ordered_sentence(group, base, found, words),
     ]
     if factor := unevenness(results.groups):
-        told.append(words("speed.uneven", factor=f"{factor:.1f}"))
+        told.append(uneven_sentence(factor, words))
     elif not any(map(math.isinf, [*times[0], *times[1]])):
         told.append(_race("speed.seconds", times, group, base, words))
     verdict, standing = _ordered("speed", [found], words)

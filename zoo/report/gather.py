@@ -7,13 +7,14 @@ from typing import Any
 
 from prototxt.errors import InputError
 from zoo.bench.command import measure_folder, write_json
-from zoo.bench.files import Row
 from zoo.bench.rows import find_runs
+from zoo.bench.tables import Row
 from zoo.console import notice
 from zoo.report.measured import measure_run
 from zoo.report.results import Results, check_same_data, read_rows
 from zoo.report.runs import Run, group_runs, read_run
 from zoo.report.wording import Words, count
+from zoo.study.record import NAME as STUDY_RECORD
 
 Study = Mapping[str, Any]  # study.json
 
@@ -42,7 +43,7 @@ def gather(folder: Path, title: str | None, words: Words) -> tuple[Results, Stud
 
 def read_study(folder: Path) -> Study | None:
     """What `zoo study` wrote of its runs; None where the folder is no study's."""
-    path = folder / "study.json"
+    path = folder / STUDY_RECORD
     if not path.is_file():
         return None
     try:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from eval.robustness import CONDITIONS
 from eval.statistics import Interval
-from zoo.bench.files import Row
+from zoo.bench.tables import Row
 from zoo.report.accuracy_section import paired_ratio
 from zoo.report.claims import side, together, told
 from zoo.report.document import Answer, Standing

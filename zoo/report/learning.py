@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from eval.convergence import Reached, Steadiness, iterations_to, steadiness
+from eval.convergence import TOP1, Reached, Steadiness, iterations_to, steadiness
 from zoo.report.runs import Group, Run
 
 SHARES = (0.5, 0.8, 0.9)  # of a run's final accuracy
+COMMON_SHARE = 0.9  # of the baseline's final accuracy: how soon another group gets there
 UNEVEN = 1.25  # between runs of one net: above it the machine was busy with something else part of the time
-TOP1, TOP5 = "accuracy_at_1", "accuracy_at_5"
+TOP5 = "accuracy_at_5"
 
 
 @dataclass(frozen=True)

@@ -19,14 +19,11 @@ from converters.transform import choose, transform
 from eval.robustness import Pixels
 from prototxt.caffe_pb2 import ImageDataParameter, LayerParameter
 from prototxt.errors import InputError
-from prototxt.text import read_solver
-from zoo.bench.rows import Model
-from zoo.dataset import ImageSet, open_images
+from zoo.bench.rows import Model, listed_images, run_graph
+from zoo.dataset import ImageSet
 from zoo.display import counting
 from zoo.lists import sole_image_layer
-from zoo.nets import phase_graph, read_nets
 from zoo.run_folder import RunFolder
-from zoo.sizing import resize_input
 
 BATCH = 64
 
@@ -38,15 +35,12 @@ def folder_of(model: Model) -> RunFolder:
 
 
 def tested_graph(model: Model, size: int | None = None) -> Graph:
-    """The net that a run tested, in the state it was tested in; made for another input ``size`` if given."""
+    """The net that a run tested, as :func:`zoo.bench.rows.run_graph` has it. InputError without one."""
     folder = folder_of(model)
-    solver = read_solver(folder.solver)
-    source = read_nets(solver, folder.solver, [folder.path]).get("TEST")
-    if source is None:
+    graph = run_graph(folder, "TEST", size)
+    if graph is None:
         raise InputError(f"{folder.path}: was trained without a test net, so that nothing can be measured")
-    if size is not None:
-        resize_input(source.message, size)
-    return phase_graph(solver, source, "TEST")
+    return graph
 
 
 def run_net(model: Model, size: int | None = None) -> Network:
@@ -61,16 +55,13 @@ def open_list(model: Model, key: str) -> ImageSet:
 
     Raises InputError for a run on data that is no list of images, and as ``open_images`` does.
     """
-    record = model.record or {}
-    layer = sole_image_layer(tested_graph(model))
-    if layer is None or key not in record["data"]:
-        raise InputError(
-            f"{folder_of(model).path}: its data is no list of images, so that nothing can be measured"
-        )
-    list_path = Path(record["data"][key]["list"])
-    places = [Path(place) for place in record["places"]]
-    with counting(f"decoding {list_path.name}") as advance:
-        return open_images(layer, list_path, places, advance, bool(record["options"].get("skip_bad")))
+    listed = (model.record or {})["data"].get(key)
+    if listed is None or sole_image_layer(tested_graph(model)) is None:
+        raise InputError(f"{model.where}: its data is no list of images, so that nothing can be measured")
+    with counting(f"decoding {Path(listed['list']).name}") as advance:
+        images = listed_images(model, key, advance)
+    assert images is not None
+    return images
 
 
 def served(images: ImageSet, pixels: Pixels) -> Tensor:

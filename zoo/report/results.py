@@ -13,7 +13,7 @@ from eval.robustness import PLAIN
 from eval.series import name_blocks
 from eval.statistics import Floats, Interval, difference, interval
 from prototxt.errors import InputError
-from zoo.bench.files import Row
+from zoo.bench.tables import Row
 from zoo.report.measured import Measured
 from zoo.report.runs import Group, Run
 
@@ -89,6 +89,14 @@ class Results:
     def top1(self, group: Group) -> list[float]:
         """The share of right answers of each run, over the whole validation list."""
         return [float(row.mean()) for row in self.right(group)]
+
+    def mean_top1(self, group: Group) -> float:
+        """The mean of :meth:`top1` over the group's runs."""
+        return sum(self.top1(group)) / len(group.runs)
+
+    def train_top1(self, group: Group) -> float:
+        """The mean over the group's runs of their accuracy on the training list."""
+        return sum(found.train_top1 for found in self.of(group)) / len(group.runs)
 
     def top5(self, group: Group) -> list[float]:
         """The same for the true class among the first five."""

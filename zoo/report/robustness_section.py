@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from eval.robustness import CONDITIONS, PLAIN, Condition
+from zoo.charts import PALETTE
 from zoo.report.accuracy_section import verdict
 from zoo.report.document import Block, Chart, Charts, Paragraph, Section, Table
 from zoo.report.figures import Trace, traces
@@ -11,7 +12,7 @@ from zoo.report.runs import Group, partners
 from zoo.report.wording import Words, bracketed, count, percent
 
 _UNCHANGED = {"shift": 0.0, "scale": 1.0, "size": 1.0}  # the amount at which nothing is changed
-_MOST_IN_CHART = 9
+_MOST_IN_CHART = len(PALETTE)
 
 
 def robustness_section(results: Results, words: Words) -> Section:

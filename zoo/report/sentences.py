@@ -13,8 +13,8 @@ def difference_sentence(results: Results, group: Group, other: Group, found: Int
         f"accuracy.{told(found)}",
         group=group.label,
         baseline=other.label,
-        ours=percent(sum(results.top1(group)) / len(group.runs)),
-        theirs=percent(sum(results.top1(other)) / len(other.runs)),
+        ours=percent(results.mean_top1(group)),
+        theirs=percent(results.mean_top1(other)),
         difference=words.interval(found),
     )
 
@@ -31,3 +31,8 @@ def ordered_sentence(group: Group, other: Group, found: Order, words: Words) -> 
         theirs=len(other.runs),
         chance=percent(found.chance),
     )
+
+
+def uneven_sentence(factor: float, words: Words) -> str:
+    """That training times are not compared, the machine's speed having differed by ``factor``."""
+    return words("speed.uneven", factor=f"{factor:.1f}")

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 
+from eval.convergence import TOP1
+from zoo.charts import PALETTE
 from zoo.report.answers import single_edits
 from zoo.report.curves import curve
 from zoo.report.document import Block, Chart, Charts, Heading, Paragraph, Section, Table
 from zoo.report.figures import Series, curves
 from zoo.report.learning import (
+    COMMON_SHARE,
     SHARES,
-    TOP1,
     TOP5,
     Learning,
     learning,
@@ -19,11 +21,11 @@ from zoo.report.learning import (
 )
 from zoo.report.results import Results
 from zoo.report.runs import Group, partners
+from zoo.report.sentences import uneven_sentence
 from zoo.report.wording import Words, count, mean_of, percent, points
 
 _QUANTITIES = (("loss", "loss", False), ("top1", TOP1, True), ("top5", TOP5, True))
-_MOST_TOGETHER = 9  # groups in one chart: as many as there are colours
-_COMMON = 0.9
+_MOST_TOGETHER = len(PALETTE)  # groups in one chart: as many as there are colours
 
 
 def training_section(results: Results, words: Words) -> Section:
@@ -91,11 +93,11 @@ def _speed_table(results: Results, words: Words) -> Table:
     columns = [words("column.group"), words("column.final")]
     columns += [words("column.iterations_to", share=f"{100 * share:.0f}%") for share in SHARES]
     columns += [words("column.seconds_to", share=f"{100 * share:.0f}%") for share in SHARES]
-    columns += [words("column.common", target=percent(_COMMON * target) if target else "–")]
+    columns += [words("column.common", target=percent(COMMON_SHARE * target) if target else "–")]
     rows = [_speed_row(group, target, words) for group in results.groups]
-    note = words("speed.note", baseline=results.baseline.label, share=percent(_COMMON))
+    note = words("speed.note", baseline=results.baseline.label, share=percent(COMMON_SHARE))
     if factor := unevenness(results.groups):
-        note += " " + words("speed.uneven", factor=f"{factor:.1f}")
+        note += " " + uneven_sentence(factor, words)
     return Table(words("speed.caption"), tuple(columns), tuple(rows), note=note)
 
 
@@ -113,7 +115,7 @@ def _speed_row(group: Group, target: float | None, words: Words) -> tuple[str, .
 
 
 def _common(group: Group, target: float | None, words: Words) -> str:
-    found = [reach(run, _COMMON, target) if target else None for run in group.runs]
+    found = [reach(run, COMMON_SHARE, target) if target else None for run in group.runs]
     if mean := mean_reached(found):
         return count(mean.iteration)
     return words("speed.reached_by", count=sum(item is not None for item in found), runs=len(found))
@@ -127,8 +129,7 @@ def _steady_table(results: Results, words: Words) -> Table:
 
 
 def _steady_row(results: Results, group: Group) -> tuple[str, ...]:
-    train = sum(found.train_top1 for found in results.of(group)) / len(group.runs)
-    tested = sum(results.top1(group)) / len(group.runs)
+    train, tested = results.train_top1(group), results.mean_top1(group)
     found: list[Learning] = [learning(run) for run in group.runs]
     accuracy = mean_of([item.steadiness.accuracy for item in found])
     loss = mean_of([item.steadiness.loss for item in found])

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 from types import TracebackType
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import TaskID, TextColumn
 from rich.text import Text
 
 from zoo.console import stderr
+from zoo.display import bars
 from zoo.study.job import Job
 
 _PAUSE = 60  # seconds between the lines in a pipe
@@ -24,13 +25,7 @@ class StudyDisplay:
         self.before, self.start, self.said = sum(self.done.values()), time.monotonic(), time.monotonic()
         self.seen = 0.0
         self.console = stderr()
-        columns = (
-            TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TextColumn("iterations  {task.fields[status]}"),
-        )
-        self.progress = Progress(*columns, console=self.console, disable=not self.console.is_terminal)
+        self.progress = bars(self.console, TextColumn("iterations  {task.fields[status]}"))
         self.task = self.progress.add_task(name, total=self.total, status="")
         self.tasks: dict[Job, TaskID] = {}
 
