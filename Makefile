@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 ZOO := $(BIN)/zoo
 DEMO := runs/demo
+# A test process a core, eight at most: each needs about 1 GiB. PYTEST_XDIST_AUTO_NUM_WORKERS=1 has one.
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
 .PHONY: demo article results readme test test-slow check lint proto clean
 
@@ -45,10 +47,10 @@ readme: $(VENV)/.installed
 	$(BIN)/python benchmarks/results.py
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-slow: $(VENV)/.dev
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -8,8 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from eval.environment import cpu_name, gpu_name
-from eval.precision import Feeds
-from eval.runtime import open_session, resolve
+from eval.runtime import Feeds, open_session, resolve
 
 RUNTIMES = ("onnxruntime", "opencv", "torch", "torch-compile")
 Arrays = list[np.ndarray[Any, np.dtype[Any]]]

@@ -1,20 +1,19 @@
 """A model's file in half precision or in eight bits, through onnxruntime's own converters."""
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 
 from converters.export import quiet
 from converters.files import whole
+from eval.runtime import Feeds
 from prototxt.errors import InputError
 
 PRECISIONS = ("fp32", "fp16", "int8")
-Feeds = Mapping[str, np.ndarray[Any, np.dtype[np.float32]]]
 
 
 def to_fp16(model: Path, target: Path) -> None:

@@ -1,14 +1,17 @@
 """onnxruntime sessions on the provider that really runs."""
 
 import ctypes
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import onnxruntime
 
 from prototxt.errors import InputError
 
+Feeds = Mapping[str, np.ndarray[Any, np.dtype[np.float32]]]
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
@@ -50,6 +53,8 @@ def open_session(path: Path, provider: str = "cpu", threads: int = 0) -> Any:
     """
     wanted = provider_name(provider)
     if wanted in (PROVIDERS["cuda"], PROVIDERS["tensorrt"]):
+        import torch  # noqa: F401  a CUDA wheel of it brings the libraries; on a CPU none pays for it
+
         onnxruntime.preload_dlls()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3

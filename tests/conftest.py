@@ -1,9 +1,36 @@
-"""Every test has a cache folder of its own and leaves the user's alone."""
+"""Every test has a cache folder of its own and leaves the user's alone.
 
+Tests compute in one thread, and so do the processes that they start: side by side (`make test` has one test
+process a core) more threads would only wait for each other, and a sum's last digits depend on their number.
+"""
+
+import os
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
+os.environ["OMP_NUM_THREADS"] = "1"  # read once, when torch is loaded
+
 import pytest
+from hypothesis import settings
 from tiny import write_images, write_run
+
+from converters.export import export_onnx
+
+settings.register_profile("untimed", deadline=None)  # other work on the machine may slow any example down
+settings.load_profile("untimed")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def operators_once() -> Iterator[None]:
+    """torch.onnx.export makes its table of operators anew at every call, which takes two thirds of a small
+    net's export; here one table serves all exports of a process.
+    """
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(cache(ONNXRegistry.from_torchlib)))
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -34,5 +61,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def without_export(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs end without an ONNX file, which takes time, and which test_train.py looks at."""
+    """Runs end without an ONNX file, which takes longer than they do."""
     monkeypatch.setattr("zoo.record.export_onnx", lambda *_: True)
+
+
+@pytest.fixture
+def with_export(without_export: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the one test of a module without_export that looks at the file."""
+    monkeypatch.setattr("zoo.record.export_onnx", export_onnx)

@@ -53,7 +53,7 @@ def test_the_tables_and_files(runs: Path, tmp_path: Path, capsys: pytest.Capture
     files = ["--csv", str(tmp_path / "a.csv"), "--json", str(tmp_path / "a.json")]
     plots = ["--plot", str(tmp_path / "plots")]
     assert (
-        main(["bench", str(runs), "--runs", "5", "--batch-sizes", "1", "3", "--threads", "1", *files, *plots])
+        main(["bench", str(runs), "--runs", "2", "--batch-sizes", "1", "3", "--threads", "1", *files, *plots])
         == 0
     )
     out = capsys.readouterr().out
@@ -94,7 +94,7 @@ def check_rows(runs: Path, rows: list[dict[str, object]]) -> None:
     for row in rows:
         assert 0 < row["latency_p50_ms"] <= row["latency_p90_ms"] <= row["latency_p99_ms"]
         assert row["images_per_second"] == pytest.approx(1000 * row["batch"] / row["latency_p50_ms"])
-        assert row["threads"] == 1 and row["runs"] == 5 and row["rounds"] == 5 < ROUNDS
+        assert row["threads"] == 1 and row["runs"] == 2 and row["rounds"] == 2 < ROUNDS
         assert row["provider"] == "CPUExecutionProvider" and row["latency_spread"] >= 0
         assert row["processor"] and row["version_torch"]
         assert (row["precision"], row["runtime"]) == ("fp32", "onnxruntime")
@@ -124,8 +124,11 @@ def test_the_accuracy_is_that_of_the_whole_list(runs: Path) -> None:
     assert measure_accuracy(model)["top1"] == pytest.approx(hits / count)
 
 
-def test_untrained_variants_of_the_article(capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--runs", "8", "--batch-sizes", "1", "--precisions", "fp32", "int8"]
+def test_untrained_variants_of_the_article(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zoo.bench.files.CALIBRATION", 2)
+    options = ["--runs", "1", "--batch-sizes", "1", "--precisions", "fp32", "int8"]
     assert main(["bench", "--untrained", "baseline", "fc", "bn", *options]) == 0
     out, err = capsys.readouterr()
     assert "int8 without training images is calibrated on random pixels" in err

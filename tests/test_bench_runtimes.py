@@ -7,7 +7,9 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -44,10 +46,18 @@ layer { name: "lstm" type: "LSTM" bottom: "x" bottom: "m" top: "y"
 """
 
 
+@cache
+def exported(text: str) -> bytes:
+    """A net's ONNX file, made once for all tests."""
+    with TemporaryDirectory() as folder:
+        export_onnx(load_net(text), Path(folder) / "a.onnx")
+        return (Path(folder) / "a.onnx").read_bytes()
+
+
 def model(folder: Path, text: str = NET) -> Model:
     message = parse_net(text, "small.prototxt")
     path = folder / f"{message.name}.onnx"
-    export_onnx(load_net(text), path)
+    path.write_bytes(exported(text))
     return Model(message.name, path, message)
 
 
@@ -58,6 +68,12 @@ def job(tmp_path: Path) -> Job:
     inputs = held.inputs[0]
     files = {"prototxt": str(tmp_path / "a.prototxt"), "caffemodel": str(tmp_path / "a.caffemodel")}
     return Job("onnxruntime", "cpu", 1, str(held.path), inputs, **files, last=("fc",))
+
+
+def test_a_worker_starts_without_torch() -> None:
+    """Every net timed has a process of its own; torch would be most of its start."""
+    command = [sys.executable, "-c", "import sys, eval.worker; sys.exit('torch' in sys.modules)"]
+    assert subprocess.run(command, cwd=ROOT, check=False).returncode == 0
 
 
 def test_io_binding_gives_what_a_plain_run_gives(job: Job) -> None:
@@ -71,7 +87,7 @@ def test_io_binding_gives_what_a_plain_run_gives(job: Job) -> None:
 
 
 def test_rows_of_other_runtimes(tmp_path: Path) -> None:
-    settings = Settings((1, 2), ("fp32",), ("cpu",), ("opencv", "torch"), threads=1, runs=8)
+    settings = Settings((1, 2), ("fp32",), ("cpu",), ("opencv", "torch"), threads=1, runs=2)
     rows = measure_models([model(tmp_path)], settings)
     assert [(row["runtime"], row["batch"]) for row in rows] == [
         (runtime, batch) for runtime in ("onnxruntime", "opencv", "torch") for batch in (1, 2)
@@ -94,16 +110,24 @@ def test_another_net_is_not_timed(job: Job, runtime: str) -> None:
             check_agreement(theirs, ours, 2)
 
 
+@pytest.mark.parametrize("is_real", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_where_torch_compile_cannot_run_its_rows_are_left_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    is_real: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """For want of a compiler, which torch takes seconds to find out, or as if it had found out."""
     monkeypatch.setenv("CXX", str(tmp_path / "no-compiler"))
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    if not is_real:
+        monkeypatch.setattr("zoo.bench.timing.check_agreement", no_compiler)
     settings = Settings((1,), ("fp32",), ("cpu",), ("torch-compile",), threads=1, runs=1)
     rows = measure_models([model(tmp_path)], settings)
     assert [row["runtime"] for row in rows] == ["onnxruntime"]
     notices = [line for line in capsys.readouterr().err.splitlines() if "torch-compile" in line]
     assert len(notices) == 1 and notices[0].startswith("torch-compile left out: ")
+
+
+def no_compiler(worker: Worker, reference: Worker, batch: int) -> None:
+    raise InputError(f"{worker.job.prototxt}: {worker.job.runtime}: no compiler")
 
 
 @pytest.mark.slow

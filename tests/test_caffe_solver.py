@@ -64,7 +64,9 @@ def serve_from(solver: CaffeSolver, data: dict[str, np.ndarray]) -> None:
 def assert_ended(solver: CaffeSolver, data: dict[str, np.ndarray]) -> None:
     for name, theirs in named(data, "final").items():
         layer, _, index = name.rpartition("/")
-        assert error(solver.net.params[layer][int(index)].detach(), theirs) <= 1e-4, name
+        ours = solver.net.params[layer][int(index)].detach()
+        # A bias before BatchNorm has a gradient of rounding alone, which ends somewhere about 1e-7.
+        assert error(ours, theirs) <= 1e-4 or (ours - theirs).abs().max() <= 1e-6, name
 
 
 def state_of(solver: CaffeSolver) -> list[torch.Tensor]:

@@ -15,10 +15,19 @@ Data = tuple[torch.Tensor, torch.Tensor]
 LISTS = {"train": "list_train_shuffle.txt", "val": "list_val_shuffle.txt"}
 
 
+# What is shipped, and a fifth of it, which is drawn in seconds.
+SIZES = [(480, 200), pytest.param((TRAIN_IMAGES, VAL_IMAGES), marks=pytest.mark.slow)]
+
+
+@pytest.fixture(scope="module", params=SIZES, ids=str)
+def size(request: pytest.FixtureRequest) -> tuple[int, int]:
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def demo(size: tuple[int, int], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "demo"
-    assert make_demo(folder)
+    assert make_demo(folder, train=size[0], val=size[1])
     return folder
 
 
@@ -84,8 +93,8 @@ def test_the_regression_finds_what_thumbnails_do_hold(thumbnails: tuple[Data, Da
     assert found[1] > 60
 
 
-def test_the_lists_name_every_image_once_with_its_class(demo: Path) -> None:
-    for split, count in (("train", TRAIN_IMAGES), ("val", VAL_IMAGES)):
+def test_the_lists_name_every_image_once_with_its_class(demo: Path, size: tuple[int, int]) -> None:
+    for split, count in zip(("train", "val"), size, strict=True):
         entries = listed(demo, split)
         assert sorted(path for path, _ in entries) == sorted(
             f"{split}/{f.name}" for f in (demo / split).iterdir()

@@ -49,7 +49,7 @@ def test_it_resumes_benches_and_reports(begun: Path, capsys: pytest.CaptureFixtu
         assert lines("run") == lines("end")
     else:  # another processor adds in another order, and 12 iterations spread that
         torch.testing.assert_close(ours, then, rtol=1e-4, atol=1e-5)
-    assert main(["bench", "run", "--runs", "20", "--batch-sizes", "1"]) == 0
+    assert main(["bench", "run", "--runs", "2", "--batch-sizes", "1"]) == 0
     assert "tiny-baseline" in capsys.readouterr().out
     assert main(["report", "run"]) == 0
     assert (begun / "run" / "report.html").is_file()

@@ -105,11 +105,11 @@ def test_the_same_runs_give_the_same_bytes(article: Path, tmp_path: Path) -> Non
     assert output.with_suffix(".md").read_bytes() == (article / "report.md").read_bytes()
 
 
-def test_the_terminal_gets_a_table_and_the_path(article: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["report", str(article), "--title", "Ours"]) == 0
+def test_the_terminal_gets_a_table_and_the_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_run(tmp_path, "dropout0.9")
+    assert "<h1>Ours</h1>" in report(tmp_path, "--title", "Ours")
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1] == str(article / "report.html") and any("dropout0.9" in line for line in lines)
-    assert "<h1>Ours</h1>" in (article / "report.html").read_text(encoding="utf-8")
+    assert lines[-1] == str(tmp_path / "report.html") and any("dropout0.9" in line for line in lines)
 
 
 def test_no_images_leaves_out_photographs_and_keeps_filters(tmp_path: Path) -> None:

@@ -219,10 +219,10 @@ def test_positions_are_those_of_the_file() -> None:
 
 
 def test_deep_nesting_is_refused_quickly() -> None:
-    started = time.perf_counter()
+    started = time.process_time()  # not the clock, on which other processes count
     assert error("\n".join(["layer {"] * 10_000)) == "f:101:7: blocks are nested deeper than 100 levels"
     assert error("a<" * 10_000).endswith("deeper than 100 levels")
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 def test_a_hundred_levels_are_not_too_deep() -> None:

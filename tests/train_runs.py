@@ -46,7 +46,7 @@ def start(command: list[str]) -> subprocess.Popen[bytes]:
         return subprocess.Popen([sys.executable, *command], env=environment, stdout=log, stderr=log)
 
 
-def wait_for(is_there: Callable[[], bool], seconds: float = 120) -> None:
+def wait_for(is_there: Callable[[], bool], seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not is_there():
         assert time.monotonic() < deadline, "waited in vain"
