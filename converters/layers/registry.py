@@ -23,9 +23,10 @@ class Layer(nn.Module):
 
     fillers: Sequence[FillerParameter | None] = ()
 
-    def blobs(self) -> list[Tensor]:
-        """Caffe's blobs of this layer, in Caffe's order, as live tensors."""
-        return [*self.parameters(), *self.buffers()]
+    def slots(self) -> list[str]:
+        """The attributes that hold Caffe's blobs of this layer, in Caffe's order."""
+        held = [*self._parameters.items(), *self._buffers.items()]
+        return [name for name, blob in held if blob is not None]
 
 
 class Placed(Layer):
@@ -94,9 +95,9 @@ def build_layer(message: LayerParameter, bottoms: Shapes) -> Layer:
     _check_listed(message, "loss_weight", len(message.loss_weight), max(len(message.top), 1))
     _check_listed(message, "propagate_down", len(message.propagate_down), len(bottoms))
     module = _BUILDERS[message.type](message, bottoms)
-    if len(message.param) > len(module.blobs()):
+    if len(message.param) > len(module.slots()):
         raise InputError(
-            f"{len(message.param)} param for a layer of {len(module.blobs())} blobs", message.name
+            f"{len(message.param)} param for a layer of {len(module.slots())} blobs", message.name
         )
     return module
 
