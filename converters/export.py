@@ -24,7 +24,7 @@ def deploy_net(net: Network) -> Network:
     Raises InputError where nothing is left.
     """
     graph = deploy(net.graph)
-    shapes = {value.blob: net.shapes[value] for value in net.graph.inputs}
+    shapes = {value.blob: net.shapes[value] for value in graph.inputs}
     copy = Network(graph, "TEST", shapes, fill_blobs=False)
     copy.take_blobs(net)
     return copy

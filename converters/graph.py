@@ -58,6 +58,11 @@ def net_state(phase: str = "TEST", level: int = 0, stages: Iterable[str] = ()) -
     return NetState(phase=PHASES[phase], level=level, stage=stages)
 
 
+def trains(layer: LayerParameter, phase: str) -> bool:
+    """Whether a layer of a net of this phase is in TRAIN: its own ``phase`` beats the net's (Net::Init)."""
+    return (layer.phase if layer.HasField("phase") else net_state(phase).phase) == TRAIN
+
+
 def meets(rule: NetStateRule, state: NetState) -> bool:
     """Whether ``state`` satisfies every condition of ``rule`` (Net::StateMeetsRule)."""
     stages = set(state.stage)

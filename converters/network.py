@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from converters.blobs import bind, fill_first, find_blobs, memory, share, tensor_of
-from converters.build import Shape, as_tuple, build_modules
+from converters.build import Shape, as_tuple, build_modules, check_input_shapes, in_phase
 from converters.graph import Graph, Node, Value
 from converters.layers import Layer
 from converters.memory import refuse_excess
@@ -18,7 +18,6 @@ from converters.state_names import child_name, name_state
 from converters.weights import Report, load_weights
 from converters.weights_caffe import LayerBlobs, SavedLayer, save_caffemodel
 from converters.weights_hdf5 import save_hdf5
-from prototxt.caffe_pb2 import TEST, TRAIN, LayerParameter
 from prototxt.errors import InputError
 
 Diffs = Mapping[Node, Sequence[Tensor]]
@@ -58,6 +57,7 @@ class Network(nn.Module):
         self.outputs = [value.blob for value in graph.outputs]
         self.layer_types = {node.layer.name: node.layer.type for node in graph.nodes}
         self.layers = nn.ModuleDict()
+        check_input_shapes(graph, input_shapes or {})
         modules, self.shapes = build_modules(graph, phase, input_shapes or {})
         self._children = self._add(modules)
         self._wire(list(modules))
@@ -225,8 +225,7 @@ class Network(nn.Module):
         """Every layer with its phase, which Net::Init sets, and its blobs."""
         saved = []
         for node in self.graph.nodes:
-            message = LayerParameter(phase=TRAIN if self.training else TEST)
-            message.MergeFrom(node.layer)
+            message = in_phase(node.layer, "TRAIN" if self.training else "TEST")
             layer_diffs = None if diffs is None else diffs.get(node, [])
             saved.append(SavedLayer(message, self.blobs_of(node), layer_diffs))
         return saved

@@ -1,7 +1,7 @@
 """The one table from a layer's type to the module that computes it."""
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +18,15 @@ class Layer(nn.Module):
     """Base of every layer: built from its message and its bottoms' shapes, called with its bottoms.
 
     A layer's parameters and buffers, in the order they are declared, are Caffe's blob list; ``fillers``
-    has one entry per blob (None: zeros).
+    has one entry per blob (None: zeros). A layer that ``has_own_phase`` keeps its mode whatever the net's is.
     """
 
     fillers: Sequence[FillerParameter | None] = ()
+    has_own_phase = False
+
+    def train(self, mode: bool = True) -> Self:
+        """Take the net's mode, where the layer has no phase of its own."""
+        return super().train(self.training if self.has_own_phase else mode)
 
     def slots(self) -> list[str]:
         """The attributes that hold Caffe's blobs of this layer, in Caffe's order."""
