@@ -1,36 +1,31 @@
 """A Graph as an nn.Module that computes what Caffe's net would."""
 
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
-from converters.blobs import bind, fill_first, find_blobs, memory, share, tensor_of
+from converters.blobs import Blob, bind, find_blobs, memory, share, tensor_of
 from converters.build import Shape, as_tuple, build_modules, check_input_shapes, in_phase
+from converters.filler import fill
 from converters.graph import Graph, Node, Value
 from converters.layers import Layer
 from converters.memory import refuse_excess
 from converters.state_names import child_name, name_state
+from converters.steps import number_values
 from converters.weights import Report, load_weights
 from converters.weights_caffe import LayerBlobs, SavedLayer, save_caffemodel
 from converters.weights_hdf5 import save_hdf5
+from prototxt.caffe_pb2 import FillerParameter
 from prototxt.errors import InputError
 
 Diffs = Mapping[Node, Sequence[Tensor]]
-
-
-class Step(NamedTuple):
-    """A layer's call: the places of what it reads among the pass's values, which of them get a gradient,
-    and how many values it makes.
-    """
-
-    bottoms: tuple[int, ...]
-    passes: tuple[bool, ...]
-    tops: int
+_ZEROS = FillerParameter()  # constant 0, what Caffe's default filler is
 
 
 class Network(nn.Module):
@@ -60,7 +55,14 @@ class Network(nn.Module):
         check_input_shapes(graph, input_shapes or {})
         modules, self.shapes = build_modules(graph, phase, input_shapes or {})
         self._children = self._add(modules)
-        self._wire(list(modules))
+        self._values, self._steps = number_values(graph, list(modules))
+        self._ends = [(value.blob, self._values.index(value)) for value in graph.outputs]
+        self._weights = [
+            (value, weight)
+            for node in graph.nodes
+            for value, weight in zip(node.outputs, loss_weights(node), strict=False)
+            if weight
+        ]
         self.train(phase == "TRAIN")
         self.blobs = find_blobs(modules, self._children)
         share(self.blobs, self.layers)
@@ -81,27 +83,6 @@ class Network(nn.Module):
             taken.add(names[node])
             self.layers[names[node]] = module
         return names
-
-    def _wire(self, nodes: Sequence[Node]) -> None:
-        """Number the values of a pass: the inputs', then each layer's."""
-        self._values = [*self.graph.inputs, *(value for node in nodes for value in node.outputs)]
-        places = {value: place for place, value in enumerate(self._values)}
-        self._steps = [
-            Step(tuple(places[value] for value in node.inputs), self._passes(node), len(node.outputs))
-            for node in nodes
-        ]
-        self._ends = [(value.blob, places[value]) for value in self.graph.outputs]
-        self._weights = [
-            (value, weight)
-            for node in self.graph.nodes
-            for value, weight in zip(node.outputs, loss_weights(node), strict=False)
-            if weight
-        ]
-
-    def _passes(self, node: Node) -> tuple[bool, ...]:
-        """Which bottoms get a gradient: not those of ``propagate_down: false``."""
-        told = () if self.graph.force_backward else tuple(node.layer.propagate_down)
-        return told or (True,) * len(node.inputs)
 
     def bind(self) -> None:
         """Have the blobs of one ``param { name }`` be one tensor (Net::ShareWeights)."""
@@ -160,7 +141,7 @@ class Network(nn.Module):
             is_first = firsts.setdefault(name, blob.node) is blob.node
             if memory(tensor) not in kept:
                 kept.add(memory(tensor))
-                fill_first(
+                _fill_first(
                     blob, tensor, self.module_of(blob.node), f"{seed}/{name if is_first else blob.layer}"
                 )
 
@@ -236,3 +217,16 @@ def loss_weights(node: Node) -> list[float]:
     if node.layer.loss_weight:
         return list(node.layer.loss_weight)
     return [1.0] if node.layer.type.endswith("Loss") else []
+
+
+def _fill_first(blob: Blob, tensor: Tensor, module: Layer, source: str) -> None:
+    """Fill a blob as its layer's filler says, as a pure function of ``source`` and the blob's number.
+
+    Raises InputError, naming the layer, for a filler that cannot fill it.
+    """
+    given = module.fillers[blob.index] if blob.index < len(module.fillers) else None
+    generator = torch.Generator().manual_seed(zlib.crc32(f"{source}/{blob.index}".encode()))
+    try:
+        fill(tensor, _ZEROS if given is None else given, generator)
+    except InputError as error:
+        raise InputError(str(error), blob.node.layer.name) from None

@@ -95,7 +95,7 @@ def load_safetensors(net: "Network", path: Path) -> tuple[Report, list[Tensor]]:
     with _opened(path) as file:
         names = {today: name for name, today in todays_names(net, file.keys()).items()}
         common = sorted(state.keys() & names.keys())
-        if state and names and not common:
+        if state and not common:
             raise InputError(f"{path}: none of its {len(names)} tensors has a name of this net")
         for name in common:
             shape = tuple(file.get_slice(names[name]).get_shape())
@@ -130,6 +130,6 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mappi
     ready = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     with whole(path) as beside:
         try:
-            save_file(ready, beside, metadata=dict(metadata))
+            save_file(ready, beside, metadata=dict(metadata) or None)  # of {} it makes no JSON
         except safetensors.SafetensorError as error:  # a full disk comes as this, and not as an OSError
             raise InputError(f"{path}: cannot be written ({str(error).splitlines()[0]})") from None

@@ -29,6 +29,8 @@ def load_hdf5(path: Path, ours: Sequence[LayerBlobs]) -> tuple[list[str], list[T
     changed, and for one that is not whole.
     """
     with _opened(path) as data:
+        if not len(data):
+            raise InputError(f'{path}: no weights of Caffe: its group "data" holds no layer')
         stored = _datasets(data)
         targets = by_name(ours)
         groups = {_group(name): name for name in targets}

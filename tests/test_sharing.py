@@ -180,7 +180,7 @@ def test_shared_blobs_of_other_multipliers_are_refused_at_once(field: str, tmp_p
     )
     with pytest.raises(InputError) as caught:
         load_net(path)
-    assert str(caught.value) == (f'{path}:4: layer "c": param "w" has {field} 2 here and 1 in layer "a"')
+    assert str(caught.value) == (f'{path}:4: layer "c": param "w" has {field} 1 and here 2')
 
 
 def test_the_first_that_gives_a_multiplier_gives_it_to_all() -> None:
