@@ -103,6 +103,9 @@ def upgrade_net(net: NetParameter, warn: Warn = quiet) -> NetParameter:
         _upgrade_inputs(upgraded)
     for layer in upgraded.layer:
         _freeze_batch_norm(layer)
+    if learning := [layer.name for layer in upgraded.layer if _lets_statistics_learn(layer)]:
+        names = ", ".join(f'"{name}"' for name in learning)
+        warn(f"BatchNorm's statistics do not learn, whatever lr_mult {names} give; Caffe refuses such a net")
     return upgraded
 
 
@@ -120,10 +123,22 @@ def upgrade_solver(solver: SolverParameter, warn: Warn = quiet) -> SolverParamet
         upgraded.ClearField("solver_type")
     for field in ("net_param", "train_net_param"):
         if upgraded.HasField(field):
-            getattr(upgraded, field).CopyFrom(upgrade_net(getattr(upgraded, field), warn))
+            getattr(upgraded, field).CopyFrom(_upgrade_inner(field, getattr(upgraded, field), warn))
     for net in upgraded.test_net_param:
-        net.CopyFrom(upgrade_net(net, warn))
+        net.CopyFrom(_upgrade_inner("test_net_param", net, warn))
     return upgraded
+
+
+def _upgrade_inner(field: str, net: NetParameter, warn: Warn) -> NetParameter:
+    """A net written out in a solver: Caffe upgrades those of files alone (upgrade_proto.cpp)."""
+    older = {
+        '"layers"': bool(net.layers),
+        '"input"': bool(net.input),
+        "three param of BatchNorm": any(_has_old_statistics(layer) for layer in net.layer),
+    }
+    if found := [what for what, is_there in older.items() if is_there]:
+        warn(f"{field} is in older syntax ({', '.join(found)}), which Caffe takes in files of nets alone")
+    return upgrade_net(net, warn)
 
 
 def _upgrade_v1(net: NetParameter, warn: Warn) -> None:
@@ -205,8 +220,17 @@ def _input_dims(net: NetParameter) -> list[list[int]]:
     return [list(net.input_dim[4 * index : 4 * index + 4]) for index in range(count)]
 
 
+def _has_old_statistics(layer: LayerParameter) -> bool:
+    return layer.type == "BatchNorm" and len(layer.param) == 3 and any(spec.lr_mult for spec in layer.param)
+
+
 def _freeze_batch_norm(layer: LayerParameter) -> None:
     """Statistics are not learned: three ParamSpecs of a BatchNorm get rates of 0 (UpgradeNetBatchNorm)."""
     if layer.type == "BatchNorm" and len(layer.param) == 3:
         for spec in layer.param:
             spec.lr_mult = spec.decay_mult = 0
+
+
+def _lets_statistics_learn(layer: LayerParameter) -> bool:
+    """What BatchNormLayer::LayerSetUp refuses."""
+    return layer.type == "BatchNorm" and any(spec.lr_mult != 0 for spec in layer.param)
