@@ -14,6 +14,7 @@ from converters import load_net
 from converters.export import deploy_net, export_onnx
 from eval.cost import layer_costs, parameters, total_macs
 from eval.parity import compare_onnx
+from prototxt.errors import InputError
 from zoo.catalogue import find
 from zoo.cli import main
 
