@@ -79,10 +79,16 @@ def share(blobs: Iterable[Blob], layers: nn.ModuleDict) -> None:
         if blob.spec.name:
             blob.owner = owners.setdefault(blob.spec.name, blob)
             _check_shapes(blob)
-        # BatchNormLayer::LayerSetUp masks its sums so.
-        is_learned = blob.slot in layers[blob.child]._parameters
-        given = blob.spec if is_learned else ParamSpec(name=blob.spec.name, lr_mult=0)
-        _merge(blob, given)
+        _merge(blob, _given(blob, layers[blob.child]))
+
+
+def _given(blob: Blob, module: nn.Module) -> ParamSpec:
+    """What the layer says of the blob; BatchNorm masks its sums (BatchNormLayer::LayerSetUp)."""
+    spec = ParamSpec()
+    spec.CopyFrom(blob.spec)
+    if blob.slot in module._buffers:
+        spec.lr_mult = 0
+    return spec
 
 
 def _check_shapes(blob: Blob) -> None:

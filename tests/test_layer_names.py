@@ -16,6 +16,7 @@ from converters.solver import learnable
 from converters.weights import write_safetensors
 from eval.cost import layer_costs, parameters
 from prototxt.errors import InputError
+from zoo import snapshot
 
 DUPLICATES = Path(__file__).parent / "data" / "faults" / "dup-names"
 # Attributes of Network, SolverNet and nn.Module, then names that are alike once they are made attributes.
@@ -220,3 +221,14 @@ def test_onnx_weights_are_named_as_in_state_dict(tmp_path: Path) -> None:
 def test_a_solvers_net_takes_layers_of_its_own_attributes_names() -> None:
     net = load_net(chain(sorted(name for name in vars(SolverNet) if not name.startswith("__"))))
     assert isinstance(net(torch.ones(1, 2)), Tensor)
+
+
+def test_snapshots_of_versions_before_are_read_by_todays_names() -> None:
+    net = load_net(chain(list(OLD)))
+    blob = torch.zeros(2, 2)
+    names = [f"{name}.weight" for name in OLD.values()]
+    old = {f"net/{name}": blob for name in names} | {f"history/{name}/1": blob for name in names}
+    today = [f"{name or 'unnamed'}.weight" for name in OLD]
+    wanted = {f"net/{name}" for name in today} | {f"history/{name}/1" for name in today}
+    assert snapshot._todays(net, old).keys() == wanted
+    assert snapshot._todays(net, dict.fromkeys(wanted, blob)).keys() == wanted
