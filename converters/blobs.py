@@ -59,7 +59,7 @@ class Blob:
 
 def find_blobs(modules: Mapping[Node, Layer], children: Mapping[Node, str]) -> list[Blob]:
     """Every layer's blobs, in Caffe's order."""
-    slots = {node: module.slots() for node, module in modules.items() if module.slots()}
+    slots = {node: module.slots for node, module in modules.items() if module.slots}
     labels = layer_labels([node.layer.name for node in slots])
     return [
         Blob(node, label, index, children[node], slot, getattr(modules[node], slot).shape)

@@ -123,22 +123,10 @@ def upgrade_solver(solver: SolverParameter, warn: Warn = quiet) -> SolverParamet
         upgraded.ClearField("solver_type")
     for field in ("net_param", "train_net_param"):
         if upgraded.HasField(field):
-            getattr(upgraded, field).CopyFrom(_upgrade_inner(field, getattr(upgraded, field), warn))
+            getattr(upgraded, field).CopyFrom(upgrade_net(getattr(upgraded, field), warn))
     for net in upgraded.test_net_param:
-        net.CopyFrom(_upgrade_inner("test_net_param", net, warn))
+        net.CopyFrom(upgrade_net(net, warn))
     return upgraded
-
-
-def _upgrade_inner(field: str, net: NetParameter, warn: Warn) -> NetParameter:
-    """A net written out in a solver: Caffe upgrades those of files alone (upgrade_proto.cpp)."""
-    older = {
-        '"layers"': bool(net.layers),
-        '"input"': bool(net.input),
-        "three param of BatchNorm": any(_has_old_statistics(layer) for layer in net.layer),
-    }
-    if found := [what for what, is_there in older.items() if is_there]:
-        warn(f"{field} is in older syntax ({', '.join(found)}), which Caffe takes in files of nets alone")
-    return upgrade_net(net, warn)
 
 
 def _upgrade_v1(net: NetParameter, warn: Warn) -> None:
@@ -218,10 +206,6 @@ def _input_dims(net: NetParameter) -> list[list[int]]:
     if len(net.input_dim) != 4 * count:
         raise InputError(f"{len(net.input_dim)} input_dim for {count} input: four each are needed")
     return [list(net.input_dim[4 * index : 4 * index + 4]) for index in range(count)]
-
-
-def _has_old_statistics(layer: LayerParameter) -> bool:
-    return layer.type == "BatchNorm" and len(layer.param) == 3 and any(spec.lr_mult for spec in layer.param)
 
 
 def _freeze_batch_norm(layer: LayerParameter) -> None:

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from converters import Network, blobs, load_net
-from converters.layers.registry import Layer
 from converters.solver import learnable
 from converters.weights import write_safetensors
 from eval.cost import layer_costs
@@ -63,7 +62,6 @@ def looks(monkeypatch: pytest.MonkeyPatch, layers: int, walk: Callable[[Network]
         return counted
 
     with monkeypatch.context() as patch:
-        patch.setattr(Layer, "slots", counting(Layer.slots))
         for module in (blobs, Network.__init__.__globals__, learnable.__globals__):
             table = module if isinstance(module, dict) else vars(module)
             patch.setitem(table, "tensor_of", counting(blobs.tensor_of))

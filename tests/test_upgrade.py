@@ -169,20 +169,3 @@ def test_statistics_that_shall_learn_are_said_once_and_do_not() -> None:
     for fine in ("", "param { lr_mult: 0 }", "param { } param { } param { }"):
         parse_net(BN.format("a", fine), "n", lines.append)
     assert len(lines) == 1
-
-
-@pytest.mark.parametrize(
-    ("net", "what"),
-    [
-        ('layers { name: "r" type: RELU bottom: "x" top: "x" }', '"layers"'),
-        ('input: "x" input_dim: 1 input_dim: 1 input_dim: 1 input_dim: 1', '"input"'),
-        (BN.format("a", "param { } param { } param { }"), "three param of BatchNorm"),
-    ],
-)
-def test_older_syntax_of_a_net_in_a_solver_is_kept_and_said(net: str, what: str) -> None:
-    lines: list[str] = []
-    solver = parse_solver(f"net_param {{ {net} }} base_lr: 1", "s", lines.append)
-    assert lines == [f"s: net_param is in older syntax ({what}), which Caffe takes in files of nets alone"]
-    assert len(solver.net_param.layer) == 1
-    parse_solver('net_param { layer { name: "r" type: "ReLU" } }', "s", lines.append)
-    assert len(lines) == 1

@@ -23,15 +23,15 @@ class Layer(nn.Module):
 
     fillers: Sequence[FillerParameter | None] = ()
     has_own_phase = False
+    slots: tuple[str, ...] = ()  # the attributes that hold the blobs; set by build_layer
 
     def train(self, mode: bool = True) -> Self:
         """Take the net's mode, where the layer has no phase of its own."""
         return super().train(self.training if self.has_own_phase else mode)
 
-    def slots(self) -> list[str]:
-        """The attributes that hold Caffe's blobs of this layer, in Caffe's order."""
-        held = [*self._parameters.items(), *self._buffers.items()]
-        return [name for name, blob in held if blob is not None]
+    def blobs(self) -> list[Tensor]:
+        """Caffe's blobs of this layer, in Caffe's order, as live tensors."""
+        return [getattr(self, slot) for slot in self.slots]
 
 
 class Placed(Layer):
@@ -100,10 +100,10 @@ def build_layer(message: LayerParameter, bottoms: Shapes) -> Layer:
     _check_listed(message, "loss_weight", len(message.loss_weight), max(len(message.top), 1))
     _check_listed(message, "propagate_down", len(message.propagate_down), len(bottoms))
     module = _BUILDERS[message.type](message, bottoms)
-    if len(message.param) > len(module.slots()):
-        raise InputError(
-            f"{len(message.param)} param for a layer of {len(module.slots())} blobs", message.name
-        )
+    held = [*module._parameters.items(), *module._buffers.items()]
+    module.slots = tuple(name for name, blob in held if blob is not None)
+    if len(message.param) > len(module.slots):
+        raise InputError(f"{len(message.param)} param for a layer of {len(module.slots)} blobs", message.name)
     return module
 
 
