@@ -1,17 +1,18 @@
 """A graph's modules and shapes, both from one pass on the meta device."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from converters.graph import Graph, Node, Value
+from converters.graph import Graph, Node, Value, trains
 from converters.inputs import top_shapes
 from converters.layers import Layer, build_layer
 from converters.layers.registry import checked_size
-from prototxt.errors import InputError
+from prototxt.caffe_pb2 import TEST, TRAIN, LayerParameter
+from prototxt.errors import InputError, nearest
 
 Shape = Sequence[int]
 
@@ -29,7 +30,9 @@ def build_modules(
         for node in graph.nodes:
             bottoms = [values[value] for value in node.inputs]
             with _layer_named(node, bottoms):
-                module = build_layer(node.layer, [x.shape for x in bottoms]).train(phase == "TRAIN")
+                message = in_phase(node.layer, phase)
+                module = build_layer(message, [x.shape for x in bottoms]).train(message.phase == TRAIN)
+                module.has_own_phase = node.layer.HasField("phase")
                 if node.is_data:
                     tops = tuple(torch.empty(shape) for shape in top_shapes(node.layer, input_shapes))
                 else:
@@ -39,6 +42,25 @@ def build_modules(
                 checked_size(node.layer, f'top "{value.blob}"', top.shape)
             values.update(zip(node.outputs, tops, strict=False))
     return modules, {value: tensor.shape for value, tensor in values.items()}
+
+
+def in_phase(layer: LayerParameter, phase: str) -> LayerParameter:
+    """The layer with the net's phase where it has none of its own, which beats the net's (Net::Init)."""
+    message = LayerParameter()
+    message.CopyFrom(layer)
+    message.phase = TRAIN if trains(layer, phase) else TEST
+    return message
+
+
+def check_input_shapes(graph: Graph, given: Iterable[str]) -> None:
+    """Raise InputError, with the inputs there are, for the shape of an input that the net does not have."""
+    inputs = [value.blob for value in graph.inputs]
+    for blob in given:
+        if blob not in inputs:
+            there = f"its inputs are {', '.join(inputs)}" if inputs else "it has none"
+            raise InputError(
+                f'the net has no input "{blob}" to give a shape to; {there}{nearest(blob, inputs)}'
+            )
 
 
 def infer_shapes(

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from converters.blobs import memory, owner
 from converters.graph import Node, Value
 from converters.network import Network
 from converters.solver import Parameter
@@ -16,11 +17,11 @@ from converters.solver import Parameter
 
 def forward_lines(net: Network, values: Mapping[Value, Tensor]) -> list[str]:
     """Every layer's tops and parameters (Net::ForwardDebugInfo)."""
-    lines, params = [], net.params
+    lines = []
     for node in net.graph.nodes:
         head = f"    [Forward] Layer {node.layer.name}"
         lines += [f"{head}, top blob {value.blob} data: {_mean(values[value])}" for value in node.outputs]
-        for index, blob in enumerate(params.get(node.layer.name, [])):
+        for index, blob in enumerate(net.blobs_of(node)):
             lines.append(f"{head}, param blob {display_name(node, index)} data: {_mean(blob)}")
     return lines
 
@@ -31,15 +32,16 @@ def backward_lines(
     """Every layer's bottom and parameter gradients, the last layer's first, and the norms of all
     parameters together (Net::BackwardDebugInfo, Net::Backward). ``seen``: what each layer read.
     """
-    lines, params = [], net.params
+    lines = []
     for node in reversed(net.graph.nodes):
         head = f"    [Backward] Layer {node.layer.name}"
         for value, bottom in zip(node.inputs, seen.get(node, []), strict=False):
             if bottom.requires_grad and bottom.grad is not None:
                 lines.append(f"{head}, bottom blob {value.blob} diff: {_mean(bottom.grad)}")
-        for index, blob in enumerate(params.get(node.layer.name, [])):
-            if blob.requires_grad and blob.grad is not None:
-                lines.append(f"{head}, param blob {index} diff: {_mean(blob.grad)}")
+        for index, blob in enumerate(net.blobs_of(node)):
+            held = owner(blob)
+            if held.requires_grad and held.grad is not None:
+                lines.append(f"{head}, param blob {index} diff: {_mean(held.grad)}")
     return [*lines, _norms(parameters)]
 
 
@@ -58,29 +60,28 @@ def _norm(blobs: Sequence[Tensor], order: int) -> float:
 
 def data_means(parameters: Sequence[Parameter]) -> dict[int, str]:
     """Each blob's mean, to be told after the update that follows."""
-    return {id(parameter.blob): _mean(parameter.blob) for parameter in parameters}
+    return {memory(parameter.blob): _mean(parameter.blob) for parameter in parameters}
 
 
 def update_lines(net: Network, parameters: Sequence[Parameter], before: Mapping[int, str]) -> list[str]:
     """Every blob before the update and what the update took off it (Net::UpdateDebugInfo)."""
-    taken = {id(p.blob): p.taken if p.taken is not None else torch.zeros(1) for p in parameters}
+    taken = {memory(p.blob): p.taken if p.taken is not None else torch.zeros(1) for p in parameters}
     owners: dict[int, str] = {}
     lines = []
     for node, index, blob in _each_blob(net):
-        name, diff = display_name(node, index), _mean(taken[id(blob)])
+        name, diff = display_name(node, index), _mean(taken[memory(blob)])
         head = f"    [Update] Layer {node.layer.name}, param"
-        if id(blob) in owners:
-            lines.append(f"{head} blob {name} ({owners[id(blob)]}) diff: {diff}")
+        if memory(blob) in owners:
+            lines.append(f"{head} blob {name} ({owners[memory(blob)]}) diff: {diff}")
         else:
-            lines.append(f"{head} {name} data: {before[id(blob)]}; diff: {diff}")
-            owners[id(blob)] = f"owned by layer {node.layer.name}, param {name}"
+            lines.append(f"{head} {name} data: {before[memory(blob)]}; diff: {diff}")
+            owners[memory(blob)] = f"owned by layer {node.layer.name}, param {name}"
     return lines
 
 
 def _each_blob(net: Network) -> Iterator[tuple[Node, int, Tensor]]:
-    params = net.params
     for node in net.graph.nodes:
-        for index, blob in enumerate(params.get(node.layer.name, [])):
+        for index, blob in enumerate(net.blobs_of(node)):
             yield node, index, blob
 
 

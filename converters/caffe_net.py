@@ -7,14 +7,16 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from converters.blobs import tensor_of
 from converters.caffe_log import Output
 from converters.data import open_data
 from converters.data.memory import MemorySource
-from converters.graph import Graph, Node, Value, build_graph
+from converters.graph import Graph, Node, Value, build_graph, layer_labels
 from converters.input_data import InputTensors
 from converters.load import located
 from converters.network import Network, loss_weights
 from converters.solver_nets import NetSource
+from converters.weights_caffe import by_name
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
@@ -45,7 +47,8 @@ class Feed:
 
 
 class SolverNet(Network):
-    """A Network with a feed for each of its data layers; ``feeds`` go by layer name.
+    """A Network with a feed for each of its data layers; ``feeds`` go by layer name
+    (:func:`converters.graph.layer_labels`).
 
     With ``watches`` on, a forward pass keeps what each layer read, so that after the backward pass its
     gradient can be told (debug_info).
@@ -60,6 +63,7 @@ class SolverNet(Network):
         super().__init__(graph, phase, shapes, seed)
         self.feeds = {name: Feed(source) for name, source in sources.items()}
         self.seen = {}
+        self._readers = [node for node in graph.nodes if not node.is_data]
 
     def next_batch(self) -> dict[str, Tensor]:
         """Every data layer's next batch, where the net's blobs are. Raises InputError from the layers."""
@@ -68,7 +72,7 @@ class SolverNet(Network):
         return {top: tensor.to(where) for batch in batches for top, tensor in batch.items()}
 
     def _device(self) -> torch.device:
-        return next((blob.device for blobs in self.params.values() for blob in blobs), torch.device("cpu"))
+        return tensor_of(self.blobs[0], self.layers).device if self.blobs else torch.device("cpu")
 
     def set_input_arrays(self, data: Any, labels: Any) -> None:
         """Have the net's MemoryData layer serve these rows from the first one on, whatever came before.
@@ -83,7 +87,7 @@ class SolverNet(Network):
         feeds[0].source.set(data, labels)
         feeds[0].position = 0
 
-    def set_inputs(self, **blobs: Any) -> None:
+    def set_inputs(self, /, **blobs: Any) -> None:
         """Set tops of Input layers, by name. Raises InputError for one that is none, or another shape."""
         for top, values in blobs.items():
             for feed in self.feeds.values():
@@ -99,16 +103,16 @@ class SolverNet(Network):
             if not isinstance(feed.source, MemorySource | InputTensors):
                 feed.position = batches
 
-    def _bottoms(self, node: Node, values: Mapping[Value, Tensor]) -> list[Tensor]:
-        bottoms = super()._bottoms(node, values)
+    def _read(self, place: int, bottoms: list[Tensor]) -> list[Tensor]:
         if not self.watches:
             return bottoms
         # A view of its own has this reader's share of the gradient alone, as Caffe's Split has it.
-        self.seen[node] = [x.view_as(x) for x in bottoms]  # type: ignore[index]
-        for x in self.seen[node]:
+        views = [x.view_as(x) for x in bottoms]
+        for x in views:
             if x.requires_grad:
                 x.retain_grad()
-        return self.seen[node]
+        self.seen[self._readers[place]] = views  # type: ignore[index]
+        return views
 
     def forget(self) -> None:
         """Let go of what :attr:`watches` kept."""
@@ -135,8 +139,10 @@ def build_net(source: NetSource, seed: int, places: Sequence[Path], allow_python
     with located(source.name, source.text):
         graph = build_graph(source.message, source.message.state, allow_python)
         fed = [node.layer for node in graph.nodes if node.is_data]
+        labels = layer_labels([layer.name for layer in fed])
         sources = {  # each layer draws for itself, as in Caffe
-            layer.name: _open(layer, source.phase, seed + index, places) for index, layer in enumerate(fed)
+            label: _open(layer, source.phase, seed + index, places)
+            for index, (label, layer) in enumerate(zip(labels, fed, strict=True))
         }
         return SolverNet(graph, source.phase, sources, seed)
 
@@ -149,17 +155,19 @@ def _open(layer: LayerParameter, phase: str, seed: int, places: Sequence[Path]) 
 
 @torch.no_grad()
 def share_trained_layers(target: Network, source: Network) -> None:
-    """Give ``target`` the blobs of the layers that both have (Net::ShareTrainedLayersWith).
+    """Give ``target`` the blobs of the layers that both have (Net::ShareTrainedLayersWith): each of
+    ``source``'s to the first layer of its name, so that of several the last one's stay.
 
     Raises InputError, naming the layer, where their number or shapes differ.
     """
-    theirs = source.params
-    for layer, blobs in target.params.items():
-        if layer not in theirs:
+    targets = by_name(reversed(target.layer_blobs()))
+    for layer, _, trained in source.layer_blobs():
+        ours = targets.get(layer, [])
+        if not (ours and trained):
             continue
-        ours, given = ([tuple(blob.shape) for blob in side] for side in (blobs, theirs[layer]))
-        if ours != given:
-            shapes = f"{ours} in the test net, {given} in the train net"
-            raise InputError(f'layer "{layer}" has blobs of shapes {shapes}', layer)
-        for blob, trained in zip(blobs, theirs[layer], strict=True):
-            blob.copy_(trained)
+        shapes = [[tuple(blob.shape) for blob in side] for side in (ours, trained)]
+        if shapes[0] != shapes[1]:
+            listed = f"{shapes[0]} in the test net, {shapes[1]} in the train net"
+            raise InputError(f'layer "{layer}" has blobs of shapes {listed}', layer)
+        for blob, new in zip(ours, trained, strict=True):
+            blob.copy_(new)

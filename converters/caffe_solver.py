@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from converters import caffe_log
+from converters.blobs import memory
 from converters.caffe_debug import backward_lines, data_means, forward_lines, update_lines
 from converters.caffe_log import Output
 from converters.caffe_net import SolverNet, share_trained_layers
 from converters.graph import Value
+from converters.network import Diffs
 from converters.seeds import iteration_seed
 from converters.snapshot_names import find_weights, snapshot_paths
 from converters.solver import Solver, learnable
@@ -185,12 +187,12 @@ class CaffeSolver:
             ) from None
         return model, state
 
-    def _diffs(self) -> dict[str, list[Tensor]]:
+    def _diffs(self) -> Diffs:
         """What the last update took off each blob, which is what Caffe's diffs hold by then."""
-        taken = {id(p.blob): p.taken for p in self.solver.parameters}
+        taken = {memory(p.blob): p.taken for p in self.solver.parameters}
         return {
-            layer: [torch.zeros_like(x) if (diff := taken[id(x)]) is None else diff for x in blobs]
-            for layer, blobs in self.net.params.items()
+            node: [_as_diff(taken[memory(x)], x) for x in self.net.blobs_of(node)]
+            for node in self.net.graph.nodes
         }
 
     def restore(self, path: str | Path) -> None:
@@ -224,6 +226,10 @@ class CaffeSolver:
 def _due(iteration: int, interval: int) -> bool:
     """Whether an interval ends at ``iteration``; one of 0 never does."""
     return interval > 0 and iteration % interval == 0
+
+
+def _as_diff(taken: Tensor | None, blob: Tensor) -> Tensor:
+    return torch.zeros_like(blob) if taken is None else taken.view_as(blob)
 
 
 def _by_blob(outputs: Sequence[Output]) -> Scores:

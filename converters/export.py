@@ -3,7 +3,7 @@
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,9 @@ def deploy_net(net: Network) -> Network:
     Raises InputError where nothing is left.
     """
     graph = deploy(net.graph)
-    shapes = {value.blob: net.shapes[value] for value in net.graph.inputs}
+    shapes = {value.blob: net.shapes[value] for value in graph.inputs}
     copy = Network(graph, "TEST", shapes, fill_blobs=False)
-    state = net.state_dict()
-    copy.load_state_dict({name: state[name] for name in copy.state_dict()})
+    copy.take_blobs(net)
     return copy
 
 
@@ -111,7 +110,18 @@ def _exported(net: Network, batch: int | None, axes: dict[int, Any] | None) -> o
             verbose=False,
         )
     assert program is not None
-    return program.model_proto
+    return _with_named_weights(program.model_proto, {blob.path: blob.name for blob in net.blobs})
+
+
+def _with_named_weights(model: onnx.ModelProto, names: Mapping[str, str]) -> onnx.ModelProto:
+    """The model with its weights under the names of ``state_dict``, in place of the modules' own."""
+    for tensor in model.graph.initializer:
+        tensor.name = names.get(tensor.name, tensor.name)
+    for node in model.graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+    for value in [*model.graph.value_info, *model.graph.output]:
+        value.name = names.get(value.name, value.name)
+    return model
 
 
 def _metadata(net: Network, classes: Sequence[str]) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """A NetParameter as the layers one phase keeps, wired: Caffe's Net::Init without shapes and weights."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 from prototxt.caffe_pb2 import TEST, TRAIN, LayerParameter, NetParameter, NetState, NetStateRule
 from prototxt.errors import InputError
@@ -13,7 +14,10 @@ PHASES = {"TRAIN": TRAIN, "TEST": TEST}
 
 @dataclass(frozen=True)
 class Value:
-    """A blob as one layer left it: an in-place layer makes a new value of the same blob."""
+    """A blob as one layer left it: an in-place layer makes a new value of the same blob.
+
+    ``layer`` is the layer's label (:func:`layer_labels`), for Caffe allows two layers of one name.
+    """
 
     blob: str
     layer: str
@@ -54,6 +58,11 @@ def net_state(phase: str = "TEST", level: int = 0, stages: Iterable[str] = ()) -
     return NetState(phase=PHASES[phase], level=level, stage=stages)
 
 
+def trains(layer: LayerParameter, phase: str) -> bool:
+    """Whether a layer of a net of this phase is in TRAIN: its own ``phase`` beats the net's (Net::Init)."""
+    return (layer.phase if layer.HasField("phase") else net_state(phase).phase) == TRAIN
+
+
 def meets(rule: NetStateRule, state: NetState) -> bool:
     """Whether ``state`` satisfies every condition of ``rule`` (Net::StateMeetsRule)."""
     stages = set(state.stage)
@@ -83,13 +92,33 @@ def build_graph(net: NetParameter, state: NetState, allow_python: bool = False) 
     and for a net that keeps no layer.
     """
     current: dict[str, Value] = {}
-    nodes = [_wire(layer, current) for layer in net.layer if is_kept(layer, state)]
+    kept = [layer for layer in net.layer if is_kept(layer, state)]
+    labels = layer_labels([layer.name for layer in kept])
+    nodes = [_wire(layer, label, current) for layer, label in zip(kept, labels, strict=True)]
     if not nodes:
         raise InputError(f'net "{net.name}" has no layer in this phase')
     if not allow_python:
         _refuse_python(nodes)
     inputs = [value for node in nodes if node.is_data for value in node.outputs]
     return Graph(net.name, tuple(inputs), tuple(nodes), unread(nodes), net.force_backward)
+
+
+def layer_labels(names: Sequence[str]) -> list[str]:
+    """A label of its own for every layer: its name, and ``name#2``, ``name#3``, … for later ones of that
+    name; "unnamed" stands for the empty name. No label is another layer's name.
+    """
+    taken = set(names)
+    numbered: dict[str, Iterator[str]] = {}
+    labels = []
+    for name in names:
+        if name and name not in numbered:
+            numbered[name] = (f"{name}#{number}" for number in count(2))
+            labels.append(name)
+            continue
+        numbers = numbered.setdefault(name, (f"unnamed#{n}" if n > 1 else "unnamed" for n in count(1)))
+        labels.append(next(label for label in numbers if label not in taken))
+        taken.add(labels[-1])
+    return labels
 
 
 def _refuse_python(nodes: Sequence[Node]) -> None:
@@ -103,19 +132,19 @@ def _refuse_python(nodes: Sequence[Node]) -> None:
             )
 
 
-def _wire(layer: LayerParameter, current: dict[str, Value]) -> Node:
+def _wire(layer: LayerParameter, label: str, current: dict[str, Value]) -> Node:
     """Resolve one layer's bottoms against the blobs so far, and record its tops there."""
     for blob in layer.bottom:
         if blob not in current:
             raise InputError(f'bottom "{blob}" is written by no layer before it', layer.name)
     inputs = tuple(current[blob] for blob in layer.bottom)
     if not layer.top and layer.type.endswith("Loss"):
-        return Node(layer, inputs, (Value(AUTOMATIC, layer.name),))
+        return Node(layer, inputs, (Value(AUTOMATIC, label),))
     for index, blob in enumerate(layer.top):
         in_place = index < len(layer.bottom) and layer.bottom[index] == blob
         if blob in current and not in_place:
             raise InputError(f'top "{blob}" is written by layer "{current[blob].layer}" too', layer.name)
-        current[blob] = Value(blob, layer.name)
+        current[blob] = Value(blob, label)
     return Node(layer, inputs, tuple(current[blob] for blob in layer.top))
 
 

@@ -45,8 +45,10 @@ def named_text(net: str | Path) -> tuple[str, str]:
 
 def load_or_fill(network: Network, path: Path) -> None:
     """Load a net's first weights, fill what the file lacks, and say on stderr what did not match."""
-    report, loaded = load_weights(network, network.params, path)
+    report, loaded = load_weights(network, path)
     network.fill(0, keep=loaded)
+    if not loaded:
+        to_stderr(f"{path}: holds no blob for any layer of the net")
     if report.lacking:
         to_stderr(f"{path}: lacks {', '.join(report.lacking)}: filled as the prototxt says")
     if report.unknown:

@@ -1,25 +1,30 @@
 """A Graph as an nn.Module that computes what Caffe's net would."""
 
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import zip_longest
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
-from converters.build import Shape, as_tuple, build_modules
+from converters.blobs import Blob, bind, find_blobs, memory, share, tensor_of
+from converters.build import Shape, as_tuple, build_modules, check_input_shapes, in_phase
 from converters.filler import fill
 from converters.graph import Graph, Node, Value
 from converters.layers import Layer
 from converters.memory import refuse_excess
+from converters.state_names import child_name, name_state
+from converters.steps import number_values
 from converters.weights import Report, load_weights
-from converters.weights_caffe import SavedLayer, save_caffemodel
+from converters.weights_caffe import LayerBlobs, SavedLayer, save_caffemodel
 from converters.weights_hdf5 import save_hdf5
-from prototxt.caffe_pb2 import TEST, TRAIN, FillerParameter, LayerParameter
+from prototxt.caffe_pb2 import FillerParameter
 from prototxt.errors import InputError
 
-Diffs = Mapping[str, Sequence[Tensor]]
+Diffs = Mapping[Node, Sequence[Tensor]]
 _ZEROS = FillerParameter()  # constant 0, what Caffe's default filler is
 
 
@@ -27,9 +32,10 @@ class Network(nn.Module):
     """The layers of a graph, called in Caffe's order.
 
     ``inputs`` and ``outputs`` are blob names; ``layer_types`` and ``params`` (Caffe's blobs, live) go by
-    layer name; ``shapes`` has the shape of every Value. Parameters start filled as the prototxt says,
-    each blob a pure function of ``seed``, its layer's name and its index; ``fill_blobs=False`` leaves
-    them at zero, and None as memory comes, for weights that follow and a :meth:`fill` of what they lack.
+    layer name; ``shapes`` has the shape of every Value; ``layers`` holds the modules, so that a layer may
+    have any name. Parameters start filled as the prototxt says, each blob a pure function of ``seed``, its
+    layer's name and its index; ``fill_blobs=False`` leaves them at zero, and None as memory comes, for
+    weights that follow and a :meth:`fill` of what they lack.
     """
 
     def __init__(
@@ -45,124 +51,137 @@ class Network(nn.Module):
         self.inputs = [value.blob for value in graph.inputs]
         self.outputs = [value.blob for value in graph.outputs]
         self.layer_types = {node.layer.name: node.layer.type for node in graph.nodes}
-        self._names: dict[Node, str] = {}
-        self._build(phase, input_shapes or {})
-        self._allocate()
+        self.layers = nn.ModuleDict()
+        check_input_shapes(graph, input_shapes or {})
+        modules, self.shapes = build_modules(graph, phase, input_shapes or {})
+        self._children = self._add(modules)
+        self._values, self._steps = number_values(graph, list(modules))
+        self._ends = [(value.blob, self._values.index(value)) for value in graph.outputs]
+        self._weights = [
+            (value, weight)
+            for node in graph.nodes
+            for value, weight in zip(node.outputs, loss_weights(node), strict=False)
+            if weight
+        ]
+        self.train(phase == "TRAIN")
+        self.blobs = find_blobs(modules, self._children)
+        share(self.blobs, self.layers)
+        self._held = {node: list(group) for node, group in groupby(self.blobs, attrgetter("node"))}
+        name_state(self)
+        refuse_excess(self.params)
+        self.to_empty(device="cpu")
         if fill_blobs:
             self.fill(seed)
         elif fill_blobs is not None:
             self._clear()
 
-    def _build(self, phase: str, input_shapes: Mapping[str, Shape]) -> None:
-        modules, self.shapes = build_modules(self.graph, phase, input_shapes)
+    def _add(self, modules: Mapping[Node, Layer]) -> dict[Node, str]:
+        """Register the modules in ``layers``: each one's name there."""
+        taken, names = set(dir(self.layers)), {}
         for node, module in modules.items():
-            self._add(node, module)
-        self.train(phase == "TRAIN")
+            names[node] = child_name(node.layer.name, taken)
+            taken.add(names[node])
+            self.layers[names[node]] = module
+        return names
 
-    def _add(self, node: Node, module: Layer) -> None:
-        """Register ``module`` under its layer's name, made fit for an attribute."""
-        name = node.layer.name.replace(".", "_") or "unnamed"
-        while hasattr(self, name):
-            name += "_"
-        self.add_module(name, module)
-        self._names[node] = name
+    def bind(self) -> None:
+        """Have the blobs of one ``param { name }`` be one tensor (Net::ShareWeights)."""
+        bind(self.blobs, self.layers)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.bind()  # buffers, and what comes from the meta device, arrive one by one
+        return self
+
+    @property
+    def params(self) -> dict[str, list[Tensor]]:
+        """The blobs of every layer that has any, in Caffe's order, as live tensors wherever the net has
+        moved to. Of layers of one name it has the last, as in pycaffe; :meth:`blobs_of` tells them apart.
+        """
+        return {node.layer.name: self.blobs_of(node) for node in self._held}
+
+    def blobs_of(self, node: Node) -> list[Tensor]:
+        """Caffe's blobs of one layer, live; of blobs that share memory, the later ones may be views."""
+        return [tensor_of(blob, self.layers) for blob in self._held.get(node, [])]
+
+    def layer_blobs(self) -> list[LayerBlobs]:
+        """Every layer's blobs, for what goes by the names in a file."""
+        return [
+            LayerBlobs(node.layer.name, held[0].layer if held else "", self.blobs_of(node))
+            for node in self.graph.nodes
+            for held in [self._held.get(node, [])]
+        ]
+
+    @torch.no_grad()
+    def take_blobs(self, net: "Network") -> None:
+        """Copy the blobs of ``net``, from whose graph this net's layers were taken."""
+        theirs = {id(node.layer): node for node in net.graph.nodes}
+        for node in self._held:
+            for blob, given in zip(self.blobs_of(node), net.blobs_of(theirs[id(node.layer)]), strict=True):
+                blob.copy_(given)
 
     def module_of(self, node: Node) -> Layer:
         """The module that computes ``node``."""
-        module = self.get_submodule(self._names[node])
+        module = self.layers[self._children[node]]
         assert isinstance(module, Layer)
         return module
-
-    def _allocate(self) -> None:
-        refuse_excess(self.params)
-        self.to_empty(device="cpu")
-        self._share()
 
     def _clear(self) -> None:
         for blob in [*self.parameters(), *self.buffers()]:
             blob.detach().zero_()
 
-    @property
-    def params(self) -> dict[str, list[Tensor]]:
-        """Caffe's blobs of every layer, in Caffe's order, as live tensors wherever the net has moved to."""
-        return {node.layer.name: self.module_of(node).blobs() for node in self._names}
-
-    def _share(self) -> None:
-        """Make blobs of one ``param { name }`` one tensor, the first layer's (Net::AppendParam)."""
-        owners: dict[str, tuple[Tensor, str]] = {}
-        for node in self._names:
-            module = self.module_of(node)
-            slots = [*module._parameters, *module._buffers]
-            for spec, slot in zip(node.layer.param, _filled(module, slots), strict=False):
-                if not spec.name:
-                    continue
-                blob, owner = owners.setdefault(spec.name, (getattr(module, slot), node.layer.name))
-                if blob.shape != getattr(module, slot).shape:
-                    raise InputError(
-                        f'param "{spec.name}" has shape {tuple(getattr(module, slot).shape)} here and '
-                        f'{tuple(blob.shape)} in layer "{owner}"',
-                        node.layer.name,
-                    )
-                setattr(module, slot, blob)
-
     def fill(self, seed: int, keep: Iterable[Tensor] = ()) -> None:
         """Fill every blob but ``keep`` as its layer's fillers say (None: zeros); a shared one by its
         first owner's.
         """
-        seen = {id(blob) for blob in keep}
-        for node in self._names:
-            module = self.module_of(node)
-            for index, (blob, filler) in enumerate(zip_longest(module.blobs(), module.fillers)):
-                if blob is None or id(blob) in seen:
-                    continue
-                seen.add(id(blob))
-                tag = f"{seed}/{node.layer.name}/{index}".encode()
-                try:
-                    fill(
-                        blob,
-                        _ZEROS if filler is None else filler,
-                        torch.Generator().manual_seed(zlib.crc32(tag)),
-                    )
-                except InputError as error:
-                    raise InputError(str(error), node.layer.name) from None
+        kept = {memory(tensor) for tensor in keep}
+        firsts: dict[str, Node] = {}
+        for blob in self.blobs:
+            name, tensor = blob.node.layer.name, tensor_of(blob, self.layers)
+            is_first = firsts.setdefault(name, blob.node) is blob.node
+            if memory(tensor) not in kept:
+                kept.add(memory(tensor))
+                _fill_first(
+                    blob, tensor, self.module_of(blob.node), f"{seed}/{name if is_first else blob.layer}"
+                )
 
     def values(self, inputs: Mapping[str, Tensor]) -> dict[Value, Tensor]:
         """Every value of one forward pass. Raises InputError for an input that is missing."""
         if missing := [blob for blob in self.inputs if blob not in inputs]:
             raise InputError(f"no tensor for input {', '.join(missing)}")
-        values = {value: inputs[value.blob] for value in self.graph.inputs}
-        for node in self.graph.nodes:
-            if not node.is_data:
-                tops = self.module_of(node)(*self._bottoms(node, values))
-                values.update(zip(node.outputs, as_tuple(tops), strict=False))
+        return dict(zip(self._values, self._run([inputs[blob] for blob in self.inputs]), strict=True))
+
+    def _run(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """Every value of one forward pass, in the order of their places.
+
+        Places and not values go by here, which torch.compile could not follow.
+        """
+        values = list(inputs)
+        for place, (step, layer) in enumerate(zip(self._steps, self.layers.values(), strict=True)):
+            bottoms = [
+                values[at] if passes else values[at].detach()
+                for at, passes in zip(step.bottoms, step.passes, strict=True)
+            ]
+            values.extend(as_tuple(layer(*self._read(place, bottoms)))[: step.tops])
         return values
 
-    def _bottoms(self, node: Node, values: Mapping[Value, Tensor]) -> list[Tensor]:
-        """What ``node`` reads, cut off from the gradient where it says ``propagate_down: false``."""
-        bottoms = [values[value] for value in node.inputs]
-        passes = list(node.layer.propagate_down)
-        if not passes or self.graph.force_backward:
-            return bottoms
-        return [x if down else x.detach() for x, down in zip(bottoms, passes, strict=True)]
+    def _read(self, place: int, bottoms: list[Tensor]) -> list[Tensor]:
+        """What layer number ``place`` is given of its bottoms."""
+        return bottoms
 
-    def all_blobs(self, **inputs: Tensor) -> dict[str, Tensor]:
+    def all_blobs(self, /, **inputs: Tensor) -> dict[str, Tensor]:
         """Every blob under Caffe's name as it stands after the forward pass; gradients flow."""
         return {value.blob: tensor for value, tensor in self.values(inputs).items()}
 
     def forward(self, *inputs: Tensor) -> Tensor | dict[str, Tensor]:
         """Tensors in the order of ``inputs``; the output, or a dict name → tensor where there are several."""
-        values = self.values(dict(zip(self.inputs, inputs, strict=True)))
-        outputs = {value.blob: values[value] for value in self.graph.outputs}
+        values = self._run([x for _, x in zip(self.inputs, inputs, strict=True)])
+        outputs = {blob: values[place] for blob, place in self._ends}
         return outputs if len(outputs) != 1 else next(iter(outputs.values()))
 
     def loss(self, values: Mapping[Value, Tensor]) -> Tensor:
         """The weighted sum of every top with a loss weight (Net::ForwardFromTo); 0 where there is none."""
-        parts = [
-            weight * values[value].sum()
-            for node in self.graph.nodes
-            for value, weight in zip(node.outputs, loss_weights(node), strict=False)
-            if weight and value in values
-        ]
+        parts = [weight * values[value].sum() for value, weight in self._weights if value in values]
         return torch.stack(parts).sum() if parts else torch.zeros(())
 
     def load_weights(self, path: str | Path) -> Report:
@@ -171,7 +190,7 @@ class Network(nn.Module):
         Raises InputError, with file, layer and blob, where the file is not whole or does not fit by
         Caffe's rules; the net is as before then.
         """
-        return load_weights(self, self.params, Path(path))[0]
+        return load_weights(self, Path(path))[0]
 
     def save_caffemodel(self, path: str | Path, diffs: Diffs | None = None) -> None:
         """Write the net with its weights as Caffe does, whole or not at all; with ``diffs`` (layer to one
@@ -185,13 +204,11 @@ class Network(nn.Module):
 
     def _saved(self, diffs: Diffs | None) -> list[SavedLayer]:
         """Every layer with its phase, which Net::Init sets, and its blobs."""
-        saved, blobs = [], self.params
+        saved = []
         for node in self.graph.nodes:
-            message = LayerParameter(phase=TRAIN if self.training else TEST)
-            message.MergeFrom(node.layer)
-            name = message.name
-            layer_diffs = None if diffs is None else diffs.get(name, [])
-            saved.append(SavedLayer(message, blobs.get(name, []), layer_diffs))
+            message = in_phase(node.layer, "TRAIN" if self.training else "TEST")
+            layer_diffs = None if diffs is None else diffs.get(node, [])
+            saved.append(SavedLayer(message, self.blobs_of(node), layer_diffs))
         return saved
 
 
@@ -202,5 +219,14 @@ def loss_weights(node: Node) -> list[float]:
     return [1.0] if node.layer.type.endswith("Loss") else []
 
 
-def _filled(module: nn.Module, slots: list[str]) -> list[str]:
-    return [slot for slot in slots if getattr(module, slot) is not None]
+def _fill_first(blob: Blob, tensor: Tensor, module: Layer, source: str) -> None:
+    """Fill a blob as its layer's filler says, as a pure function of ``source`` and the blob's number.
+
+    Raises InputError, naming the layer, for a filler that cannot fill it.
+    """
+    given = module.fillers[blob.index] if blob.index < len(module.fillers) else None
+    generator = torch.Generator().manual_seed(zlib.crc32(f"{source}/{blob.index}".encode()))
+    try:
+        fill(tensor, _ZEROS if given is None else given, generator)
+    except InputError as error:
+        raise InputError(str(error), blob.node.layer.name) from None

@@ -5,11 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from converters.blobs import tensor_of
 from converters.network import Network
 from converters.rate import check_policy, learning_rate, steps_taken
-from prototxt.caffe_pb2 import ParamSpec, SolverParameter
+from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError
 
 __all__ = ["Parameter", "Solver", "check_solver", "learnable", "learning_rate", "solver_type"]
@@ -61,36 +62,15 @@ def learnable(net: Network) -> list[Parameter]:
     """Every blob of every layer, once each, in the order of layers: Caffe's learnable_params.
 
     Those with lr_mult 0 are frozen: they get no gradient, as in Caffe, and so no part in clipping.
-    BatchNorm's sums are among them (batch_norm_layer.cpp sets their lr_mult to 0). A shared blob takes
-    its multipliers from the first layer that gives them; raises InputError where two layers differ.
+    BatchNorm's sums are among them. A shared blob has the multipliers of the first layer that gives them.
     """
-    names = {id(blob): name for name, blob in [*net.named_parameters(), *net.named_buffers()]}
-    found: dict[int, tuple[Tensor, ParamSpec]] = {}
-    for node in net.graph.nodes:
-        for index, blob in enumerate(net.params.get(node.layer.name, [])):
-            given = node.layer.param[index] if index < len(node.layer.param) else ParamSpec()
-            _, spec = found.setdefault(id(blob), (blob, ParamSpec()))
-            try:
-                _merge(spec, given)
-            except InputError as error:
-                raise InputError(str(error), node.layer.name) from None
-    return [_parameter(names[key], blob, spec) for key, (blob, spec) in found.items()]
-
-
-def _merge(spec: ParamSpec, given: ParamSpec) -> None:
-    """Take the multipliers that ``given`` has and ``spec`` has not (Net::AppendParam)."""
-    for name in ("lr_mult", "decay_mult"):
-        mult = getattr(given, name)
-        if not given.HasField(name):
-            continue
-        if spec.HasField(name) and getattr(spec, name) != mult:
-            raise InputError(f'param "{given.name}" has {name} {getattr(spec, name):g} and here {mult:g}')
-        setattr(spec, name, mult)
-
-
-def _parameter(name: str, blob: Tensor, spec: ParamSpec) -> Parameter:
-    rate = spec.lr_mult if isinstance(blob, nn.Parameter) else 0.0
-    return Parameter(name, blob.requires_grad_(rate != 0), rate, spec.decay_mult)
+    found = []
+    for blob in net.blobs:
+        if blob.owner is blob:
+            tensor, spec = tensor_of(blob, net.layers), blob.multipliers
+            tensor.requires_grad_(spec.lr_mult != 0)
+            found.append(Parameter(blob.name, tensor, spec.lr_mult, spec.decay_mult))
+    return found
 
 
 class Solver:

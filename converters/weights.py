@@ -1,19 +1,24 @@
 """Weights in and out of a net, in every format, told apart by what the file holds."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import safetensors
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
+from converters.blobs import memory
 from converters.files import whole
+from converters.state_names import todays_names
 from converters.weights_caffe import load_caffemodel
 from converters.weights_hdf5 import SIGNATURE, load_hdf5
 from prototxt.errors import InputError
+
+if TYPE_CHECKING:
+    from converters.network import Network
 
 _HEAD = 4096
 _BLANKS = b"\t\n\r\f"
@@ -35,22 +40,21 @@ class Report(NamedTuple):
     unknown: list[str]
 
 
-def load_weights(
-    net: nn.Module, blobs: Mapping[str, Sequence[Tensor]], path: Path
-) -> tuple[Report, list[Tensor]]:
+def load_weights(net: "Network", path: Path) -> tuple[Report, list[Tensor]]:
     """Load a .caffemodel, .h5 or .safetensors file: the report, and the blobs that the file gave.
 
-    Caffe's files go by layer name into ``blobs``, .safetensors by the names of ``net.state_dict()``.
-    Raises InputError, with file, layer and blob, before any blob has changed where the file does not fit.
+    Caffe's files go by layer name, .safetensors by the names of ``net.state_dict()``. Raises InputError, with
+    file, layer and blob, before any blob has changed where the file does not fit.
     """
     kind = weights_format(path)
     if kind == "safetensors":
         return load_safetensors(net, path)
     loaders: dict[str, Callable[..., tuple[list[str], list[Tensor]]]]
     loaders = {"caffemodel": load_caffemodel, "hdf5": load_hdf5}
-    unknown, loaded = loaders[kind](path, blobs)
-    given = {id(blob) for blob in loaded}
-    lacking = [layer for layer, ours in blobs.items() if any(id(blob) not in given for blob in ours)]
+    layers = net.layer_blobs()
+    unknown, loaded = loaders[kind](path, layers)
+    given = {memory(blob) for blob in loaded}
+    lacking = [x.label for x in layers if any(memory(blob) not in given for blob in x.blobs)]
     return Report(lacking, unknown), loaded
 
 
@@ -82,26 +86,26 @@ def _foreign(head: bytes, named: str | None) -> str | None:
     return what
 
 
-def load_safetensors(net: nn.Module, path: Path) -> tuple[Report, list[Tensor]]:
+def load_safetensors(net: "Network", path: Path) -> tuple[Report, list[Tensor]]:
     """Copy the tensors of ``path`` into the blobs of the same name, such as ``conv1.weight``.
 
     Raises InputError for a file that is not whole, a shape that differs, or one with no name in common.
     """
     state: dict[str, Tensor] = net.state_dict(keep_vars=True)
     with _opened(path) as file:
-        names = set(file.keys())
-        common = sorted(state.keys() & names)
+        names = {today: name for name, today in todays_names(net, file.keys()).items()}
+        common = sorted(state.keys() & names.keys())
         if state and not common:
             raise InputError(f"{path}: none of its {len(names)} tensors has a name of this net")
         for name in common:
-            shape = tuple(file.get_slice(name).get_shape())
+            shape = tuple(file.get_slice(names[name]).get_shape())
             if state[name].shape != shape:
                 shapes = f"{shape}, in the net {tuple(state[name].shape)}"
                 raise InputError(f'{path}: blob "{name}" has shape {shapes}')
         with torch.no_grad():
             for name in common:
-                state[name].copy_(file.get_tensor(name))
-    report = Report(sorted(state.keys() - names), sorted(names - state.keys()))
+                state[name].copy_(file.get_tensor(names[name]))
+    report = Report(sorted(state.keys() - names.keys()), sorted(names.keys() - state.keys()))
     return report, [state[name] for name in common]
 
 
@@ -126,6 +130,6 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mappi
     ready = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     with whole(path) as beside:
         try:
-            save_file(ready, beside, metadata=dict(metadata))
+            save_file(ready, beside, metadata=dict(metadata) or None)  # of {} it makes no JSON
         except safetensors.SafetensorError as error:  # a full disk comes as this, and not as an OSError
             raise InputError(f"{path}: cannot be written ({str(error).splitlines()[0]})") from None

@@ -1,7 +1,7 @@
 """``.caffemodel`` files and a net's blobs."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -18,9 +18,16 @@ from prototxt.caffemodel import StoredLayer, find_layers, write_layer, write_net
 from prototxt.errors import InputError
 from prototxt.wire import Source, WireError
 
-Blobs = Mapping[str, Sequence[Tensor]]
 # What Caffe's reader takes (ReadProtoFromBinaryFile: SetTotalBytesLimit of INT_MAX).
 _MOST_BYTES = 2**31 - 1
+
+
+class LayerBlobs(NamedTuple):
+    """A layer of a net with its blobs, live; ``label`` tells it from others of its ``name``."""
+
+    name: str
+    label: str
+    blobs: Sequence[Tensor]
 
 
 class SavedLayer(NamedTuple):
@@ -31,17 +38,19 @@ class SavedLayer(NamedTuple):
     diffs: Sequence[Tensor] | None = None
 
 
-def load_caffemodel(path: Path, blobs: Blobs) -> tuple[list[str], list[Tensor]]:
+def load_caffemodel(path: Path, ours: Sequence[LayerBlobs]) -> tuple[list[str], list[Tensor]]:
     """Read each blob of the layers that both have straight into its tensor (Net::CopyTrainedLayersFrom).
 
-    Returns (layers with blobs that the net lacks, tensors that the file gave). Raises InputError, with
-    layer and blob, for a file that is not whole or does not fit; nothing has been changed then.
+    A layer of the file goes into the first of the net that has its name, so that of several in the file the
+    last one stays. Returns (layers with blobs that the net lacks, tensors that the file gave). Raises
+    InputError, with layer and blob, for a file that is not whole or does not fit; nothing has been changed
+    then.
     """
     try:
         with path.open("rb") as file:
             source = Source(file)
             layers = find_layers(source)
-            unknown, pairs = _match(path, layers, blobs)
+            unknown, pairs = _match(path, layers, ours)
             for stored, blob in pairs:
                 assign(blob, partial(stored.read_into, source))
     except WireError as error:
@@ -50,18 +59,29 @@ def load_caffemodel(path: Path, blobs: Blobs) -> tuple[list[str], list[Tensor]]:
 
 
 def _match(
-    path: Path, layers: Sequence[StoredLayer], blobs: Blobs
+    path: Path, layers: Sequence[StoredLayer], ours: Sequence[LayerBlobs]
 ) -> tuple[list[str], list[tuple[StoredBlob, Tensor]]]:
     """Pair the file's blobs with the net's, by layer name and place."""
-    named = [layer for layer in layers if layer.name in blobs]
-    unknown = [layer.name for layer in layers if layer.blobs and layer.name not in blobs]
-    if not any(layer.blobs for layer in layers):
+    if not layers:
         raise InputError(f"{path}: no .caffemodel, or one without weights: no layer in it has a blob")
-    if any(blobs.values()) and not any(layer.blobs for layer in named):
+    targets = by_name(reversed(ours))
+    holding = {layer.name for layer in layers if layer.blobs}
+    named = [x for x in layers if x.name in targets and (x.blobs or x.name not in holding)]
+    unknown = [layer.name for layer in layers if layer.blobs and layer.name not in targets]
+    if unknown and any(targets.values()) and not any(layer.blobs for layer in named):
         raise InputError(f"{path}: none of its layers with blobs is in the net: {_some(unknown)}")
     for layer in named:
-        _check(path, layer, blobs[layer.name])
-    return unknown, [pair for layer in named for pair in zip(layer.blobs, blobs[layer.name], strict=True)]
+        _check(path, layer, targets[layer.name])
+    return unknown, [pair for layer in named for pair in zip(layer.blobs, targets[layer.name], strict=True)]
+
+
+def by_name(layers: Iterable[LayerBlobs]) -> dict[str, Sequence[Tensor]]:
+    """The blobs that a name stands for: of several layers the last one's that has any."""
+    found: dict[str, Sequence[Tensor]] = {}
+    for layer in layers:
+        if layer.blobs or layer.name not in found:
+            found[layer.name] = layer.blobs
+    return found
 
 
 def _check(path: Path, layer: StoredLayer, blobs: Sequence[Tensor]) -> None:

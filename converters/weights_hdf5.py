@@ -1,7 +1,8 @@
 """Weights as HDF5, laid out as Caffe's: ``/data/<layer>/<blob>`` (Net::ToHDF5)."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,32 +11,38 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from converters.blobs import memory
 from converters.files import whole
-from converters.weights_caffe import Blobs, SavedLayer, as_array, assign
+from converters.weights_caffe import LayerBlobs, SavedLayer, as_array, assign, by_name
 from prototxt.errors import InputError
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _BROKEN = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError)
 
 
-def load_hdf5(path: Path, blobs: Blobs) -> tuple[list[str], list[Tensor]]:
+def load_hdf5(path: Path, ours: Sequence[LayerBlobs]) -> tuple[list[str], list[Tensor]]:
     """Read the blobs of the layers that both have (Net::CopyTrainedLayersFromHDF5).
 
-    A blob that shares another's memory may be absent. Returns (layers with blobs that the net lacks,
-    tensors that the file gave). Raises InputError, with layer and blob, for a file that does not fit, before
-    anything has changed, and for one that is not whole.
+    Of the net's layers of one name the last is read into, as Caffe's index of names has that. A blob that
+    shares another's memory may be absent. Returns (layers with blobs that the net lacks, tensors that the
+    file gave). Raises InputError, with layer and blob, for a file that does not fit, before anything has
+    changed, and for one that is not whole.
     """
     with _opened(path) as data:
+        if not len(data):
+            raise InputError(f'{path}: no weights of Caffe: its group "data" holds no layer')
         stored = _datasets(data)
-        ours = {_group(layer): layer for layer in blobs}
-        unknown = [group for group in stored if group not in ours]
-        if any(blobs.values()) and not any(group in ours for group in stored):
+        targets = by_name(ours)
+        groups = {_group(name): name for name in targets}
+        unknown = [group for group in stored if group not in groups]
+        if stored and any(targets.values()) and not any(group in groups for group in stored):
             raise InputError(f"{path}: none of its {len(stored)} layers with blobs is in the net")
+        uses = Counter(memory(blob) for layer in ours for blob in layer.blobs)
         pairs = [
             pair
-            for group, layer in ours.items()
+            for group, name in groups.items()
             if group in data
-            for pair in _match(f'{path}: layer "{layer}"', stored.get(group, {}), blobs[layer], blobs)
+            for pair in _match(f'{path}: layer "{name}"', stored.get(group, {}), targets[name], uses)
         ]
         for dataset, blob in pairs:
             assign(blob, lambda out, dataset=dataset: _read(dataset, out))  # type: ignore[misc]
@@ -80,19 +87,18 @@ def _group(layer: str) -> str:
 
 
 def _match(
-    place: str, stored: dict[str, Any], blobs: Sequence[Tensor], every: Blobs
+    place: str, stored: dict[str, Any], blobs: Sequence[Tensor], uses: Mapping[int, int]
 ) -> list[tuple[Any, Tensor]]:
-    """Pair data sets with blobs by their number, by Caffe's rules."""
+    """Pair data sets with blobs by their number, by Caffe's rules; ``uses``: how many are one memory."""
     if extra := stored.keys() - {str(index) for index in range(len(blobs))}:
         raise InputError(f"{place}: blob {min(extra)} in the file, {len(blobs)} blobs in the net")
-    uses = [id(blob) for layer in every.values() for blob in layer]
     pairs = []
     for index, blob in enumerate(blobs):
         dataset = stored.get(str(index))
         if dataset is not None:
             _check(f"{place}: blob {index}", dataset, blob)
             pairs.append((dataset, blob))
-        elif uses.count(id(blob)) < 2:
+        elif uses[memory(blob)] < 2:
             raise InputError(f"{place}: blob {index} is not in the file")
     return pairs
 
@@ -121,14 +127,25 @@ def save_hdf5(path: Path, layers: Sequence[SavedLayer]) -> None:
         warnings.warn(
             f'{path}: Caffe finds no layer with "/" in its name in a .h5: {slashed[0]}', stacklevel=3
         )
+    _refuse_two_of_one_name(path, layers)
     seen: set[int] = set()
     with whole(path) as beside, h5py.File(beside, "w") as file:
         data = file.create_group("data")
         for message, blobs, diffs in layers:
-            _write_layer(path, data, message.name, [(i, b) for i, b in enumerate(blobs) if id(b) not in seen])
-            seen.update(id(blob) for blob in blobs)
+            own = [(index, blob) for index, blob in enumerate(blobs) if memory(blob) not in seen]
+            _write_layer(path, data, message.name, own)
+            seen.update(memory(blob) for blob in blobs)
             if diffs is not None:
                 _write_layer(path, file.require_group("diff"), message.name, list(enumerate(diffs)))
+
+
+def _refuse_two_of_one_name(path: Path, layers: Sequence[SavedLayer]) -> None:
+    counts = Counter(layer.message.name for layer in layers if layer.blobs)
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise InputError(
+            f'{path}: two layers are called "{twice[0]}", and HDF5 keeps one of a name, with Caffe as here: '
+            "save as .caffemodel or .safetensors"
+        )
 
 
 def _write_layer(path: Path, data: Any, layer: str, blobs: Sequence[tuple[int, Tensor]]) -> None:

@@ -56,7 +56,7 @@ def _macs(net: Network, node: Node) -> int | None:
 
 def _per_output(net: Network, node: Node) -> int:
     """Each output value takes one weight per input it sees: the weights of one output channel."""
-    each = net.params[node.layer.name][0].numel() // _outputs(node)
+    each = net.blobs_of(node)[0].numel() // _outputs(node)
     return sum(net.shapes[top][1:].numel() * each for top in node.outputs)
 
 
@@ -68,14 +68,14 @@ def _outputs(node: Node) -> int:
 
 def _per_input(net: Network, node: Node) -> int:
     """Each input value of a deconvolution meets the weights of its channel once."""
-    weight = net.params[node.layer.name][0]
+    weight = net.blobs_of(node)[0]
     return sum(net.shapes[bottom][1:].numel() * weight[0].numel() for bottom in node.inputs)
 
 
 def _per_step(net: Network, node: Node) -> int:
     """Every matrix once a step of one sequence; a static input's matrix once."""
     steps = net.shapes[node.inputs[0]][0]
-    matrices = [blob.numel() for blob in net.params[node.layer.name] if blob.dim() == 2]
+    matrices = [blob.numel() for blob in net.blobs_of(node) if blob.dim() == 2]
     exposed = {"LSTM": 2, "RNN": 1}[node.layer.type] * node.layer.recurrent_param.expose_hidden
     static = matrices.pop(1) if len(node.inputs) == 3 + exposed else 0
     return steps * sum(matrices) + static

@@ -103,6 +103,9 @@ def upgrade_net(net: NetParameter, warn: Warn = quiet) -> NetParameter:
         _upgrade_inputs(upgraded)
     for layer in upgraded.layer:
         _freeze_batch_norm(layer)
+    if learning := [layer.name for layer in upgraded.layer if _lets_statistics_learn(layer)]:
+        names = ", ".join(f'"{name}"' for name in learning)
+        warn(f"BatchNorm's statistics do not learn, whatever lr_mult {names} give; Caffe refuses such a net")
     return upgraded
 
 
@@ -210,3 +213,8 @@ def _freeze_batch_norm(layer: LayerParameter) -> None:
     if layer.type == "BatchNorm" and len(layer.param) == 3:
         for spec in layer.param:
             spec.lr_mult = spec.decay_mult = 0
+
+
+def _lets_statistics_learn(layer: LayerParameter) -> bool:
+    """What BatchNormLayer::LayerSetUp refuses."""
+    return layer.type == "BatchNorm" and any(spec.lr_mult != 0 for spec in layer.param)

@@ -14,6 +14,7 @@ from converters import load_net
 from converters.export import deploy_net, export_onnx
 from eval.cost import layer_costs, parameters, total_macs
 from eval.parity import compare_onnx
+from prototxt.errors import InputError
 from zoo.catalogue import find
 from zoo.cli import main
 
@@ -254,3 +255,25 @@ def test_a_shape_that_the_prototxt_does_not_tell(tmp_path: Path, capsys: pytest.
     with pytest.raises(SystemExit) as ended:
         main(["convert", str(net), "--input-shape", "data=4,x"])
     assert ended.value.code == 2
+
+
+def test_a_shape_for_an_input_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    net = tmp_path / "net.prototxt"
+    net.write_text(
+        'layer { name: "d" type: "Input" top: "data" }\nlayer { name: "r" type: "ReLU" bottom: "data" top: "y" }'
+    )
+    says = r'the net has no input "dta" to give a shape to; its inputs are data; did you mean "data"\?'
+    with pytest.raises(InputError, match=says):
+        load_net(net, input_shapes={"data": (1, 7), "dta": (1, 7)})
+    no_inputs = 'layer { name: "p" type: "Parameter" top: "p" parameter_param { shape { dim: 1 } } }'
+    with pytest.raises(InputError, match='no input "x" to give a shape to; it has none'):
+        load_net(no_inputs, input_shapes={"x": (1,)})
+
+
+def test_zoo_convert_refuses_a_shape_for_an_input_that_is_not_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net = tmp_path / "net.prototxt"
+    net.write_text('layer { name: "r" type: "Input" top: "data" input_param { shape { dim: 1 } } }')
+    assert main(["convert", str(net), "--input-shape", "dta=1,7"]) == 2
+    assert 'no input "dta"' in capsys.readouterr().err

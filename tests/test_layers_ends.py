@@ -49,7 +49,7 @@ def test_dummy_data_draws_anew_but_for_constants() -> None:
         'type: "DummyData" top: "a" top: "b" dummy_data_param { shape { dim: 2 dim: 3 } '
         'data_filler { value: 7 } data_filler { type: "gaussian" std: 2 } }'
     )
-    assert net.inputs == [] and net.params["it"] == [] and not net.state_dict()
+    assert net.inputs == [] and net.params == {} and not net.state_dict()
     first, second = net(), net()
     assert first["a"].tolist() == [[7] * 3] * 2 and torch.equal(first["a"], second["a"])
     assert not torch.equal(first["b"], second["b"])

@@ -104,7 +104,7 @@ def test_a_pass_goes_on_where_the_last_one_ended(kind: str) -> None:
     blobs = [blob.detach().double().numpy() for blob in net.params["it"]]
     twice = LOOPS[kind](np.concatenate([x, x]), np.ones((2 * T, N)), blobs)[0]
     close(torch.cat([first, second]), twice)
-    net.it.reset()
+    net.module_of(net.graph.nodes[-1]).reset()
     assert torch.equal(net(x, marks), first)
     marks[0] = 0
     assert torch.equal(net(x, marks), first)

@@ -153,3 +153,19 @@ def test_zoo_upgrade_refuses_what_is_no_prototxt(capsys: pytest.CaptureFixture[s
 def test_a_net_is_told_from_a_solver() -> None:
     assert is_solver('net: "x" base_lr: 1 debug_info: true')
     assert not is_solver('name: "x" layer { }')
+
+
+BN = 'layer {{ name: "{0}" type: "BatchNorm" bottom: "x" top: "{0}" {1} }}\n'
+
+
+def test_statistics_that_shall_learn_are_said_once_and_do_not() -> None:
+    """Caffe refuses one or two such param (BatchNormLayer::LayerSetUp) and clears three (upgrade_proto.cpp)."""
+    text = BN.format("a", "param { }") + BN.format("b", "param { lr_mult: 0 } param { lr_mult: 2 }")
+    lines: list[str] = []
+    parse_net(text, "n", lines.append)
+    assert lines == [
+        'n: BatchNorm\'s statistics do not learn, whatever lr_mult "a", "b" give; Caffe refuses such a net'
+    ]
+    for fine in ("", "param { lr_mult: 0 }", "param { } param { } param { }"):
+        parse_net(BN.format("a", fine), "n", lines.append)
+    assert len(lines) == 1

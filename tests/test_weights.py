@@ -358,3 +358,31 @@ def test_zoo_convert_takes_every_format(
     assert main(["convert", str(text), "--weights", str(weights), "--output", str(tmp_path / "out")]) == 0
     written = load_net(SMALL, tmp_path / "out" / "small.safetensors")
     assert same(written, net)
+
+
+INPUT = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 3 } } }'
+BLOBLESS = INPUT + 'layer { name: "r" type: "ReLU" bottom: "x" top: "y" }'
+OTHER = (
+    INPUT
+    + 'layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y" inner_product_param { num_output: 2 } }'
+)
+
+
+@pytest.mark.parametrize("suffix", ["caffemodel", "h5", "safetensors"])
+def test_a_file_whose_layers_hold_no_blobs_is_taken(
+    suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = save(load_net(BLOBLESS), tmp_path / f"w.{suffix}")
+    load_net(BLOBLESS, path)
+    assert capsys.readouterr().err == f"{path}: holds no blob for any layer of the net\n"
+    if suffix != "safetensors":  # it knows of no layers, and one without a tensor of the net is refused
+        assert load_net(OTHER, path).params["ip"][1].tolist() == [0, 0]
+        lines = capsys.readouterr().err.splitlines()
+        assert lines[0] == f"{path}: holds no blob for any layer of the net"
+        assert lines[1] == f"{path}: lacks ip: filled as the prototxt says"
+
+
+def test_params_lists_the_layers_that_hold_blobs() -> None:
+    """As pycaffe's net.params does, so that its idiom works."""
+    shapes = {name: blobs[0].data.shape for name, blobs in load_net(SMALL).params.items()}
+    assert shapes == {"c": (3, 2, 3, 3), "bn": (3,), "s": (3,), "ip": (4, 48)}

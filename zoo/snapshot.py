@@ -1,15 +1,17 @@
 """A trainer's state in and out of files: the run folder's own snapshots, Caffe's, and fine-tuning weights."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from converters.blobs import memory
 from converters.network import Network
 from converters.snapshot_names import find_weights
 from converters.solver_state import read_state
+from converters.state_names import todays_names
 from converters.weights import load_weights, read_safetensors, write_safetensors
 from prototxt.errors import InputError, about
 from zoo.console import notice
@@ -50,10 +52,11 @@ def restore(trainer: Trainer, path: Path | None) -> None:
 @torch.no_grad()
 def _restore_own(trainer: Trainer, path: Path) -> None:
     """Go on from a snapshot. Raises InputError for one that is not whole or is of another net."""
-    tensors, metadata = read_safetensors(path)
+    found, metadata = read_safetensors(path)
     mine = _tensors(trainer)
     if "zoo" not in metadata:
         raise InputError(f"{path}: is not a snapshot of a run")
+    tensors = _todays(trainer.net, found)
     if {n: t.shape for n, t in mine.items()} != {n: t.shape for n, t in tensors.items()}:
         raise InputError(f"{path}: is a snapshot of another net or solver")
     for name, blob in mine.items():
@@ -61,6 +64,23 @@ def _restore_own(trainer: Trainer, path: Path) -> None:
     state = json.loads(metadata["zoo"])
     trainer.iteration = state["iteration"]
     trainer.losses.extend(state["losses"])
+
+
+def _todays(net: Network, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A snapshot's tensors by today's names of their blobs: net/<blob> and history/<blob>/<number>."""
+    split = {name: _split(name) for name in tensors}
+    names = todays_names(net, [blob for kind, blob, _ in split.values() if kind == "net"])
+    return {
+        f"{kind}/{names.get(blob, blob)}{rest}": tensors[name] for name, (kind, blob, rest) in split.items()
+    }
+
+
+def _split(name: str) -> tuple[str, str, str]:
+    kind, _, blob = name.partition("/")
+    if kind != "history":
+        return kind, blob, ""
+    blob, _, number = blob.rpartition("/")
+    return kind, blob, f"/{number}"
 
 
 def is_caffes(path: Path) -> bool:
@@ -90,10 +110,10 @@ def fine_tune(trainer: Trainer) -> list[str]:
         said: list[str] = []
         for path in paths:
             taken, unknown = _load(net, path)
-            loaded |= {id(blob) for blob in taken}
+            loaded |= {memory(blob) for blob in taken}
             said.append(_taken(path, net, taken, unknown))
         if key == "TRAIN" and paths:
-            fresh = [layer for layer, blobs in net.params.items() if any(id(b) not in loaded for b in blobs)]
+            fresh = [x.label for x in net.layer_blobs() if any(memory(b) not in loaded for b in x.blobs)]
             lines = [*said, f"starting fresh: {', '.join(fresh) or 'no layer'}"]
     return lines
 
@@ -108,7 +128,7 @@ def _found(trainer: Trainer, name: str) -> Path:
 def _load(net: Network, path: Path) -> tuple[list[Tensor], list[str]]:
     """(blobs that the file gave, its layers that the net lacks)."""
     try:
-        report, loaded = load_weights(net, net.params, path)
+        report, loaded = load_weights(net, path)
     except InputError as error:
         hint = (
             "; a layer that is to start fresh needs a name of its own" if " has shape " in str(error) else ""
@@ -118,7 +138,7 @@ def _load(net: Network, path: Path) -> tuple[list[Tensor], list[str]]:
 
 
 def _taken(path: Path, net: Network, loaded: Sequence[Tensor], unknown: Sequence[str]) -> str:
-    given = {id(blob) for blob in loaded}
-    layers = [layer for layer, blobs in net.params.items() if any(id(blob) in given for blob in blobs)]
+    given = {memory(blob) for blob in loaded}
+    layers = [x.label for x in net.layer_blobs() if any(memory(blob) in given for blob in x.blobs)]
     left = f"; not in the net: {', '.join(unknown)}" if unknown else ""
-    return f"{path}: weights of {', '.join(layers)}{left}"
+    return f"{path}: weights of {', '.join(layers) or 'no layer of the net'}{left}"

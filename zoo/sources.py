@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from converters.data import open_data as open_layer
+from converters.graph import trains
 from converters.load import located
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.text import read_text
@@ -43,7 +44,8 @@ def open_data(plan: Plan, device: torch.device, ranks: Ranks) -> Data:
             spread = (ranks.rank, ranks.world) if key == "TRAIN" else (0, 1)
             if key in plan.lists:
                 data.images[key] = _images(plan, key)
-                data.feeds[key] = Feed(data.images[key], key == "TRAIN", plan.seed, device, *spread)
+                is_random = trains(data.images[key].layer, phase_of(key))
+                data.feeds[key] = Feed(data.images[key], is_random, plan.seed, device, *spread)
             else:
                 layers = enumerate(data_layers(plan.graph(key)))
                 data.sources[key] = [_source(plan, key, layer, index) for index, layer in layers]

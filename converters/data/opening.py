@@ -11,9 +11,9 @@ from converters.data.pixels import Options
 from converters.data.records import RecordSource
 from converters.data.source import DataSource
 from converters.data.windows import WindowSource
-from converters.graph import net_state
+from converters.graph import trains
 from converters.places import HERE
-from prototxt.caffe_pb2 import TRAIN, LayerParameter
+from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
 _FAMILIES: dict[str, Callable[[LayerParameter, Options], DataSource]] = {
@@ -34,7 +34,8 @@ def open_data(
     places: Sequence[Path] = HERE,
     skip_bad: bool = False,
 ) -> DataSource:
-    """The source of a data layer's batches; in TRAIN crops are random, in TEST central.
+    """The source of a data layer's batches; in TRAIN crops are random, in TEST central. The layer's own
+    ``phase`` beats the one given, as in Net::Init.
 
     Relative paths of the layer (source, root_folder, mean_file) and of its list are sought in ``places``,
     the first that has them wins. Layers of one net that shall choose independently need seeds of their
@@ -45,7 +46,7 @@ def open_data(
     """
     if layer.type not in _FAMILIES:
         raise InputError(f'type "{layer.type}" reads no data', layer.name)
-    train = net_state(phase).phase == TRAIN
+    train = trains(layer, phase)
     if layer.type in _NAMED and not getattr(layer, _NAMED[layer.type]).source:
         raise InputError(f"{_NAMED[layer.type]} names no source", layer.name)
     return _FAMILIES[layer.type](layer, Options(train, seed, list(places) or HERE, skip_bad))

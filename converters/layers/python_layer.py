@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -145,10 +145,11 @@ class PythonModule(Placed):
         for top in self.tops:
             checked_size(message, "top", top.shape)
 
-    def train(self, mode: bool = True) -> "PythonModule":
+    def train(self, mode: bool = True) -> Self:
         """Tell the user's class the phase, too."""
-        self.user.phase = 0 if mode else 1
-        return super().train(mode)
+        super().train(mode)
+        self.user.phase = 0 if self.training else 1
+        return self
 
     def run(self, bottoms: tuple[Tensor, ...]) -> tuple[list[Blob], list[Blob]]:
         """(bottoms, tops) after the user's ``reshape`` and ``forward``."""
@@ -186,6 +187,7 @@ def _user_layer(message: LayerParameter) -> Any:
     except Exception as error:
         raise InputError(f"cannot make {_class_name(message)}: {error}", message.name) from error
     made.param_str = message.python_param.param_str
+    made.phase = message.phase  # setup asks for it
     return made
 
 

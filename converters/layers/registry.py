@@ -1,7 +1,7 @@
 """The one table from a layer's type to the module that computes it."""
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,14 +18,20 @@ class Layer(nn.Module):
     """Base of every layer: built from its message and its bottoms' shapes, called with its bottoms.
 
     A layer's parameters and buffers, in the order they are declared, are Caffe's blob list; ``fillers``
-    has one entry per blob (None: zeros).
+    has one entry per blob (None: zeros). A layer that ``has_own_phase`` keeps its mode whatever the net's is.
     """
 
     fillers: Sequence[FillerParameter | None] = ()
+    has_own_phase = False
+    slots: tuple[str, ...] = ()  # the attributes that hold the blobs; set by build_layer
+
+    def train(self, mode: bool = True) -> Self:
+        """Take the net's mode, where the layer has no phase of its own."""
+        return super().train(self.training if self.has_own_phase else mode)
 
     def blobs(self) -> list[Tensor]:
         """Caffe's blobs of this layer, in Caffe's order, as live tensors."""
-        return [*self.parameters(), *self.buffers()]
+        return [getattr(self, slot) for slot in self.slots]
 
 
 class Placed(Layer):
@@ -94,10 +100,10 @@ def build_layer(message: LayerParameter, bottoms: Shapes) -> Layer:
     _check_listed(message, "loss_weight", len(message.loss_weight), max(len(message.top), 1))
     _check_listed(message, "propagate_down", len(message.propagate_down), len(bottoms))
     module = _BUILDERS[message.type](message, bottoms)
-    if len(message.param) > len(module.blobs()):
-        raise InputError(
-            f"{len(message.param)} param for a layer of {len(module.blobs())} blobs", message.name
-        )
+    held = [*module._parameters.items(), *module._buffers.items()]
+    module.slots = tuple(name for name, blob in held if blob is not None)
+    if len(message.param) > len(module.slots):
+        raise InputError(f"{len(message.param)} param for a layer of {len(module.slots)} blobs", message.name)
     return module
 
 

@@ -41,7 +41,7 @@ def first_filters(model: Model) -> Pixels | None:
     first = next((node for node in net.graph.nodes if node.layer.type == "Convolution"), None)
     if first is None:
         return None
-    weights = net.params[first.layer.name][0].detach().numpy()
+    weights = net.blobs_of(first)[0].detach().numpy()
     if weights.ndim != 4 or weights.shape[1] not in (1, 3):
         return None
     scaled = weights / max(float(np.abs(weights).max()), 1e-12)
@@ -86,7 +86,7 @@ def class_maps(net: Network, pool: Node, classifier: Node, data: Tensor) -> tupl
     """
     values = net.values({net.inputs[0]: data})
     scores = values[classifier.outputs[0]]
-    weights = net.params[classifier.layer.name][0]
+    weights = net.blobs_of(classifier)[0]
     if classifier.layer.inner_product_param.transpose:
         weights = weights.T
     return torch.einsum("nchw,nc->nhw", values[pool.inputs[0]], weights[scores.argmax(1)]), scores
