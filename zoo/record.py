@@ -24,18 +24,18 @@ from zoo.sources import Data, skip_note
 from zoo.trainer import DivergedError, Trainer
 
 
-def begin(folder: RunFolder, trainer: Trainer, data: Data) -> dict[str, Any]:
-    """Write the run folder's texts and record, and drop what a run that was cut off left; the record."""
-    folder.path.mkdir(parents=True, exist_ok=True)
-    folder.sweep()
-    write_prototxts(folder, trainer.plan)
-    folder.forget_from(trainer.iteration)
+def begin(folder: RunFolder, run: str, trainer: Trainer, data: Data) -> dict[str, Any]:
+    """Write the record and the texts of the run with that id into its folder, and drop the metrics that it
+    writes anew; the record.
+    """
     earlier = (read_record(folder.path) if trainer.iteration else None) or {}
     before = earlier.get("world_size", trainer.ranks.world)
     if before != trainer.ranks.world:
         notice(f"begun with {before} ranks, going on with {trainer.ranks.world}: other samples from here")
-    record = describe(trainer, data) | {"started": earlier.get("started", _now())}
-    folder.write_record(record)
+    record = describe(trainer, data) | {"id": run, "started": earlier.get("started", _now())}
+    folder.write_record(record)  # first of all: the id tells whose a half-written file is
+    write_prototxts(folder, trainer.plan)
+    folder.forget_from(trainer.iteration)
     return record
 
 
