@@ -10,7 +10,7 @@ from torch import Tensor
 from converters.caffe_log import Output
 from converters.data import open_data
 from converters.data.memory import MemorySource
-from converters.graph import Graph, Node, Value, build_graph
+from converters.graph import Graph, Node, Value
 from converters.input_data import InputTensors
 from converters.load import located
 from converters.network import Network, loss_weights
@@ -132,8 +132,8 @@ def build_net(source: NetSource, seed: int, places: Sequence[Path], allow_python
     """The net with its data layers opened; relative paths in it count from ``places``, the first that
     holds them. Raises InputError, with file and line.
     """
+    graph = source.graph(allow_python)
     with located(source.name, source.text):
-        graph = build_graph(source.message, source.message.state, allow_python)
         fed = [node.layer for node in graph.nodes if node.is_data]
         sources = {  # each layer draws for itself, as in Caffe
             layer.name: _open(layer, source.phase, seed + index, places) for index, layer in enumerate(fed)
@@ -149,7 +149,8 @@ def _open(layer: LayerParameter, phase: str, seed: int, places: Sequence[Path]) 
 
 @torch.no_grad()
 def share_trained_layers(target: Network, source: Network) -> None:
-    """Give ``target`` the blobs of the layers that both have (Net::ShareTrainedLayersWith).
+    """Have the layers that both nets have share ``source``'s blobs from here on
+    (Net::ShareTrainedLayersWith).
 
     Raises InputError, naming the layer, where their number or shapes differ.
     """
@@ -162,4 +163,4 @@ def share_trained_layers(target: Network, source: Network) -> None:
             shapes = f"{ours} in the test net, {given} in the train net"
             raise InputError(f'layer "{layer}" has blobs of shapes {shapes}', layer)
         for blob, trained in zip(blobs, theirs[layer], strict=True):
-            blob.copy_(trained)
+            blob.data = trained.data

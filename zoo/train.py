@@ -21,7 +21,7 @@ from zoo.plan import Options, Plan, check_begun, make_plan
 from zoo.ranks import Ranks, joined, under_torchrun
 from zoo.record import begin, finish, noting_divergence
 from zoo.run_folder import RunFolder, read_record
-from zoo.snapshot import fine_tune, is_caffes, restore
+from zoo.snapshot import check_resumable, fine_tune, restore
 from zoo.sources import Data, open_data
 from zoo.trainer import Trainer, keep_freed_memory, pick_device
 from zoo.training_display import CaffeLog, Display, TrainingDisplay
@@ -134,6 +134,8 @@ def find_snapshot(resume: str | None, folder: RunFolder, plan: Plan) -> Path | N
 
     Raises InputError where an earlier run's results would be written over.
     """
+    if folder.metrics.is_file() and read_record(folder.path) is None:
+        raise InputError(f"{folder.metrics}: is no run's of ours, and a run would write over it")
     if resume is None:
         if folder.weights.is_file() or folder.snapshots():
             raise InputError(
@@ -141,8 +143,7 @@ def find_snapshot(resume: str | None, folder: RunFolder, plan: Plan) -> Path | N
             )
         return None
     if resume:
-        if is_caffes(Path(resume)) and not Path(resume).is_file():
-            raise InputError(f"--resume {resume}: no such file")
+        check_resumable(Path(resume))
         return Path(resume)
     newest, broken = folder.newest_whole()
     for path in broken:
