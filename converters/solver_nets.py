@@ -76,7 +76,7 @@ def solver_nets(solver: SolverParameter, path: Path, places: Sequence[Path]) -> 
     ]
     wanted = [solver.train_state, *(solver.test_state or [NetState()] * len(solver.test_iter))]
     return [
-        NetSource(net, name, text, _state(TEST if index else TRAIN, net.state, wanted[index]))
+        NetSource(net, name, text, merged_state(TEST if index else TRAIN, net.state, wanted[index]))
         for index, (net, name, text) in enumerate(nets)
     ]
 
@@ -104,8 +104,8 @@ def _read(name: str, solver: Path, places: Sequence[Path]) -> _File:
     return read_net(found), str(found), read_text(found)
 
 
-def _state(phase: int, own: NetState, wanted: NetState) -> NetState:
-    """The phase, over it what the net says of its state, over that what the solver says."""
+def merged_state(phase: int, own: NetState, wanted: NetState) -> NetState:
+    """The state of a net: the phase, over it what the net's text says, over that what the solver says."""
     state = NetState(phase=phase)  # type: ignore[arg-type]
     state.MergeFrom(own)
     state.MergeFrom(wanted)

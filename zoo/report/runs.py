@@ -7,10 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from converters.graph import build_graph
+from converters.solver_nets import merged_state
 from eval.convergence import seconds_at
+from prototxt.caffe_pb2 import TRAIN
 from prototxt.errors import InputError
-from prototxt.text import read_solver
-from zoo.bench.rows import Model, run_graph
+from prototxt.text import read_net, read_solver
+from zoo.bench.rows import Model
 from zoo.lists import data_layers
 from zoo.nets import batch_size
 from zoo.run_folder import read_metrics
@@ -64,11 +67,10 @@ class Run:
         if "images_per_step" in self.record:
             return int(self.record["images_per_step"])
         assert self.model.folder is not None
-        graph = run_graph(self.model.folder, "TRAIN")
-        assert graph is not None
+        net, solver = read_net(self.model.folder.net), read_solver(self.model.folder.solver)
+        graph = build_graph(net, merged_state(TRAIN, net.state, solver.train_state))
         batches = [size for layer in data_layers(graph) if (size := batch_size(layer))]
-        steps = read_solver(self.model.folder.solver).iter_size * int(self.record.get("world_size", 1))
-        return next(iter(batches), 1) * steps
+        return next(iter(batches), 1) * solver.iter_size * int(self.record.get("world_size", 1))
 
     @cached_property
     def seconds(self) -> list[float]:
