@@ -11,7 +11,7 @@ from converters.blobs import tensor_of
 from converters.caffe_log import Output
 from converters.data import open_data
 from converters.data.memory import MemorySource
-from converters.graph import Graph, Node, Value, build_graph, layer_labels
+from converters.graph import Graph, Node, Value, layer_labels
 from converters.input_data import InputTensors
 from converters.load import located
 from converters.network import Network, loss_weights
@@ -136,8 +136,8 @@ def build_net(source: NetSource, seed: int, places: Sequence[Path], allow_python
     """The net with its data layers opened; relative paths in it count from ``places``, the first that
     holds them. Raises InputError, with file and line.
     """
+    graph = source.graph(allow_python)
     with located(source.name, source.text):
-        graph = build_graph(source.message, source.message.state, allow_python)
         fed = [node.layer for node in graph.nodes if node.is_data]
         labels = layer_labels([layer.name for layer in fed])
         sources = {  # each layer draws for itself, as in Caffe
@@ -155,8 +155,9 @@ def _open(layer: LayerParameter, phase: str, seed: int, places: Sequence[Path]) 
 
 @torch.no_grad()
 def share_trained_layers(target: Network, source: Network) -> None:
-    """Give ``target`` the blobs of the layers that both have (Net::ShareTrainedLayersWith): each of
-    ``source``'s to the first layer of its name, so that of several the last one's stay.
+    """Have the layers that both nets have share ``source``'s blobs from here on
+    (Net::ShareTrainedLayersWith): each of ``source``'s goes to the first layer of its name, so that of
+    several the last one's stay.
 
     Raises InputError, naming the layer, where their number or shapes differ.
     """
@@ -170,4 +171,4 @@ def share_trained_layers(target: Network, source: Network) -> None:
             listed = f"{shapes[0]} in the test net, {shapes[1]} in the train net"
             raise InputError(f'layer "{layer}" has blobs of shapes {listed}', layer)
         for blob, new in zip(ours, trained, strict=True):
-            blob.copy_(new)
+            blob.data = new.data

@@ -4,7 +4,10 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
+
+_owner = ContextVar("owner", default="")
 
 
 @contextmanager
@@ -12,10 +15,12 @@ def whole(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path``, renamed to it when the block ends well and removed when not.
 
     The content is synced to disk before the rename, so after a crash the old file or the new one is
-    there, never a mixture. Raises OSError as the file system does (full disk, read-only folder).
+    there, never a mixture. A process that is killed leaves the temporary file, which carries the name of
+    its owner (:func:`owned`). Raises OSError as the file system does (full disk, read-only folder).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    prefix = f".{path.name}.{_mark(_owner.get())}."
+    handle, name = tempfile.mkstemp(prefix=prefix, suffix=path.suffix, dir=path.parent)
     os.close(handle)
     beside = Path(name)
     try:
@@ -24,6 +29,53 @@ def whole(path: Path) -> Iterator[Path]:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def _mark(owner: str) -> str:
+    return f"zoo-{owner}" if owner else "zoo"
+
+
+@contextmanager
+def owned(owner: str) -> Iterator[None]:
+    """In the block temporary files carry the name ``owner`` (letters and digits), by which
+    :func:`sweep` knows them again.
+    """
+    token = _owner.set(owner)
+    try:
+        yield
+    finally:
+        _owner.reset(token)
+
+
+def sweep(folder: Path, owner: str) -> None:
+    """Remove the temporary files of ``owner`` in ``folder``, which a killed process of its left there."""
+    for path in folder.glob(f".*.{_mark(owner)}.*"):
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[bool]:
+    """In the block no other process is let in here as the only one; False where one is, and where the
+    system cannot tell. The claim ends with the process, however that ends.
+    """
+    if os.name != "posix":
+        yield False
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        yield _is_claimed(handle)
+    finally:
+        os.close(handle)
+
+
+def _is_claimed(handle: int) -> bool:
+    import fcntl
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # another has it, or a file system without such locks
+        return False
+    return True
 
 
 def _publish(beside: Path, path: Path) -> None:

@@ -30,9 +30,18 @@ def steps_taken(solver: SolverParameter, iteration: int, before: int | None = No
     if solver.lr_policy != "multistep":
         return before or 0
     if before is None:
-        return sum(step <= iteration for step in solver.stepvalue)
+        return _steps_from_the_start(solver, iteration)
     passed = before < len(solver.stepvalue) and iteration >= solver.stepvalue[before]
     return before + 1 if passed else before
+
+
+def _steps_from_the_start(solver: SolverParameter, iteration: int) -> int:
+    """How many steps of multistep have been taken, one an iteration and each after the one before."""
+    taken, moment = 0, -1
+    for value in solver.stepvalue:
+        moment = max(value, moment + 1)
+        taken += moment <= iteration
+    return taken
 
 
 def learning_rate(solver: SolverParameter, iteration: int, step: int | None = None) -> float:

@@ -130,6 +130,10 @@ class Solver:
             self.current_step = steps_taken(self.message, iteration, self.current_step)
         return learning_rate(self.message, iteration, self.current_step)
 
+    def coming_rate(self, iteration: int) -> float:
+        """What :meth:`rate` will say; the count of steps stays."""
+        return learning_rate(self.message, iteration, steps_taken(self.message, iteration, self.current_step))
+
     @torch.no_grad()
     def update(self, iteration: int, rate: float | None = None) -> None:
         """One step from the gradients in ``blob.grad``, which it clears (SGDSolver::ApplyUpdate).

@@ -9,7 +9,7 @@ from converters.caffe_net import build_net
 from converters.caffe_solver import CaffeSolver, Log
 from converters.snapshot_names import snapshot_prefix
 from converters.solver import check_solver
-from converters.solver_nets import check_nets, tested_sources, trained_source
+from converters.solver_nets import check_nets, solver_nets
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError, about
 from prototxt.text import read_solver, to_stderr
@@ -34,11 +34,9 @@ def load_solver(
         log(f"{path}: {line}")
     places = (Path(), path.parent)
     seed = max(message.random_seed, 0)
-    net = build_net(trained_source(message, path, places), seed, places, allow_python)
-    tests = [build_net(x, seed, places, allow_python) for x in tested_sources(message, path, places)]
-    solver = CaffeSolver(
-        message, net.to(where), [x.to(where) for x in tests], snapshot_prefix(message, path), log
-    )
+    sources = solver_nets(message, path, places)
+    net, *tests = [build_net(source, seed, places, allow_python).to(where) for source in sources]
+    solver = CaffeSolver(message, net, tests, snapshot_prefix(message, path), log)
     for weights in _weights(message, places):
         solver.load_weights(weights)
     return solver

@@ -1,19 +1,21 @@
 """Which nets a solver trains and tests, and in what state (Solver::InitTrainNet, InitTestNets)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+from converters.graph import Graph, build_graph
 from prototxt.caffe_pb2 import TEST, TRAIN, NetParameter, NetState, SolverParameter
 from prototxt.errors import InputError
-from prototxt.text import read_net, read_text
+from prototxt.text import located, read_net, read_text
 
 _TRAIN_FIELDS = ("net", "net_param", "train_net", "train_net_param")
 
 
 @dataclass(frozen=True)
 class NetSource:
-    """A net whose ``state`` is the one that its layers' rules are held against.
+    """A net as its text says it, and the ``state`` that its layers' rules are held against.
 
     ``name`` and ``text`` are the file it was read from, the solver's own for a net written out in it.
     """
@@ -21,21 +23,30 @@ class NetSource:
     message: NetParameter
     name: str
     text: str
+    state: NetState
+
+    @property
+    def path(self) -> Path:
+        """The file it was read from."""
+        return Path(self.name)
 
     @property
     def phase(self) -> str:
         """The phase of its state."""
-        return "TRAIN" if self.message.state.phase == TRAIN else "TEST"
+        return "TRAIN" if self.state.phase == TRAIN else "TEST"
+
+    def graph(self, allow_python: bool = False) -> Graph:
+        """The layers that its state keeps, wired; errors name file and line."""
+        with located(self.name, self.text):
+            return build_graph(self.message, self.state, allow_python)
 
 
 def check_nets(solver: SolverParameter) -> None:
     """Raise InputError where the solver names no train net or several, or its tests do not add up."""
     trained = [name for name in _TRAIN_FIELDS if solver.HasField(name)]
     if len(trained) != 1:
-        held = ", ".join(trained) or "none"
-        raise InputError(
-            f"needs one train net in one of the fields {', '.join(_TRAIN_FIELDS)}; it has {held}"
-        )
+        held = f"it has {', '.join(trained)}" if trained else "it names no net: it has none"
+        raise InputError(f"needs one train net in one of the fields {', '.join(_TRAIN_FIELDS)}; {held}")
     tests, named = len(solver.test_iter), len(solver.test_net_param) + len(solver.test_net)
     generic = solver.HasField("net") or solver.HasField("net_param")
     if tests < named or (tests > named and not generic):
@@ -48,44 +59,54 @@ def check_nets(solver: SolverParameter) -> None:
         )
 
 
-def trained_source(solver: SolverParameter, path: Path, places: Sequence[Path]) -> NetSource:
-    """The net that learns. Raises InputError where its file is missing or wrong."""
-    written = next((f for f in ("net_param", "train_net_param") if solver.HasField(f)), None)
-    if written:
-        source = _written(getattr(solver, written), path)
-    else:
-        source = _read(solver.net if solver.HasField("net") else solver.train_net, path, places)
-    return _in_state(source, TRAIN, solver.train_state)
+def solver_nets(solver: SolverParameter, path: Path, places: Sequence[Path]) -> list[NetSource]:
+    """The net that learns, then those that are tested, one a test_iter: test_net_param, test_net, then the
+    generic net.
+
+    Raises InputError where :func:`check_nets` does, and for a net's file that is missing or wrong.
+    """
+    check_nets(solver)
+    read = cache(lambda name: _read(name, path, places))
+    nets = [_written_or_read(solver, path, read, _TRAIN_FIELDS)]
+    nets += [_written(net, path) for net in solver.test_net_param]
+    nets += [read(name) for name in solver.test_net]
+    nets += [
+        _written_or_read(solver, path, read, ("net", "net_param"))
+        for _ in range(1 + len(solver.test_iter) - len(nets))
+    ]
+    wanted = [solver.train_state, *(solver.test_state or [NetState()] * len(solver.test_iter))]
+    return [
+        NetSource(net, name, text, merged_state(TEST if index else TRAIN, net.state, wanted[index]))
+        for index, (net, name, text) in enumerate(nets)
+    ]
 
 
-def tested_sources(solver: SolverParameter, path: Path, places: Sequence[Path]) -> list[NetSource]:
-    """The nets that are tested, one a test_iter: test_net_param, test_net, then the generic net."""
-    found = [_written(net, path) for net in solver.test_net_param]
-    found += [_read(name, path, places) for name in solver.test_net]
-    for _ in range(len(solver.test_iter) - len(found)):
-        is_written = solver.HasField("net_param")
-        found.append(_written(solver.net_param, path) if is_written else _read(solver.net, path, places))
-    states = solver.test_state or [NetState()] * len(found)
-    return [_in_state(source, TEST, state) for source, state in zip(found, states, strict=True)]
+_File = tuple[NetParameter, str, str]  # a net, its file's name, its file's text
 
 
-def _written(net: NetParameter, path: Path) -> NetSource:
-    return NetSource(net, str(path), read_text(path))
+def _written_or_read(
+    solver: SolverParameter, path: Path, read: Callable[[str], _File], fields: Sequence[str]
+) -> _File:
+    """The net of the one field that is set."""
+    held = next(getattr(solver, field) for field in fields if solver.HasField(field))
+    return _written(held, path) if isinstance(held, NetParameter) else read(held)
 
 
-def _read(name: str, solver: Path, places: Sequence[Path]) -> NetSource:
+def _written(net: NetParameter, path: Path) -> _File:
+    return net, str(path), read_text(path)
+
+
+def _read(name: str, solver: Path, places: Sequence[Path]) -> _File:
     found = next((place / name for place in places if (place / name).is_file()), None)
     if found is None:
         where = ", ".join(str(place.absolute()) for place in places)
         raise InputError(f'{solver}: net "{name}" is in none of {where}')
-    return NetSource(read_net(found), str(found), read_text(found))
+    return read_net(found), str(found), read_text(found)
 
 
-def _in_state(source: NetSource, phase: int, wanted: NetState) -> NetSource:
-    """The phase, over it what the net says of its state, over that what the solver says."""
-    message = NetParameter()
-    message.CopyFrom(source.message)
-    message.state.CopyFrom(NetState(phase=phase))  # type: ignore[arg-type]
-    message.state.MergeFrom(source.message.state)
-    message.state.MergeFrom(wanted)
-    return NetSource(message, source.name, source.text)
+def merged_state(phase: int, own: NetState, wanted: NetState) -> NetState:
+    """The state of a net: the phase, over it what the net's text says, over that what the solver says."""
+    state = NetState(phase=phase)  # type: ignore[arg-type]
+    state.MergeFrom(own)
+    state.MergeFrom(wanted)
+    return state

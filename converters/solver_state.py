@@ -63,7 +63,7 @@ def _read_binary(path: Path) -> SavedState:
             source = Source(file)
             stored = find_state(source)
             if stored.iteration is None:
-                raise InputError(f"{path}: is no .solverstate: it names no iteration")
+                raise InputError(f"{path}: is no .solverstate: it names no iteration, as weights do not")
             history = []
             for index, blob in enumerate(stored.history):
                 if problem := blob.problem():

@@ -115,6 +115,12 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """The metadata of a .safetensors file. Raises InputError where it is missing or not whole."""
+    with _opened(path) as file:
+        return dict(file.metadata() or {})
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """An open .safetensors file; what is wrong with it as an InputError."""

@@ -121,12 +121,24 @@ def upgrade_solver(solver: SolverParameter, warn: Warn = quiet) -> SolverParamet
             raise InputError("solver_type (old) and type (new) are both given; Caffe takes one of them")
         upgraded.type = SOLVER_TYPES[upgraded.solver_type]
         upgraded.ClearField("solver_type")
-    for field in ("net_param", "train_net_param"):
-        if upgraded.HasField(field):
-            getattr(upgraded, field).CopyFrom(upgrade_net(getattr(upgraded, field), warn))
-    for net in upgraded.test_net_param:
+    written = [
+        getattr(upgraded, field) for field in ("net_param", "train_net_param") if upgraded.HasField(field)
+    ]
+    written += upgraded.test_net_param
+    if any(_is_older(net) for net in written):
+        warn(
+            "a net written out in the solver is in older syntax: read as today's here, where Caffe aborts, "
+            "which upgrades nets in files of their own alone"
+        )
+    for net in written:
         net.CopyFrom(upgrade_net(net, warn))
     return upgraded
+
+
+def _is_older(net: NetParameter) -> bool:
+    """Whether Caffe takes a net only after its upgrade, of a BatchNorm's rates too (batch_norm_layer.cpp)."""
+    learns = [spec.lr_mult != 0 for layer in net.layer if layer.type == "BatchNorm" for spec in layer.param]
+    return bool(net.layers or net.input) or any(learns)
 
 
 def _upgrade_v1(net: NetParameter, warn: Warn) -> None:

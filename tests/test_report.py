@@ -115,9 +115,12 @@ def test_the_terminal_gets_a_table_and_the_path(tmp_path: Path, capsys: pytest.C
 def test_no_images_leaves_out_photographs_and_keeps_filters(tmp_path: Path) -> None:
     write_run(tmp_path)
     assert "data:image/jpeg" in report(tmp_path)
+    own = tmp_path / "report-figures" / "own.png"
+    own.write_bytes(b"a drawing")
     page = report(tmp_path, "--no-images")
     assert "data:image/jpeg" not in page and "data:image/png" in page
     assert not list(tmp_path.glob("report-figures/*.jpeg"))  # those of the report before are gone
+    assert own.is_file()  # others' files stay
 
 
 def test_one_run_claims_nothing(tmp_path: Path) -> None:

@@ -76,7 +76,10 @@ def test_two_runs_at_once_of_which_one_diverges(study: Path, capsys: pytest.Capt
     assert f"{wild}: not tried again (--retry does)" in capsys.readouterr().err
     assert logs == {path: path.stat().st_mtime_ns for path in Path("runs").rglob("log.txt")}
     study.write_text(study.read_text().replace("1e30", "1e-3"))
+    notes = Path("runs/tiny", wild, "notes.txt")
+    notes.write_text("the user's")
     assert main(command) == 0
+    assert notes.is_file()
     assert f"{wild}: diverged with other settings, beginning afresh" in capsys.readouterr().err
     assert states("runs/tiny")[wild] == "finished"
     study.write_text(study.read_text().replace("1e-3", "1e-4"))

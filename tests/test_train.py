@@ -425,3 +425,19 @@ def test_resume_refuses_another_net_or_setting(solver: Path, capsys: pytest.Capt
     assert train(solver, "--output", "run", "--max-iter", "3", "--set", "momentum: 0.5") == 0
     assert train(solver, "--output", "run", "--resume", "--set", "momentum: 0.6") == 2
     assert "run: was begun with --set momentum: 0.5, not momentum: 0.6" in capsys.readouterr().err
+
+
+def test_images_of_their_own_size(solver: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """ImageData without crop and new size: the first image's size (image_data_layer.cpp); labels are looked
+    at before the decoding all the same, and the report reads such a run too.
+    """
+    net = solver.parent / "tiny.prototxt"
+    text = net.read_text().replace("new_height: 28 new_width: 28", "").replace("crop_size: 24", "")
+    net.write_text(text.replace("new_height: 24 new_width: 24", ""))
+    assert train(solver, "--output", "run", "--max-iter", "2") == 0
+    images = onnx.load("run/model.onnx").graph.input[0].type.tensor_type.shape.dim
+    assert [side.dim_value for side in images][1:] == [3, 32, 30]
+    assert main(["report", "run"]) == 0
+    capsys.readouterr()
+    assert train(solver, "--output", "few", "--classes", "2") == 2
+    assert "label 2 is out of range for 2 classes" in capsys.readouterr().err

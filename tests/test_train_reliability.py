@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from train_runs import edit, lines, logged, same, start, train, wait_for, weights
 
+from converters.files import whole
 from zoo.cli import main
 from zoo.run_folder import RunFolder
 from zoo.trainer import Trainer
@@ -95,10 +96,50 @@ def test_killed_twice_a_run_ends_in_the_same_bits(long_solver: Path) -> None:
         assert run.wait(300) == -signal.SIGKILL
         with Path("cut/metrics.jsonl").open("a") as file:
             file.write('{"iteration": 2, "lr": 0.0')  # as a kill in the midst of a line leaves it
-    Path("cut/models/.tiny__iter_9.safetensors.x1y2.safetensors").write_bytes(b"half")
+    run = json.loads(Path("cut/run.json").read_text())["id"]
+    Path(f"cut/models/.tiny__iter_9.safetensors.zoo-{run}.x1y2.safetensors").write_bytes(b"half")
     assert start([*command, "--output", "cut", "--resume"]).wait(300) == 0
     assert same(weights("whole"), weights("cut")) and lines("whole") == lines("cut")
     assert not list(Path("cut/models").glob(".*"))
+
+
+def test_what_no_process_of_this_run_wrote_stays(solver: Path) -> None:
+    """The user's files, old versions' temporary files, and those of another run with the same prefix."""
+    home = Path("home")
+    home.mkdir()
+    others = [
+        home / name
+        for name in (".settings.json", ".keep.prototxt", ".a.onnx", ".snap_iter_3.safetensors.x1.safetensors")
+    ]
+    prefix = ["--set", f'snapshot_prefix: "{home.absolute()}/snap"']
+    assert train(solver, *prefix, "--output", "run", "--max-iter", "3") == 0
+    run = json.loads(Path("run/run.json").read_text())["id"]
+    others.append(home / ".snap_iter_3.safetensors.zoo-0123abcd.x1.safetensors")
+    others.append(Path("run/.notes.json"))
+    ours = [
+        home / f".snap_iter_4.safetensors.zoo-{run}.x1.safetensors",
+        Path(f"run/.a.json.zoo-{run}.b.json"),
+    ]
+    for path in (*others, *ours):
+        path.write_text("x")
+    assert train(solver, "--output", "run", "--max-iter", "5", "--resume") == 0
+    assert all(path.is_file() for path in others)
+    assert not any(path.exists() for path in ours)
+
+
+def test_a_live_process_of_the_run_keeps_its_half_written_files(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run", "snap")
+    with folder.writing() as run, whole(folder.net) as beside:
+        folder.write_record({"id": run})
+        assert f".zoo-{run}." in beside.name
+        with folder.writing() as again:
+            assert again == run and beside.is_file()
+        beside.write_text("whole")
+    assert folder.net.read_text() == "whole"
+    leftover = tmp_path / "run" / beside.name
+    leftover.touch()
+    with folder.writing():
+        assert not leftover.exists()
 
 
 @pytest.mark.slow

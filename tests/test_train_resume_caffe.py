@@ -172,7 +172,7 @@ def test_several_test_nets_each_with_its_own_iterations_and_state(solver: Path) 
         (
             "test_iter: 2",
             'test_iter: 2 test_net: "tiny.prototxt" test_net: "tiny.prototxt"',
-            "each test net takes",
+            "1 test_iter for 2 test nets; Caffe takes one for each",
         ),
         ("test_iter: 2", "test_iter: 2 test_state { } test_state { }", "2 test_state for 1 test nets"),
     ],

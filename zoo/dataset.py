@@ -75,6 +75,19 @@ def open_images(
     return ImageSet(layer, list_path, pixels, labels, names, base, mean, skipped=len(bad))
 
 
+def first_shape(
+    layer: LayerParameter, list_path: Path, places: Sequence[Path], skip_bad: bool = False
+) -> tuple[int, int, int]:
+    """(height, width, channels) of the list's images: of the first one that can be read, which all others
+    must equal. Raises InputError as :func:`open_images` does.
+    """
+    entries = read_list(list_path)
+    base = image_base(layer.image_data_param, entries[0], [*places, list_path.parent])
+    paths = [base / entry.path for entry in entries]
+    height, width, channels = _Listed(layer, list_path, entries, paths, skip_bad).first().shape
+    return height, width, channels
+
+
 def _bad_rows(cached: Path) -> Path:
     """Beside an array decoded with ``skip_bad``: the list's rows that it lacks, as JSON."""
     return cached.with_suffix(".bad.json")

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from converters.data.order import Order, Rounds
 from converters.transform import choose, draw, transform
+from prototxt.caffe_pb2 import LayerParameter
 from zoo.dataset import ImageSet
 
 Shapes = dict[str, tuple[int, ...]]
@@ -27,6 +28,15 @@ class Batches(Protocol):
 
     def batch(self, index: int) -> dict[str, Tensor]:
         """This rank's share of the ``index``-th batch since the start of training, by top."""
+
+
+def top_shapes(layer: LayerParameter, image: Sequence[int]) -> Shapes:
+    """What an ImageData puts on its tops, of images (height, width, channels)."""
+    height, width, channels = image
+    if crop := layer.transform_param.crop_size:
+        height, width = crop, crop
+    size = layer.image_data_param.batch_size
+    return dict(zip(layer.top, [(size, channels, height, width), (size,)], strict=False))
 
 
 @dataclass
@@ -58,11 +68,7 @@ class Feed:
     @property
     def shapes(self) -> Shapes:
         """The shape of every top."""
-        height, width, channels = self.images.pixels.shape[1:]
-        if crop := self.images.layer.transform_param.crop_size:
-            height, width = crop, crop
-        held = [(self.batch_size, channels, height, width), (self.batch_size,)]
-        return dict(zip(self.images.layer.top, held, strict=False))
+        return top_shapes(self.images.layer, self.images.pixels.shape[1:])
 
     def batch(self, index: int) -> dict[str, Tensor]:
         """This rank's share of the ``index``-th batch since the start of training, by top.

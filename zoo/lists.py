@@ -4,10 +4,11 @@ from pathlib import Path
 
 from converters.graph import Graph
 from converters.load import located
+from converters.solver_nets import NetSource
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 from prototxt.text import read_text
-from zoo.nets import NetSource, seek
+from zoo.nets import seek
 
 
 def data_layers(graph: Graph) -> list[LayerParameter]:

@@ -36,8 +36,8 @@ def iterate(
             if stop:
                 break
         is_whole = trainer.iteration >= solver.max_iter
-        if is_whole and trainer.ranks.is_first:
-            log.end()
+        if trainer.ranks.is_first:
+            log.end() if is_whole else display.stopped()
     return is_whole
 
 
@@ -46,13 +46,14 @@ def step(trainer: Trainer, log: "Log") -> None:
     solver = trainer.plan.solver
     is_displayed = due(trainer.iteration, solver.display)
     tested = log.test() if tests_now(trainer, solver) else None
-    rate, iteration = trainer.rate, trainer.iteration
+    rate, iteration, before = trainer.rate, trainer.iteration, trainer.solver.current_step
     with log.meter.step():
         trainer.step()
         if trainer.device.type == "cpu" or is_displayed or tested is not None:
             trainer.settle()
     if trainer.ranks.is_first and (is_displayed or tested is not None):
-        log.line(iteration, rate, tested, is_displayed)
+        log.line(iteration, rate, tested)
+    log.stepped(iteration, rate, is_displayed, trainer.solver.current_step != before)
     log.display.advance(trainer.iteration)
 
 
@@ -85,7 +86,13 @@ class Log:
             self.display.tested(self.trainer.iteration, index, named)
         return results
 
-    def line(self, iteration: int, rate: float, tested: Results | None, is_displayed: bool = False) -> None:
+    def last_test(self) -> Results:
+        """The test that ends a run's metrics, at max_iter: our choice. Caffe makes it only where a
+        test_interval ends, so that its log does not tell of it.
+        """
+        return [self.trainer.test(key) for key in self.trainer.plan.tests]
+
+    def line(self, iteration: int, rate: float, tested: Results | None) -> None:
         """A line of metrics.jsonl, shown as well."""
         trainer, loss = self.trainer, self.trainer.loss()
         # The schema keeps rates in float32: seven digits are all there are.
@@ -97,9 +104,18 @@ class Log:
             record(entry)
         left = (trainer.plan.solver.max_iter - iteration) * trainer.images_per_step
         self.display.show(entry, left / speed if speed else None)
-        if is_displayed and loss is not None:
-            named = trainer.named("TRAIN", trainer.outputs) if self.display.wants_outputs else []
-            self.display.displayed(iteration, loss, rate, named)
+
+    def stepped(self, iteration: int, rate: float, is_displayed: bool, is_next_rate: bool) -> None:
+        """What Caffe logs of an iteration, in its order (Solver::Step, SGDSolver::ApplyUpdate)."""
+        trainer, display = self.trainer, self.display
+        loss = trainer.loss() if is_displayed else None
+        if loss is not None:
+            named = trainer.named("TRAIN", trainer.outputs) if display.wants_outputs else []
+            display.displayed(iteration, loss, named)
+        if is_next_rate and trainer.plan.solver.lr_policy == "multistep":
+            display.rate_stepped(iteration, trainer.solver.current_step or 0)
+        if is_displayed:
+            display.rated(iteration, rate)
 
     def snapshot(self) -> None:
         """Write one; ranks other than 0 go on to wait for it at their next sum."""
@@ -109,13 +125,27 @@ class Log:
             self.display.saved(path)
 
     def end(self) -> None:
-        """The last line: losses as they stand and a last test."""
+        """The last snapshot, and the last line: losses as they stand and a last test."""
         trainer = self.trainer
         trainer.settle()
-        tested = self.test() if trainer.plan.tests else None
-        self.line(trainer.iteration, trainer.rate, tested)
-        is_displayed = due(trainer.iteration, trainer.plan.solver.display)
-        self.display.ended(trainer.iteration, trainer.loss() if is_displayed else None)
+        path = self.folder.snapshot(trainer.iteration)
+        if trainer.plan.solver.snapshot_after_train and not path.is_file():
+            self.snapshot()
+        self.line(trainer.iteration, trainer.rate, self.last_test() if trainer.plan.tests else None)
+        if self.display.wants_outputs:
+            self._last_pass()
+        self.display.ended()
+
+    def _last_pass(self) -> None:
+        """What Caffe's log ends with (Solver::Solve): the loss of one more forward pass, and a test where
+        an interval ends. It serves the log alone: nothing else sees what the pass does to BatchNorm's sums.
+        """
+        trainer, solver = self.trainer, self.trainer.plan.solver
+        with trainer.unchanged():
+            if due(trainer.iteration, solver.display):
+                self.display.last_loss(trainer.iteration, trainer.last_loss())
+            if due(trainer.iteration, solver.test_interval):
+                self.test()
 
 
 def metrics(results: Results, taken: Any) -> dict[str, float]:

@@ -7,12 +7,13 @@ from pathlib import Path
 from converters.graph import Graph
 from converters.image_list import read_list
 from converters.solver import check_solver
+from converters.solver_nets import NetSource, check_nets
 from prototxt.caffe_pb2 import LayerParameter, SolverParameter
-from prototxt.errors import InputError
+from prototxt.errors import InputError, about
 from prototxt.text import read_solver
 from zoo import catalogue
 from zoo.lists import check_data, find_lists, sole_image_layer
-from zoo.nets import NetSource, edited, phase_graph, read_nets
+from zoo.nets import edited, read_nets
 from zoo.sizing import size_classifiers
 from zoo.solver_changes import changed_solver
 
@@ -92,7 +93,7 @@ class Plan:
 
     def graph(self, key: str) -> Graph:
         """The net of ``key``; errors name the layer's line."""
-        return phase_graph(self.solver, self.nets[key], key)
+        return self.nets[key].graph()
 
     def record(self) -> dict[str, object]:
         """The options, for run.json."""
@@ -140,7 +141,7 @@ def _read(options: Options) -> _Draft:
         key: edited(source, options.variant, options.batch_size, options.size)
         for key, source in read_nets(solver, path, places).items()
     }
-    graphs = {key: phase_graph(solver, net, key) for key, net in nets.items()}
+    graphs = {key: net.graph() for key, net in nets.items()}
     for key, graph in graphs.items():
         check_data(graph, nets[key].path, key)
     layers = {key: layer for key, graph in graphs.items() if (layer := sole_image_layer(graph))}
@@ -158,10 +159,9 @@ def check_begun(folder: Path, saved: Options, given: Mapping[str, object]) -> No
 
 
 def _check(solver: SolverParameter, path: Path) -> None:
-    try:
+    with about(path):
         check_solver(solver)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+        check_nets(solver)
 
 
 def _places(root: str | None, solver: Path) -> tuple[Path, ...]:
@@ -187,6 +187,6 @@ def _sized(nets: dict[str, NetSource], classes: int | None, options: Options) ->
 def meaningless(solver: SolverParameter, path: Path) -> str | None:
     """One line about the fields of a solver that decide nothing here; None where it sets none."""
     found = [f"{name} ({why})" for name, why in _MEANINGLESS.items() if solver.HasField(name)]
-    if bool(solver.test_iter) != bool(solver.test_interval):
-        found.append("test_iter and test_interval without each other (no tests)")
+    if solver.test_interval and not solver.test_iter:
+        found.append("test_interval (no test_iter, so no tests)")
     return f"{path.name}: without effect here: {', '.join(found)}" if found else None

@@ -18,24 +18,23 @@ from zoo.dataset import ImageSet, class_names, fingerprint
 from zoo.heads import head_of
 from zoo.plan import Plan
 from zoo.run_folder import RunFolder, read_record, versions
-from zoo.snapshot import save
 from zoo.solver_changes import NETS
 from zoo.sources import Data, skip_note
 from zoo.trainer import DivergedError, Trainer
 
 
-def begin(folder: RunFolder, trainer: Trainer, data: Data) -> dict[str, Any]:
-    """Write the run folder's texts and record, and drop what a run that was cut off left; the record."""
-    folder.path.mkdir(parents=True, exist_ok=True)
-    folder.sweep()
-    write_prototxts(folder, trainer.plan)
-    folder.forget_from(trainer.iteration)
+def begin(folder: RunFolder, run: str, trainer: Trainer, data: Data) -> dict[str, Any]:
+    """Write the record and the texts of the run with that id into its folder, and drop the metrics that it
+    writes anew; the record.
+    """
     earlier = (read_record(folder.path) if trainer.iteration else None) or {}
     before = earlier.get("world_size", trainer.ranks.world)
     if before != trainer.ranks.world:
         notice(f"begun with {before} ranks, going on with {trainer.ranks.world}: other samples from here")
-    record = describe(trainer, data) | {"started": earlier.get("started", _now())}
-    folder.write_record(record)
+    record = describe(trainer, data) | {"id": run, "started": earlier.get("started", _now())}
+    folder.write_record(record)  # first of all: the id tells whose a half-written file is
+    write_prototxts(folder, trainer.plan)
+    folder.forget_from(trainer.iteration)
     return record
 
 
@@ -78,6 +77,7 @@ def describe(trainer: Trainer, data: Data) -> dict[str, Any]:
         "options": plan.record(),
         "device": processor(trainer.device.type),
         "world_size": trainer.ranks.world,
+        "images_per_step": trainer.images_per_step,
         "versions": versions(),
         "iteration": trainer.iteration,
         "finished": False,
@@ -109,7 +109,7 @@ def noting_divergence(trainer: Trainer, folder: RunFolder, record: dict[str, Any
 
 
 def finish(trainer: Trainer, folder: RunFolder, record: dict[str, Any], data: Data, is_whole: bool) -> None:
-    """The last snapshot, the weights, the ONNX file and the record of a run that has ended or stopped."""
+    """The weights, the ONNX file and the record of a run that has ended or stopped."""
     record["iteration"] = trainer.iteration
     record["skipped"] = {key: data.skipped(key) for key in data.feeds}
     for key in data.sources:
@@ -119,8 +119,6 @@ def finish(trainer: Trainer, folder: RunFolder, record: dict[str, Any], data: Da
         folder.write_record(record)
         notice(f"interrupted at iteration {trainer.iteration}; snapshot written, --resume goes on")
         return
-    if trainer.plan.solver.snapshot_after_train and not folder.snapshot(trainer.iteration).is_file():
-        save(trainer, folder.snapshot(trainer.iteration))
     net = trainer.net.cpu()
     metadata = {"net": trainer.plan.name, "iteration": str(trainer.iteration)}
     write_safetensors(folder.weights, net.state_dict(), metadata)

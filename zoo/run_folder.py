@@ -7,13 +7,17 @@ weights.safetensors  model.onnx
 import json
 import platform
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
-from converters.files import write_text
+from converters.files import alone_in, owned, sweep, write_text
 from converters.weights import read_safetensors
+from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError
 
 PACKAGES = ("torch", "onnx", "onnxruntime-gpu", "onnxruntime", "protobuf", "numpy", "opencv-python-headless")
@@ -25,6 +29,11 @@ class RunFolder:
 
     path: Path
     prefix: str
+
+    @classmethod
+    def of(cls, path: Path, solver: SolverParameter) -> "RunFolder":
+        """The folder at ``path`` for the run of ``solver``."""
+        return cls(path, solver.snapshot_prefix or "snapshot")
 
     @property
     def net(self) -> Path:
@@ -87,18 +96,24 @@ class RunFolder:
         with self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
 
-    def sweep(self) -> None:
-        """Remove the half-written files of a process that was killed."""
-        for folder in {self.path, self.snapshot(0).parent}:
-            for path in folder.glob(".*.*"):
-                if path.is_file() and path.suffix in (
-                    ".safetensors",
-                    ".json",
-                    ".jsonl",
-                    ".onnx",
-                    ".prototxt",
-                ):
-                    path.unlink()
+    @contextmanager
+    def writing(self) -> Iterator[str]:
+        """In the block this process carries the run on: the run's id, which its temporary files carry.
+
+        What killed processes of this very run left half-written goes, unless another one lives on.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        run = (read_record(self.path) or {}).get("id") or uuid4().hex
+        with alone_in(self.path) as is_alone, owned(run):
+            for folder in {self.path, self.snapshot(0).parent} if is_alone else ():
+                sweep(folder, run)
+            yield run
+
+    def clear(self) -> None:
+        """Remove what a run that begins afresh must not find of the run before; other files stay."""
+        own = [path for path in self.snapshots() if path.is_relative_to(self.path)]
+        for path in (self.path / "run.json", self.metrics, self.weights, self.model, *own):
+            path.unlink(missing_ok=True)
 
     def forget_from(self, iteration: int) -> None:
         """Drop the lines of metrics.jsonl at or after ``iteration``, which a resumed run writes anew."""

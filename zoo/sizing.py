@@ -1,5 +1,7 @@
 """A classifier as wide as the data has classes, and an input of another size."""
 
+from collections.abc import Mapping, Sequence
+
 from converters.build import infer_shapes
 from converters.graph import Graph
 from prototxt.caffe_pb2 import LayerParameter, NetParameter
@@ -30,9 +32,11 @@ def size_classifiers(net: NetParameter, classes: int, announce: bool) -> list[st
     return notices
 
 
-def scored_classes(graph: Graph) -> int | None:
-    """How many classes the layers that judge by label score, at least; None where none does."""
-    shapes = infer_shapes(graph)
+def scored_classes(graph: Graph, tops: Mapping[str, Sequence[int]]) -> int | None:
+    """How many classes the layers that judge by label score, at least, on data ``tops`` of these shapes;
+    None where none does.
+    """
+    shapes = infer_shapes(graph, input_shapes=tops)
     scores = [node.inputs[0] for node in graph.nodes if node.layer.type in JUDGES]
     return min((shapes[value][1] for value in scores if len(shapes[value]) > 1), default=None)
 

@@ -9,10 +9,17 @@ from torch import Tensor
 
 from converters.blobs import memory
 from converters.network import Network
+from converters.rate import steps_taken
 from converters.snapshot_names import find_weights
 from converters.solver_state import read_state
 from converters.state_names import todays_names
-from converters.weights import load_weights, read_safetensors, write_safetensors
+from converters.weights import (
+    load_weights,
+    read_metadata,
+    read_safetensors,
+    weights_format,
+    write_safetensors,
+)
 from prototxt.errors import InputError, about
 from zoo.console import notice
 from zoo.nets import seek
@@ -26,7 +33,11 @@ def save(trainer: Trainer, path: Path) -> None:
         if not torch.isfinite(blob).all():
             last = trainer.iteration - 1
             raise DivergedError(f'blob "{name}" is not finite after iteration {last}; try a smaller base_lr')
-    state = {"iteration": trainer.iteration, "losses": list(trainer.losses)}
+    state = {
+        "iteration": trainer.iteration,
+        "losses": list(trainer.losses),
+        "current_step": trainer.solver.current_step,
+    }
     write_safetensors(path, _tensors(trainer), {"zoo": json.dumps(state)})
 
 
@@ -42,8 +53,9 @@ def _tensors(trainer: Trainer) -> dict[str, Tensor]:
 def restore(trainer: Trainer, path: Path | None) -> None:
     """Put every rank where rank 0's snapshot stands, ours or Caffe's; only rank 0 reads the file."""
     if path is not None and trainer.ranks.is_first:
-        (_restore_caffe if is_caffes(path) else _restore_own)(trainer, path)
-    trainer.iteration, losses = trainer.ranks.share((trainer.iteration, list(trainer.losses)))
+        (_restore_caffe if contents(path) == "state" else _restore_own)(trainer, path)
+    held = (trainer.iteration, trainer.solver.current_step, list(trainer.losses))
+    trainer.iteration, trainer.solver.current_step, losses = trainer.ranks.share(held)
     trainer.losses.clear()
     trainer.losses.extend(losses)
     trainer.ranks.spread(list(_tensors(trainer).values()))
@@ -64,6 +76,7 @@ def _restore_own(trainer: Trainer, path: Path) -> None:
     state = json.loads(metadata["zoo"])
     trainer.iteration = state["iteration"]
     trainer.losses.extend(state["losses"])
+    trainer.solver.current_step = state.get("current_step", _steps_before(trainer))
 
 
 def _todays(net: Network, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -83,19 +96,75 @@ def _split(name: str) -> tuple[str, str, str]:
     return kind, blob, f"/{number}"
 
 
-def is_caffes(path: Path) -> bool:
-    """Whether a snapshot is Caffe's own, by its name: x.solverstate or x.solverstate.h5."""
-    return path.name.endswith((".solverstate", ".solverstate.h5"))
+def _steps_before(trainer: Trainer) -> int:
+    """The rate's steps before the coming iteration, which snapshots of version 0.1 do not name."""
+    return steps_taken(trainer.plan.solver, trainer.iteration - 1) if trainer.iteration else 0
+
+
+def contents(path: Path) -> str:
+    """What a file holds, whatever its name: "state" (a .solverstate of Caffe's), "snapshot" (of a run) or
+    "weights". Raises InputError for a file that cannot be read or is clearly something else.
+    """
+    if _begins_as_state(path):
+        return "state"
+    kind = weights_format(path)
+    if kind == "hdf5":
+        return "state" if _is_hdf5_state(path) else "weights"
+    return "snapshot" if kind == "safetensors" and "zoo" in read_metadata(path) else "weights"
+
+
+def _begins_as_state(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(1) == b"\x08"  # SolverState.iter
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _is_hdf5_state(path: Path) -> bool:
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            return "iter" in file
+    except OSError:  # not whole, which its reader says
+        return path.name.endswith(".solverstate.h5")
+
+
+def check_resumable(path: Path) -> None:
+    """Raise InputError for a file that --resume cannot go on from."""
+    if contents(path) == "weights":
+        raise InputError(
+            f"{path}: these are weights: give --resume the .solverstate that belongs to them or a run's "
+            "snapshot, or begin from them with --weights"
+        )
+
+
+def _check_weights(path: Path) -> None:
+    held = contents(path)
+    if held == "state" and path.suffix != ".binaryproto":
+        raise InputError(
+            f"{path}: is a solver's state and holds no weights: give it to --resume, or its .caffemodel to "
+            "--weights"
+        )
+    if held == "snapshot":
+        raise InputError(
+            f"{path}: is a run's snapshot: give it to --resume, or the run's weights.safetensors to --weights"
+        )
 
 
 def _restore_caffe(trainer: Trainer, path: Path) -> None:
-    """Go on from Caffe's .solverstate and the weights that belong to it (Solver::Restore)."""
+    """Go on from Caffe's .solverstate and the weights that belong to it (Solver::Restore).
+
+    Raises InputError, before anything has changed, for the state of another net or solver.
+    """
     state = read_state(path)
     with about(path):
+        trainer.solver.check_history(state.history)
         weights = find_weights(state.learned_net, path)
     _load(trainer.net, weights)
     trainer.solver.load_history(state.history)
-    trainer.iteration = state.iteration
+    trainer.iteration, trainer.solver.current_step = state.iteration, state.current_step
     notice(f"{path}: weights from {weights}")
 
 
@@ -122,6 +191,7 @@ def _found(trainer: Trainer, name: str) -> Path:
     path = seek(name, trainer.plan.places)
     if path is None:
         raise InputError(f"weights {name} are in none of {', '.join(map(str, trainer.plan.places))}")
+    _check_weights(path)
     return path
 
 

@@ -20,13 +20,22 @@ def changed_solver(solver: SolverParameter, options: "Options") -> SolverParamet
     Raises InputError with the text's line and column, or for a net that is not there.
     """
     if options.set is not None:
-        solver = merged(solver, parse_solver(options.set, "--set"))
+        changes = parse_solver(options.set, "--set")
+        solver = merged(solver, changes)
+        if changes.HasField("test_interval") and not changes.test_interval:
+            _stop_testing(solver)
     if options.net is not None:
         path, _ = catalogue.find(options.net)
         for field in NETS:
             solver.ClearField(field)
         solver.net = str(path.absolute())
     return solver
+
+
+def _stop_testing(solver: SolverParameter) -> None:
+    """Drop what Caffe refuses beside a test_interval of 0, and what a text cannot clear."""
+    for field in ("test_iter", "test_net", "test_net_param", "test_state"):
+        solver.ClearField(field)
 
 
 def merged(solver: SolverParameter, changes: SolverParameter) -> SolverParameter:

@@ -9,13 +9,11 @@ from converters.data import open_data as open_layer
 from converters.graph import trains
 from converters.load import located
 from prototxt.caffe_pb2 import LayerParameter
-from prototxt.text import read_text
 from zoo.console import notice
-from zoo.dataset import ImageSet, check_labels, memory_note, open_images
+from zoo.dataset import ImageSet, check_labels, first_shape, memory_note, open_images
 from zoo.display import counting
-from zoo.feed import Batches, Feed, SourceFeed
+from zoo.feed import Batches, Feed, SourceFeed, top_shapes
 from zoo.lists import data_layers
-from zoo.nets import phase_of
 from zoo.plan import Plan
 from zoo.ranks import Ranks
 from zoo.sizing import scored_classes
@@ -44,7 +42,7 @@ def open_data(plan: Plan, device: torch.device, ranks: Ranks) -> Data:
             spread = (ranks.rank, ranks.world) if key == "TRAIN" else (0, 1)
             if key in plan.lists:
                 data.images[key] = _images(plan, key)
-                is_random = trains(data.images[key].layer, phase_of(key))
+                is_random = trains(data.images[key].layer, plan.nets[key].phase)
                 data.feeds[key] = Feed(data.images[key], is_random, plan.seed, device, *spread)
             else:
                 layers = enumerate(data_layers(plan.graph(key)))
@@ -54,13 +52,16 @@ def open_data(plan: Plan, device: torch.device, ranks: Ranks) -> Data:
 
 
 def _images(plan: Plan, key: str) -> ImageSet:
-    path = plan.lists[key]
-    graph = plan.graph(key)
-    if (classes := scored_classes(graph) or plan.classes) is not None:
-        check_labels(path, classes)
+    path, net = plan.lists[key], plan.nets[key]
+    graph, skip_bad = plan.graph(key), bool(plan.options.skip_bad)
     layer = data_layers(graph)[0]
+    with located(net.name, net.text):  # before the decoding, which takes long
+        shapes = top_shapes(layer, first_shape(layer, path, plan.places, skip_bad))
+        classes = scored_classes(graph, shapes) or plan.classes
+    if classes is not None:
+        check_labels(path, classes)
     with counting(f"decoding {path.name}") as advance:
-        images = open_images(layer, path, plan.places, advance, bool(plan.options.skip_bad))
+        images = open_images(layer, path, plan.places, advance, skip_bad)
     for note in (memory_note(images), skip_note(str(path), images.skipped)):
         if note:
             notice(note)
@@ -77,7 +78,7 @@ def _source(plan: Plan, key: str, layer: LayerParameter, index: int) -> Any:
 
     Layers of one net choose independently, as in Caffe.
     """
-    net = plan.nets[key].path
+    net = plan.nets[key]
     extra = {"skip_bad": True} if plan.options.skip_bad else {}
-    with located(str(net), read_text(net)):
-        return open_layer(layer, phase_of(key), seed=plan.seed + index, places=plan.places, **extra)
+    with located(net.name, net.text):
+        return open_layer(layer, net.phase, seed=plan.seed + index, places=plan.places, **extra)

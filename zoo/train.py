@@ -4,6 +4,7 @@ Under torchrun every rank runs this; rank 0 decides what is done, and tests, log
 """
 
 import argparse
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,8 @@ from zoo.plan import Options, Plan, check_begun, make_plan
 from zoo.ranks import Ranks, joined, under_torchrun
 from zoo.record import begin, finish, noting_divergence
 from zoo.run_folder import RunFolder, read_record
-from zoo.snapshot import fine_tune, is_caffes, restore
-from zoo.sources import open_data
+from zoo.snapshot import check_resumable, fine_tune, restore
+from zoo.sources import Data, open_data
 from zoo.trainer import Trainer, keep_freed_memory, pick_device
 from zoo.training_display import CaffeLog, Display, TrainingDisplay
 
@@ -47,7 +48,7 @@ def agree(args: argparse.Namespace, ranks: Ranks) -> tuple[RunFolder | None, Pla
     held: tuple[Options, Path, Path | None, bool] | None = None
     if ranks.is_first:
         plan, path = settle(args)
-        folder = _folder(path, plan)
+        folder = RunFolder.of(path, plan.solver)
         snapshot = find_snapshot(args.resume, folder, plan)
         has_ended = snapshot is None and is_finished(folder, plan)
         if has_ended:
@@ -57,11 +58,7 @@ def agree(args: argparse.Namespace, ranks: Ranks) -> tuple[RunFolder | None, Pla
     options, path, snapshot, has_ended = ranks.share(held)
     with ranks.one_first():  # the first on each machine draws the demo set, where that is taken
         plan = plan if ranks.is_first else make_plan(options)
-    return None if has_ended else _folder(path, plan), plan, snapshot
-
-
-def _folder(path: Path, plan: Plan) -> RunFolder:
-    return RunFolder(path, plan.solver.snapshot_prefix or "snapshot")
+    return None if has_ended else RunFolder.of(path, plan.solver), plan, snapshot
 
 
 def train(
@@ -77,7 +74,14 @@ def train(
     announce(plan, device, ranks)
     trainer = Trainer(plan, data.feeds, device, ranks)
     place(trainer, snapshot)
-    record: dict[str, Any] = begin(folder, trainer, data) if ranks.is_first else {}
+    with folder.writing() if ranks.is_first else nullcontext("") as run:
+        return carry_out(args, trainer, folder, data, run)
+
+
+def carry_out(args: argparse.Namespace, trainer: Trainer, folder: RunFolder, data: Data, run: str) -> bool:
+    """The run's iterations, from where it is placed, recorded in its folder under its id ``run``."""
+    ranks = trainer.ranks
+    record: dict[str, Any] = begin(folder, run, trainer, data) if ranks.is_first else {}
     events = recording(args.tensorboard if ranks.is_first else None, trainer.iteration)
     with noting_divergence(trainer, folder, record), events as recorders:
         is_whole = iterate(trainer, folder, pick_display(args.log_format, trainer), recorders)
@@ -130,6 +134,8 @@ def find_snapshot(resume: str | None, folder: RunFolder, plan: Plan) -> Path | N
 
     Raises InputError where an earlier run's results would be written over.
     """
+    if folder.metrics.is_file() and read_record(folder.path) is None:
+        raise InputError(f"{folder.metrics}: is no run's of ours, and a run would write over it")
     if resume is None:
         if folder.weights.is_file() or folder.snapshots():
             raise InputError(
@@ -137,8 +143,7 @@ def find_snapshot(resume: str | None, folder: RunFolder, plan: Plan) -> Path | N
             )
         return None
     if resume:
-        if is_caffes(Path(resume)) and not Path(resume).is_file():
-            raise InputError(f"--resume {resume}: no such file")
+        check_resumable(Path(resume))
         return Path(resume)
     newest, broken = folder.newest_whole()
     for path in broken:

@@ -3,7 +3,8 @@
 import ctypes
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -12,10 +13,9 @@ from converters.caffe_net import share_trained_layers
 from converters.graph import Value
 from converters.network import Network, loss_weights
 from converters.seeds import iteration_seed
-from converters.solver import Solver, learnable, learning_rate
+from converters.solver import Solver, learnable
 from prototxt.errors import InputError
 from zoo.feed import Batches
-from zoo.nets import phase_of
 from zoo.plan import Plan
 from zoo.ranks import Ranks
 
@@ -37,13 +37,15 @@ class Trainer:
         self.plan, self.feeds, self.device, self.ranks = plan, feeds, device, ranks
         self.nets = {key: self._network(key) for key in (plan.nets if ranks.is_first else ("TRAIN",))}
         self.solver = Solver(plan.solver, learnable(self.nets["TRAIN"]))
+        self.solver.current_step = 0
         self.iteration = 0
         self.losses: deque[float] = deque(maxlen=max(1, plan.solver.average_loss))
         self.outputs: dict[str, Tensor] = {}
         self._pending: list[Tensor] = []
 
     def _network(self, key: str) -> Network:
-        net = Network(self.plan.graph(key), phase_of(key), self.feeds[key].shapes, seed=self.plan.seed)
+        phase = self.plan.nets[key].phase
+        net = Network(self.plan.graph(key), phase, self.feeds[key].shapes, seed=self.plan.seed)
         # Channels last halves a step's time on a CPU and feeds a GPU's tensor cores as they want it.
         return net.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
@@ -55,7 +57,7 @@ class Trainer:
     @property
     def rate(self) -> float:
         """The learning rate of the coming iteration."""
-        return learning_rate(self.plan.solver, self.iteration)
+        return self.solver.coming_rate(self.iteration)
 
     @property
     def images_per_step(self) -> int:
@@ -70,13 +72,31 @@ class Trainer:
         for sub in range(size):
             values = self.net.values(self.feeds["TRAIN"].batch(self.iteration * size + sub))
             loss = self.net.loss(values)
-            loss.backward()  # type: ignore[no-untyped-call]
+            if loss.requires_grad:  # a net without a loss, or without a blob that learns, has no gradient
+                loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         self.outputs = {value.blob: values[value].detach() for value in self.net.graph.outputs}
         self.ranks.average([*self._gradients(), total])
         self.solver.update(self.iteration)
         self.iteration += 1
         self._pending.append(total / size)
+
+    @torch.no_grad()
+    def last_loss(self) -> float:
+        """The shown loss with one more forward pass after the last update in it (Solver::Solve)."""
+        torch.manual_seed(iteration_seed(self.plan.seed, self.iteration, self.ranks.rank))
+        batch = self.feeds["TRAIN"].batch(self.iteration * self.plan.solver.iter_size)
+        losses = [*self.losses, self.net.loss(self.net.values(batch)).item()]
+        shown = losses[-self.plan.solver.average_loss :]
+        return sum(shown) / len(shown)
+
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """In the block forward passes leave no trace: BatchNorm's sums are put back after it."""
+        kept = [(buffer, buffer.clone()) for buffer in self.net.buffers()]
+        yield
+        for buffer, before in kept:
+            buffer.copy_(before)
 
     def _gradients(self) -> list[Tensor]:
         """Every learning blob's gradient; 0 where no loss reached it, so that the ranks' sums match."""
@@ -115,6 +135,7 @@ class Trainer:
         net, feed = self.nets[key], self.feeds[key]
         count = self.plan.solver.test_iter[self.plan.tests.index(key)]
         share_trained_layers(net, self.net)
+        torch.manual_seed(iteration_seed(self.plan.seed, self.iteration))
         start = self._tests_before() * count
         sums: dict[str, Tensor] = {}
         for index in range(start, start + count):

@@ -41,14 +41,26 @@ class Display:
     def tested(self, iteration: int, net: int, outputs: Outputs) -> None:
         """A test net has its results."""
 
-    def displayed(self, iteration: int, loss: float, rate: float, outputs: Outputs) -> None:
+    def displayed(self, iteration: int, loss: float, outputs: Outputs) -> None:
         """An iteration that ``display`` asks for has its loss."""
+
+    def rate_stepped(self, iteration: int, step: int) -> None:
+        """lr_policy multistep has taken its ``step``-th step."""
+
+    def rated(self, iteration: int, rate: float) -> None:
+        """An iteration that ``display`` asks for has its rate."""
 
     def saved(self, path: Path) -> None:
         """A snapshot is on the disk."""
 
-    def ended(self, iteration: int, loss: float | None) -> None:
+    def last_loss(self, iteration: int, loss: float) -> None:
+        """The loss after the last update, where ``display`` asks for it."""
+
+    def ended(self) -> None:
         """The run has reached max_iter."""
+
+    def stopped(self) -> None:
+        """The run was ended before."""
 
 
 class TrainingDisplay(Display):
@@ -85,9 +97,7 @@ class TrainingDisplay(Display):
 
 
 class CaffeLog(Display):
-    """Caffe's lines on stderr, with glog's prefix. Where Caffe runs the train net once more for a last
-    loss, this one repeats the mean that stands.
-    """
+    """Caffe's lines on stderr, with glog's prefix."""
 
     wants_outputs = True
 
@@ -100,8 +110,7 @@ class CaffeLog(Display):
             print(caffe_log.stamped(line, datetime.now(), place), file=sys.stderr, flush=True)
 
     def __enter__(self) -> "CaffeLog":
-        policy = f"Learning Rate Policy: {self.solver.lr_policy}"
-        self._say("solver.cpp:279", f"Solving {self.name}", policy)
+        self._say("solver.cpp:279", *caffe_log.solving_lines(self.name, self.solver.lr_policy))
         self.since = time.perf_counter()
         return self
 
@@ -115,7 +124,7 @@ class CaffeLog(Display):
             self._say("solver.cpp:398", caffe_log.test_loss_line(losses[0]))
         self._say("solver.cpp:404", *caffe_log.output_lines(_flat(held), "Test"))
 
-    def displayed(self, iteration: int, loss: float, rate: float, outputs: Outputs) -> None:
+    def displayed(self, iteration: int, loss: float, outputs: Outputs) -> None:
         """Caffe's lines of a display."""
         now = time.perf_counter()
         seconds, steps = now - self.since, max(0, iteration - self.last)
@@ -123,17 +132,30 @@ class CaffeLog(Display):
         line = caffe_log.loss_line(iteration, loss, self.solver.display, seconds, steps)
         self._say("solver.cpp:218", line)
         self._say("solver.cpp:237", *caffe_log.output_lines(_flat(outputs), "Train"))
+
+    def rate_stepped(self, iteration: int, step: int) -> None:
+        """Caffe's line of a step of the rate."""
+        self._say("sgd_solver.cpp:50", caffe_log.multistep_line(iteration, step))
+
+    def rated(self, iteration: int, rate: float) -> None:
+        """Caffe's line of a rate."""
         self._say("sgd_solver.cpp:105", caffe_log.rate_line(iteration, rate))
 
     def saved(self, path: Path) -> None:
         """Caffe's line of a snapshot."""
         self._say("solver.cpp:447", f"Snapshotting to {path}")
 
-    def ended(self, iteration: int, loss: float | None) -> None:
-        """Caffe's last lines."""
-        if loss is not None:
-            self._say("solver.cpp:310", caffe_log.loss_line(iteration, loss))
-        self._say("solver.cpp:315", "Optimization Done.")
+    def last_loss(self, iteration: int, loss: float) -> None:
+        """Caffe's loss after the last update."""
+        self._say("solver.cpp:310", caffe_log.loss_line(iteration, loss))
+
+    def ended(self) -> None:
+        """Caffe's last line."""
+        self._say("solver.cpp:315", caffe_log.DONE)
+
+    def stopped(self) -> None:
+        """Caffe's last line of a run that a signal ended."""
+        self._say("solver.cpp:295", caffe_log.STOPPED)
 
 
 def _told(entry: dict[str, Any], *without: str) -> str:

@@ -21,7 +21,7 @@ from zoo.dataset import Advance, ImageSet, fingerprint, open_images
 from zoo.display import counting
 from zoo.feed import Feed
 from zoo.lists import data_layers, sole_image_layer
-from zoo.nets import phase_graph, read_nets
+from zoo.nets import read_nets
 from zoo.run_folder import RunFolder, read_record
 from zoo.sizing import resize_input
 
@@ -78,7 +78,7 @@ def run_graph(folder: RunFolder, key: str, size: int | None = None) -> Graph | N
         return None
     if size is not None:
         resize_input(source.message, size)
-    return phase_graph(solver, source, key)
+    return source.graph()
 
 
 def deployed(model: Model) -> Network:

@@ -1,5 +1,7 @@
 """A report as Markdown, its charts and pictures as files in a folder beside it."""
 
+import hashlib
+import json
 import re
 from functools import singledispatch
 from pathlib import Path
@@ -22,6 +24,7 @@ from zoo.report.document import (
 from zoo.svg import standalone
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#~])")
+_WRITTEN = "written.json"  # in the folder of figures: which of them are ours
 _MARK = {"plain": "{}", "note": "*{}*", "warning": "> **{}**"}
 
 
@@ -34,21 +37,40 @@ def as_markdown(document: Document, folder: str) -> str:
 
 
 def write_figures(document: Document, folder: Path) -> None:
-    """Write what :func:`as_markdown` names into ``folder``, and remove what it no longer names."""
-    written = set()
-    for block in document.blocks():
-        if isinstance(block, Charts):
-            for chart in block.charts:
-                written.add(folder / f"{chart.key}.svg")
-                write_text(folder / f"{chart.key}.svg", standalone(chart.svg))
-        elif isinstance(block, Pictures):
-            for picture in block.pictures:
-                written.add(folder / f"{picture.key}.{picture.kind}")
-                with whole(folder / f"{picture.key}.{picture.kind}") as beside:
-                    beside.write_bytes(picture.data)
-    for path in folder.glob("*"):
-        if path.suffix in (".svg", ".jpeg", ".png") and path not in written:
-            path.unlink()
+    """Write what :func:`as_markdown` names into ``folder``, and remove what an earlier report wrote there
+    and this one no longer names; files that no report wrote stay.
+    """
+    figures = {name: data for block in document.blocks() for name, data in _figures(block)}
+    for name, data in figures.items():
+        with whole(folder / name) as beside:
+            beside.write_bytes(data)
+    for name, digest in _written(folder).items():
+        if name not in figures and _digest(folder / name) == digest:
+            (folder / name).unlink()
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in figures.items()}
+    if folder.is_dir():
+        write_text(folder / _WRITTEN, json.dumps(digests, indent=1) + "\n")
+
+
+def _figures(block: Block) -> list[tuple[str, bytes]]:
+    if isinstance(block, Charts):
+        return [(f"{chart.key}.svg", standalone(chart.svg).encode()) for chart in block.charts]
+    if isinstance(block, Pictures):
+        return [(f"{picture.key}.{picture.kind}", picture.data) for picture in block.pictures]
+    return []
+
+
+def _written(folder: Path) -> dict[str, str]:
+    """The names and digests of the figures that the report before wrote."""
+    try:
+        held: dict[str, str] = json.loads((folder / _WRITTEN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return held
+
+
+def _digest(path: Path) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
 def _escape(text: str) -> str:

@@ -45,9 +45,22 @@ def tested_graph(model: Model, size: int | None = None) -> Graph:
 
 def run_net(model: Model, size: int | None = None) -> Network:
     """:func:`tested_graph` with the run's weights. Raises InputError where it cannot take ``size``."""
-    net = Network(tested_graph(model, size), fill_blobs=False)
+    graph = tested_graph(model, size)
+    net = Network(
+        graph, input_shapes=_stored_shapes(model, graph) if size is None else None, fill_blobs=False
+    )
     net.load_weights(folder_of(model).weights)
     return net
+
+
+def _stored_shapes(model: Model, graph: Graph) -> dict[str, list[int]]:
+    """The shape of the photographs' top, which the ONNX file knows even where the prototxt leaves it to the
+    photographs.
+    """
+    layer, inputs = sole_image_layer(graph), model.inputs[0]
+    if layer is None or layer.top[0] not in inputs:
+        return {}
+    return {layer.top[0]: [layer.image_data_param.batch_size, *inputs[layer.top[0]]]}
 
 
 def open_list(model: Model, key: str) -> ImageSet:

@@ -7,11 +7,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from converters.graph import build_graph, net_state
+from converters.graph import build_graph
+from converters.solver_nets import merged_state
 from eval.convergence import seconds_at
+from prototxt.caffe_pb2 import TRAIN
 from prototxt.errors import InputError
 from prototxt.text import read_net, read_solver
 from zoo.bench.rows import Model
+from zoo.lists import data_layers
+from zoo.nets import batch_size
 from zoo.run_folder import read_metrics
 
 Options = tuple[tuple[str, Any], ...]
@@ -57,13 +61,16 @@ class Run:
 
     @cached_property
     def images_per_step(self) -> int:
-        """Images that one iteration trained on, all ranks together, as the run's prototxts say."""
+        """Images that one iteration trained on, all ranks together, as the run itself counted them; of a
+        run that did not say so, as its prototxts tell.
+        """
+        if "images_per_step" in self.record:
+            return int(self.record["images_per_step"])
         assert self.model.folder is not None
-        graph = build_graph(read_net(self.model.folder.net), net_state("TRAIN"))
-        sources = [node.layer for node in graph.nodes if node.is_data]
-        batches = [p.batch_size for x in sources for p in (x.image_data_param, x.data_param)]
-        steps = read_solver(self.model.folder.solver).iter_size * int(self.record.get("world_size", 1))
-        return max(batches, default=1) * steps
+        net, solver = read_net(self.model.folder.net), read_solver(self.model.folder.solver)
+        graph = build_graph(net, merged_state(TRAIN, net.state, solver.train_state))
+        batches = [size for layer in data_layers(graph) if (size := batch_size(layer))]
+        return next(iter(batches), 1) * solver.iter_size * int(self.record.get("world_size", 1))
 
     @cached_property
     def seconds(self) -> list[float]:

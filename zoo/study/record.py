@@ -1,16 +1,16 @@
 """study.json: which runs a study plans and how each stands, for the report to read."""
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from converters.files import write_text
+from prototxt.text import read_solver
 from zoo.console import notice
 from zoo.plan import Options, check_begun
-from zoo.run_folder import read_record
+from zoo.run_folder import RunFolder, read_record
 from zoo.study.job import Job
 
 NAME = "study.json"
@@ -83,6 +83,6 @@ def _check(job: Job, state: str) -> None:
     saved = Options(**(read_record(job.folder) or {})["options"])
     if state == "diverged" and saved != job.options:
         notice(f"{job.name}: diverged with other settings, beginning afresh")
-        shutil.rmtree(job.folder)
+        RunFolder.of(job.folder, read_solver(job.folder / "solver.prototxt")).clear()
     else:
         check_begun(job.folder, saved, asdict(job.options))
