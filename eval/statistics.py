@@ -109,8 +109,8 @@ def _interval(
     if np.ptp(np.asarray(photograph)[kept]) < _NO_SPREAD:
         share = _unseen(len(blocks), level)
         low, high = low - share * (mean - ends[0]), high + share * (ends[1] - mean)
-    within = (float(np.clip(end, *ends)) for end in (low, high))
-    return Interval(mean, *within, len(parts) == 1 + len(groups), len(blocks) < LEAST_BLOCKS)
+    low, high = np.clip((low, high), *ends).tolist()
+    return Interval(mean, low, high, len(parts) == 1 + len(groups), len(blocks) < LEAST_BLOCKS)
 
 
 def _unseen(count: int, level: float) -> float:

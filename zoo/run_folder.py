@@ -8,6 +8,7 @@ import json
 import platform
 import re
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from converters.files import write_text
 from converters.weights import read_safetensors
 from prototxt.errors import InputError
+from zoo.console import notice
 
 PACKAGES = ("torch", "onnx", "onnxruntime-gpu", "onnxruntime", "protobuf", "numpy", "opencv-python-headless")
 
@@ -108,14 +110,25 @@ class RunFolder:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a metrics.jsonl; a last line that a kill cut short is left out."""
+    """The whole lines of a metrics.jsonl; a last line that a kill cut short is left out.
+
+    So is a broken line among the others, with a notice: what follows it stands.
+    """
     entries = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    for number, line in enumerate(lines, 1):
         try:
             entries.append(json.loads(line))
         except json.JSONDecodeError:
-            break
+            if number < len(lines):
+                _notice_broken(path, number)
     return entries
+
+
+@cache
+def _notice_broken(path: Path, number: int) -> None:
+    """Once a process: a study reads its runs' metrics again and again."""
+    notice(f"{path}:{number}: a broken line, passed over")
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
