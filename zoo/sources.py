@@ -59,7 +59,8 @@ def _images(plan: Plan, key: str) -> ImageSet:
     layer = data_layers(graph)[0]
     with counting(f"decoding {path.name}") as advance:
         images = open_images(layer, path, plan.places, advance, bool(plan.options.skip_bad))
-    for note in (memory_note(images), skip_note(str(path), images.skipped)):
+    taken = f"{key}: {len(images.labels)} images of {path}, in {images.base}"
+    for note in (taken, memory_note(images), skip_note(str(path), images.skipped)):
         if note:
             notice(note)
     return images
