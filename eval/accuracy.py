@@ -62,4 +62,4 @@ def wilson(share: float, count: int, z: float = 1.96) -> tuple[float, float]:
     centre = share + z * z / (2 * count)
     spread = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
     low, high = ((centre + end) / (1 + z * z / count) for end in (-spread, spread))
-    return max(0.0, low), min(1.0, high)  # rounding leaves −3.1e-17 of 0 in 5
+    return max(0.0, min(low, share)), min(1.0, max(high, share))  # rounding leaves −3.1e-17 of 0 in 5

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from converters.files import write_text
+from converters.files import naming, write_text
 from converters.weights import read_safetensors
 from prototxt.errors import InputError
 from zoo.console import notice
@@ -86,7 +86,7 @@ class RunFolder:
 
     def append(self, entry: dict[str, Any]) -> None:
         """Add a line to metrics.jsonl."""
-        with self.metrics.open("a", encoding="utf-8") as file:
+        with naming(self.metrics), self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
 
     def sweep(self) -> None:
@@ -132,14 +132,16 @@ def _notice_broken(path: Path, number: int) -> None:
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """What run.json says, or None where the folder holds none. Raises InputError for one that is not JSON."""
+    """What run.json says, or None where the folder holds none. Raises InputError for no JSON object."""
     path = folder / "run.json"
     if not path.is_file():
         return None
     try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{path}: is not JSON ({error})") from None
+    if not isinstance(record, dict):
+        raise InputError(f"{path}: is no record of a run")
     return record
 
 
