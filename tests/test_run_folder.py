@@ -5,7 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from zoo.run_folder import RunFolder, read_metrics
+from prototxt.errors import InputError
+from zoo.plan import Options
+from zoo.run_folder import RunFolder, read_metrics, read_record
+from zoo.study.job import Job
+from zoo.study.record import still_to_do
 
 
 def metrics(folder: Path, *broken: bytes) -> Path:
@@ -35,3 +39,13 @@ def test_a_last_line_that_was_cut_short_is_nothing_to_speak_of(
     path.write_bytes(path.read_bytes() + b'{"iteration": 4, "lo')
     assert [entry["iteration"] for entry in read_metrics(path)] == [0, 1, 2, 3]
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "content", ["[1]", "{", '{"finished": true}', '{"options": 5}', '{"options": {"colour": "red"}}']
+)
+def test_another_programs_record_is_one_line(content: str, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(InputError, match=r"run\.json: is (no record of a run|not JSON)"):
+        still_to_do([Job("a", Options(), tmp_path, 5, tmp_path)], retry=False)
+    assert read_record(tmp_path / "none") is None
