@@ -16,18 +16,33 @@ def whole(path: Path) -> Iterator[Path]:
 
     The content is synced to disk before the rename, so after a crash the old file or the new one is
     there, never a mixture. A process that is killed leaves the temporary file, which carries the name of
-    its owner (:func:`owned`). Raises OSError as the file system does (full disk, read-only folder).
+    its owner (:func:`owned`). Raises OSError as the file system does (full disk, read-only folder), with
+    ``path`` as its file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{path.name}.{_mark(_owner.get())}."
-    handle, name = tempfile.mkstemp(prefix=prefix, suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    beside = Path(name)
+    with naming(path, prefix):
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        beside = Path(name)
+        try:
+            yield beside
+            _publish(beside, path)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def naming(path: Path, prefix: str | None = None) -> Iterator[None]:
+    """Give an OSError of the block that names no file, as that of a write on a full disk, ``path``; and one
+    of a temporary file in the same folder whose name begins with ``prefix``.
+    """
     try:
-        yield beside
-        _publish(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        if error.filename is None or (prefix and Path(str(error.filename)).name.startswith(prefix)):
+            error.filename = str(path)
         raise
 
 

@@ -39,8 +39,10 @@ def read_list(path: Path) -> list[Entry]:
 def _entry(path: Path, number: int, line: str) -> Entry:
     name, _, label = line.strip().rpartition(" ")
     if not name or not label.isdecimal():
+        tab = "; what stands there is a tab, and no blank" if "\t" in line else ""
+        shown = line.strip().replace("\t", "\\t")
         raise InputError(
-            f'{path}:{number}: "{line.strip()}" is not "path label", a label being a whole number from 0'
+            f'{path}:{number}: "{shown}" is not "path label", a label being a whole number from 0{tab}'
         )
     return Entry(name.strip(), int(label), number)
 
@@ -58,7 +60,10 @@ def read_image(path: Path, param: ImageDataParameter) -> Pixels:
     # Caffe's imread fills up a JPEG that was cut short with grey; decoding from memory refuses it.
     data = np.fromfile(path, np.uint8)
     flag = cv2.IMREAD_COLOR if param.is_color else cv2.IMREAD_GRAYSCALE
-    image = cv2.imdecode(data, flag) if len(data) else None
+    try:
+        image = cv2.imdecode(data, flag) if len(data) else None
+    except cv2.error as error:  # more pixels than OpenCV allows
+        raise InputError(f"image {path} cannot be decoded ({' '.join(str(error.err).split())})") from None
     if image is None:
         raise InputError(f"image {path} cannot be decoded")
     if param.new_height and param.new_width:

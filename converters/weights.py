@@ -1,5 +1,6 @@
 """Weights in and out of a net, in every format, told apart by what the file holds."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -132,10 +133,28 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write ``tensors`` (made contiguous, on the CPU) to ``path``, whole or not at all."""
+    """Write ``tensors`` (made contiguous, on the CPU) to ``path``, whole or not at all.
+
+    Equal content makes equal bytes.
+    """
     ready = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     with whole(path) as beside:
         try:
             save_file(ready, beside, metadata=dict(metadata) or None)  # of {} it makes no JSON
         except safetensors.SafetensorError as error:  # a full disk comes as this, and not as an OSError
             raise InputError(f"{path}: cannot be written ({str(error).splitlines()[0]})") from None
+        _order_metadata(beside)
+
+
+def _order_metadata(path: Path) -> None:
+    """Put the metadata of a .safetensors file in the order of its names: safetensors writes it in that of
+    a hash map, which differs from process to process.
+    """
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header = {"__metadata__": dict(sorted(header.pop("__metadata__", {}).items())), **header}
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+        if len(text) <= size:  # blanks fill it up to the tensors' alignment, as safetensors does
+            file.seek(8)
+            file.write(text.ljust(size))

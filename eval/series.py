@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from eval.statistics import Floats
+from eval.statistics import LEAST_BLOCKS, Floats
 
 Booleans = np.ndarray[Any, np.dtype[np.bool_]]
 
-_LEAST_BLOCKS = 20  # fewer cannot tell how far blocks scatter
 _LENGTHS = 3  # a block in lengths of what it is to keep together; simulated: two leave intervals too narrow
 
 
@@ -23,7 +22,7 @@ def name_blocks(paths: Sequence[str], labels: Sequence[int], right: Booleans) ->
     the names and not the list's order, which is often shuffled.
     """
     found = series(paths, labels)
-    longest = max(1, min(block_length(right, labels, found), len(paths) // _LEAST_BLOCKS))
+    longest = max(1, min(block_length(right, labels, found), len(paths) // LEAST_BLOCKS))
     cut = [part for rows in found for part in np.array_split(rows, -(-len(rows) // longest))]
     return [part.tolist() for part in cut]
 

@@ -13,8 +13,11 @@ from prototxt.errors import InputError
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Blocks = Sequence[Sequence[int]]
 
+_NO_SPREAD = 1e-9  # a share of accuracy: above what sums of equal values differ by in float64
+
 DRAWS = 10_000
 LEVEL = 0.95
+LEAST_BLOCKS = 20  # blocks of photographs: fewer cannot tell how far blocks scatter, so nothing is claimed
 
 
 @dataclass(frozen=True)
@@ -22,18 +25,19 @@ class Interval:
     """A mean with the bounds that hold it at the level asked for.
 
     ``over_seeds`` is False where a group has one run: the interval then speaks of other photographs,
-    not of other trainings.
+    not of other trainings. ``too_few``: it rests on fewer than ``LEAST_BLOCKS`` blocks of photographs.
     """
 
     mean: float
     low: float
     high: float
     over_seeds: bool
+    too_few: bool = False
 
     @property
     def is_real(self) -> bool:
-        """Whether the interval leaves 0 out."""
-        return self.low > 0 or self.high < 0
+        """Whether the interval leaves 0 out, and rests on enough photographs to say so."""
+        return not self.too_few and (self.low > 0 or self.high < 0)
 
 
 def mean_std(values: Sequence[float]) -> tuple[float, float | None]:
@@ -50,11 +54,17 @@ def interval(
     ``blocks`` are photographs (columns) that are drawn together; those in no block do not count. See
     :func:`difference` for the method.
     """
-    return _interval([np.asarray(right, float)], [1.0], blocks, level, draws, seed)
+    return _interval([np.asarray(right, float)], [1.0], (0.0, 1.0), blocks, level, draws, seed)
 
 
 def difference(
-    a: Floats, b: Floats, blocks: Blocks, level: float = LEVEL, draws: int = DRAWS, seed: int = 0
+    a: Floats,
+    b: Floats,
+    blocks: Blocks,
+    level: float = LEVEL,
+    draws: int = DRAWS,
+    seed: int = 0,
+    reach: float = 1.0,
 ) -> Interval:
     """Mean accuracy of the runs ``a`` (S, N) less that of ``b`` (S', N), over the same N photographs.
 
@@ -67,13 +77,22 @@ def difference(
     variance (F. E. Satterthwaite, Biometrics Bulletin 2, 1946; B. L. Welch, Biometrika 34, 1947).
 
     What photographs and runs do together counts in both parts, which makes the interval a little wide.
-    A group of one run adds no part: see :class:`Interval`. ``seed`` fixes the draws.
+    A group of one run adds no part: see :class:`Interval`. Where no photograph differs from another,
+    resampling shows no spread and :func:`_unseen` stands in its place. ``seed`` fixes the draws;
+    ``reach`` is the largest difference there can be, either way.
     """
-    return _interval([np.asarray(a, float), np.asarray(b, float)], [1.0, -1.0], blocks, level, draws, seed)
+    groups, ends = [np.asarray(a, float), np.asarray(b, float)], (-reach, reach)
+    return _interval(groups, [1.0, -1.0], ends, blocks, level, draws, seed)
 
 
 def _interval(
-    groups: Sequence[Floats], signs: Sequence[float], blocks: Blocks, level: float, draws: int, seed: int
+    groups: Sequence[Floats],
+    signs: Sequence[float],
+    ends: tuple[float, float],
+    blocks: Blocks,
+    level: float,
+    draws: int,
+    seed: int,
 ) -> Interval:
     random = np.random.default_rng(seed)
     if len(blocks) < 2:
@@ -85,9 +104,22 @@ def _interval(
     parts += [(_drawn_means(run, draws, random), len(run)) for run in runs if len(run) > 1]
     mean = float(sum(run.mean() for run in runs))
     deviations = np.asarray(sum(deviation for deviation, _ in parts))
-    low, high = np.quantile(deviations, [(1 - level) / 2, (1 + level) / 2])
     wide = student_quantile((1 + level) / 2, _freedom(parts)) / NormalDist().inv_cdf((1 + level) / 2)
-    return Interval(mean, mean + wide * float(low), mean + wide * float(high), len(parts) == 1 + len(groups))
+    low, high = mean + wide * np.quantile(deviations, [(1 - level) / 2, (1 + level) / 2])
+    if np.ptp(np.asarray(photograph)[kept]) < _NO_SPREAD:
+        share = _unseen(len(blocks), level)
+        low, high = low - share * (mean - ends[0]), high + share * (ends[1] - mean)
+    low, high = np.clip((low, high), *ends).tolist()
+    return Interval(mean, low, high, len(parts) == 1 + len(groups), len(blocks) < LEAST_BLOCKS)
+
+
+def _unseen(count: int, level: float) -> float:
+    """The share up to which other photographs may be unlike ``count`` ones that were all alike.
+
+    Wilson's upper bound (1927) where 0 of ``count`` were seen: 5 of 5 wrong leave up to 43% right.
+    """
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    return z * z / (count + z * z)
 
 
 def _drawn_means(values: Floats, draws: int, random: np.random.Generator) -> Floats:

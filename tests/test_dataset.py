@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -161,6 +162,31 @@ def test_root_folder_and_the_places_images_are_sought(tmp_path: Path) -> None:
     assert len(found.labels) == 15
     root = f'image_data_param {{ root_folder: "{tmp_path}/" }}'
     assert len(open_images(layer(root), lists / "train.txt", [], quiet).labels) == 15
+
+
+def test_images_belong_to_their_list(tmp_path: Path) -> None:
+    """Two folders with lists and images of the same names: a list takes its own folder's, all of them."""
+    for name, colour in (("b", 10), ("c", 200)):
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            cv2.imwrite(str(tmp_path / name / f"{number}.png"), np.full((2, 2, 3), colour, np.uint8))
+        (tmp_path / name / "l.txt").write_text("0.png 0\n1.png 1\n2.png 2\n")
+    (tmp_path / "b" / "0.png").unlink()  # the first image does not decide
+    places = [tmp_path / "c", tmp_path / "b"]
+    ours = layer('image_data_param { source: "l.txt" }')
+    for name, colours in (("b", {10}), ("c", {200})):
+        found = open_images(ours, tmp_path / name / "l.txt", places, quiet, skip_bad=True)
+        assert (found.base, set(found.pixels.flat)) == (tmp_path / name, colours)
+    with pytest.raises(InputError, match=r"b/l\.txt:1: image .*/b/0\.png is missing"):
+        open_images(ours, tmp_path / "b" / "l.txt", places, quiet)
+    (tmp_path / "c" / "l.txt").unlink()
+    several = layer('image_data_param { source: "l.txt" batch_size: 3 }')
+    source = open_data(several, "TEST", places=places, skip_bad=True)
+    assert set(source.batch(0)["data"].flatten().tolist()) == {10}
+    (tmp_path / "b" / "l.txt").write_text("0.png 0\n")
+    with pytest.raises(InputError, match="b/0"):  # no image there: it has to be c's
+        open_images(ours, tmp_path / "b" / "l.txt", [tmp_path / "b"], quiet)
+    assert open_images(ours, tmp_path / "b" / "l.txt", places, quiet).base == tmp_path / "c"
 
 
 def test_random_numbers_are_a_pure_function_of_seed_iteration_and_sample() -> None:

@@ -2,13 +2,17 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from report_runs import stand_in, write_article, write_bench, write_run
+from report_runs import measured, stand_in, write_article, write_bench, write_run
 
+from zoo.bench.rows import Model
 from zoo.cli import main
+from zoo.report import gather
+from zoo.report.measured import Measured
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +81,28 @@ def test_names_of_classes_are_escaped(article: Path) -> None:
     assert "<b>dots" not in page and "&lt;b&gt;dots&lt;/b&gt; &amp; | `x`" in page
     text = (article / "report.md").read_text(encoding="utf-8")
     assert r"\<b\>dots\</b\> & \| \`x\`" in text and "<b>" not in text
+
+
+def test_two_validation_photographs_claim_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three seeds a side, all right against all wrong: "really more accurate" it was called."""
+
+    def two(model: Model) -> Measured:
+        assert model.record is not None
+        found = measured(model)
+        named = found.labels[:2] if "bn" in model.record["variant"] else [2, 2]
+        short = {key: text[:1] * 2 for key, text in found.robustness.items()}
+        cut = {"labels": found.labels[:2], "paths": found.paths[:2], "predictions": named, "rows": [0, 1]}
+        return replace(found, **cut, in_top5=[True] * 2, robustness=short)
+
+    monkeypatch.setattr(gather, "measure_run", two)
+    for variant in ("baseline", "bn"):
+        for seed in range(4):
+            write_run(tmp_path, variant, seed)
+    report(tmp_path, "--no-images")
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "fewer than 20 photographs are too few to claim a difference" in text
+    assert "a real difference" not in text and "Yes" not in text and "| yes |" not in text
+    assert "+100.0 \\[−31.5, +100.0\\]" in text and "34.2–100.0%" in text and "0.0–65.8%" in text
 
 
 def test_the_markdown_names_files_that_are_there(article: Path) -> None:

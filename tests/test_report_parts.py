@@ -11,6 +11,7 @@ from report_runs import write_run
 from eval.statistics import Interval
 from zoo.bench.rows import find_runs
 from zoo.charts import new_figure, style, to_svg
+from zoo.report.accuracy_section import verdict
 from zoo.report.as_html import as_html
 from zoo.report.as_markdown import as_markdown
 from zoo.report.claims import is_equal, order, ratios, side, together, told
@@ -19,6 +20,8 @@ from zoo.report.document import Document, Heading, Paragraph, Section, Table
 from zoo.report.figures import confusion
 from zoo.report.runs import group_runs, partners, read_run
 from zoo.report.wording import TAGS, Words, bracketed, percent, points, read_texts, spread
+
+_SENTENCE = ("group", "baseline", "ours", "theirs", "difference", "least")
 
 
 def between(low: float, high: float) -> Interval:
@@ -36,6 +39,14 @@ def test_single_runs_claim_nothing_about_trainings() -> None:
     assert told(Interval(0.0, -0.01, 0.01, over_seeds=False)) == "open"
     assert not is_equal(Interval(0.0, -0.01, 0.01, over_seeds=False))
     assert told(between(0.1, 0.2)) == "above"
+
+
+def test_too_few_photographs_are_said_to_be_too_few() -> None:
+    found = Interval(1.0, 0.2, 1.0, over_seeds=True, too_few=True)
+    assert side(found) == "open" and told(found) == "few"
+    assert not is_equal(Interval(0.0, -0.01, 0.01, over_seeds=True, too_few=True))
+    assert verdict(found, Words("en")) == "too few images"
+    assert "real" not in Words("en")(f"accuracy.{told(found)}", **dict.fromkeys(_SENTENCE, ""))
 
 
 def test_equal_needs_the_whole_interval() -> None:

@@ -6,6 +6,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
+from eval.accuracy import wilson
 from eval.confusion import confusion, recall, worst
 from eval.convergence import Reached, iterations_to, scatter, seconds_at, steadiness
 from eval.series import block_length, name_blocks, series
@@ -50,8 +51,46 @@ def test_photographs_are_paired_between_the_groups() -> None:
     found = difference(a, b, singles(400))
     assert found.mean == pytest.approx(0.02) and found.is_real and found.high - found.low < 0.04
     same = difference(a, a, singles(400))
-    assert (same.mean, same.low, same.high, same.is_real) == (0, 0, 0, False)
+    unseen = 1.96**2 / (400 + 1.96**2)  # of other photographs so many may still tell the two apart
+    assert (same.mean, same.is_real) == (0, False)
+    assert (same.low, same.high) == pytest.approx((-unseen, unseen), rel=1e-4)
     assert difference(b, a, singles(400)).mean == pytest.approx(-0.02)
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_where_photographs_are_all_alike_the_interval_is_wilsons(seeds: int) -> None:
+    wrong = interval(np.zeros((seeds, 5)), singles(5))
+    assert (wrong.mean, wrong.low, wrong.high) == (0, 0, pytest.approx(wilson(0, 5)[1], abs=1e-4))
+    right = interval(np.ones((seeds, 5)), singles(5))
+    assert (right.mean, right.low, right.high) == (1, pytest.approx(wilson(1, 5)[0], abs=1e-4), 1)
+    apart = difference(np.ones((seeds, 2)), np.zeros((seeds, 2)), singles(2))
+    assert apart.mean == apart.high == 1 and apart.low < 0 and not apart.is_real
+
+
+def test_bounds_stay_among_the_shares_there_are() -> None:
+    """One wrong of eight, and runs far apart: the widened interval would pass 100%."""
+    right = np.ones((3, 8))
+    right[0, :5] = 0
+    found = interval(right, singles(8))
+    assert 0 <= found.low < found.mean < found.high == 1
+    lost = difference(np.full((2, 30), 1.0), np.full((2, 30), -1.0), singles(30), reach=2)
+    assert (lost.mean, lost.high) == (2, 2) and 1 < lost.low < 2
+
+
+def test_too_few_photographs_claim_nothing() -> None:
+    """Every photograph speaks for one side, but for one: 19 are too few to claim it, 20 are enough."""
+    for count, is_enough in ((19, False), (20, True)):
+        a, b = np.ones((3, count)), np.zeros((3, count))
+        b[:, 0] = 1
+        found = difference(a, b, singles(count))
+        assert found.low > 0 and found.is_real is is_enough and found.too_few is not is_enough
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 10, 77, 1000])
+def test_wilsons_bounds_are_shares(count: int) -> None:
+    low, high = wilson(0, count)
+    assert low >= 0 and f"{low:.1%}" == "0.0%" and high < 1
+    assert low == 0 and 0 < wilson(1, count)[0] < wilson(1, count)[1] == 1  # a chart's bars need whole ends
 
 
 def test_blocks_widen_and_leave_out_what_is_in_none() -> None:

@@ -270,7 +270,7 @@ def test_bad_files_are_one_line(
 
 
 def test_where_files_are_sought(solver: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The current folder comes before --root, --root before the solver's folder."""
+    """--root comes before the current folder, which is said, and that before the solver's folder."""
     root = Path("root")
     root.mkdir()
     for name in ("train.txt", "val.txt"):
@@ -279,7 +279,17 @@ def test_where_files_are_sought(solver: Path, capsys: pytest.CaptureFixture[str]
     assert json.loads(Path("rooted/run.json").read_text())["data"]["TRAIN"]["images"] == 6
     Path("train.txt").write_text("".join((solver.parent / "train.txt").read_text().splitlines(True)[:4]))
     assert train(solver, "--root", "root", "--output", "here", "--max-iter", "1") == 0
-    assert json.loads(Path("here/run.json").read_text())["data"]["TRAIN"]["images"] == 4
+    data = json.loads(Path("here/run.json").read_text())["data"]["TRAIN"]
+    assert (data["images"], data["list"]) == (6, str(root.absolute() / "train.txt"))
+    assert data["folder"] == str(solver.parent)  # where the images are, since root/ has none
+    err = capsys.readouterr().err
+    assert (
+        f"{root.absolute() / 'train.txt'}: taken, as --root says, and not {Path('train.txt').absolute()}"
+        in err
+    )
+    assert f"TRAIN: 6 images of {root.absolute() / 'train.txt'}, in {solver.parent}" in err
+    assert train(solver, "--output", "own", "--max-iter", "1") == 0
+    assert json.loads(Path("own/run.json").read_text())["data"]["TRAIN"]["images"] == 4
 
 
 def test_batch_size_replaces_both_phases(solver: Path) -> None:

@@ -16,7 +16,7 @@ from test_nets import SHARED
 from converters import Network, load_net
 from converters.graph import Node
 from converters.mean_image import read_mean, write_mean
-from converters.weights import weights_format, write_safetensors
+from converters.weights import read_safetensors, weights_format, write_safetensors
 from prototxt.caffe_pb2 import BlobProto, NetParameter
 from prototxt.errors import InputError
 from zoo import catalogue
@@ -386,3 +386,15 @@ def test_params_lists_the_layers_that_hold_blobs() -> None:
     """As pycaffe's net.params does, so that its idiom works."""
     shapes = {name: blobs[0].data.shape for name, blobs in load_net(SMALL).params.items()}
     assert shapes == {"c": (3, 2, 3, 3), "bn": (3,), "s": (3,), "ip": (4, 48)}
+
+
+def test_equal_weights_are_equal_files(tmp_path: Path) -> None:
+    """safetensors puts metadata in the order of a hash map, a new one for each file."""
+    metadata = {f"key {number}": 'value "é"\n' for number in range(8)}
+    tensors = {"b": torch.arange(3.0), "a/é": torch.zeros(2, 2, dtype=torch.int64)}
+    paths = [tmp_path / f"{number}.safetensors" for number in range(3)]
+    for path in paths:
+        write_safetensors(path, tensors, metadata)
+    assert len({path.read_bytes() for path in paths}) == 1
+    found, read = read_safetensors(paths[0])
+    assert read == metadata and all(torch.equal(found[name], tensors[name]) for name in tensors)

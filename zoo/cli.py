@@ -10,13 +10,30 @@ from zoo.cli_data import add_data
 from zoo.cli_parts import Commands, add_variant, command, shape
 from zoo.cli_report import add_report
 from zoo.cli_train import add_study, add_train
+from zoo.lasting import lasting
 
 _EPILOG = "Each command's own --help says more. Notices go to stderr, results to stdout; bad input exits 2."
 
 
+_PRINTERS = ("zoo.show", "zoo.upgrade", "zoo.layers")  # modules whose commands print, and write no file
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; its exit code, 2 with one line on stderr for bad input."""
-    args = _parser().parse_args(argv)
+    """Run a command; its exit code, 2 with one line on stderr for bad input.
+
+    A reader of stdout that has gone changes neither files nor the code; a disk that is full where stdout
+    goes is said, and changes the code of a command that does nothing but print.
+    """
+    with lasting() as errors:
+        args = _parser().parse_args(argv)
+        code = _run(args)
+    for error in errors[:1]:
+        print(f"zoo: what was to be printed is lost: {error}", file=sys.stderr)
+        code = code or 2 * args.run.startswith(_PRINTERS)
+    return code
+
+
+def _run(args: argparse.Namespace) -> int:
     from prototxt.errors import InputError
 
     module, _, function = args.run.partition(":")
@@ -26,8 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"zoo: {_one_line(str(error))}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # the reader, `head` say, has what it wanted
-        sys.stderr.close()
+    except BrokenPipeError:  # of a part of a stream that does not last: the reader has what it wanted
         return 0
     except OSError as error:
         print(f"zoo: {_one_line(str(error))}", file=sys.stderr)

@@ -21,6 +21,8 @@ def _data_import(kinds: Commands) -> None:  # type: ignore[valid-type]
     text = "Write list files for a folder of class folders, or for the Grocery Store Dataset's own lists."
     parser = command(kinds, "import", "zoo.data_import:run", text)
     parser.add_argument("folder", metavar="DIR", help="folder of the images; the lists are written there")
+    text = "write the lists into DIR instead, with the images' absolute paths"
+    parser.add_argument("--lists", metavar="DIR", help=text)
     parser.add_argument(
         "--val", type=float, metavar="SHARE", help="class folders: share for validation (default: 0.2)"
     )

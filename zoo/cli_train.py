@@ -42,7 +42,7 @@ def add_train(commands: Commands) -> None:  # type: ignore[valid-type]
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--root", metavar="DIR", help="where list files and images are sought, after the current folder"
+        "--root", metavar="DIR", help="where list files and images are sought, before the current folder"
     )
     parser.add_argument(
         "--classes", type=positive, metavar="N", help="classes (default: as many as the lists have)"

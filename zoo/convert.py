@@ -23,7 +23,7 @@ class VerificationError(Exception):
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the layers and write the files; 1, and no ONNX file, where --verify finds a difference."""
+    """Write the files and print the layers; 1, and no ONNX file, where --verify finds a difference."""
     message, path = find_net(args.net, args.variant)
     net = build(message, path, args.phase, dict(args.input_shape))
     if args.weights:
@@ -31,19 +31,23 @@ def run(args: argparse.Namespace) -> int:
     else:
         net.fill(0)
         notice("no --weights: the blobs are filled as the prototxt says (seed 0)")
-    print_layers(net, f"{message.name or path.stem}, {args.variant}, phase {args.phase}")
+    title = f"{message.name or path.stem}, {args.variant}, phase {args.phase}"
     name = (message.name or path.stem).replace("/", "_")
     stem = name if args.variant == "baseline" else f"{name}-{args.variant}"
     target = Path(args.output or Path("converted") / stem) / f"{stem}.onnx"
     try:
         write_model(net, target, args.verify)
     except VerificationError as error:
+        print_layers(net, title)
         notice(f"{target}: not written: {error}")
         return 1
-    print(target)
+    files = [target]
     if args.weights:
-        write_safetensors(target.with_suffix(".safetensors"), net.state_dict(), {"net": name})
-        print(target.with_suffix(".safetensors"))
+        files.append(target.with_suffix(".safetensors"))
+        write_safetensors(files[1], net.state_dict(), {"net": name})
+    print_layers(net, title)
+    for file in files:
+        print(file)
     return 0
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from converters.files import write_text
+from converters.files import whole
 from prototxt.errors import InputError
 from zoo.console import notice
+from zoo.data_folders import Classes, contents, find_split, split
 from zoo.data_grocery import find_lists, read_lists, read_names
 from zoo.demo import CLASS_LIST, TRAIN_LIST, VAL_LIST
 
-_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 _VAL = 0.2
 
 Entries = list[tuple[str, int]]  # an image's path from the folder, its class
@@ -53,33 +53,40 @@ class Images:
 
 def run(args: argparse.Namespace) -> int:
     """Write the lists; their paths go to stdout."""
-    for path in import_folder(Path(args.folder), Choice(args.val, args.seed, args.labels, args.classes)):
+    choice = Choice(args.val, args.seed, args.labels, args.classes)
+    for path in import_folder(Path(args.folder), choice, Path(args.lists) if args.lists else None):
         print(path)
     return 0
 
 
-def import_folder(folder: Path, choice: Choice) -> list[Path]:
+def import_folder(folder: Path, choice: Choice, lists: Path | None = None) -> list[Path]:
     """Lists in the article's layout for the images of ``folder``; the files written: both and classes.txt.
 
+    They go into ``folder``; into ``lists`` where that is given, the images then by their absolute paths.
     Where the folder (or ``dataset/`` in it) has lists of "path, fine, coarse" lines, the split is theirs.
-    Else it holds one folder of images a class, and in each class a share of the images, at least one, goes
-    to the validation list. Labels count the classes by name; split and order follow from the seed. Raises
-    InputError for a folder without two classes, a class with fewer than two images, an option that the
-    folder's kind has no use for, or lists that are there already.
+    Else it holds one folder of images a class, or train/ and val/ with one each, which are the split.
+    Without those in each class a share of the images, at least one, goes to the validation list, never all
+    of them. Labels count the classes by name; split and order follow from the seed.
+
+    Images of the same bytes go to one side, or are told of. Raises InputError for a folder without two
+    classes, a class with fewer than two images, a name that a list cannot hold, an option that the folder's
+    kind has no use for, or lists that are there already.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
-    targets = [folder / name for name in (TRAIN_LIST, VAL_LIST, CLASS_LIST)]
+    targets = [(lists or folder) / name for name in (TRAIN_LIST, VAL_LIST, CLASS_LIST)]
     if there := [path for path in targets if path.exists()]:
         raise InputError(f"{there[0]}: is there already; move it away to write a new one")
     random = np.random.Generator(np.random.PCG64(choice.seed))
     images = _from_lists(folder, choice) or _from_folders(folder, choice, random)
     kept = images.kept(choice.classes)
-    train, held = (_relabelled(entries, kept) for entries in (images.train, images.held))
-    names = "".join(f"{images.names.get(found, found)}\n" for found in kept)
-    texts = [_lines(train, random), _lines(held, random), names]
+    prefix = f"{folder.absolute()}/" if lists else ""
+    train, held = (_relabelled(entries, kept, prefix) for entries in (images.train, images.held))
+    names = [str(images.names.get(found, found)) for found in kept]
+    _check_names([*(path for path, _ in train + held), *names], folder)
+    texts = [_lines(train, random), _lines(held, random), "".join(f"{name}\n" for name in names)]
     for path, text in zip(targets, texts, strict=True):
-        write_text(path, text)
+        _write(path, text)
     notice(f"{folder}: {len(kept)} classes, {len(train)} training and {len(held)} validation images")
     return targets
 
@@ -92,7 +99,9 @@ def _from_lists(folder: Path, choice: Choice) -> Images | None:
     if choice.val is not None:
         raise InputError(f"--val: the split is that of the lists in {place}")
     labels = choice.labels or "coarse"
-    return Images(*read_lists(folder, place, labels), read_names(place, labels))
+    images = Images(*read_lists(folder, place, labels), read_names(place, labels))
+    _tell_doubles(folder, images)  # and leave the split, which others' figures stand on
+    return images
 
 
 def _from_folders(folder: Path, choice: Choice, random: np.random.Generator) -> Images:
@@ -101,39 +110,98 @@ def _from_folders(folder: Path, choice: Choice, random: np.random.Generator) -> 
         raise InputError(f"--val {val:g} must be above 0 and below 1")
     if choice.labels is not None:
         raise InputError(f'--labels: {folder} has no train.txt of lines "path, fine, coarse"')
-    classes = _classes(folder)
-    split = _split(folder, classes, val, random)
-    return Images(*split, {label: path.name for label, path in enumerate(classes)})
+    sides = find_split(folder)
+    if sides is None:
+        images = _split(folder, val, random)
+    elif choice.val is not None:
+        raise InputError(f"--val: the split is that of {sides[0]} and {sides[1]}")
+    else:
+        images = _as_split(folder, *sides)
+    _tell_doubles(folder, images)
+    return images
 
 
-def _classes(folder: Path) -> list[Path]:
-    classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    if len(classes) < 2:
-        raise InputError(f"{folder}: holds {len(classes)} class folders, at least 2 are needed")
-    return classes
+def _split(folder: Path, val: float, random: np.random.Generator) -> Images:
+    """A share of every class folder's images for validation."""
+    found = _pictures(folder, folder)
+    for name, pictures in found.items():
+        if len(pictures) < 2:
+            raise InputError(f"{folder / name}: holds {len(pictures)} images, a class needs at least 2")
+    keys = contents(folder, (picture for pictures in found.values() for picture in pictures))
+    images, sides = Images([], [], dict(enumerate(found))), dict[object, bool]()
+    for label, pictures in enumerate(found.values()):
+        names = [pictures[i] for i in random.permutation(len(pictures))]
+        parts = split(names, round(val * len(names)), keys, sides)
+        for entries, part in zip((images.train, images.held), parts, strict=True):
+            entries += [(name, label) for name in part]
+    if doubles := len(keys) - len(set(keys.values())):
+        notice(f"{folder}: {doubles} images are byte for byte like another, and go to its side of the split")
+    return images
 
 
-def _split(
-    folder: Path, classes: list[Path], val: float, random: np.random.Generator
-) -> tuple[Entries, Entries]:
-    """(training entries, validation entries)."""
-    train: Entries = []
-    held: Entries = []
-    for label, path in enumerate(classes):
-        images = sorted(image for image in path.rglob("*") if image.suffix.lower() in _SUFFIXES)
-        if len(images) < 2:
-            raise InputError(f"{path}: holds {len(images)} images, a class needs at least 2")
-        names = [(images[i].relative_to(folder).as_posix(), label) for i in random.permutation(len(images))]
-        cut = max(1, round(val * len(images)))
-        held += names[:cut]
-        train += names[cut:]
-    return train, held
+def _as_split(folder: Path, train: Path, held: Path) -> Images:
+    """The images as train/ and val/ hold them; what is in both stays in val/ alone."""
+    ours, theirs = _pictures(folder, train), _pictures(folder, held)
+    for name in [*ours, *(name for name in theirs if theirs[name])]:
+        if not ours.get(name):
+            raise InputError(f"{train / name}: holds no images, so that class {name} would never be trained")
+    every = [name for found in (ours, theirs) for pictures in found.values() for name in pictures]
+    keys = contents(folder, every)
+    known = {keys[name] for pictures in theirs.values() for name in pictures}
+    images = Images([], [], dict(enumerate(ours)))
+    for label, (name, pictures) in enumerate(ours.items()):
+        new = [picture for picture in pictures if keys[picture] not in known] or pictures
+        images.train.extend((picture, label) for picture in new)
+        images.held.extend((picture, label) for picture in theirs.get(name, []))
+        if not theirs.get(name):
+            notice(f"{held}: has no images of class {name}")
+    if gone := sum(map(len, ours.values())) - len(images.train):
+        notice(f"{train}: {gone} images are byte for byte in {held} too, and are not trained on")
+    if not images.held:
+        raise InputError(f"{held}: holds no images")
+    return images
 
 
-def _relabelled(entries: Entries, kept: Sequence[int]) -> Entries:
+def _pictures(folder: Path, place: Path) -> dict[str, list[str]]:
+    """By class the pictures of the class folders in ``place``, as paths from ``folder``."""
+    classes = Classes(place)
+    if len(classes.paths) < 2:
+        raise InputError(f"{place}: holds {len(classes.paths)} class folders, at least 2 are needed")
+    found = {
+        path.name: [picture.relative_to(folder).as_posix() for picture in classes.pictures(path)]
+        for path in classes.paths
+    }
+    classes.tell_left_out()
+    return found
+
+
+def _tell_doubles(folder: Path, images: Images) -> None:
+    """A line about the images that are in both lists."""
+    keys = contents(folder, [path for path, _ in images.train + images.held])
+    trained = {keys[path] for path, _ in images.train}
+    if count := sum(keys[path] in trained for path, _ in images.held):
+        notice(f"{folder}: {count} of the validation images are byte for byte training images too")
+
+
+def _relabelled(entries: Entries, kept: Sequence[int], prefix: str) -> Entries:
     """The entries of the classes kept, labelled by their place there."""
     labels = {found: label for label, found in enumerate(kept)}
-    return [(path, labels[found]) for path, found in entries if found in labels]
+    return [(prefix + path, labels[found]) for path, found in entries if found in labels]
+
+
+def _check_names(names: Sequence[str], folder: Path) -> None:
+    """Raise InputError for a name that does not stand in one line as it is."""
+    for name in names:
+        if name != name.strip().removeprefix("\ufeff") or len(name.splitlines()) != 1:
+            raise InputError(
+                f"{folder}: {name!r} cannot stand in a list: a line break, or a blank at an end; rename it"
+            )
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all; names that are no UTF-8 keep their bytes."""
+    with whole(path) as beside:
+        beside.write_bytes(text.encode("utf-8", "surrogateescape"))
 
 
 def _lines(entries: Entries, random: np.random.Generator) -> str:

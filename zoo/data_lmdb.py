@@ -64,7 +64,7 @@ def write_lmdb(
     missing or broken, of another size than the first (plain pixels without a resize), or whose path is
     too long for a key.
     """
-    base = image_base(ImageDataParameter(), entries[0], places)
+    base = image_base(ImageDataParameter(), list_path, entries, places)
 
     def records() -> Iterator[tuple[bytes, bytes]]:
         first: Datum | None = None

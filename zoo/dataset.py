@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +14,11 @@ from torch import Tensor
 
 from converters.files import locked, whole, write_text
 from converters.image_list import Entry, Pixels, read_image, read_list
+from converters.places import place_of_list
 from converters.transform import check, open_mean
 from prototxt.caffe_pb2 import ImageDataParameter, LayerParameter
 from prototxt.errors import InputError
+from zoo.console import notice
 
 Advance = Callable[[int, int], None]  # images done, images in all
 Array = np.ndarray[tuple[int, int, int, int], np.dtype[np.uint8]]
@@ -51,23 +53,26 @@ def open_images(
 ) -> ImageSet:
     """Decode the list's images, or map them where the cache has them.
 
-    ``places`` are the folders that relative image paths may count from: the first in which the first
-    image lies is taken for all. Raises InputError naming list and line for a missing or broken image,
-    one of another size than the first (without new_height and new_width), or one smaller than the crop;
-    ``skip_bad`` passes over those that are missing or broken.
+    ``places`` are the folders that relative image paths may count from, as :func:`image_base` says. Raises
+    InputError naming list and line for a missing or broken image, one of another size than the first
+    (without new_height and new_width), or one smaller than the crop; ``skip_bad`` passes over those that
+    are missing or broken.
     """
     entries = read_list(list_path)
     mean = open_mean(layer, [*places, list_path.parent])
-    base = image_base(layer.image_data_param, entries[0], [*places, list_path.parent])
+    base = image_base(layer.image_data_param, list_path, entries, [*places, list_path.parent])
     paths = [base / entry.path for entry in entries]
     key = _key(list_path, layer.image_data_param, paths) + ("-skipping" if skip_bad else "")
     cached = cache_folder() / "images" / f"{key}.npy"
-    if not cached.is_file():
+    held = _cached(cached, len(entries), skip_bad)
+    if held is None:
         with locked(cache_folder() / "locks" / key):  # of several runs that begin at once, one decodes
-            if not cached.is_file():
+            held = _cached(cached, len(entries), skip_bad)
+            if held is None:
                 _decode(cached, _Listed(layer, list_path, entries, paths, skip_bad), advance)
-    bad = set(json.loads(_bad_rows(cached).read_text())) if skip_bad else set()
-    pixels: Array = np.load(cached, mmap_mode="r", allow_pickle=False)[: len(entries) - len(bad)]
+                held = _cached(cached, len(entries), skip_bad)
+    assert held is not None, cached
+    pixels, bad = held
     check(layer, *pixels.shape[1:], mean)
     kept = [entry for row, entry in enumerate(entries) if row not in bad]
     labels = np.array([entry.label for entry in kept])
@@ -82,10 +87,23 @@ def first_shape(
     must equal. Raises InputError as :func:`open_images` does.
     """
     entries = read_list(list_path)
-    base = image_base(layer.image_data_param, entries[0], [*places, list_path.parent])
+    base = image_base(layer.image_data_param, list_path, entries, [*places, list_path.parent])
     paths = [base / entry.path for entry in entries]
     height, width, channels = _Listed(layer, list_path, entries, paths, skip_bad).first().shape
     return height, width, channels
+
+
+def _cached(cached: Path, count: int, skip_bad: bool) -> tuple[Array, set[int]] | None:
+    """The pixels that the cache holds of a list of ``count`` images, and the rows that they lack; None where
+    it holds none, or a file that is not whole.
+    """
+    try:
+        pixels: Array = np.load(cached, mmap_mode="r", allow_pickle=False)
+        bad = set(json.loads(_bad_rows(cached).read_text())) if skip_bad else set()
+    except (OSError, ValueError, EOFError, TypeError):  # TypeError: JSON, and no list
+        return None
+    is_whole = pixels.dtype == np.uint8 and pixels.ndim == 4 and len(pixels) == count
+    return (pixels[: count - len(bad)], bad) if is_whole and bad < set(range(count)) else None
 
 
 def _bad_rows(cached: Path) -> Path:
@@ -93,10 +111,12 @@ def _bad_rows(cached: Path) -> Path:
     return cached.with_suffix(".bad.json")
 
 
-def image_base(param: ImageDataParameter, first: Entry, places: Iterable[Path]) -> Path:
-    """The folder that the list's paths count from: root_folder in the first place with the first image."""
-    candidates = [place / param.root_folder for place in places]
-    return next((base for base in candidates if (base / first.path).is_file()), candidates[-1])
+def image_base(
+    param: ImageDataParameter, list_path: Path, entries: Sequence[Entry], places: Sequence[Path]
+) -> Path:
+    """The folder that all of a list's paths count from: root_folder in the place where the list was found."""
+    names = [f"{Path(param.root_folder) / entry.path}" for entry in entries]
+    return place_of_list(list_path, param.source, names, places) / param.root_folder
 
 
 def _key(list_path: Path, param: ImageDataParameter, paths: Sequence[Path]) -> str:
@@ -205,10 +225,15 @@ def check_labels(list_path: Path, classes: int) -> None:
 
 
 def class_names(list_path: Path, classes: int) -> list[str]:
-    """The names in ``classes.txt`` beside a list, one line a label; none where it does not fit."""
+    """The names in ``classes.txt`` beside a list, one line a label; none, and a notice, for too few or many.
+
+    A name that is no UTF-8 has "\ufffd" for the bytes that are none: names go into JSON and ONNX.
+    """
     path = list_path.parent / "classes.txt"
-    names = path.read_text(encoding="utf-8-sig").splitlines() if path.is_file() else []
-    names = [name.strip() for name in names if name.strip()]
+    text = path.read_text(encoding="utf-8-sig", errors="replace") if path.is_file() else ""
+    names = [name.strip() for name in text.splitlines() if name.strip()]
+    if names and len(names) != classes:
+        notice(f"{path}: {len(names)} names for {classes} classes, so that none is taken")
     return names if len(names) == classes else []
 
 

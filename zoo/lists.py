@@ -3,12 +3,16 @@
 from pathlib import Path
 
 from converters.graph import Graph
+from converters.image_list import read_list
 from converters.load import located
 from converters.solver_nets import NetSource
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 from prototxt.text import read_text
 from zoo.nets import seek
+
+# Outputs that need no image each: a list may hold a few images of ImageNet's thousand classes.
+_MOST_UNSEEN = 1000
 
 
 def data_layers(graph: Graph) -> list[LayerParameter]:
@@ -50,3 +54,45 @@ def find_lists(
             with located(str(nets[key].path), read_text(nets[key].path)):
                 raise InputError(f'list "{layer.image_data_param.source}" is in none of {where}', layer.name)
     return {key: path for key, path in found.items() if path}
+
+
+def rival_lists(layers: dict[str, LayerParameter], lists: dict[str, Path]) -> list[str]:
+    """A line for each list taken from --root where the current folder, Caffe's own place, has one too."""
+    found = {path: Path.cwd() / layers[key].image_data_param.source for key, path in lists.items()}
+    return [
+        f"{path}: taken, as --root says, and not {other}"
+        for path, other in found.items()
+        if other.is_file() and not other.samefile(path)
+    ]
+
+
+def listed_classes(lists: dict[str, Path]) -> int:
+    """The outputs that the lists' labels call for: the greatest one and 1.
+
+    Raises InputError, naming list and line, for a label that calls for more outputs than there are images.
+    """
+    entries = [(path, entry) for path in lists.values() for entry in read_list(path)]
+    path, last = max(entries, key=lambda pair: pair[1].label)
+    if last.label >= max(_MOST_UNSEEN, len(entries)):
+        raise InputError(
+            f"{path}:{last.line}: label {last.label} calls for {last.label + 1:,} outputs, and there are "
+            f"{len(entries):,} images in the lists; labels count from 0 (--classes N allows it all the same)"
+        )
+    return last.label + 1
+
+
+def untrained_labels(lists: dict[str, Path]) -> list[str]:
+    """A line for each list with labels that no image of the training list has, so that none is learned."""
+    if "TRAIN" not in lists:
+        return []
+    trained = {entry.label for entry in read_list(lists["TRAIN"])}
+    lines = []
+    for path in dict.fromkeys(lists.values()):
+        entries = [entry for entry in read_list(path) if entry.label not in trained]
+        if entries:
+            labels = sorted({entry.label for entry in entries})
+            shown = ", ".join(map(str, labels[:5])) + (", …" if len(labels) > 5 else "")
+            lines.append(
+                f"{path}:{entries[0].line}: {len(entries)} images with labels never trained: {shown}"
+            )
+    return lines

@@ -5,14 +5,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from converters.graph import Graph
-from converters.image_list import read_list
 from converters.solver import check_solver
 from converters.solver_nets import NetSource, check_nets
 from prototxt.caffe_pb2 import LayerParameter, SolverParameter
 from prototxt.errors import InputError, about
 from prototxt.text import read_solver
 from zoo import catalogue
-from zoo.lists import check_data, find_lists, sole_image_layer
+from zoo.lists import check_data, find_lists, listed_classes, rival_lists, sole_image_layer, untrained_labels
 from zoo.nets import edited, read_nets
 from zoo.sizing import size_classifiers
 from zoo.solver_changes import changed_solver
@@ -107,7 +106,8 @@ def make_plan(options: Options) -> Plan:
     may_be_demo = draft.is_shipped and options.root is None
     lists = find_lists(draft.layers, nets, places, may_be_demo)
     classes = _classes(options, lists)
-    notices = [meaningless(solver, draft.path), *_sized(nets, classes, options)]
+    notices = [meaningless(solver, draft.path), *_sized(nets, classes, options), *untrained_labels(lists)]
+    notices += rival_lists(draft.layers, lists) if options.root else []
     solver.max_iter = solver.max_iter if options.max_iter is None else options.max_iter
     kept = tuple(dict.fromkeys(note for note in notices if note))
     return Plan(options, solver, nets, lists, places, classes, kept)
@@ -165,16 +165,16 @@ def _check(solver: SolverParameter, path: Path) -> None:
 
 
 def _places(root: str | None, solver: Path) -> tuple[Path, ...]:
-    """Where a solver's files are sought: the current folder, --root, beside the solver."""
+    """Where a solver's files are sought: --root, the current folder, beside the solver."""
     if root is not None and not Path(root).is_dir():
         raise InputError(f"--root {root}: no such folder")
-    return (Path.cwd(), *([Path(root).absolute()] if root else []), solver.absolute().parent)
+    return (*([Path(root).absolute()] if root else []), Path.cwd(), solver.absolute().parent)
 
 
 def _classes(options: Options, lists: dict[str, Path]) -> int | None:
     if options.classes is not None or not lists:
         return options.classes
-    return max(entry.label for found in lists.values() for entry in read_list(found)) + 1
+    return listed_classes(lists)
 
 
 def _sized(nets: dict[str, NetSource], classes: int | None, options: Options) -> list[str]:

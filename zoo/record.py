@@ -91,6 +91,7 @@ def _now() -> str:
 def _image_record(images: ImageSet) -> dict[str, Any]:
     return {
         "list": str(images.list_path.absolute()),
+        "folder": str(images.base.absolute()),
         "images": len(images.labels),
         "skipped": images.skipped,
         "fingerprint": fingerprint(images),

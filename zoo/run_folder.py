@@ -10,15 +10,17 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from converters.files import alone_in, owned, sweep, write_text
+from converters.files import alone_in, naming, owned, sweep, write_text
 from converters.weights import read_safetensors
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError
+from zoo.console import notice
 
 PACKAGES = ("torch", "onnx", "onnxruntime-gpu", "onnxruntime", "protobuf", "numpy", "opencv-python-headless")
 
@@ -93,7 +95,7 @@ class RunFolder:
 
     def append(self, entry: dict[str, Any]) -> None:
         """Add a line to metrics.jsonl."""
-        with self.metrics.open("a", encoding="utf-8") as file:
+        with naming(self.metrics), self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
 
     @contextmanager
@@ -123,25 +125,38 @@ class RunFolder:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a metrics.jsonl; a last line that a kill cut short is left out."""
+    """The whole lines of a metrics.jsonl; a last line that a kill cut short is left out.
+
+    So is a broken line among the others, with a notice: what follows it stands.
+    """
     entries = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    for number, line in enumerate(lines, 1):
         try:
             entries.append(json.loads(line))
         except json.JSONDecodeError:
-            break
+            if number < len(lines):
+                _notice_broken(path, number)
     return entries
 
 
+@cache
+def _notice_broken(path: Path, number: int) -> None:
+    """Once a process: a study reads its runs' metrics again and again."""
+    notice(f"{path}:{number}: a broken line, passed over")
+
+
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """What run.json says, or None where the folder holds none. Raises InputError for one that is not JSON."""
+    """What run.json says, or None where the folder holds none. Raises InputError for no JSON object."""
     path = folder / "run.json"
     if not path.is_file():
         return None
     try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{path}: is not JSON ({error})") from None
+    if not isinstance(record, dict):
+        raise InputError(f"{path}: is no record of a run")
     return record
 
 

@@ -62,7 +62,8 @@ def _images(plan: Plan, key: str) -> ImageSet:
         check_labels(path, classes)
     with counting(f"decoding {path.name}") as advance:
         images = open_images(layer, path, plan.places, advance, skip_bad)
-    for note in (memory_note(images), skip_note(str(path), images.skipped)):
+    taken = f"{key}: {len(images.labels)} images of {path}, in {images.base}"
+    for note in (taken, memory_note(images), skip_note(str(path), images.skipped)):
         if note:
             notice(note)
     return images

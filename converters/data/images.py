@@ -4,7 +4,7 @@ from converters.data.order import Rounds, drawn_skip
 from converters.data.pixels import Options, PixelSource, Sample
 from converters.data.source import BadRecordError
 from converters.image_list import read_image, read_list
-from converters.places import find
+from converters.places import find, place_of_list
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
@@ -18,6 +18,8 @@ class ImageSource(PixelSource):
             raise InputError("new_height and new_width are given together or not at all", layer.name)
         self.list_path = find(param.source, options.places)
         self.entries = read_list(self.list_path)
+        names = [param.root_folder + entry.path for entry in self.entries]
+        self.place = place_of_list(self.list_path, param.source, names, options.places)
         skip = drawn_skip(options.seed, param.rand_skip)
         if skip >= len(self.entries):
             raise InputError(f"rand_skip left out {skip} of {len(self.entries)} images", layer.name)
@@ -27,7 +29,7 @@ class ImageSource(PixelSource):
     def read(self, row: int) -> Sample:
         """The image of an entry: root_folder and path are joined as strings, as Caffe joins them."""
         entry, param = self.entries[row], self.layer.image_data_param
-        path = find(param.root_folder + entry.path, self.options.places)
+        path = self.place / (param.root_folder + entry.path)
         try:
             pixels = read_image(path, param)
         except InputError as error:

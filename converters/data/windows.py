@@ -13,7 +13,7 @@ from converters.data.window_crop import Placement, place
 from converters.data.window_file import Window, read_windows
 from converters.image_list import Pixels, read_image
 from converters.layers.registry import positive
-from converters.places import find
+from converters.places import find, place_of_list
 from converters.transform import draw, open_mean
 from prototxt.caffe_pb2 import ImageDataParameter, LayerParameter
 from prototxt.errors import InputError
@@ -43,7 +43,10 @@ class WindowSource(DataSource):
         self.path = find(param.source, options.places)
         self.mean = self._mean()
         foreground = int(np.float32(param.batch_size) * np.float32(param.fg_fraction))
-        self.kinds = self._split(read_windows(self.path))
+        windows = read_windows(self.path)
+        names = {param.root_folder + window.image for window in windows}
+        self.place = place_of_list(self.path, param.source, names, options.places)
+        self.kinds = self._split(windows)
         self.of_each = (param.batch_size - foreground, foreground)
         self._check_kinds()
         shapes = ((param.batch_size, CHANNELS, crop, crop), (param.batch_size,))
@@ -102,7 +105,7 @@ class WindowSource(DataSource):
         """(3, crop, crop) of a window: cropped, resized, mirrored, less the mean, scaled."""
         import cv2
 
-        path = find(self.param.root_folder + window.image, self.options.places)
+        path = self.place / (self.param.root_folder + window.image)
         square = self.param.crop_mode == "square"
         try:
             image: Pixels = read_image(path, ImageDataParameter())

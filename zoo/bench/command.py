@@ -33,18 +33,23 @@ def run(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="zoo-bench-") as scratch:
         models = untrained(args.untrained, Path(scratch)) if args.untrained else trained(Path(args.folder))
         rows = measure_models(models, settings)
+    figures = write_rows(rows, args)
     print_tables(rows)
     print_alone(models)
+    for path in figures:
+        stdout().print(str(path), markup=False)
+    return 0
+
+
+def write_rows(rows: Sequence[Row], args: argparse.Namespace) -> list[Path]:
+    """Every file that the command line asks for, before a table is drawn; the figures' paths."""
     if not args.untrained:
         write_json(Path(args.folder) / "bench.json", rows)
     if args.json:
         write_json(Path(args.json), rows)
     if args.csv:
         write_text(Path(args.csv), as_csv(rows))
-    if args.plot:
-        for path in write_figures(rows, Path(args.plot)):
-            stdout().print(str(path), markup=False)
-    return 0
+    return write_figures(rows, Path(args.plot)) if args.plot else []
 
 
 def measure_folder(

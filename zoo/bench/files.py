@@ -23,6 +23,7 @@ from zoo.console import notice
 from zoo.heads import head_of
 
 CALIBRATION = 128  # images
+_UNMEASURED: Row = dict.fromkeys(("top1", "top1_low", "top1_high", "top5", "images", "failed"))
 Batches = Iterator[tuple[Tensor, Tensor]]
 
 
@@ -37,21 +38,35 @@ class Subject:
 
 
 def subjects(model: Model, precisions: Sequence[str], scratch: Path, advance: Advance) -> list[Subject]:
-    """The model in every precision that it can be had in, with its accuracy; a notice about each other."""
+    """The model in every precision that it can be had in, with its accuracy; a notice about each other.
+
+    Where the accuracy of the fp32 file cannot be measured, its row says why under ``failed``, and no other
+    precision is tried. Raises InputError for a model that cannot be opened.
+    """
     about = describe(model)
-    found = []
+    found: list[Subject] = []
     for precision in precisions:
         try:
+            if found and (why := found[0].about["failed"]):
+                raise InputError(str(why))
             path, calibrated = converted(model, precision, scratch)
-            judged = measure_accuracy(model, path, advance)
+            judged = _judged(model, precision, path, advance)
         except InputError as error:
-            if precision == "fp32":
-                raise
             notice(f"{model.where or model.name}: {precision} left out: {error}")
             continue
         own = {"precision": precision, "model_bytes": path.stat().st_size, "calibration": calibrated}
         found.append(Subject(model, precision, path, about | judged | own))
     return found
+
+
+def _judged(model: Model, precision: str, path: Path, advance: Advance) -> Row:
+    try:
+        return measure_accuracy(model, path, advance)
+    except InputError as error:
+        if precision != "fp32":
+            raise
+        notice(f"{model.where or model.name}: no accuracy: {error}")
+        return _UNMEASURED | {"failed": str(error)}
 
 
 def describe(model: Model) -> Row:
@@ -102,7 +117,7 @@ def measure_accuracy(model: Model, path: Path | None = None, advance: Advance = 
     ``path`` is the model's file in another precision; it runs in onnxruntime on the CPU.
     """
     if model.record is None or "TEST" not in model.record["data"]:
-        return {"top1": None, "top1_low": None, "top1_high": None, "top5": None, "images": None}
+        return _UNMEASURED
     found = accuracy(open_session(path or model.path), _counted(validation(model), advance))
     low, high = wilson(found.top1, found.images)
     return {
@@ -111,6 +126,7 @@ def measure_accuracy(model: Model, path: Path | None = None, advance: Advance = 
         "top1_high": high,
         "top5": found.top5,
         "images": found.images,
+        "failed": None,
     }
 
 

@@ -1,7 +1,7 @@
 """How ``zoo bench`` measures: files and accuracy first, then every latency by turns, then the rows."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -24,18 +24,46 @@ from zoo.run_folder import versions
 def measure_models(models: Sequence[Model], settings: Settings) -> list[Row]:
     """A row for every model, precision, runtime, provider and batch size.
 
-    Raises InputError for what cannot be opened, converted or timed; a notice tells what is left out.
+    A notice tells what is left out: a model that cannot be opened, a precision that it cannot be had in.
+    Raises InputError for what cannot be timed, and where no model is left.
     """
     if settings.against and "fp32" not in settings.precisions:
         raise InputError("--against compares fp32 files: give fp32 among --precisions")
     for provider in settings.providers:
         provider_name(provider)  # before minutes are spent
+    models = _opened(models)
     decode(models, ("TEST", "TRAIN") if "int8" in settings.precisions else ("TEST",))
     with tempfile.TemporaryDirectory(prefix="zoo-bench-") as folder, counting("images") as show:
         meter = Meter(show, _images_to_run(models, settings))
         held = _subjects(models, settings, Path(folder), meter)
         lanes, control = timed(held, settings, Path(folder), meter)
-    return Rows(held, lanes, control, settings, find_pairs(models)[0]).all()
+    measured = {id(subject.model) for subject in held}
+    pairs = find_pairs([model for model in models if id(model) in measured])[0]
+    return Rows(held, lanes, control, settings, pairs).all()
+
+
+def _opened(models: Sequence[Model]) -> list[Model]:
+    """The models whose file can be opened."""
+    return _able(models, lambda model: [model] if model.inputs else [])
+
+
+def _able(models: Sequence[Model], act: Callable[[Model], list[Any]]) -> list[Any]:
+    """What ``act`` gives for every model, one after the other; a notice about each that it refuses.
+
+    Raises InputError where it refuses all of them.
+    """
+    found: list[Any] = []
+    errors = []
+    for model in models:
+        try:
+            found += act(model)
+        except InputError as error:
+            errors.append(f"{model.where or model.name}: left out: {error}")
+    if not found:
+        raise InputError(errors[0] if errors else "nothing is left to be measured, as the lines above say")
+    for line in errors:
+        notice(line)
+    return found
 
 
 def _images_to_run(models: Sequence[Model], settings: Settings) -> int:
@@ -48,9 +76,10 @@ def _images_to_run(models: Sequence[Model], settings: Settings) -> int:
 
 
 def _subjects(models: Sequence[Model], settings: Settings, scratch: Path, meter: Meter) -> list[Subject]:
-    found: list[Subject] = []
-    for index, model in enumerate(models):
-        found += subjects(model, settings.precisions, scratch / str(index), meter)
+    folders = {id(model): scratch / str(index) for index, model in enumerate(models)}
+    found: list[Subject] = _able(
+        models, lambda model: subjects(model, settings.precisions, folders[id(model)], meter)
+    )
     if any(subject.about["calibration"] == "random pixels" for subject in found):
         notice(
             "int8 without training images is calibrated on random pixels: its speed counts, not its scores"

@@ -1,6 +1,7 @@
 """The nets that ``zoo bench`` measures, and the images that their runs were trained and tested on."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +25,9 @@ from zoo.lists import data_layers, sole_image_layer
 from zoo.nets import read_nets
 from zoo.run_folder import RunFolder, read_record
 from zoo.sizing import resize_input
+
+# What is read of a finished run's record, and would not be in another program's run.json.
+_RECORD = {"name": str, "variant": str, "head": str, "seed": int, "iteration": int, "data": dict}
 
 
 @dataclass(frozen=True)
@@ -57,15 +61,28 @@ def find_runs(folder: Path) -> tuple[list[Model], list[str]]:
     models: list[Model] = []
     left_out: list[str] = []
     for path in sorted(folder.rglob("run.json")):
-        record, run = read_record(path.parent), RunFolder(path.parent, "")
-        assert record is not None
-        if record.get("finished") and run.model.is_file():
-            models.append(Model(record["name"], run.model, read_net(run.net), run, record))
-        else:
-            left_out.append(f"{path.parent}: not finished, left out")
+        try:
+            models.append(_finished(RunFolder(path.parent, "")))
+        except InputError as error:
+            left_out.append(f"{error}, left out")
     if not models:
-        raise InputError(f"{folder}: holds no finished run; `zoo train` makes one, --untrained needs none")
+        why = f" ({left_out[0]})" if left_out else ""
+        raise InputError(
+            f"{folder}: holds no finished run; `zoo train` makes one, --untrained needs none{why}"
+        )
     return models, left_out
+
+
+def _finished(run: RunFolder) -> Model:
+    """A folder's run. Raises InputError for one that is not finished, and a run.json of another program."""
+    record = read_record(run.path) or {}
+    if not record.get("finished") or not run.model.is_file():
+        raise InputError(f"{run.path}: not finished")
+    if lacking := [key for key, kind in _RECORD.items() if not isinstance(record.get(key), kind)]:
+        raise InputError(
+            f"{run.path / 'run.json'}: is no record of a run: {', '.join(lacking)} not as in one"
+        )
+    return Model(record["name"], run.model, read_net(run.net), run, record)
 
 
 def run_graph(folder: RunFolder, key: str, size: int | None = None) -> Graph | None:
@@ -143,12 +160,15 @@ def _random_pixels(model: Model, count: int) -> Iterator[dict[str, np.ndarray[An
 
 
 def decode(models: Sequence[Model], keys: Sequence[str]) -> None:
-    """Have the models' lists decoded and kept, so that what follows finds them; a progress bar for each."""
+    """Have the models' lists decoded and kept, so that what follows finds them; a progress bar for each.
+
+    What cannot be read is said where it is needed.
+    """
     for model in models:
         for key in keys:
             listed = model.record and model.record["data"].get(key)
             if listed:
-                with counting(f"decoding {Path(listed['list']).name}") as advance:
+                with suppress(InputError), counting(f"decoding {Path(listed['list']).name}") as advance:
                     listed_images(model, key, advance)
 
 
@@ -171,7 +191,7 @@ def listed_images(model: Model, key: str, advance: Advance = _ignore) -> ImageSe
 
 
 def _reading_layer(folder: RunFolder, key: str) -> LayerParameter:
-    """The TEST net's data layer; for the training list with the root folder that its paths count from."""
+    """The TEST net's data layer; for the training list with that list's own name and root folder."""
     layers = {
         phase: sole_image_layer(graph) for phase in ("TRAIN", "TEST") if (graph := run_graph(folder, phase))
     }
@@ -179,6 +199,7 @@ def _reading_layer(folder: RunFolder, key: str) -> LayerParameter:
     layer.CopyFrom(layers.get("TEST") or layers["TRAIN"])  # type: ignore[arg-type]
     if own := layers.get(key):
         layer.image_data_param.root_folder = own.image_data_param.root_folder
+        layer.image_data_param.source = own.image_data_param.source
     return layer
 
 

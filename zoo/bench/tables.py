@@ -39,7 +39,7 @@ def _accuracy_cells(row: Row, rows: Sequence[Row]) -> list[str]:
         run_name(row, rows),
         row["head"],
         row["precision"],
-        f"{row['top1']:.1%}" if trained else "untrained",
+        f"{row['top1']:.1%}" if trained else row.get("failed") or "untrained",
         f"{row['top1_low']:.1%}–{row['top1_high']:.1%}" if trained else "",
         f"{row['top5']:.1%}" if trained else "",
         f"{row['parameters']:,}",
@@ -97,12 +97,17 @@ def head_grid(rows: Sequence[Row]) -> Grid:
     lines = []
     for fc in distinct([row for row in rows if row["gap"]], "run", "name", "precision"):
         gap = next(row for row in rows if _is_gap_of(row, fc))
-        points = [f"{100 * (fc[k] - gap[k]):+.1f}" if fc[k] is not None else "" for k in ("top1", "top5")]
+        points = [_points(fc[k] - gap[k]) if None not in (fc[k], gap[k]) else "" for k in ("top1", "top5")]
         ratios = [f"{fc[key] / gap[key]:.3f}×" for key in ("parameters", "macs", "model_bytes")]
         lines.append([f"{run_name(fc, rows)} / {fc['gap']}", fc["precision"], *points, *ratios])
     columns = ["FC / GAP", "precision", "Δ top-1", "Δ top-5", "parameters", "MACs", "bytes"]
     title = "FC against GAP: accuracy as FC − GAP in points, the rest as FC ÷ GAP"
     return Grid(title, columns, lines, left=2)
+
+
+def _points(share: float) -> str:
+    """A difference in points with its sign; what rounds to nothing is no −0.0."""
+    return f"{round(100 * share, 1) + 0.0:+.1f}"
 
 
 def _is_gap_of(row: Row, fc: Row) -> bool:

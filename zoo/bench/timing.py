@@ -64,9 +64,10 @@ def batches_of(model: Model, settings: Settings) -> Sequence[int]:
 def _lanes(held: Sequence[Subject], settings: Settings) -> list[Lane]:
     """What is to be timed: each distinct net once in every engine."""
     lanes: dict[object, Lane] = {}
-    for subject in held:
+    # A net whose scores say nothing is timed, and is no measure for another engine's.
+    for subject in sorted(held, key=lambda subject: subject.about["failed"] is not None):
         engines = [("onnxruntime", provider) for provider in settings.providers]
-        if subject.precision == "fp32":
+        if subject.precision == "fp32" and subject.about["failed"] is None:
             engines += [(runtime, settings.providers[0]) for runtime in settings.against]
         for runtime, provider in engines:
             lane = Lane(subject, runtime, provider, batches_of(subject.model, settings))

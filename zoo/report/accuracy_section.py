@@ -56,6 +56,8 @@ def _against_baseline(results: Results, group: Group, words: Words) -> tuple[str
 
 def verdict(found: Interval, words: Words) -> str:
     """Whether a difference is real, in a word; of single runs only as far as photographs go."""
+    if found.too_few:
+        return words("real.few")
     if not found.is_real:
         return words("real.no")
     return words("real.yes" if found.over_seeds else "real.one_seed")

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from eval.statistics import Interval
+from eval.statistics import LEAST_BLOCKS, Interval
 from zoo.report.claims import (
     EQUAL_WITHIN,
     Order,
@@ -76,7 +76,7 @@ def _steadier(results: Results, dropouts: Sequence[Group], words: Words) -> Answ
     sentences = [words("steady.method")]
     for group in dropouts:
         sentences += [_wobble_sentence(results, group, kind, words) for kind in ("accuracy", "loss")]
-    verdict, standing = _ordered("steady", orders, words)
+    verdict, standing = _ordered(results, "steady", orders, words)
     return Answer(words("steady.question"), verdict, tuple(sentences), standing)
 
 
@@ -100,9 +100,13 @@ def _wobble_sentence(results: Results, group: Group, kind: str, words: Words) ->
     return figures + ordered_sentence(group, results.baseline, order(ours, theirs), words)
 
 
-def _ordered(key: str, orders: Sequence[Order], words: Words) -> tuple[str, Standing]:
-    """A verdict from the orders of all groups: told only where chance is rare, else a tendency."""
+def _ordered(results: Results, key: str, orders: Sequence[Order], words: Words) -> tuple[str, Standing]:
+    """A verdict from the orders of all groups: told only where chance is rare, else a tendency; nothing
+    where the tests were of too few photographs.
+    """
     stand = together([found.side for found in orders])
+    if len(results.blocks) < LEAST_BLOCKS:
+        return words(f"{key}.open"), "open"
     if stand in ("open", "mixed"):
         return words(f"{key}.{stand}"), "open"
     if (
@@ -180,7 +184,7 @@ def _speed(results: Results, group: Group, suffix: str, words: Words) -> Answer:
         told.append(uneven_sentence(factor, words))
     elif not any(map(math.isinf, [*times[0], *times[1]])):
         told.append(_race("speed.seconds", times, group, base, words))
-    verdict, standing = _ordered("speed", [found], words)
+    verdict, standing = _ordered(results, "speed", [found], words)
     gain = ratios(*steps)
     if standing == "yes" and gain and math.isfinite(gain.high):
         verdict = words("speed.by", ratio=words.ratio(gain))
@@ -216,12 +220,12 @@ def _any(results: Results, words: Words) -> Answer:
     if not results.others:
         alone = words("any.alone", group=base.label, top1=percent(results.interval(base).mean))
         return Answer(question, words("any.one"), (alone,), "open")
-    found: dict[str, list[str]] = {"above": [], "below": [], "these": [], "open": []}
+    found: dict[str, list[str]] = {"above": [], "below": [], "these": [], "open": [], "few": []}
     for group in results.others:
         difference = results.difference(group, base)
         found[told(difference)].append(f"{group.label} ({points(difference.mean)})")
     sentences = [
-        words(f"any.{key}", groups=words.listed(names), baseline=base.label)
+        words(f"any.{key}", groups=words.listed(names), baseline=base.label, least=LEAST_BLOCKS)
         for key, names in found.items()
         if names
     ]

@@ -28,14 +28,19 @@ def side(interval: Interval) -> Side:
     return "above" if interval.low > 0 else "below"
 
 
-def told(interval: Interval) -> Side | Literal["these"]:
-    """The same; ``these`` where single runs differ by more than other photographs would explain."""
+def told(interval: Interval) -> Side | Literal["these", "few"]:
+    """The same; ``these`` where single runs differ by more than other photographs would explain, ``few``
+    where there are too few photographs to say anything.
+    """
+    if interval.too_few:
+        return "few"
     return "these" if interval.is_real and not interval.over_seeds else side(interval)
 
 
 def is_equal(interval: Interval, within: float = EQUAL_WITHIN) -> bool:
     """Whether the interval, over trainings too, leaves no room for a difference larger than ``within``."""
-    return interval.over_seeds and -within <= interval.low and interval.high <= within
+    is_told = interval.over_seeds and not interval.too_few
+    return is_told and -within <= interval.low and interval.high <= within
 
 
 @dataclass(frozen=True)

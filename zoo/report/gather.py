@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from prototxt.errors import InputError
-from zoo.bench.command import measure_folder, write_json
-from zoo.bench.rows import find_runs
+from zoo.bench.command import measure_folder, trained, write_json
 from zoo.bench.tables import Row
 from zoo.console import notice
-from zoo.report.measured import measure_run
+from zoo.report.measured import Measured, measure_run
 from zoo.report.results import Results, check_same_data, read_rows
 from zoo.report.runs import Run, group_runs, read_run
 from zoo.report.wording import Words, count
@@ -26,17 +25,18 @@ def gather(folder: Path, title: str | None, words: Words) -> tuple[Results, Stud
 
     Raises InputError where no run is finished, runs are on different data, or a file cannot be read.
     """
-    models, _ = find_runs(folder)
+    models = trained(folder)
     study = read_study(folder)
     planned = [entry["name"] for entry in study["runs"]] if study else []
     models.sort(key=lambda model: model.path.parent.name not in planned)
     known = [read_run(model) for model in models]
     runs, twice = _distinct(known)
     check_same_data(runs)
+    measured, failed = _measured(runs, folder, words)
+    runs = [run for run in runs if run.path in measured]
     groups = group_runs(runs, planned)
     rows = _rows(folder, runs)
-    measured = {run.path: measure_run(run.model) for run in runs}
-    notes = [*_cut_short(folder, known, study, words), *_doubled(twice, folder, words)]
+    notes = [*_cut_short(folder, known, study, words), *_doubled(twice, folder, words), *failed]
     heading = title or (study or {}).get("title") or _title(groups, words)
     return Results(folder, heading, groups, measured, rows, notes), study
 
@@ -66,6 +66,21 @@ def _distinct(runs: Sequence[Run]) -> tuple[list[Run], list[tuple[Run, Run]]]:
         if first is not run:
             twice.append((run, first))
     return list(kept.values()), twice
+
+
+def _measured(runs: Sequence[Run], folder: Path, words: Words) -> tuple[dict[Path, Measured], list[str]]:
+    """(what was measured of each run, a line about each that could not be). InputError where none could."""
+    measured: dict[Path, Measured] = {}
+    errors: dict[Path, InputError] = {}
+    for run in runs:
+        try:
+            measured[run.path] = measure_run(run.model)
+        except InputError as error:
+            errors[run.path] = error
+    if not measured:
+        raise next(iter(errors.values()))
+    names = {path: path.relative_to(folder).as_posix() for path in errors}
+    return measured, [words("cut.unmeasured", run=names[path], reason=errors[path]) for path in errors]
 
 
 def _rows(folder: Path, runs: Sequence[Run]) -> Mapping[Path, Sequence[Row]]:

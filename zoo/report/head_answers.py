@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from eval.robustness import CONDITIONS
-from eval.statistics import Interval
+from eval.statistics import LEAST_BLOCKS, Interval
 from zoo.bench.tables import Row
 from zoo.report.accuracy_section import paired_ratio
 from zoo.report.claims import side, together, told
@@ -95,6 +95,7 @@ def _lost(gap: Group, fc: Group, kind: str, found: Interval, words: Words) -> st
         group=gap.label,
         baseline=fc.label,
         difference=words.interval(found),
+        least=LEAST_BLOCKS,
     )
 
 

@@ -127,7 +127,7 @@ class Results:
         return self._once(
             ("lost", group.index, other.index, *conditions),
             lambda: difference(
-                self._change(group, conditions), self._change(other, conditions), self.tried_blocks
+                self._change(group, conditions), self._change(other, conditions), self.tried_blocks, reach=2.0
             ),
         )
 

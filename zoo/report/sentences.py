@@ -1,6 +1,6 @@
 """Sentences that several answers are made of."""
 
-from eval.statistics import Interval
+from eval.statistics import LEAST_BLOCKS, Interval
 from zoo.report.claims import Order, told
 from zoo.report.results import Results
 from zoo.report.runs import Group
@@ -16,6 +16,7 @@ def difference_sentence(results: Results, group: Group, other: Group, found: Int
         ours=percent(results.mean_top1(group)),
         theirs=percent(results.mean_top1(other)),
         difference=words.interval(found),
+        least=LEAST_BLOCKS,
     )
 
 

@@ -53,7 +53,7 @@ class Job:
     def state(self) -> tuple[str, str]:
         """(planned, begun, finished, diverged or failed; why) as the run's folder tells."""
         record = read_record(self.folder) or {}
-        if record.get("finished") and record["iteration"] >= self.max_iter:
+        if record.get("finished") and record.get("iteration", 0) >= self.max_iter:
             return "finished", ""
         if reason := record.get("diverged"):
             return "diverged", str(reason)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from converters.files import write_text
+from prototxt.errors import InputError
 from prototxt.text import read_solver
 from zoo.console import notice
 from zoo.plan import Options, check_begun
@@ -80,9 +81,17 @@ def still_to_do(jobs: Sequence[Job], retry: bool) -> list[Job]:
 
 
 def _check(job: Job, state: str) -> None:
-    saved = Options(**(read_record(job.folder) or {})["options"])
+    saved = _saved(job.folder)
     if state == "diverged" and saved != job.options:
         notice(f"{job.name}: diverged with other settings, beginning afresh")
         RunFolder.of(job.folder, read_solver(job.folder / "solver.prototxt")).clear()
     else:
         check_begun(job.folder, saved, asdict(job.options))
+
+
+def _saved(folder: Path) -> Options:
+    """The options that a folder's run was begun with. Raises InputError for another program's run.json."""
+    try:
+        return Options(**(read_record(folder) or {})["options"])
+    except (KeyError, TypeError):
+        raise InputError(f"{folder / 'run.json'}: is no record of a run; move it away to begin one") from None
