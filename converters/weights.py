@@ -68,12 +68,17 @@ def weights_format(path: Path) -> str:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     if any(head[at : at + len(SIGNATURE)] == SIGNATURE for at in (0, 512, 1024, 2048)):
         return "hdf5"
-    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size - 8:
+    if begins_as_safetensors(head, size):
         return "safetensors"
     named = {".safetensors": "safetensors", ".h5": "hdf5"}.get(path.suffix)
     if what := _foreign(head, named):
         raise InputError(f"{path}: is {what}")
     return named or "caffemodel"
+
+
+def begins_as_safetensors(head: bytes, size: int) -> bool:
+    """Whether a file of ``size`` bytes that begins with ``head`` has a .safetensors' length and header."""
+    return head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size - 8
 
 
 def _foreign(head: bytes, named: str | None) -> str | None:

@@ -14,12 +14,14 @@ from train_runs import lines, same, train, weights
 from converters import load_solver
 from converters.rate import steps_taken
 from converters.solver_nets import solver_nets
+from converters.weights import write_safetensors
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError
 from prototxt.text import parse_solver, read_net, read_solver
 from zoo.bench.rows import Model
 from zoo.report.runs import Run
 from zoo.run_folder import RunFolder
+from zoo.snapshot import contents
 
 pytestmark = pytest.mark.usefixtures("without_export")
 
@@ -249,6 +251,16 @@ def test_weights_are_told_from_states_and_snapshots(capsys: pytest.CaptureFixtur
     assert f"{snapshot}: is a run's snapshot: give it to --resume" in capsys.readouterr().err
     Path("renamed.bin").write_bytes(Path("s_iter_0.solverstate").read_bytes())
     assert train(solver, "--output", "other", "--resume", "renamed.bin") == 0
+
+
+def test_a_snapshot_whose_header_begins_as_a_state_is_a_snapshot() -> None:
+    for padding in range(256):
+        write_safetensors(Path("a.safetensors"), {}, {"zoo": "x" * padding})
+        if Path("a.safetensors").read_bytes()[0] == 8:
+            break
+    else:
+        raise AssertionError("no header of such a length")
+    assert contents(Path("a.safetensors")) == "snapshot"
 
 
 def test_a_state_of_another_solver_names_its_file_and_changes_nothing(

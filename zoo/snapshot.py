@@ -14,6 +14,7 @@ from converters.snapshot_names import find_weights
 from converters.solver_state import read_state
 from converters.state_names import todays_names
 from converters.weights import (
+    begins_as_safetensors,
     load_weights,
     read_metadata,
     read_safetensors,
@@ -116,9 +117,11 @@ def contents(path: Path) -> str:
 def _begins_as_state(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            return file.read(1) == b"\x08"  # SolverState.iter
+            head, size = file.read(9), file.seek(0, 2)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    # SolverState.iter; the length of a .safetensors' header may begin so too
+    return head[:1] == b"\x08" and not begins_as_safetensors(head, size)
 
 
 def _is_hdf5_state(path: Path) -> bool:
