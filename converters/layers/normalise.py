@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
 
 from converters.layers.registry import Layer, Shapes, layer
@@ -48,6 +49,10 @@ class BatchNorm(Layer):
         if x.numel() == x.shape[1]:  # torch refuses one value per channel; Caffe puts out zeros
             self._update(x.detach().reshape(-1), torch.zeros_like(self.variance))
             return x - x.detach()
+        if x.is_cpu and x.dtype == torch.float32 and not x.is_contiguous():
+            out, mean, variance = _by_exact_sums(x, self.eps)
+            self._update(mean, variance)
+            return out
         mean, variance = torch.zeros_like(self.mean), torch.zeros_like(self.variance)
         out = F.batch_norm(x, mean, variance, training=True, momentum=1.0, eps=self.eps)
         self._update(mean, variance)
@@ -57,6 +62,64 @@ class BatchNorm(Layer):
     def _update(self, mean: Tensor, variance: Tensor) -> None:
         for total, new in ((self.mean, mean), (self.variance, variance), (self.scale_factor, 1.0)):
             total.mul_(self.fraction).add_(new)
+
+
+def _by_exact_sums(x: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """(normalised, mean, variance with m/(m-1)) of (N, C, …) in any memory format."""
+    normalise: Any = _NormaliseBatch.apply if torch.is_grad_enabled() else _normalise_batch
+    y, _, mean, variance = normalise(x, eps)
+    count = x.numel() // x.shape[1]
+    return y, mean.float(), (variance * (count / (count - 1))).float()
+
+
+class _NormaliseBatch(torch.autograd.Function):
+    """Normalising by the batch where torch's kernel for the CPU is inexact: that for channels_last sums
+    whole batches one by one in float32, forward and backward, and is off by up to 1e-3.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, eps: float) -> tuple[Tensor, ...]:
+        y, deviation, mean, variance = _normalise_batch(x, eps)
+        rest = (mean - mean.to(x.dtype)) / deviation  # the mean that rounding has left in y
+        ctx.save_for_backward(y, deviation, rest)
+        ctx.mark_non_differentiable(deviation, mean, variance)
+        return y, deviation, mean, variance
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor, None]:
+        y, deviation, rest = ctx.saved_tensors
+        count = y.numel() // y.shape[1]
+        mean = _sums(grad) / count
+        along = _products(grad, y) / count - mean * rest
+        slope = y * _spread(-along / deviation, y)
+        slope.add_(_spread((along * rest - mean) / deviation, y))
+        return slope.addcmul_(grad, _spread(1 / deviation, y)), None
+
+
+def _normalise_batch(x: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(normalised, deviation, mean, variance), the last three in float64."""
+    count = x.numel() // x.shape[1]
+    mean = _sums(x) / count
+    y = x - _spread(mean, x)
+    variance = _products(y, y) / count
+    deviation = (variance + eps).sqrt()
+    return y.mul_(_spread(1 / deviation, y)), deviation, mean, variance
+
+
+def _products(a: Tensor, b: Tensor) -> Tensor:
+    """Sums of a·b per channel, piece by piece: the whole product would take as much memory as each."""
+    pairs = zip(a.chunk(8), b.chunk(8), strict=True)
+    return torch.stack([_sums(left * right) for left, right in pairs]).sum(0)
+
+
+def _sums(x: Tensor) -> Tensor:
+    """Sums per channel in float64, those of each image in ``x``'s own type: (N, C, …) to (C,)."""
+    return x.flatten(2).sum(2).double().sum(0)
+
+
+def _spread(channels: Tensor, x: Tensor) -> Tensor:
+    return channels.to(x.dtype).reshape(-1, *(1,) * (x.dim() - 2))
 
 
 @layer("LRN")
