@@ -8,6 +8,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
 
 from converters.layers.registry import Layer, Shapes, layer
+from converters.layers.windows import Windows, average_pool
 from prototxt.caffe_pb2 import LayerParameter, LRNParameter
 from prototxt.errors import InputError
 
@@ -49,7 +50,7 @@ class BatchNorm(Layer):
         if x.numel() == x.shape[1]:  # torch refuses one value per channel; Caffe puts out zeros
             self._update(x.detach().reshape(-1), torch.zeros_like(self.variance))
             return x - x.detach()
-        if x.is_cpu and x.dtype == torch.float32 and not x.is_contiguous():
+        if x.is_cpu and x.dtype == torch.float32 and x.dim() > 2 and not x.is_contiguous():
             out, mean, variance = _by_exact_sums(x, self.eps)
             self._update(mean, variance)
             return out
@@ -62,6 +63,9 @@ class BatchNorm(Layer):
     def _update(self, mean: Tensor, variance: Tensor) -> None:
         for total, new in ((self.mean, mean), (self.variance, variance), (self.scale_factor, 1.0)):
             total.mul_(self.fraction).add_(new)
+
+
+_PIECES = 16  # of a batch at a time: all of it at once would take as much memory again, and more time
 
 
 def _by_exact_sums(x: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -80,7 +84,8 @@ class _NormaliseBatch(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, eps: float) -> tuple[Tensor, ...]:
         y, deviation, mean, variance = _normalise_batch(x, eps)
-        rest = (mean - mean.to(x.dtype)) / deviation  # the mean that rounding has left in y
+        factor, shift = ((part / deviation).to(x.dtype) for part in (torch.ones_like(mean), -mean))
+        rest = factor.double() * mean + shift.double()  # the mean that rounding has left in y
         ctx.save_for_backward(y, deviation, rest)
         ctx.mark_non_differentiable(deviation, mean, variance)
         return y, deviation, mean, variance
@@ -91,9 +96,9 @@ class _NormaliseBatch(torch.autograd.Function):
         y, deviation, rest = ctx.saved_tensors
         count = y.numel() // y.shape[1]
         mean = _sums(grad) / count
-        along = _products(grad, y) / count - mean * rest
-        slope = y * _spread(-along / deviation, y)
-        slope.add_(_spread((along * rest - mean) / deviation, y))
+        pairs = zip(grad.chunk(_PIECES), y.chunk(_PIECES), strict=True)
+        along = torch.stack([_sums(a * b) for a, b in pairs]).sum(0) / count - mean * rest
+        slope = _scaled(y, -along / deviation, (along * rest - mean) / deviation)
         return slope.addcmul_(grad, _spread(1 / deviation, y)), None
 
 
@@ -101,16 +106,16 @@ def _normalise_batch(x: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Ten
     """(normalised, deviation, mean, variance), the last three in float64."""
     count = x.numel() // x.shape[1]
     mean = _sums(x) / count
-    y = x - _spread(mean, x)
-    variance = _products(y, y) / count
+    squares = [_sums((part - _spread(mean, x)).square_()) for part in x.chunk(_PIECES)]
+    variance = torch.stack(squares).sum(0) / count
     deviation = (variance + eps).sqrt()
-    return y.mul_(_spread(1 / deviation, y)), deviation, mean, variance
+    return _scaled(x, 1 / deviation, -mean / deviation), deviation, mean, variance
 
 
-def _products(a: Tensor, b: Tensor) -> Tensor:
-    """Sums of a·b per channel, piece by piece: the whole product would take as much memory as each."""
-    pairs = zip(a.chunk(8), b.chunk(8), strict=True)
-    return torch.stack([_sums(left * right) for left, right in pairs]).sum(0)
+def _scaled(x: Tensor, factor: Tensor, shift: Tensor) -> Tensor:
+    """x·factor + shift per channel, in one pass over the batch."""
+    zero, one = torch.zeros_like(factor, dtype=x.dtype), torch.ones_like(factor, dtype=x.dtype)
+    return F.batch_norm(x, zero, one, factor.to(x.dtype), shift.to(x.dtype), eps=0.0)
 
 
 def _sums(x: Tensor) -> Tensor:
@@ -137,15 +142,23 @@ class LRN(Layer):
             raise InputError(f"normalises (N, C, H, W), not {len(bottoms[0])} axes", message.name)
         self.size, self.alpha, self.beta, self.k = param.local_size, param.alpha, param.beta, param.k
         self.within = param.norm_region == LRNParameter.WITHIN_CHANNEL
+        self.windows = Windows((self.size,) * 2, (1, 1), ((self.size - 1) // 2,) * 2)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to the same shape."""
         if self.within:
-            mean = F.avg_pool2d(x * x, self.size, 1, (self.size - 1) // 2)
+            mean = average_pool(x * x, self.windows)
             return x * (1 + self.alpha * mean) ** -self.beta
+        if torch.onnx.is_in_onnx_export():
+            return self._as_onnx(x)
         columns = (x * x).flatten(2).unsqueeze(1)  # torch's own has no half precision on the CPU
         mean = F.avg_pool2d(columns, (self.size, 1), 1, (self.size // 2, 0)).view_as(x)
         return x * (self.k + self.alpha * mean) ** -self.beta
+
+    def _as_onnx(self, x: Tensor) -> Tensor:
+        """ONNX's own operator: a pooling over channels counts its padding in some readers of such files."""
+        numbers: dict[str, Any] = {"size": self.size, "alpha": self.alpha, "beta": self.beta, "bias": self.k}
+        return torch.onnx.ops.symbolic("LRN", (x,), numbers, dtype=x.dtype, shape=x.shape)
 
 
 class _Standardise(torch.autograd.Function):
