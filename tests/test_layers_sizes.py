@@ -162,20 +162,21 @@ WINDOWS = ["kernel_size: 3 stride: 2", "kernel_size: 3 stride: 2 pad: 1", "kerne
            "global_pooling: true"]  # fmt: skip
 
 
-def poolings(method: str) -> str:
+def poolings(method: str, has_masks: bool = True, skipped: str = "") -> str:
     """A convolution read by poolings of every kind, behind one of them an LRN and another pooling."""
-    second = 'top: "m{0}"' if method == "MAX" else ""
+    second = 'top: "m{0}"' if method == "MAX" and has_masks else ""
     branches = [
         f'layer {{ name: "p{i}" type: "Pooling" bottom: "c" top: "p{i}" {second.format(i)} '
         f"pooling_param {{ pool: {method} {windows} }} }}"
         for i, windows in enumerate(WINDOWS)
+        if windows != skipped
     ]
     region = "ACROSS_CHANNELS" if method == "MAX" else "WITHIN_CHANNEL"
     return "\n".join(
         [
             'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 dim: 21 dim: 18 } } }',
             'layer { name: "c" type: "Convolution" bottom: "x" top: "c" convolution_param { num_output: 4 '
-            'kernel_size: 3 pad: 1 weight_filler { type: "xavier" } } }',
+            'kernel_size: 1 weight_filler { type: "xavier" } } }',
             *branches,
             'layer { name: "n" type: "LRN" bottom: "p0" top: "n" lrn_param { local_size: 3 '
             f"norm_region: {region} }} }}",

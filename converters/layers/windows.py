@@ -48,7 +48,7 @@ class Windows:
         stride, pad = self.stride[axis], self.pad[axis]
         room = size + 2 * pad - self.kernel[axis] + (0 if self.is_floor else stride - 1)
         count = room // stride + 1
-        if not any(self.pad):
+        if not any(self.pad) or self.is_floor or stride == 1:  # with these, none starts beyond
             return count
         least: int = torch.sym_min(count, (size + pad - 1) // stride + 1)  # type: ignore[no-untyped-call]
         return least
@@ -63,7 +63,7 @@ class Windows:
         """Whether a window is cut off at this size, at any size if this one is symbolic."""
         if is_symbolic(size):
             return not self.is_floor and self.stride != (1, 1)
-        return bool(max(self.reach(size)) > 0)
+        return any(reach > 0 for reach in self.reach(size))
 
     def is_native(self, size: Pair) -> bool:
         """Whether torch's own rule is Caffe's: it takes pads up to half the kernel and always drops a
