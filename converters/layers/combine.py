@@ -47,28 +47,25 @@ class Slice(Layer):
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
         self.axis = _axis(message, message.slice_param, "slice_dim", len(bottoms[0]))
-        self.sizes = _slice_sizes(message, bottoms[0][self.axis])
+        self.tops, self.points = len(message.top), list(message.slice_param.slice_point)
+        size = bottoms[0][self.axis]
+        if self.points and len(self.points) != self.tops - 1:
+            raise InputError(f"{len(self.points)} slice_point for {self.tops} tops", message.name)
+        if self.points and min(self._sizes(size)) < 1:
+            raise InputError(f"slice_point {self.points} must rise from 1 to below {size}", message.name)
+        if not self.points and size % self.tops:
+            raise InputError(f"{size} cannot be cut into {self.tops} equal parts", message.name)
+
+    def _sizes(self, size: int) -> list[int]:
+        if not self.points:
+            return [size // self.tops] * self.tops
+        return [end - start for start, end in pairwise([0, *self.points, size])]
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """One part per top."""
-        if len(self.sizes) == 1:
+        if self.tops == 1:
             return (x,)
-        return torch.split(x, self.sizes, self.axis)
-
-
-def _slice_sizes(message: LayerParameter, size: int) -> list[int]:
-    tops, points = len(message.top), list(message.slice_param.slice_point)
-    if points:
-        if len(points) != tops - 1:
-            raise InputError(f"{len(points)} slice_point for {tops} tops", message.name)
-        ends = [0, *points, size]
-        sizes = [end - start for start, end in pairwise(ends)]
-        if min(sizes) < 1:
-            raise InputError(f"slice_point {points} must rise from 1 to below {size}", message.name)
-        return sizes
-    if size % tops:
-        raise InputError(f"{size} cannot be cut into {tops} equal parts", message.name)
-    return [size // tops] * tops
+        return torch.split(x, self._sizes(x.shape[self.axis]), self.axis)
 
 
 @layer("Eltwise", bottoms=(2, None))

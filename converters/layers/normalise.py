@@ -4,9 +4,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
 
 from converters.layers.registry import Layer, Shapes, layer
+from converters.layers.windows import Windows, average_pool
 from prototxt.caffe_pb2 import LayerParameter, LRNParameter
 from prototxt.errors import InputError
 
@@ -48,6 +50,10 @@ class BatchNorm(Layer):
         if x.numel() == x.shape[1]:  # torch refuses one value per channel; Caffe puts out zeros
             self._update(x.detach().reshape(-1), torch.zeros_like(self.variance))
             return x - x.detach()
+        if x.is_cpu and x.dtype == torch.float32 and x.dim() > 2 and not x.is_contiguous():
+            out, mean, variance = _by_exact_sums(x, self.eps)
+            self._update(mean, variance)
+            return out
         mean, variance = torch.zeros_like(self.mean), torch.zeros_like(self.variance)
         out = F.batch_norm(x, mean, variance, training=True, momentum=1.0, eps=self.eps)
         self._update(mean, variance)
@@ -57,6 +63,68 @@ class BatchNorm(Layer):
     def _update(self, mean: Tensor, variance: Tensor) -> None:
         for total, new in ((self.mean, mean), (self.variance, variance), (self.scale_factor, 1.0)):
             total.mul_(self.fraction).add_(new)
+
+
+_PIECES = 16  # of a batch at a time: all of it at once would take as much memory again, and more time
+
+
+def _by_exact_sums(x: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """(normalised, mean, variance with m/(m-1)) of (N, C, …) in any memory format."""
+    normalise: Any = _NormaliseBatch.apply if torch.is_grad_enabled() else _normalise_batch
+    y, _, mean, variance = normalise(x, eps)
+    count = x.numel() // x.shape[1]
+    return y, mean.float(), (variance * (count / (count - 1))).float()
+
+
+class _NormaliseBatch(torch.autograd.Function):
+    """Normalising by the batch where torch's kernel for the CPU is inexact: that for channels_last sums
+    whole batches one by one in float32, forward and backward, and is off by up to 1e-3.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, eps: float) -> tuple[Tensor, ...]:
+        y, deviation, mean, variance = _normalise_batch(x, eps)
+        factor, shift = ((part / deviation).to(x.dtype) for part in (torch.ones_like(mean), -mean))
+        rest = factor.double() * mean + shift.double()  # the mean that rounding has left in y
+        ctx.save_for_backward(y, deviation, rest)
+        ctx.mark_non_differentiable(deviation, mean, variance)
+        return y, deviation, mean, variance
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor, None]:
+        y, deviation, rest = ctx.saved_tensors
+        count = y.numel() // y.shape[1]
+        mean = _sums(grad) / count
+        pairs = zip(grad.chunk(_PIECES), y.chunk(_PIECES), strict=True)
+        along = torch.stack([_sums(a * b) for a, b in pairs]).sum(0) / count - mean * rest
+        slope = _scaled(y, -along / deviation, (along * rest - mean) / deviation)
+        return slope.addcmul_(grad, _spread(1 / deviation, y)), None
+
+
+def _normalise_batch(x: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(normalised, deviation, mean, variance), the last three in float64."""
+    count = x.numel() // x.shape[1]
+    mean = _sums(x) / count
+    squares = [_sums((part - _spread(mean, x)).square_()) for part in x.chunk(_PIECES)]
+    variance = torch.stack(squares).sum(0) / count
+    deviation = (variance + eps).sqrt()
+    return _scaled(x, 1 / deviation, -mean / deviation), deviation, mean, variance
+
+
+def _scaled(x: Tensor, factor: Tensor, shift: Tensor) -> Tensor:
+    """x·factor + shift per channel, in one pass over the batch."""
+    zero, one = torch.zeros_like(factor, dtype=x.dtype), torch.ones_like(factor, dtype=x.dtype)
+    return F.batch_norm(x, zero, one, factor.to(x.dtype), shift.to(x.dtype), eps=0.0)
+
+
+def _sums(x: Tensor) -> Tensor:
+    """Sums per channel in float64, those of each image in ``x``'s own type: (N, C, …) to (C,)."""
+    return x.flatten(2).sum(2).double().sum(0)
+
+
+def _spread(channels: Tensor, x: Tensor) -> Tensor:
+    return channels.to(x.dtype).reshape(-1, *(1,) * (x.dim() - 2))
 
 
 @layer("LRN")
@@ -74,15 +142,23 @@ class LRN(Layer):
             raise InputError(f"normalises (N, C, H, W), not {len(bottoms[0])} axes", message.name)
         self.size, self.alpha, self.beta, self.k = param.local_size, param.alpha, param.beta, param.k
         self.within = param.norm_region == LRNParameter.WITHIN_CHANNEL
+        self.windows = Windows((self.size,) * 2, (1, 1), ((self.size - 1) // 2,) * 2)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to the same shape."""
         if self.within:
-            mean = F.avg_pool2d(x * x, self.size, 1, (self.size - 1) // 2)
+            mean = average_pool(x * x, self.windows)
             return x * (1 + self.alpha * mean) ** -self.beta
+        if torch.onnx.is_in_onnx_export():
+            return self._as_onnx(x)
         columns = (x * x).flatten(2).unsqueeze(1)  # torch's own has no half precision on the CPU
         mean = F.avg_pool2d(columns, (self.size, 1), 1, (self.size // 2, 0)).view_as(x)
         return x * (self.k + self.alpha * mean) ** -self.beta
+
+    def _as_onnx(self, x: Tensor) -> Tensor:
+        """ONNX's own operator: a pooling over channels counts its padding in some readers of such files."""
+        numbers: dict[str, Any] = {"size": self.size, "alpha": self.alpha, "beta": self.beta, "bias": self.k}
+        return torch.onnx.ops.symbolic("LRN", (x,), numbers, dtype=x.dtype, shape=x.shape)
 
 
 class _Standardise(torch.autograd.Function):

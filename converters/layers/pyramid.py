@@ -1,13 +1,12 @@
 """Spatial pyramid pooling."""
 
-import math
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from converters.layers.pooling import Pooling
 from converters.layers.registry import Layer, Shapes, layer, positive
-from prototxt.caffe_pb2 import LayerParameter
+from converters.layers.stochastic import stochastic_pool
+from converters.layers.windows import Windows, average_pool, is_symbolic, max_pool
+from prototxt.caffe_pb2 import LayerParameter, SPPParameter
 from prototxt.errors import InputError
 
 
@@ -20,30 +19,56 @@ class SPP(Layer):
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        height = message.spp_param.pyramid_height
-        positive(message, pyramid_height=height)
+        self.height, self.method = message.spp_param.pyramid_height, message.spp_param.pool
+        positive(message, pyramid_height=self.height)
         if len(bottoms[0]) != 4:
             raise InputError(f"pools (N, C, H, W), not {len(bottoms[0])} axes", message.name)
-        if height > 31:  # 2^31 bins and more pass an int
-            raise InputError(f"pyramid_height {height} is too high", message.name)
-        self.levels = nn.ModuleList(
-            Pooling(_level(message, level, bottoms[0]), bottoms) for level in range(height)
-        )
+        if self.height > 31:  # 2^31 bins and more pass an int
+            raise InputError(f"pyramid_height {self.height} is too high", message.name)
+        for level in range(self.height):
+            windows = _windows(2**level, bottoms[0])
+            if any(windows.pad) and self.method == SPPParameter.STOCHASTIC:
+                raise InputError("STOCHASTIC pooling takes no padding", message.name)
+            windows.check(message, bottoms[0])
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, features)."""
-        pooled = [level(x) for level in self.levels]
+        pooled = [self._pool(x, 2**level) for level in range(self.height)]
         return pooled[0] if len(pooled) == 1 else torch.cat([y.flatten(1) for y in pooled], 1)
 
+    def _pool(self, x: Tensor, bins: int) -> Tensor:
+        windows = _windows(bins, x.shape)
+        if self.method == SPPParameter.STOCHASTIC:
+            return stochastic_pool(x, windows, self.training)
+        if is_symbolic(windows.kernel):
+            of_bins = _max_of_bins if self.method == SPPParameter.MAX else _mean_of_bins
+            return of_bins(x, windows, bins)
+        return max_pool(x, windows) if self.method == SPPParameter.MAX else average_pool(x, windows)
 
-def _level(message: LayerParameter, level: int, shape: torch.Size) -> LayerParameter:
-    """The Pooling layer of one level of the pyramid."""
-    made = LayerParameter(name=message.name, type="Pooling", top=["level"])
-    made.pooling_param.pool = message.spp_param.pool  # type: ignore[assignment]
-    for side, size in (("h", shape[2]), ("w", shape[3])):
-        kernel = math.ceil(size / 2**level)
-        missing = kernel * 2**level - size
-        setattr(made.pooling_param, f"kernel_{side}", kernel)
-        setattr(made.pooling_param, f"stride_{side}", kernel)
-        setattr(made.pooling_param, f"pad_{side}", (missing + 1) // 2)
-    return made
+
+def _windows(bins: int, shape: torch.Size) -> Windows:
+    """The kernel, its stride and padding that cut an image into ``bins`` a side
+    (SPPLayer::GetPoolingParam).
+    """
+    height, width = ((size + bins - 1) // bins for size in shape[2:])
+    top, left = ((k * bins - size + 1) // 2 for k, size in zip((height, width), shape[2:], strict=True))
+    return Windows((height, width), (height, width), (top, left))
+
+
+def _members(x: Tensor, windows: Windows, bins: int, axis: int) -> Tensor:
+    """Which rows or columns each bin covers, (bins, size): for torch's pooling a kernel is a number."""
+    places = torch.arange(x.shape[2 + axis], device=x.device) + windows.pad[axis]
+    wanted = torch.arange(bins, device=x.device)[:, None]
+    return places // windows.kernel[axis] == wanted
+
+
+def _max_of_bins(x: Tensor, windows: Windows, bins: int) -> Tensor:
+    least = torch.finfo(x.dtype).min
+    rows = torch.where(_members(x, windows, bins, 0)[:, :, None], x[:, :, None], least).amax(3)
+    return torch.where(_members(x, windows, bins, 1), rows[:, :, :, None], least).amax(4)
+
+
+def _mean_of_bins(x: Tensor, windows: Windows, bins: int) -> Tensor:
+    """The padded image holds every bin whole, so that all have one area."""
+    rows, columns = (_members(x, windows, bins, axis).to(x.dtype) for axis in (0, 1))
+    return rows @ x @ columns.t() / (windows.kernel[0] * windows.kernel[1])

@@ -134,16 +134,20 @@ class PythonModule(Placed):
         super().__init__()
         self.user = _user_layer(message)
         self.tops = [Blob() for _ in message.top]
-        blobs = [Blob(*shape) for shape in bottoms]
-        try:
-            self.user.setup(blobs, self.tops)
-            self.user.reshape(blobs, self.tops)
-        except Exception as error:
-            raise InputError(
-                f"{_class_name(message)}: {type(error).__name__}: {error}", message.name
-            ) from error
+        with _named(message):
+            self.user.setup([Blob(*shape) for shape in bottoms], self.tops)
+        self._fit(message, bottoms)
+
+    def _fit(self, message: LayerParameter, bottoms: Shapes) -> None:
+        """Let the user's class give the tops the shapes that go with the bottoms'."""
+        with _named(message):
+            self.user.reshape([Blob(*shape) for shape in bottoms], self.tops)
         for top in self.tops:
             checked_size(message, "top", top.shape)
+
+    def reshape(self, bottoms: Shapes) -> None:
+        """Raise InputError, naming the layer, where the user's ``reshape`` does not take the bottoms."""
+        self._fit(self.message, bottoms)
 
     def train(self, mode: bool = True) -> Self:
         """Tell the user's class the phase, too."""
@@ -172,6 +176,15 @@ class PythonModule(Placed):
             return self.tensors(self.run(())[1])
         made: tuple[Tensor, ...] = _Run.apply(self, *bottoms)  # type: ignore[no-untyped-call]
         return made
+
+
+@contextmanager
+def _named(message: LayerParameter) -> Iterator[None]:
+    """Turn what the user's class raises into one line that names the layer."""
+    try:
+        yield
+    except Exception as error:
+        raise InputError(f"{_class_name(message)}: {type(error).__name__}: {error}", message.name) from error
 
 
 def _class_name(message: LayerParameter) -> str:

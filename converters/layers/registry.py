@@ -1,7 +1,7 @@
 """The one table from a layer's type to the module that computes it."""
 
 from collections.abc import Callable, Sequence
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,15 +19,49 @@ class Layer(nn.Module):
 
     A layer's parameters and buffers, in the order they are declared, are Caffe's blob list; ``fillers``
     has one entry per blob (None: zeros). A layer that ``has_own_phase`` keeps its mode whatever the net's is.
+    What depends on the bottoms' sizes is worked out in ``forward``.
     """
 
     fillers: Sequence[FillerParameter | None] = ()
     has_own_phase = False
     slots: tuple[str, ...] = ()  # the attributes that hold the blobs; set by build_layer
+    message: LayerParameter  # these four are set by build_layer
+    numbers: dict[str, Any]  # what the layer was built with, as which axes it works along
+    sizes: list[tuple[int, ...]]  # of its blobs
+    taken: set[tuple[torch.Size, ...]]  # shapes of bottoms for which it could be built
 
     def train(self, mode: bool = True) -> Self:
         """Take the net's mode, where the layer has no phase of its own."""
         return super().train(self.training if self.has_own_phase else mode)
+
+    def __call__(self, *bottoms: Tensor) -> Any:
+        """The tops. Raises InputError, naming the layer, for shapes that it could not have been built for
+        with the blobs it has; a compiled or exported net leaves them to torch.
+        """
+        if not torch.compiler.is_compiling():
+            shapes = tuple(x.shape for x in bottoms)
+            if shapes not in self.taken:
+                self._follow(shapes)
+        return super().__call__(*bottoms)
+
+    def _follow(self, shapes: tuple[torch.Size, ...]) -> None:
+        try:
+            self.reshape(shapes)
+        except InputError as error:  # nobody above this call knows the layer
+            raise InputError(f'layer "{self.message.name}": {error}') from None
+        self.taken.add(shapes)
+
+    def reshape(self, bottoms: Shapes) -> None:
+        """Raise InputError for shapes of bottoms that this layer does not take (Layer::Reshape)."""
+        with torch.device("meta"):
+            other = build_layer(self.message, bottoms)
+        if self.sizes == other.sizes and self.numbers == other.numbers:
+            return
+        listed = ", ".join(str(tuple(shape)) for shape in bottoms)
+        reason = "it was built for other axes"
+        if self.sizes != other.sizes:
+            reason = f"blobs {self.sizes} would have to be {other.sizes}"
+        raise InputError(f"cannot take bottoms {listed}: {reason}", self.message.name)
 
     def blobs(self) -> list[Tensor]:
         """Caffe's blobs of this layer, in Caffe's order, as live tensors."""
@@ -104,6 +138,9 @@ def build_layer(message: LayerParameter, bottoms: Shapes) -> Layer:
     module.slots = tuple(name for name, blob in held if blob is not None)
     if len(message.param) > len(module.slots):
         raise InputError(f"{len(message.param)} param for a layer of {len(module.slots)} blobs", message.name)
+    module.message, module.taken = message, {tuple(bottoms)}
+    module.numbers = {name: x for name, x in vars(module).items() if isinstance(x, int | tuple | list)}
+    module.sizes = [tuple(blob.shape) for blob in module.blobs()]
     return module
 
 
