@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from converters.files import write_text
+from converters.places import existing_folder
 from prototxt.errors import InputError
 from zoo.console import notice
 from zoo.data_grocery import find_lists, read_lists, read_names
@@ -67,8 +68,7 @@ def import_folder(folder: Path, choice: Choice) -> list[Path]:
     InputError for a folder without two classes, a class with fewer than two images, an option that the
     folder's kind has no use for, or lists that are there already.
     """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder")
+    existing_folder(folder)
     targets = [folder / name for name in (TRAIN_LIST, VAL_LIST, CLASS_LIST)]
     if there := [path for path in targets if path.exists()]:
         raise InputError(f"{there[0]}: is there already; move it away to write a new one")

@@ -14,9 +14,12 @@ from torch import Tensor
 
 from converters.files import locked, whole, write_text
 from converters.image_list import Entry, Pixels, read_image, read_list
+from converters.machine import cores, free_memory
+from converters.places import refuse_escapes
 from converters.transform import check, open_mean
 from prototxt.caffe_pb2 import ImageDataParameter, LayerParameter
 from prototxt.errors import InputError
+from prototxt.rawbytes import bytes_of, from_message
 
 Advance = Callable[[int, int], None]  # images done, images in all
 Array = np.ndarray[tuple[int, int, int, int], np.dtype[np.uint8]]
@@ -95,7 +98,8 @@ def _bad_rows(cached: Path) -> Path:
 
 def image_base(param: ImageDataParameter, first: Entry, places: Iterable[Path]) -> Path:
     """The folder that the list's paths count from: root_folder in the first place with the first image."""
-    candidates = [place / param.root_folder for place in places]
+    refuse_escapes("root_folder", param.root_folder)
+    candidates = [place / from_message(param.root_folder) for place in places]
     return next((base for base in candidates if (base / first.path).is_file()), candidates[-1])
 
 
@@ -106,9 +110,9 @@ def _key(list_path: Path, param: ImageDataParameter, paths: Sequence[Path]) -> s
     for path in paths:
         if path.is_file():
             status = path.stat()
-            digest.update(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}\n".encode())
+            digest.update(bytes_of(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}\n"))
         else:
-            digest.update(f"{path} missing\n".encode())
+            digest.update(bytes_of(f"{path} missing\n"))
     return digest.hexdigest()[:32]
 
 
@@ -166,7 +170,7 @@ def _fill(
     """Put the images into ``array``, one after another; the rows that were passed over."""
     bad: list[int] = []
     rows = range(len(listed.entries))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         try:
             for row, image in enumerate(pool.map(listed.read, rows)):
                 if image is None:
@@ -214,8 +218,8 @@ def class_names(list_path: Path, classes: int) -> list[str]:
 
 def memory_note(images: ImageSet) -> str | None:
     """A line for the user where the array is larger than the memory that is free."""
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if images.pixels.nbytes <= free:
+    free = free_memory()
+    if free is None or images.pixels.nbytes <= free:
         return None
     sizes = f"{images.pixels.nbytes / 2**30:.1f} GiB, more than the {free / 2**30:.1f} GiB of free memory"
     return f"{images.list_path}: the decoded images take {sizes}: they are read from disk as they are needed"

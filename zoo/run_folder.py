@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from converters.files import alone_in, owned, sweep, write_text
+from converters.files import alone_in, as_json, owned, sweep, write_text
 from converters.weights import read_safetensors
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError
+from prototxt.rawbytes import from_message
 
 PACKAGES = ("torch", "onnx", "onnxruntime-gpu", "onnxruntime", "protobuf", "numpy", "opencv-python-headless")
 
@@ -33,7 +34,7 @@ class RunFolder:
     @classmethod
     def of(cls, path: Path, solver: SolverParameter) -> "RunFolder":
         """The folder at ``path`` for the run of ``solver``."""
-        return cls(path, solver.snapshot_prefix or "snapshot")
+        return cls(path, from_message(solver.snapshot_prefix) or "snapshot")
 
     @property
     def net(self) -> Path:
@@ -88,8 +89,7 @@ class RunFolder:
 
     def write_record(self, record: dict[str, Any]) -> None:
         """Write run.json: what was run, where and with which versions."""
-        text = json.dumps(record, indent=2, ensure_ascii=False)
-        write_text(self.path / "run.json", text + "\n")
+        write_text(self.path / "run.json", as_json(record) + "\n")
 
     def append(self, entry: dict[str, Any]) -> None:
         """Add a line to metrics.jsonl."""
@@ -142,6 +142,8 @@ def read_record(folder: Path) -> dict[str, Any] | None:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{path}: is not JSON ({error})") from None
+    if not isinstance(record, dict):
+        raise InputError(f"{path}: is no record of a run")
     return record
 
 

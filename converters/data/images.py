@@ -4,7 +4,8 @@ from converters.data.order import Rounds, drawn_skip
 from converters.data.pixels import Options, PixelSource, Sample
 from converters.data.source import BadRecordError
 from converters.image_list import read_image, read_list
-from converters.places import find
+from converters.places import find, refuse_escapes
+from converters.transform import check_resize
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
@@ -14,8 +15,8 @@ class ImageSource(PixelSource):
 
     def __init__(self, layer: LayerParameter, options: Options) -> None:
         param = layer.image_data_param
-        if bool(param.new_height) != bool(param.new_width):
-            raise InputError("new_height and new_width are given together or not at all", layer.name)
+        check_resize(layer)
+        refuse_escapes("root_folder", param.root_folder)
         self.list_path = find(param.source, options.places)
         self.entries = read_list(self.list_path)
         skip = drawn_skip(options.seed, param.rand_skip)

@@ -13,7 +13,7 @@ from converters.data.window_crop import Placement, place
 from converters.data.window_file import Window, read_windows
 from converters.image_list import Pixels, read_image
 from converters.layers.registry import positive
-from converters.places import find
+from converters.places import find, refuse_escapes
 from converters.transform import draw, open_mean
 from prototxt.caffe_pb2 import ImageDataParameter, LayerParameter
 from prototxt.errors import InputError
@@ -40,6 +40,7 @@ class WindowSource(DataSource):
             raise InputError(
                 f"context_pad {param.context_pad} leaves nothing of crop_size {crop}", layer.name
             )
+        refuse_escapes("root_folder", param.root_folder)
         self.path = find(param.source, options.places)
         self.mean = self._mean()
         foreground = int(np.float32(param.batch_size) * np.float32(param.fg_fraction))

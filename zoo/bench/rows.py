@@ -12,6 +12,7 @@ from torch import Tensor
 
 from converters.graph import Graph, build_graph, deploy, net_state
 from converters.network import Network
+from converters.places import existing_folder
 from eval.runtime import input_shapes
 from prototxt.caffe_pb2 import LayerParameter, NetParameter
 from prototxt.errors import InputError
@@ -54,12 +55,15 @@ class Model:
 
 def find_runs(folder: Path) -> tuple[list[Model], list[str]]:
     """(the finished runs at or below ``folder``, a line about each other one). Raises InputError for none."""
+    existing_folder(folder)
     models: list[Model] = []
     left_out: list[str] = []
     for path in sorted(folder.rglob("run.json")):
         record, run = read_record(path.parent), RunFolder(path.parent, "")
         assert record is not None
-        if record.get("finished") and run.model.is_file():
+        if not {"name", "variant", "data"} <= record.keys():
+            left_out.append(f"{path}: is no record of a run, left out")
+        elif record.get("finished") and run.model.is_file():
             models.append(Model(record["name"], run.model, read_net(run.net), run, record))
         else:
             left_out.append(f"{path.parent}: not finished, left out")
