@@ -99,6 +99,7 @@ def _check_shapes(blob: Blob) -> None:
             f'param "{blob.spec.name}" has shape {tuple(ours)} here and {tuple(first)} in layer '
             f'"{blob.owner.node.layer.name}"',
             blob.node.layer.name,
+            blob.node.layer,
         )
 
 
@@ -113,6 +114,7 @@ def _merge(blob: Blob, given: ParamSpec) -> None:
             raise InputError(
                 f'param "{given.name}" has {name} {before:g} and here {mult:g}',
                 blob.node.layer.name,
+                blob.node.layer,
             )
         setattr(spec, name, mult)
 

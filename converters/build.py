@@ -12,7 +12,7 @@ from converters.inputs import top_shapes
 from converters.layers import Layer, build_layer
 from converters.layers.registry import checked_size
 from prototxt.caffe_pb2 import TEST, TRAIN, LayerParameter
-from prototxt.errors import InputError, nearest
+from prototxt.errors import InputError, nearest, of_layer
 
 Shape = Sequence[int]
 
@@ -79,10 +79,11 @@ def as_tuple(tops: Any) -> tuple[Tensor, ...]:
 def _layer_named(node: Node, bottoms: list[Tensor]) -> Iterator[None]:
     """Turn a layer's refusal of its bottoms into one line that names the layer."""
     try:
-        yield
-    except InputError as error:
-        raise InputError(str(error), error.layer or node.layer.name) from None
+        with of_layer(node.layer):
+            yield
+    except InputError:
+        raise
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         shapes = ", ".join(f'"{v.blob}" {tuple(x.shape)}' for v, x in zip(node.inputs, bottoms, strict=True))
         reason = str(error).splitlines()[0]
-        raise InputError(f"cannot take bottoms {shapes}: {reason}", node.layer.name) from error
+        raise InputError(f"cannot take bottoms {shapes}: {reason}", node.layer.name, node.layer) from error

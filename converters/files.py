@@ -1,6 +1,8 @@
 """Writing files so that a reader never sees half of one."""
 
+import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -134,6 +136,12 @@ def locked(path: Path, wait: bool = True) -> Iterator[int]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8 to ``path``, whole or not at all."""
+    """Write ``text`` as UTF-8 to ``path``, whole or not at all; a lone surrogate as its byte."""
     with whole(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+        beside.write_text(text, encoding="utf-8", errors="surrogateescape")
+
+
+def as_json(value: object, indent: int = 2) -> str:
+    """``value`` as readable JSON; a path's bytes that are no UTF-8 as escapes."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    return re.sub("[\ud800-\udfff]", lambda odd: f"\\u{ord(odd[0]):04x}", text)

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 
+from converters.left_out import why_missing
 from prototxt.caffe_pb2 import TEST, TRAIN, LayerParameter, NetParameter, NetState, NetStateRule
-from prototxt.errors import InputError
+from prototxt.errors import InputError, of_layer
 
 DATA_TYPES = frozenset({"Data", "HDF5Data", "ImageData", "Input", "MemoryData", "WindowData"})
 AUTOMATIC = "(automatic)"  # the top of a loss layer that names none; it counts as a loss and is no output
@@ -92,9 +93,15 @@ def build_graph(net: NetParameter, state: NetState, allow_python: bool = False) 
     and for a net that keeps no layer.
     """
     current: dict[str, Value] = {}
-    kept = [layer for layer in net.layer if is_kept(layer, state)]
-    labels = layer_labels([layer.name for layer in kept])
-    nodes = [_wire(layer, label, current) for layer, label in zip(kept, labels, strict=True)]
+    nodes, kept = [], []
+    for layer in net.layer:
+        with of_layer(layer):
+            if is_kept(layer, state):
+                kept.append(layer)
+    for layer, label in zip(kept, layer_labels([layer.name for layer in kept]), strict=True):
+        with of_layer(layer):
+            _check_bottoms(layer, current, net, state)
+            nodes.append(_wire(layer, label, current))
     if not nodes:
         raise InputError(f'net "{net.name}" has no layer in this phase')
     if not allow_python:
@@ -126,17 +133,24 @@ def _refuse_python(nodes: Sequence[Node]) -> None:
         if node.layer.type == "Python":
             named = f"{node.layer.python_param.module}.{node.layer.python_param.layer}"
             raise InputError(
-                f"is a Python layer, which would run the code of {named}; load_net(…, allow_python=True) "
-                "allows it",
+                f"is a Python layer, which would run the code of {named}; allow_python=True (load_net, "
+                "load_solver) and --allow-python (zoo convert, zoo show) allow it; zoo train runs none",
                 node.layer.name,
+                node.layer,
             )
+
+
+def _check_bottoms(
+    layer: LayerParameter, current: dict[str, Value], net: NetParameter, state: NetState
+) -> None:
+    for blob in layer.bottom:
+        if blob not in current:
+            why = why_missing(blob, layer, net.layer, state)
+            raise InputError(f'bottom "{blob}" is written by no layer before it{why}', layer.name)
 
 
 def _wire(layer: LayerParameter, label: str, current: dict[str, Value]) -> Node:
     """Resolve one layer's bottoms against the blobs so far, and record its tops there."""
-    for blob in layer.bottom:
-        if blob not in current:
-            raise InputError(f'bottom "{blob}" is written by no layer before it', layer.name)
     inputs = tuple(current[blob] for blob in layer.bottom)
     if not layer.top and layer.type.endswith("Loss"):
         return Node(layer, inputs, (Value(AUTOMATIC, label),))

@@ -67,5 +67,9 @@ def read_image(path: Path, param: ImageDataParameter) -> Pixels:
     if image is None:
         raise InputError(f"image {path} cannot be decoded")
     if param.new_height and param.new_width:
-        image = cv2.resize(image, (param.new_width, param.new_height))
+        try:
+            image = cv2.resize(image, (param.new_width, param.new_height))
+        except cv2.error:  # it cannot have the memory, or not so many columns
+            size = f"{param.new_height}×{param.new_width}"
+            raise InputError(f"image {path} cannot be resized to {size}") from None
     return image.reshape(image.shape[0], image.shape[1], -1).astype(np.uint8, copy=False)

@@ -1,19 +1,11 @@
 """Refusing what this machine cannot hold, before it tries."""
 
-import os
 from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
+from converters.machine import physical_memory
 from prototxt.errors import InputError
-
-
-def physical_memory() -> int | None:
-    """Bytes of memory in this machine, or None where the system does not say."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
-        return None
 
 
 def refuse_excess(layers: Mapping[str, Sequence[Tensor]]) -> None:

@@ -229,4 +229,4 @@ def _fill_first(blob: Blob, tensor: Tensor, module: Layer, source: str) -> None:
     try:
         fill(tensor, _ZEROS if given is None else given, generator)
     except InputError as error:
-        raise InputError(str(error), blob.node.layer.name) from None
+        raise InputError(str(error), blob.node.layer.name, blob.node.layer) from None

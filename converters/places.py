@@ -1,18 +1,27 @@
-"""Where a relative path of a prototxt is sought."""
+"""Where a relative path of a prototxt is sought, and how a path that a message names is opened."""
 
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
+from prototxt.errors import InputError
+from prototxt.rawbytes import from_message
+
 HERE: Sequence[Path] = (Path(),)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def find(name: str, places: Sequence[Path] = HERE) -> Path:
     """``name`` in the first of ``places`` that has it; in the first place where none has it.
 
-    Caffe knows the current folder alone. An absolute name stands for itself.
+    Caffe knows the current folder alone. An absolute name stands for itself. Raises InputError for a name
+    that no place has and that a backslash broke.
     """
-    candidates = [place / name for place in places]
-    return next((path for path in candidates if path.exists()), candidates[0])
+    candidates = [place / from_message(name) for place in places]
+    path = next((path for path in candidates if path.exists()), None)
+    if path is None:
+        refuse_escapes("the path", name)
+    return path or candidates[0]
 
 
 def place_of_list(list_path: Path, source: str, names: Collection[str], places: Sequence[Path]) -> Path:
@@ -22,6 +31,52 @@ def place_of_list(list_path: Path, source: str, names: Collection[str], places: 
     Of the current folder that is Caffe's own rule. Lists of several folders name files alike: a file that
     one list's folder lacks is never taken from another's.
     """
-    own = [place for place in places if place / source == list_path]
+    own = [place for place in places if place / from_message(source) == list_path]
     candidates = [*own[:1], *places]
     return next((p for p in candidates if any((p / name).is_file() for name in names)), candidates[-1])
+
+
+def seek(name: str, places: Iterable[Path]) -> Path | None:
+    """The first of ``places`` that holds the file ``name``, joined with it, or None."""
+    return next((path for place in places if (path := place / from_message(name)).is_file()), None)
+
+
+def missing(what: str, name: str, places: Sequence[Path]) -> InputError:
+    """The error about a file that :func:`seek` did not find, each place named once."""
+    try:
+        refuse_escapes(what, name)
+    except InputError as error:
+        return error
+    if any((place / from_message(name)).is_dir() for place in places):
+        return InputError(f'{what} "{name}" is a folder, and not a file')
+    if Path(from_message(name)).is_absolute():
+        return InputError(f'{what} "{name}" is not there')
+    names = list(dict.fromkeys(str(place.resolve()) for place in places))
+    return InputError(f'{what} "{name}" is in none of {", ".join(names)}')
+
+
+def existing_folder(path: str | Path, said: str = "") -> Path:
+    """``path``. Raises InputError where no folder is there; ``said`` is the option that names it."""
+    folder = Path(path)
+    if not folder.is_dir():
+        what = "is a file, and not a folder" if folder.exists() else "no such folder"
+        raise InputError(f"{said}{path}: {what}")
+    return folder
+
+
+def refuse_escapes(what: str, path: str) -> None:
+    """Raise InputError for a path with control characters: ``\\n`` and the like of a Windows path are
+    escapes in a prototxt's string, as in Caffe's.
+    """
+    if found := _CONTROL.search(path):
+        written = _CONTROL.sub(lambda char: _spelt(char[0]), path)
+        raise InputError(
+            f'{what} "{written}": "{_spelt(found[0])}" in a string stands for a control character, not for a '
+            'backslash; write a path with "/", or each backslash as "\\\\"'
+        )
+
+
+def _spelt(char: str) -> str:
+    return {"\a": "\\a", "\b": "\\b", "\v": "\\v", "\f": "\\f"}.get(char) or char.encode(
+        "unicode_escape"
+    ).decode()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError
+from prototxt.rawbytes import from_message
 
 MODEL, STATE = ".caffemodel", ".solverstate"
 
@@ -21,9 +22,8 @@ def snapshot_prefix(message: SolverParameter, solver: Path) -> str:
     """
     if not message.snapshot_prefix:
         return str(solver.with_suffix(""))
-    if Path(message.snapshot_prefix).is_dir():
-        return str(Path(message.snapshot_prefix) / solver.stem)
-    return message.snapshot_prefix
+    prefix = from_message(message.snapshot_prefix)
+    return str(Path(prefix) / solver.stem) if Path(prefix).is_dir() else prefix
 
 
 def find_weights(learned_net: str, state: Path) -> Path:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from converters.blobs import tensor_of
 from converters.network import Network
+from converters.places import refuse_escapes
 from converters.rate import check_policy, learning_rate, steps_taken
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError
@@ -42,6 +43,7 @@ def check_solver(solver: SolverParameter) -> None:
     if kind == "RMSProp" and not 0 <= solver.rms_decay < 1:
         raise InputError(f"rms_decay {solver.rms_decay:g} must be at least 0 and less than 1")
     check_policy(solver)
+    refuse_escapes("snapshot_prefix", solver.snapshot_prefix)
 
 
 @dataclass

@@ -7,6 +7,7 @@ import torch
 
 from converters.caffe_net import build_net
 from converters.caffe_solver import CaffeSolver, Log
+from converters.places import find
 from converters.snapshot_names import snapshot_prefix
 from converters.solver import check_solver
 from converters.solver_nets import check_nets, solver_nets
@@ -45,8 +46,7 @@ def load_solver(
 def _weights(message: SolverParameter, places: Sequence[Path]) -> list[Path]:
     """The files of the ``weights`` fields, each of which may hold several with commas between."""
     names = [name.strip() for field in message.weights for name in field.split(",")]
-    found = [(name, next((p / name for p in places if (p / name).is_file()), None)) for name in names if name]
-    return [path or Path(name) for name, path in found]
+    return [find(name, places) for name in names if name]
 
 
 def pick_device(message: SolverParameter) -> torch.device:

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from converters.graph import Graph, build_graph
+from converters.places import missing, seek
 from prototxt.caffe_pb2 import TEST, TRAIN, NetParameter, NetState, SolverParameter
 from prototxt.errors import InputError
 from prototxt.text import located, read_net, read_text
@@ -97,10 +98,9 @@ def _written(net: NetParameter, path: Path) -> _File:
 
 
 def _read(name: str, solver: Path, places: Sequence[Path]) -> _File:
-    found = next((place / name for place in places if (place / name).is_file()), None)
+    found = seek(name, places)
     if found is None:
-        where = ", ".join(str(place.absolute()) for place in places)
-        raise InputError(f'{solver}: net "{name}" is in none of {where}')
+        raise missing(f"{solver}: net", name, places)
     return read_net(found), str(found), read_text(found)
 
 

@@ -69,6 +69,13 @@ def check(layer: LayerParameter, height: int, width: int, channels: int, mean: T
         raise InputError(f"{len(param.mean_value)} mean_value entries for {channels} channels", layer.name)
 
 
+def check_resize(layer: LayerParameter) -> None:
+    """Raise InputError where an ImageData resizes one side alone (image_data_layer.cpp, DataLayerSetUp)."""
+    param = layer.image_data_param
+    if bool(param.new_height) != bool(param.new_width):
+        raise InputError("new_height and new_width are given together or not at all", layer.name)
+
+
 def choose(layer: LayerParameter, train: bool, size: tuple[int, int], drawn: np.ndarray) -> Choices:
     """Crop positions (random in TRAIN, central in TEST) and mirroring (random in both where set)."""
     param = layer.transform_param

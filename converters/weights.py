@@ -17,6 +17,7 @@ from converters.state_names import todays_names
 from converters.weights_caffe import load_caffemodel
 from converters.weights_hdf5 import SIGNATURE, load_hdf5
 from prototxt.errors import InputError
+from prototxt.rawbytes import is_utf8, readable
 
 if TYPE_CHECKING:
     from converters.network import Network
@@ -131,8 +132,11 @@ def read_metadata(path: Path) -> dict[str, str]:
 def _opened(path: Path) -> Iterator[Any]:
     """An open .safetensors file; what is wrong with it as an InputError."""
     try:
-        with safetensors.safe_open(str(path), framework="pt") as file:
-            yield file
+        with path.open("rb") as handle:
+            # safetensors opens no path that is not UTF-8.
+            name = str(path) if is_utf8(path) else f"/dev/fd/{handle.fileno()}"
+            with safetensors.safe_open(name, framework="pt") as file:
+                yield file
     except (OSError, safetensors.SafetensorError) as error:
         raise InputError(f"{path}: not a readable .safetensors file ({str(error).splitlines()[0]})") from None
 
@@ -143,9 +147,10 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mappi
     Equal content makes equal bytes.
     """
     ready = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    named = {key: readable(value) for key, value in metadata.items()}
     with whole(path) as beside:
         try:
-            save_file(ready, beside, metadata=dict(metadata) or None)  # of {} it makes no JSON
+            save_file(ready, beside, metadata=named or None)  # of {} it makes no JSON
         except safetensors.SafetensorError as error:  # a full disk comes as this, and not as an OSError
             raise InputError(f"{path}: cannot be written ({str(error).splitlines()[0]})") from None
         _order_metadata(beside)

@@ -88,13 +88,28 @@ def _check(path: Path, layer: StoredLayer, blobs: Sequence[Tensor]) -> None:
     """Caffe's rules for one layer: as many blobs, and of the same shapes."""
     place = f'{path}: layer "{layer.name}"'
     if len(layer.blobs) != len(blobs):
-        raise InputError(f"{place}: {len(layer.blobs)} blobs in the file, {len(blobs)} in the net")
+        hint = count_hint([stored.shape for stored in layer.blobs], len(blobs))
+        raise InputError(f"{place}: {len(layer.blobs)} blobs in the file, {len(blobs)} in the net{hint}")
     for index, (stored, blob) in enumerate(zip(layer.blobs, blobs, strict=True)):
         if problem := stored.problem():
             raise InputError(f"{place}: blob {index} {problem}")
         if not stored.fits(blob.shape):
             shapes = f"{stored.shape}, in the net {tuple(blob.shape)}"
             raise InputError(f"{place}: blob {index} has shape {shapes}")
+
+
+def count_hint(stored: Sequence[Sequence[int]], ours: int) -> str:
+    """What a file's number of blobs for a layer, other than the net's, means where that is known."""
+    counts = [math.prod(shape) for shape in stored]
+    if len(counts) == 5 and counts[2] == 1 and counts == [counts[0]] * 2 + [1] + [counts[0]] * 2:
+        return (
+            ": these are of NVIDIA's BatchNorm with scale_bias (mean, variance, 1, scale, bias); Caffe 1.0 "
+            "has scale and bias in a Scale layer with bias_term: true behind it"
+        )
+    if {len(counts), ours} == {1, 2}:
+        with_bias, without = ("file", "net") if ours == 1 else ("net", "file")
+        return f": the {with_bias} has a bias and the {without} has none; bias_term in the prototxt decides"
+    return ""
 
 
 def _some(names: Sequence[str], most: int = 8) -> str:

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from converters.blobs import memory
 from converters.files import whole
-from converters.weights_caffe import LayerBlobs, SavedLayer, as_array, assign, by_name
+from converters.weights_caffe import LayerBlobs, SavedLayer, as_array, assign, by_name, count_hint
 from prototxt.errors import InputError
+from prototxt.rawbytes import bytes_of, text_of, to_message
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _BROKEN = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError)
@@ -41,7 +42,7 @@ def load_hdf5(path: Path, ours: Sequence[LayerBlobs]) -> tuple[list[str], list[T
         pairs = [
             pair
             for group, name in groups.items()
-            if group in data
+            if data.get(_native(group)) is not None
             for pair in _match(f'{path}: layer "{name}"', stored.get(group, {}), targets[name], uses)
         ]
         for dataset, blob in pairs:
@@ -68,17 +69,24 @@ def _opened(path: Path) -> Iterator[Any]:
 
 def _datasets(data: Any) -> dict[str, dict[str, Any]]:
     """layer → blob's name → data set, whatever depth the slashes in a layer's name put it at."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, item in _visited(data, ""):
+        layer, _, index = name.rpartition("/")
+        found.setdefault(layer, {})[index] = item
+    return found
+
+
+def _visited(group: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    """Every data set with its path; h5py has a name that is no UTF-8 as bytes."""
     import h5py
 
-    found: dict[str, dict[str, Any]] = {}
-
-    def visit(name: str, item: Any) -> None:
+    for key in group:
+        name = prefix + (to_message(text_of(key)) if isinstance(key, bytes) else key)
+        item = group[key]
         if isinstance(item, h5py.Dataset):
-            layer, _, index = name.rpartition("/")
-            found.setdefault(layer, {})[index] = item
-
-    data.visititems(visit)
-    return found
+            yield name, item
+        else:
+            yield from _visited(item, f"{name}/")
 
 
 def _group(layer: str) -> str:
@@ -86,12 +94,19 @@ def _group(layer: str) -> str:
     return "/".join(step for step in layer.split("/") if step)
 
 
+def _native(group: str) -> str | bytes:
+    """A group's path as h5py takes it: bytes where it is no UTF-8."""
+    raw = bytes_of(group)
+    return group if raw == group.encode() else raw
+
+
 def _match(
     place: str, stored: dict[str, Any], blobs: Sequence[Tensor], uses: Mapping[int, int]
 ) -> list[tuple[Any, Tensor]]:
     """Pair data sets with blobs by their number, by Caffe's rules; ``uses``: how many are one memory."""
+    hint = count_hint([dataset.shape for dataset in stored.values()], len(blobs))
     if extra := stored.keys() - {str(index) for index in range(len(blobs))}:
-        raise InputError(f"{place}: blob {min(extra)} in the file, {len(blobs)} blobs in the net")
+        raise InputError(f"{place}: blob {min(extra)} in the file, {len(blobs)} blobs in the net{hint}")
     pairs = []
     for index, blob in enumerate(blobs):
         dataset = stored.get(str(index))
@@ -99,7 +114,7 @@ def _match(
             _check(f"{place}: blob {index}", dataset, blob)
             pairs.append((dataset, blob))
         elif uses[memory(blob)] < 2:
-            raise InputError(f"{place}: blob {index} is not in the file")
+            raise InputError(f"{place}: blob {index} is not in the file{hint}")
     return pairs
 
 
@@ -151,7 +166,8 @@ def _refuse_two_of_one_name(path: Path, layers: Sequence[SavedLayer]) -> None:
 def _write_layer(path: Path, data: Any, layer: str, blobs: Sequence[tuple[int, Tensor]]) -> None:
     """One group, with a data set a blob. Raises InputError for a name that HDF5 cannot hold beside others."""
     try:
-        group = data.require_group(_group(layer))
+        name = _native(_group(layer))
+        group = data.require_group(name) if isinstance(name, str) else data.create_group(name)
         for index, blob in blobs:
             group.create_dataset(str(index), data=as_array(blob))
     except (ValueError, TypeError) as error:

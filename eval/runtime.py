@@ -10,6 +10,7 @@ import onnx
 import onnxruntime
 
 from prototxt.errors import InputError
+from prototxt.rawbytes import is_utf8
 
 Feeds = Mapping[str, np.ndarray[Any, np.dtype[np.float32]]]
 PROVIDERS = {
@@ -61,7 +62,8 @@ def open_session(path: Path, provider: str = "cpu", threads: int = 0) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=[wanted])
+        model = str(path) if is_utf8(path) else path.read_bytes()  # onnxruntime opens UTF-8 alone
+        session = onnxruntime.InferenceSession(model, options, providers=[wanted])
     except Exception as error:
         raise InputError(f"{path}: onnxruntime cannot open it: {str(error).splitlines()[0]}") from None
     if session.get_providers()[0] != wanted:

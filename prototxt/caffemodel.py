@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from prototxt.blob import StoredBlob, blob_size, find_blob, write_blob
 from prototxt.caffe_pb2 import LayerParameter, NetParameter
+from prototxt.rawbytes import serialized, text_of, to_message
 from prototxt.wire import COUNTED, Field, Source, WireError, counted
 
 # How a layer of each syntax is laid out: the numbers of its name, its blobs and the V0 layer inside.
@@ -92,12 +93,12 @@ def _read_blob(source: Source, start: int, end: int, index: int) -> StoredBlob:
 def _text(source: Source, start: int, end: int) -> str:
     if end - start > _LONGEST_NAME:
         raise WireError(f"a name of {end - start} bytes at byte {start}")
-    return source.peek(start, end - start).decode("utf-8", "backslashreplace")
+    return to_message(text_of(source.peek(start, end - start)))
 
 
 def write_net_name(file: BinaryIO, name: str) -> None:
     """The head of a .caffemodel."""
-    file.write(NetParameter(name=name).SerializeToString())
+    file.write(serialized(NetParameter(name=name)))
 
 
 def write_layer(
@@ -128,4 +129,4 @@ def _around_blobs(layer: LayerParameter) -> tuple[bytes, bytes]:
         part.ClearField("blobs")
     for declared, _ in layer.ListFields():
         (tail if declared.number < _BLOBS else head).ClearField(declared.name)
-    return head.SerializeToString(), tail.SerializeToString()
+    return serialized(head), serialized(tail)

@@ -5,17 +5,25 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 
+from prototxt.caffe_pb2 import LayerParameter
+from prototxt.rawbytes import readable
+
 
 class InputError(ValueError):
     """What the user handed in is wrong; the message names the file, line, layer or blob.
 
-    ``layer`` is the Caffe layer the message is about, when one is: whoever knows which file the
-    layer came from adds the place with :func:`prototxt.text.locate`.
+    ``layer`` is the name of the Caffe layer that the message is about, when one is, and ``message`` that
+    layer itself where it is known (:func:`of_layer`): two layers may have one name. Whoever knows which file
+    the layer came from adds the place with :func:`prototxt.text.located`.
     """
 
-    def __init__(self, message: str, layer: str | None = None) -> None:
-        super().__init__(message)
-        self.layer = layer
+    def __init__(self, text: str, layer: str | None = None, message: LayerParameter | None = None) -> None:
+        super().__init__(readable(text))
+        self.layer, self.message = layer, message
+
+    def reworded(self, text: str) -> "InputError":
+        """The same error in other words."""
+        return InputError(text, self.layer, self.message)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -31,4 +39,16 @@ def about(path: Path) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise InputError(f"{path}: {error}", error.layer) from None
+        raise error.reworded(f"{path}: {error}") from None
+
+
+@contextmanager
+def of_layer(layer: LayerParameter) -> Iterator[None]:
+    """Say of an InputError that it is about ``layer``, unless it names another."""
+    try:
+        yield
+    except InputError as error:
+        error.layer = layer.name if error.layer is None else error.layer
+        if error.layer == layer.name and error.message is None:
+            error.message = layer
+        raise

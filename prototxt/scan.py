@@ -24,6 +24,12 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _CLOSES = {"}": "{", ">": "<"}
+# A backslash with what protobuf's tokenizer takes after it (tokenizer.cc, ConsumeString), or else alone.
+_ESCAPE = re.compile(
+    r"""\\(?:(?P<known>[abfnrtv\\?'"]|[0-7]{1,3}|x[0-9a-fA-F]{1,2}|u[0-9a-fA-F]{4}
+    |U(?:000[0-9a-fA-F]|0010)[0-9a-fA-F]{4})|.)""",
+    re.VERBOSE,
+)
 
 
 class Token(NamedTuple):
@@ -118,7 +124,7 @@ class _Scanner:
         if token.kind == "word":
             self.word(token)
         elif token.kind == "string":
-            self.stack[-1].texts.setdefault(self.field, token.text[1:-1])
+            self.string(token)
         elif token.text in "\"'":
             raise self.error(token.offset, f"this string has no closing {token.text} on its line")
         elif token.text in "{<":
@@ -127,12 +133,28 @@ class _Scanner:
             self.close(token)
         elif token.text in "[]":
             self.lists = max(0, self.lists + (1 if token.text == "[" else -1))
+        elif "\udc80" <= token.text <= "\udcff":
+            byte = ord(token.text) - 0xDC00
+            raise self.error(
+                token.offset,
+                f"the byte 0x{byte:02x}, outside strings and comments, is not UTF-8; save the file as UTF-8",
+            )
 
     def word(self, token: Token) -> None:
         """A word names a field unless a value is due."""
         if self.before != ":" and not self.lists:
             self.field = token.text
             self.stack[-1].fields.append(token.text)
+
+    def string(self, token: Token) -> None:
+        for escape in _ESCAPE.finditer(token.text):
+            if escape["known"] is None:
+                raise self.error(
+                    token.offset + escape.start(),
+                    f'"{escape[0]}" in the string {token.text} is no escape; write a backslash as "\\\\", '
+                    'and a path with "/"',
+                )
+        self.stack[-1].texts.setdefault(self.field, token.text[1:-1])
 
     def open(self, token: Token) -> None:
         around = self.stack[-1]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from prototxt.blob import StoredBlob, find_blob, write_blob
 from prototxt.caffe_pb2 import SolverState
+from prototxt.rawbytes import serialized, text_of, to_message
 from prototxt.wire import COUNTED, VARINT, Source, WireError, signed
 
 _ITER, _LEARNED_NET, _HISTORY, _CURRENT_STEP = 1, 2, 3, 4
@@ -45,7 +46,7 @@ def find_state(source: Source) -> StoredState:
 def _text(source: Source, start: int, end: int) -> str:
     if end - start > _LONGEST_NAME:
         raise WireError(f"a path of {end - start} bytes at byte {start}")
-    return source.peek(start, end - start).decode("utf-8", "surrogateescape")
+    return text_of(source.peek(start, end - start))
 
 
 def write_state(
@@ -57,7 +58,7 @@ def write_state(
     blobs: Iterable[NDArray[np.float32]],
 ) -> None:
     """The bytes that protobuf would write, without a second copy of the histories."""
-    file.write(SolverState(iter=iteration, learned_net=learned_net).SerializeToString())
+    file.write(serialized(SolverState(iter=iteration, learned_net=to_message(learned_net))))
     for shape, blob in zip(shapes, blobs, strict=True):
         write_blob(file, _HISTORY, shape, blob)
     file.write(SolverState(current_step=current_step).SerializeToString())

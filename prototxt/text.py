@@ -6,6 +6,7 @@ readers of nets and solvers turn it into today's.
 """
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,12 +15,16 @@ from typing import TypeVar
 from google.protobuf import text_format
 from google.protobuf.message import EncodeError, Message
 
-from prototxt.caffe_pb2 import NetParameter, SolverParameter
+from prototxt.byte_escapes import without_byte_escapes
+from prototxt.caffe_pb2 import LayerParameter, NetParameter, SolverParameter
 from prototxt.clean import clean, describe
 from prototxt.errors import InputError
 from prototxt.explain import explain
+from prototxt.rawbytes import from_message, readable, text_of, to_message
 from prototxt.scan import Block, place, scan
 from prototxt.upgrade import upgrade_net, upgrade_solver
+
+_NETS = ("net_param", "train_net_param", "test_net_param")
 
 Warn = Callable[[str], None]
 M = TypeVar("M", bound=Message)
@@ -27,7 +32,7 @@ M = TypeVar("M", bound=Message)
 
 def to_stderr(line: str) -> None:
     """The default for ``warn``: one line on the standard error stream."""
-    print(line, file=sys.stderr)
+    print(readable(line), file=sys.stderr)
 
 
 def read_net(path: Path | str, warn: Warn = to_stderr) -> NetParameter:
@@ -88,9 +93,9 @@ def _not_empty(message: M, name: str) -> M:
 
 
 def read_text(path: Path | str) -> str:
-    """A file's text, in UTF-8 or in UTF-16 with a byte-order mark.
+    """A file's text, in UTF-8 or in UTF-16 with a byte-order mark; other bytes are kept as lone surrogates.
 
-    Raises InputError for a file that cannot be read, is binary or is in another encoding.
+    Raises InputError for a file that cannot be read, is binary or is in an encoding of wider characters.
     """
     try:
         data = Path(path).read_bytes()
@@ -105,21 +110,30 @@ def read_text(path: Path | str) -> str:
 
 def decode(data: bytes, name: str) -> str:
     """The text of a prototxt's bytes; a byte-order mark stays in it, to be counted as the others are."""
+    if data[:4] in (b"\xff\xfe\0\0", b"\0\0\xfe\xff"):
+        raise InputError(f"{name}: is in UTF-32; save the file as UTF-8")
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return _decode_as("utf-16", data, name)
+        return _decode_utf16(data, name)
     if b"\0" in data:
-        raise InputError(f"{name}: is binary, as a .caffemodel is, and not a prototxt")
-    return _decode_as("utf-8", data, name)
+        wide = "is in UTF-16 without a byte-order mark; save the file as UTF-8"
+        binary = "is binary, as a .caffemodel is, and not a prototxt"
+        raise InputError(f"{name}: {wide if _is_utf16(data) else binary}")
+    return text_of(data)
 
 
-def _decode_as(encoding: str, data: bytes, name: str) -> str:
+def _is_utf16(data: bytes) -> bool:
+    """Whether most of every second byte is 0, and none between, as in UTF-16 of mostly ASCII."""
+    halves = data[0::2], data[1::2]
+    return any(2 * high.count(0) > len(high) and 0 not in low for high, low in (halves, halves[::-1]))
+
+
+def _decode_utf16(data: bytes, name: str) -> str:
     try:
-        return data.decode(encoding)
+        return data.decode("utf-16")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        byte = data[error.start]
-        where = f"{name}:{line}: byte {error.start} (0x{byte:02x})"
-        raise InputError(f"{where} is not {encoding.upper()}; save the file as UTF-8") from None
+        where = f"{name}:{line}: byte {error.start} (0x{data[error.start]:02x})"
+        raise InputError(f"{where} is not UTF-16; save the file as UTF-8") from None
 
 
 def parse(text: str, message_type: type[M], name: str = "<text>", warn: Warn = to_stderr) -> M:
@@ -139,9 +153,12 @@ def parse(text: str, message_type: type[M], name: str = "<text>", warn: Warn = t
 
 def _parse(text: str, message_type: type[M], name: str, root: Block) -> M:
     message = message_type()
+    plain = to_message(text)  # as long as the text, so that protobuf counts its columns
     try:
-        text_format.Parse(text, message)
+        text_format.Parse(plain, message)
     except (text_format.ParseError, ValueError) as error:
+        if "Couldn't parse string" in str(error) and (spelt := without_byte_escapes(plain)) != plain:
+            return _parse(spelt, message_type, name, scan(spelt, name))
         raise InputError(f"{name}:{explain(text, root, message, error)}") from None
     if not message.IsInitialized():
         raise InputError(
@@ -159,17 +176,44 @@ def _missing(message: Message) -> str:
     return "nothing"
 
 
-def locate(text: str, layer: str) -> int | None:
-    """The line, from 1, of the first layer of that name in a net's text, or None.
+def locate(text: str, layer: str, message: LayerParameter | None = None) -> int | None:
+    """The line, from 1, of the layer of that name in a net's text, or in the nets of a solver's, or None.
 
-    The text must be one that :func:`parse` reads. A V0 layer has its name in a ``layer`` of its own.
+    Of several of one name it is the one most like ``message``, which a variant may have changed; without
+    that the first. The text must be one that :func:`parse` reads.
     """
-    cleaned = clean(text).text
-    for block in scan(cleaned, "<text>").blocks:
-        inner = block.blocks if block.name == "layers" else []
-        if block.name in ("layer", "layers") and layer in (b.texts.get("name") for b in (block, *inner)):
-            return place(cleaned, block.start).line
-    return None
+    cleaned = to_message(clean(text).text)
+    found = [block for block in _layers(scan(cleaned, "<text>")) if layer in _names(block)]
+    if message is not None and len(found) > 1:
+        lines = Counter(to_text(message).splitlines())
+        found.sort(key=lambda block: _difference(lines, f"{block.name} {cleaned[block.start : block.end]}"))
+    return place(cleaned, found[0].start).line if found else None
+
+
+def _layers(root: Block) -> Iterator[Block]:
+    """The blocks of a text's layers, and of the layers of nets written out in a solver's."""
+    for block in root.blocks:
+        if block.name in ("layer", "layers"):
+            yield block
+        elif block.name in _NETS:
+            yield from _layers(block)
+
+
+def _names(block: Block) -> list[str]:
+    """A layer's name; a V0 layer has it in a ``layer`` of its own."""
+    inner = block.blocks if block.name == "layers" else []
+    return [each.texts.get("name", "") for each in (block, *inner)]
+
+
+def _difference(lines: Counter[str], text: str) -> int:
+    """In how many lines a layer's text, as it is printed in today's syntax, differs from ``lines``."""
+    net = upgrade_net(parse(text, NetParameter, warn=_ignore), _ignore)
+    theirs = Counter(to_text(net.layer[0]).splitlines())
+    return ((lines - theirs) + (theirs - lines)).total()
+
+
+def _ignore(line: str) -> None:
+    pass
 
 
 @contextmanager
@@ -180,11 +224,14 @@ def located(name: str, text: str) -> Iterator[None]:
     except InputError as error:
         if error.layer is None:
             raise
-        line = locate(text, error.layer)
+        line = locate(text, error.layer, error.message)
         where = f"{name}:{line}" if line else name  # a layer that a variant put in has no line
         raise InputError(f'{where}: layer "{error.layer}": {error}') from None
 
 
 def to_text(message: Message) -> str:
-    """A message as prototxt: two blanks a level, floats as short as they read back, enum values by name."""
-    return text_format.MessageToString(message, as_utf8=True)
+    """A message as prototxt: two blanks a level, floats as short as they read back, enum values by name.
+
+    Bytes that are no UTF-8 are lone surrogates, as in :func:`read_text`.
+    """
+    return from_message(text_format.MessageToString(message, as_utf8=True))

@@ -164,6 +164,68 @@ def test_one_seed_a_side_shows_no_order(tmp_path: Path) -> None:
     assert "real difference" not in page and 'class="yes"' not in page and 'class="no"' not in page
 
 
+def headlines(page: str) -> dict[str, str]:
+    """Every question with its verdict."""
+    return dict(re.findall(r'<h3>(.*?)</h3><p class="verdict">(.*?)</p>', page))
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_headlines_of_single_runs_say_what_was_seen(language: str, tmp_path: Path) -> None:
+    for variant in ("baseline", "bn", "dropout0.5", "dropout0.9", "fc"):
+        write_run(tmp_path, variant)
+    write_bench(tmp_path)
+    assert main(["report", str(tmp_path), "--lang", language, "--output", str(tmp_path / "p.html")]) == 0
+    page = (tmp_path / "p.html").read_text(encoding="utf-8")
+    said = headlines(page)
+    assert len(said) == 9
+    if language == "zh":
+        assert "没有显示出差别" not in "".join(said.values())
+        assert sum("每边只训练一次" in text for text in said.values()) >= 6
+        return
+    assert "No difference is shown" not in "".join(said.values())
+    points = re.search(r"baseline ([\d.]+)%, fc ([\d.]+)%", page)
+    assert points
+    lower = float(points[1]) - float(points[2])
+    head = re.fullmatch(
+        r"fc ended ([\d.]+) points lower than baseline; (.*)", said["Is GAP as accurate as FC?"]
+    )
+    assert head and float(head[1]) == pytest.approx(lower, abs=0.11)
+    assert head[2] == "one run a side cannot say how far trainings scatter."
+    for question in ("Does Dropout cost accuracy?", "Does BatchNorm end at a better accuracy?"):
+        assert " ended " in said[question] and said[question].endswith(head[2])
+    assert "than dropout0.9" in said["Are Dropout 0.5 and 0.9 about equal?"]
+    assert re.search(
+        "Shift: baseline lost .*; Zoom: ",
+        said["Does GAP bear shifted and zoomed photographs better than FC?"],
+    )
+    assert 'class="yes"' not in page.replace(said_cost(page), "")
+
+
+def said_cost(page: str) -> str:
+    """The answer about parameters, which hangs on no training."""
+    found = re.search(r'<article class="yes"><h3>What does the FC head cost.*?</article>', page)
+    return found[0] if found else ""
+
+
+def test_of_many_single_runs_the_furthest_are_named(tmp_path: Path) -> None:
+    for number in range(6):
+        write_run(tmp_path, name=f"rate{number}-seed0", seed=number, options={"set": f"base_lr: {number}"})
+    verdict = next(iter(headlines(report(tmp_path)).values()))
+    assert verdict.count(" ended ") == 3 and verdict.endswith(
+        "one run a side cannot say how far trainings scatter."
+    )
+
+
+def test_a_single_run_beside_several_is_told_apart(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        write_run(tmp_path, seed=seed)
+        write_run(tmp_path, "dropout0.5", seed=seed)
+    write_run(tmp_path, "dropout0.9")
+    said = headlines(report(tmp_path))["Does Dropout cost accuracy?"]
+    assert said.startswith("dropout0.9 ended ") and "a side with a single run cannot say" in said
+    assert "Of the groups with several runs: " in said
+
+
 def test_a_study_of_other_things_compares_groups(tmp_path: Path) -> None:
     for name, text in (("fixed", "lr_policy: 'fixed'"), ("poly", "lr_policy: 'poly'")):
         for seed in (0, 1):

@@ -182,7 +182,6 @@ ERRORS = [
     ("name: conv1", 'f:1:7: NetParameter: name takes a string in quotes, not "conv1"'),
     ("name:", "name has no value; it takes a string in quotes"),
     ("name", '":" is expected after name, not the end of the file'),
-    (r'name: "\xff"', "f:1:13: NetParameter: the string before this is not UTF-8"),
     ('layer { name: "c"\nname: "d" }', 'f:2:7: NetParameter layer[0] "c": name is given twice'),
     ("layer { relu_param { } relu_param { } }", "f:1:35: NetParameter layer[0]: relu_param is given twice"),
     (
@@ -247,7 +246,17 @@ def test_files_that_are_no_prototxt(tmp_path: Path) -> None:
         refused(tmp_path, weights.SerializeToString())
         == ": is binary, as a .caffemodel is, and not a prototxt"
     )
-    assert refused(tmp_path, b'a\nname: "\xb0"').startswith(":2: byte 9 (0xb0) is not UTF-8")
+    assert (
+        refused(tmp_path, b'name: "\xb0"\n\xb0')
+        == ":2:1: the byte 0xb0, outside strings and comments, is not UTF-8; save the file as UTF-8"
+    )
+    assert refused(tmp_path, "name: 'a'".encode("utf-16-le")).startswith(
+        ": is in UTF-16 without a byte-order"
+    )
+    assert refused(tmp_path, "name: 'a'".encode("utf-16-be")).startswith(
+        ": is in UTF-16 without a byte-order"
+    )
+    assert refused(tmp_path, "name: 'a'".encode("utf-32")) == ": is in UTF-32; save the file as UTF-8"
     assert refused(tmp_path, b"\xff\xfea").startswith(":1: byte 2 (0x61) is not UTF-16")
     assert refused(tmp_path, b"<HTML>") == ": is a web page, not a prototxt; save the file itself"
     assert refused(tmp_path, b"\n# nothing\n") == ": is empty"

@@ -176,7 +176,7 @@ TEXTS = {
         ':2:24: NetParameter layer[0] "p" pooling_param: pool cannot be "AVG"; did you mean "AVE"?',
     ),
     "10,000 deep": (b"layer { " * 10_000, ":1:807: blocks are nested deeper than 100 levels"),
-    "not UTF-8": (b'name: "caf\xe9"', ":1: byte 10 (0xe9) is not UTF-8"),
+    "not UTF-8": (b"name: caf\xe9", ":1:10: the byte 0xe9, outside strings and comments, is not UTF-8"),
     "a web page": (b"<!DOCTYPE html>\n<html></html>", ": is a web page, not a prototxt"),
     "weights": (b"\n\x04name\xa2\x06\x00", ": is binary, as a .caffemodel is"),
     "more parameters than memory": (

@@ -27,6 +27,8 @@ def find_study(name: str) -> Path:
     """A study file's path, given that or a shipped study's name. Raises InputError where neither is there."""
     shipped = _study_folder() / f"{name}.toml"
     path = shipped if name in studies() else Path(name)
+    if path.is_dir():
+        raise InputError(f"{name}: is a folder, not a study file")
     if not path.is_file():
         hint = nearest(name, studies())
         listed = ", ".join(studies())

@@ -41,12 +41,19 @@ def _run(args: argparse.Namespace) -> int:
         code: int = getattr(importlib.import_module(module), function)(args)
         sys.stdout.flush()
     except InputError as error:
-        print(f"zoo: {_one_line(str(error))}", file=sys.stderr)
+        layer = (
+            f'layer "{error.layer}": ' if error.layer and f'layer "{error.layer}"' not in str(error) else ""
+        )
+        print(f"zoo: {_one_line(layer + str(error))}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # of a part of a stream that does not last: the reader has what it wanted
         return 0
     except OSError as error:
-        print(f"zoo: {_one_line(str(error))}", file=sys.stderr)
+        said = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        print(f"zoo: {_one_line(said)}", file=sys.stderr)
+        return 2
+    except MemoryError as error:
+        print(f"zoo: this machine's memory does not suffice: {_one_line(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("zoo: interrupted", file=sys.stderr)
@@ -61,6 +68,7 @@ def _one_line(text: str) -> str:
 def _parser() -> argparse.ArgumentParser:
     description = "Caffe nets in PyTorch and ONNX: convert, train, benchmark."
     parser = argparse.ArgumentParser("zoo", description=description, epilog=_EPILOG)
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
     for add in (
         _convert,
@@ -76,6 +84,19 @@ def _parser() -> argparse.ArgumentParser:
     ):
         add(commands)
     return parser
+
+
+class _Version(argparse.Action):
+    """Prints the installed package's version; where it is looked up is imported for that alone."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(f"zoo {version('caffe-zoo')}")
+        except PackageNotFoundError:
+            print("zoo, of a folder that no package was installed from")
+        parser.exit()
 
 
 def _add_net(parser: argparse.ArgumentParser) -> None:

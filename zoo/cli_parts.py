@@ -18,14 +18,17 @@ def add_variant(parser: argparse.ArgumentParser, default: str | None = "baseline
     parser.add_argument("--variant", default=default, help=text)
 
 
+MOST, MOST_SEED = 2**31 - 1, 2**63 - 1  # what the fields of a prototxt hold
+
+
 def positive(text: str) -> int:
-    """A whole number from 1."""
-    return _at_least(text, 1)
+    """A whole number from 1, as a prototxt's int32 holds it."""
+    return _between(text, 1, MOST)
 
 
 def whole(text: str) -> int:
-    """A whole number from 0."""
-    return _at_least(text, 0)
+    """A whole number from 0, as a prototxt's random_seed holds it."""
+    return _between(text, 0, MOST_SEED)
 
 
 def size(text: str) -> tuple[int, int]:
@@ -34,13 +37,14 @@ def size(text: str) -> tuple[int, int]:
     return positive(height), positive(width)
 
 
-def _at_least(text: str, least: int) -> int:
+def _between(text: str, least: int, most: int) -> int:
     try:
         number = int(text)
     except ValueError:
         number = least - 1
-    if number < least:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least}")
+    if not least <= number <= most:
+        upto = f" to {most}" if number > most else ""
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least}{upto}")
     return number
 
 

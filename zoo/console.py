@@ -3,9 +3,13 @@
 import os
 import sys
 
+from google.protobuf.message import Message
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from prototxt.rawbytes import bytes_of, readable
+from prototxt.text import to_text
 
 _WIDE = 100_000  # in a pipe nothing is cut or wrapped
 
@@ -25,7 +29,7 @@ def notice(line: str) -> None:
     """One line to the user, beside the result; of torchrun's ranks only the first says it."""
     if "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK", "0") != "0":
         return
-    stderr().print(Text(line), soft_wrap=True)
+    stderr().print(Text(readable(line)), soft_wrap=True)
 
 
 def table(title: str, columns: list[str], rows: list[list[str]], left: int = 1) -> None:
@@ -33,14 +37,15 @@ def table(title: str, columns: list[str], rows: list[list[str]], left: int = 1) 
 
     In a terminal too narrow for it, cells fold onto further lines; nothing is cut.
     """
-    grid = Table(title=Text(title), title_justify="left")
+    grid = Table(title=Text(readable(title)), title_justify="left")
     for index, column in enumerate(columns):
         grid.add_column(Text(column), justify="left" if index < left else "right", overflow="fold")
     for row in rows:
-        grid.add_row(*(Text(cell) for cell in row))
+        grid.add_row(*(Text(readable(cell)) for cell in row))
     stdout().print(grid)
 
 
-def cores() -> int:
-    """Processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def print_prototxt(message: Message) -> None:
+    """A message as text on stdout, in UTF-8 whatever the terminal's encoding, other bytes as they were."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(bytes_of(to_text(message)))

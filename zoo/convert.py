@@ -13,6 +13,7 @@ from converters.weights import write_safetensors
 from eval.cost import CONVENTION, layer_costs, parameters, total_macs
 from eval.parity import TOLERANCE, Difference, compare_onnx
 from prototxt.caffe_pb2 import NetParameter
+from prototxt.rawbytes import from_message, readable
 from prototxt.text import read_text
 from zoo.console import notice, stdout, table
 from zoo.show import find_net
@@ -32,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
         net.fill(0)
         notice("no --weights: the blobs are filled as the prototxt says (seed 0)")
     title = f"{message.name or path.stem}, {args.variant}, phase {args.phase}"
-    name = (message.name or path.stem).replace("/", "_")
+    name = (from_message(message.name) or path.stem).replace("/", "_")
     stem = name if args.variant == "baseline" else f"{name}-{args.variant}"
     target = Path(args.output or Path("converted") / stem) / f"{stem}.onnx"
     try:
@@ -96,6 +97,6 @@ def print_differences(differences: list[Difference]) -> None:
         verdict = "ok" if item.is_close else "DIFFERENT"
         relative = item.largest / item.scale if item.scale else item.largest
         stdout().print(
-            f"verify {item.output}: largest difference {item.largest:.3g}, {relative:.2g} of the output's "
-            f"scale (at most {TOLERANCE:g}): {verdict}"
+            f"verify {readable(item.output)}: largest difference {item.largest:.3g}, {relative:.2g} of the "
+            f"output's scale (at most {TOLERANCE:g}): {verdict}"
         )

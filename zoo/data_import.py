@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from converters.files import whole
+from converters.places import existing_folder
 from prototxt.errors import InputError
 from zoo.console import notice
 from zoo.data_folders import Classes, contents, find_split, split
@@ -72,8 +73,7 @@ def import_folder(folder: Path, choice: Choice, lists: Path | None = None) -> li
     classes, a class with fewer than two images, a name that a list cannot hold, an option that the folder's
     kind has no use for, or lists that are there already.
     """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder")
+    existing_folder(folder)
     targets = [(lists or folder) / name for name in (TRAIN_LIST, VAL_LIST, CLASS_LIST)]
     if there := [path for path in targets if path.exists()]:
         raise InputError(f"{there[0]}: is there already; move it away to write a new one")

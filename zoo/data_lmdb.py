@@ -13,6 +13,7 @@ import numpy as np
 
 from converters.data.order import permutation
 from converters.image_list import Entry, read_image, read_list
+from converters.places import existing_folder
 from prototxt.caffe_pb2 import Datum, ImageDataParameter
 from prototxt.errors import InputError
 from zoo.console import notice
@@ -38,9 +39,9 @@ def run(args: argparse.Namespace) -> int:
     images = ImageDataParameter(new_height=height, new_width=width, is_color=not args.gray)
     encoding = args.encode_type or ("" if args.encoded else None)
     list_path = Path(args.list)
-    output = Path(args.output or list_path.with_name(f"{list_path.stem}_lmdb"))
-    places = [Path(args.root)] if args.root else [Path(), list_path.parent]
     entries = read_list(list_path)
+    output = Path(args.output or list_path.with_name(f"{list_path.stem}_lmdb"))
+    places = [existing_folder(args.root, "--root ")] if args.root else [Path(), list_path.parent]
     if args.shuffle:
         entries = [entries[i] for i in permutation([args.seed, len(entries)], len(entries))]
     with counting(f"writing {output}") as advance:

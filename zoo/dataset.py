@@ -14,10 +14,12 @@ from torch import Tensor
 
 from converters.files import locked, whole, write_text
 from converters.image_list import Entry, Pixels, read_image, read_list
-from converters.places import place_of_list
+from converters.machine import cores, free_memory
+from converters.places import place_of_list, refuse_escapes
 from converters.transform import check, open_mean
 from prototxt.caffe_pb2 import ImageDataParameter, LayerParameter
 from prototxt.errors import InputError
+from prototxt.rawbytes import bytes_of, from_message
 from zoo.console import notice
 
 Advance = Callable[[int, int], None]  # images done, images in all
@@ -115,8 +117,10 @@ def image_base(
     param: ImageDataParameter, list_path: Path, entries: Sequence[Entry], places: Sequence[Path]
 ) -> Path:
     """The folder that all of a list's paths count from: root_folder in the place where the list was found."""
-    names = [f"{Path(param.root_folder) / entry.path}" for entry in entries]
-    return place_of_list(list_path, param.source, names, places) / param.root_folder
+    refuse_escapes("root_folder", param.root_folder)
+    root = from_message(param.root_folder)
+    names = [f"{Path(root) / entry.path}" for entry in entries]
+    return place_of_list(list_path, param.source, names, places) / root
 
 
 def _key(list_path: Path, param: ImageDataParameter, paths: Sequence[Path]) -> str:
@@ -126,9 +130,9 @@ def _key(list_path: Path, param: ImageDataParameter, paths: Sequence[Path]) -> s
     for path in paths:
         if path.is_file():
             status = path.stat()
-            digest.update(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}\n".encode())
+            digest.update(bytes_of(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}\n"))
         else:
-            digest.update(f"{path} missing\n".encode())
+            digest.update(bytes_of(f"{path} missing\n"))
     return digest.hexdigest()[:32]
 
 
@@ -186,7 +190,7 @@ def _fill(
     """Put the images into ``array``, one after another; the rows that were passed over."""
     bad: list[int] = []
     rows = range(len(listed.entries))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         try:
             for row, image in enumerate(pool.map(listed.read, rows)):
                 if image is None:
@@ -239,8 +243,8 @@ def class_names(list_path: Path, classes: int) -> list[str]:
 
 def memory_note(images: ImageSet) -> str | None:
     """A line for the user where the array is larger than the memory that is free."""
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if images.pixels.nbytes <= free:
+    free = free_memory()
+    if free is None or images.pixels.nbytes <= free:
         return None
     sizes = f"{images.pixels.nbytes / 2**30:.1f} GiB, more than the {free / 2**30:.1f} GiB of free memory"
     return f"{images.list_path}: the decoded images take {sizes}: they are read from disk as they are needed"

@@ -1,7 +1,6 @@
 """The demo data set: 20 classes of drawn images in the list layout that Caffe's ImageData layer reads."""
 
 import json
-import os
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from converters.machine import cores
 from prototxt.errors import InputError
 from zoo.catalogue import DEMO_MANIFEST as MANIFEST
 from zoo.demo_drawing import Image, draw
@@ -143,7 +143,7 @@ def _write_images(folder: Path, seed: int, entries: list[_Entry], progress: Call
         assert encoded
         (folder / entry.path).write_bytes(data.tobytes())
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         for start in range(0, len(entries), _BATCH):
             batch = entries[start : start + _BATCH]
             list(pool.map(write, batch))

@@ -17,6 +17,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from prototxt.rawbytes import readable
 from zoo.console import stderr
 
 
@@ -37,7 +38,7 @@ def bars(console: Console, *columns: ProgressColumn) -> Progress:
 @contextmanager
 def counting(what: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar with rate and ETA for ``done, total`` calls; in a pipe, a line every ten seconds."""
-    console = stderr()
+    what, console = readable(what), stderr()
     if not console.is_terminal:
         yield _Lines(what)
         return

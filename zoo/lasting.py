@@ -8,6 +8,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO, cast
 
+from zoo.streams import take_anything
+
 
 class Lasting:
     """A text stream that drops what cannot be written, from the first error on; ``errors`` are those met."""
@@ -57,8 +59,8 @@ def lasting() -> Iterator[list[OSError]]:
 def _ready(stream: TextIO | None) -> TextIO:
     if stream is None:  # Python's word for a descriptor that was closed: taken now, no file of ours gets it
         return Path(os.devnull).open("w", encoding="utf-8")
-    if getattr(stream, "errors", None) == "strict" and hasattr(stream, "reconfigure"):
-        stream.reconfigure(errors="replace")
+    if getattr(stream, "errors", None) == "strict":
+        take_anything(stream)
     with suppress(OSError, ValueError):  # no file behind it
         os.set_blocking(stream.fileno(), True)
     return stream

@@ -4,12 +4,14 @@ from pathlib import Path
 
 from converters.graph import Graph
 from converters.image_list import read_list
+from converters.layers.registry import positive
 from converters.load import located
+from converters.places import missing, seek
 from converters.solver_nets import NetSource
+from converters.transform import check_resize
 from prototxt.caffe_pb2 import LayerParameter
-from prototxt.errors import InputError
+from prototxt.errors import InputError, of_layer
 from prototxt.text import read_text
-from zoo.nets import seek
 
 # Outputs that need no image each: a list may hold a few images of ImageNet's thousand classes.
 _MOST_UNSEEN = 1000
@@ -23,13 +25,15 @@ def data_layers(graph: Graph) -> list[LayerParameter]:
 def check_data(graph: Graph, path: Path, key: str) -> None:
     """Raise InputError for a net that no file can feed, and for an ImageData that serves nothing."""
     for layer in data_layers(graph):
-        if layer.type == "Input":
-            raise InputError(
-                f'{path}: the {key} net has "{layer.name}" (Input), which no file feeds: training needs '
-                "a data layer, such as ImageData"
-            )
-        if layer.type == "ImageData" and layer.image_data_param.batch_size < 1:
-            raise InputError(f'{path}: layer "{layer.name}": batch_size must be at least 1')
+        with located(str(path), read_text(path)), of_layer(layer):
+            if layer.type == "Input":
+                raise InputError(
+                    f'the {key} net has "{layer.name}" (Input), which no file feeds: training needs a data '
+                    "layer, such as ImageData"
+                )
+            if layer.type == "ImageData":
+                positive(layer, batch_size=layer.image_data_param.batch_size)
+                check_resize(layer)
 
 
 def sole_image_layer(graph: Graph) -> LayerParameter | None:
@@ -50,9 +54,8 @@ def find_lists(
         return {key: demo_folder() / layer.image_data_param.source for key, layer in layers.items()}
     for key, layer in layers.items():
         if found[key] is None:
-            where = ", ".join(map(str, places))
-            with located(str(nets[key].path), read_text(nets[key].path)):
-                raise InputError(f'list "{layer.image_data_param.source}" is in none of {where}', layer.name)
+            with located(str(nets[key].path), read_text(nets[key].path)), of_layer(layer):
+                raise missing("list", layer.image_data_param.source, places)
     return {key: path for key, path in found.items() if path}
 
 

@@ -36,11 +36,6 @@ def batch_size(layer: LayerParameter) -> int:
     return int(getattr(layer, field).batch_size) if field else 0
 
 
-def seek(name: str, places: Sequence[Path]) -> Path | None:
-    """The first of ``places`` that holds the file ``name``, joined with it."""
-    return next((place / name for place in places if (place / name).is_file()), None)
-
-
 def edited(source: NetSource, variant: str, batch_size: int | None, size: int | None) -> NetSource:
     """The net with its variant, batch size and input size."""
     with located(source.name, source.text):

@@ -5,10 +5,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from converters.graph import Graph
+from converters.places import existing_folder
 from converters.solver import check_solver
 from converters.solver_nets import NetSource, check_nets
 from prototxt.caffe_pb2 import LayerParameter, SolverParameter
 from prototxt.errors import InputError, about
+from prototxt.rawbytes import from_message
 from prototxt.text import read_solver
 from zoo import catalogue
 from zoo.lists import check_data, find_lists, listed_classes, rival_lists, sole_image_layer, untrained_labels
@@ -70,7 +72,8 @@ class Plan:
     def name(self) -> str:
         """<net>-<variant>, fit for a folder."""
         source = self.nets["TRAIN"]
-        return f"{source.message.name or source.path.stem}-{self.options.variant}".replace("/", "_")
+        name = from_message(source.message.name) or source.path.stem
+        return f"{name}-{self.options.variant}".replace("/", "_")
 
     @property
     def seed(self) -> int:
@@ -166,8 +169,8 @@ def _check(solver: SolverParameter, path: Path) -> None:
 
 def _places(root: str | None, solver: Path) -> tuple[Path, ...]:
     """Where a solver's files are sought: --root, the current folder, beside the solver."""
-    if root is not None and not Path(root).is_dir():
-        raise InputError(f"--root {root}: no such folder")
+    if root is not None:
+        existing_folder(root, "--root ")
     return (*([Path(root).absolute()] if root else []), Path.cwd(), solver.absolute().parent)
 
 

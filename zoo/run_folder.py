@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from converters.files import alone_in, naming, owned, sweep, write_text
+from converters.files import alone_in, as_json, naming, owned, sweep, write_text
 from converters.weights import read_safetensors
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError
+from prototxt.rawbytes import from_message
 from zoo.console import notice
 
 PACKAGES = ("torch", "onnx", "onnxruntime-gpu", "onnxruntime", "protobuf", "numpy", "opencv-python-headless")
@@ -35,7 +36,7 @@ class RunFolder:
     @classmethod
     def of(cls, path: Path, solver: SolverParameter) -> "RunFolder":
         """The folder at ``path`` for the run of ``solver``."""
-        return cls(path, solver.snapshot_prefix or "snapshot")
+        return cls(path, from_message(solver.snapshot_prefix) or "snapshot")
 
     @property
     def net(self) -> Path:
@@ -90,8 +91,7 @@ class RunFolder:
 
     def write_record(self, record: dict[str, Any]) -> None:
         """Write run.json: what was run, where and with which versions."""
-        text = json.dumps(record, indent=2, ensure_ascii=False)
-        write_text(self.path / "run.json", text + "\n")
+        write_text(self.path / "run.json", as_json(record) + "\n")
 
     def append(self, entry: dict[str, Any]) -> None:
         """Add a line to metrics.jsonl."""

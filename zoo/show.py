@@ -5,9 +5,9 @@ from pathlib import Path
 
 from converters.load import located
 from prototxt.caffe_pb2 import NetParameter
-from prototxt.text import read_net, read_text, to_text
+from prototxt.text import read_net, read_text
 from zoo import catalogue
-from zoo.console import notice, table
+from zoo.console import notice, print_prototxt, table
 from zoo.study.file import read_study
 from zoo.variants import apply_variant, describe
 
@@ -23,7 +23,7 @@ def find_net(name: str, variant: str) -> tuple[NetParameter, Path]:
 
 def run(args: argparse.Namespace) -> int:
     """Print the edited prototxt and nothing else."""
-    print(to_text(find_net(args.net, args.variant)[0]), end="")
+    print_prototxt(find_net(args.net, args.variant)[0])
     return 0
 
 

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from converters.build import infer_shapes
 from converters.graph import Graph
+from converters.layers.registry import LARGEST
 from prototxt.caffe_pb2 import LayerParameter, NetParameter
-from prototxt.errors import InputError
+from prototxt.errors import InputError, of_layer
 from zoo.heads import pool_whatever_size
 from zoo.layout import JUDGES, classifiers
 
@@ -52,7 +53,8 @@ def resize_input(net: NetParameter, size: int) -> None:
         raise InputError(f'net "{net.name}" has no data layer that crops or resizes, for --size to set')
     pool_whatever_size(net)
     for layer in served:
-        _serve(layer, size)
+        with of_layer(layer):
+            _serve(layer, size)
 
 
 def _served(layer: LayerParameter) -> int:
@@ -64,9 +66,9 @@ def _serve(layer: LayerParameter, size: int) -> None:
     share = size / _served(layer)
     images = layer.image_data_param
     if images.new_height:
-        images.new_height, images.new_width = (
-            round(images.new_height * share),
-            round(images.new_width * share),
-        )
+        sides = [round(side * share) for side in (images.new_height, images.new_width)]
+        if max(sides) > LARGEST:
+            raise InputError(f"--size {size}: images resized to {sides[0]}×{sides[1]}", layer.name)
+        images.new_height, images.new_width = sides
     if layer.transform_param.crop_size:
         layer.transform_param.crop_size = size

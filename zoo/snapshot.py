@@ -9,6 +9,7 @@ from torch import Tensor
 
 from converters.blobs import memory
 from converters.network import Network
+from converters.places import missing, seek
 from converters.rate import steps_taken
 from converters.snapshot_names import find_weights
 from converters.solver_state import read_state
@@ -23,7 +24,6 @@ from converters.weights import (
 )
 from prototxt.errors import InputError, about
 from zoo.console import notice
-from zoo.nets import seek
 from zoo.trainer import DivergedError, Trainer
 
 
@@ -193,7 +193,7 @@ def fine_tune(trainer: Trainer) -> list[str]:
 def _found(trainer: Trainer, name: str) -> Path:
     path = seek(name, trainer.plan.places)
     if path is None:
-        raise InputError(f"weights {name} are in none of {', '.join(map(str, trainer.plan.places))}")
+        raise missing("the weights file", name, trainer.plan.places)
     _check_weights(path)
     return path
 

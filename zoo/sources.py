@@ -9,6 +9,7 @@ from converters.data import open_data as open_layer
 from converters.graph import trains
 from converters.load import located
 from prototxt.caffe_pb2 import LayerParameter
+from prototxt.errors import of_layer
 from zoo.console import notice
 from zoo.dataset import ImageSet, check_labels, first_shape, memory_note, open_images
 from zoo.display import counting
@@ -56,11 +57,12 @@ def _images(plan: Plan, key: str) -> ImageSet:
     graph, skip_bad = plan.graph(key), bool(plan.options.skip_bad)
     layer = data_layers(graph)[0]
     with located(net.name, net.text):  # before the decoding, which takes long
-        shapes = top_shapes(layer, first_shape(layer, path, plan.places, skip_bad))
+        with of_layer(layer):
+            shapes = top_shapes(layer, first_shape(layer, path, plan.places, skip_bad))
         classes = scored_classes(graph, shapes) or plan.classes
     if classes is not None:
         check_labels(path, classes)
-    with counting(f"decoding {path.name}") as advance:
+    with located(net.name, net.text), of_layer(layer), counting(f"decoding {path.name}") as advance:
         images = open_images(layer, path, plan.places, advance, skip_bad)
     taken = f"{key}: {len(images.labels)} images of {path}, in {images.base}"
     for note in (taken, memory_note(images), skip_note(str(path), images.skipped)):

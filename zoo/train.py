@@ -13,6 +13,7 @@ import torch
 
 from eval.environment import processor
 from prototxt.errors import InputError
+from prototxt.rawbytes import readable
 from zoo.article import departures
 from zoo.console import notice
 from zoo.events import check_installed, recording
@@ -95,9 +96,9 @@ def pick_display(log_format: str, trainer: Trainer) -> Display:
     """What shows the run; the same on every rank but for what it says."""
     if not trainer.ranks.is_first:
         return Display()
-    name, solver = trainer.plan.name, trainer.plan.solver
+    name, solver = readable(trainer.plan.name), trainer.plan.solver
     if log_format == "caffe":
-        return CaffeLog(trainer.plan.nets["TRAIN"].message.name or name, solver)
+        return CaffeLog(readable(trainer.plan.nets["TRAIN"].message.name) or name, solver)
     return TrainingDisplay(name, solver.max_iter, trainer.images_per_step)
 
 
@@ -124,7 +125,12 @@ def settle(args: argparse.Namespace) -> tuple[Plan, Path]:
     record = read_record(path) if args.resume is not None else None
     if record is None:
         return plan or make_plan(Options(**given)), path
-    saved = Options(**record["options"])
+    options = record.get("options")
+    if not isinstance(options, dict):
+        raise InputError(f"{path}: holds a run.json that is no record of a run")
+    if strange := options.keys() - vars(Options()).keys():
+        raise InputError(f"{path}: was begun with options that are not known here: {', '.join(strange)}")
+    saved = Options(**options)
     check_begun(path, saved, given)
     return make_plan(replace(saved, **given)), path
 

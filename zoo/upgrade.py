@@ -3,8 +3,8 @@
 import argparse
 
 from prototxt.caffe_pb2 import NetParameter, SolverParameter
-from prototxt.text import is_solver, parse_net, parse_solver, read_text, to_text
-from zoo.console import notice
+from prototxt.text import is_solver, parse_net, parse_solver, read_text
+from zoo.console import notice, print_prototxt
 
 
 def run(args: argparse.Namespace) -> int:
@@ -15,5 +15,5 @@ def run(args: argparse.Namespace) -> int:
         message = parse_solver(text, args.file, notice)
     else:
         message = parse_net(text, args.file, notice)
-    print(to_text(message), end="")
+    print_prototxt(message)
     return 0

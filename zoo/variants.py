@@ -34,7 +34,7 @@ def find_edit(name: str) -> Edit:
         if not 0 < ratio < 1:
             raise InputError(f'variant "{name}": the ratio must be above 0 and below 1')
         return lambda net: set_dropout(net, ratio)
-    if match := re.fullmatch(r"(stride|width)([1-9]\d*(?:-[1-9]\d*)*)", name):
+    if match := re.fullmatch(r"(stride|width)([1-9]\d{0,8}(?:-[1-9]\d{0,8})*)", name):
         numbers = [int(number) for number in match[2].split("-")]
         edit = set_strides if match[1] == "stride" else set_widths
         return lambda net: edit(net, numbers)

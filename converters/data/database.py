@@ -1,11 +1,13 @@
 """Reading LMDB and LevelDB (db_lmdb.cpp, db_leveldb.cpp): keys in order, records by key."""
 
+import os
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
 from prototxt.caffe_pb2 import DataParameter
 from prototxt.errors import InputError
+from prototxt.rawbytes import is_utf8
 
 
 class Database(ABC):
@@ -97,7 +99,8 @@ def _environment(path: Path) -> Any:
     import lmdb
 
     try:
-        environment = lmdb.open(str(path), subdir=path.is_dir(), readonly=True, lock=False, create=False)
+        native = str(path) if is_utf8(path) else os.fsencode(path)
+        environment = lmdb.open(native, subdir=path.is_dir(), readonly=True, lock=False, create=False)
     except lmdb.Error as error:
         raise InputError(f"{path}: cannot be opened as an LMDB ({error})") from None
     # Reading past the end of a file that was cut short would kill the process, not raise.

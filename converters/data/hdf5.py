@@ -14,6 +14,7 @@ from converters.layers.registry import positive
 from converters.places import find
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
+from prototxt.rawbytes import text_of
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -68,10 +69,10 @@ class Hdf5Source(DataSource):
 
 
 def _listed(source: Path, layer: LayerParameter, options: Options) -> list[Path]:
-    """The files that the source names, parted by blanks or line ends."""
+    """The files that the source names, parted by ASCII blanks or line ends."""
     try:
-        names = source.read_text(encoding="utf-8").split()
-    except (OSError, UnicodeDecodeError) as error:
+        names = [text_of(name) for name in source.read_bytes().split()]
+    except OSError as error:
         raise InputError(f"{source}: cannot be read as a list of HDF5 files ({error})", layer.name) from None
     if not names:
         raise InputError(f"{source}: the list is empty", layer.name)

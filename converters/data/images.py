@@ -4,9 +4,11 @@ from converters.data.order import Rounds, drawn_skip
 from converters.data.pixels import Options, PixelSource, Sample
 from converters.data.source import BadRecordError
 from converters.image_list import read_image, read_list
-from converters.places import find, place_of_list
+from converters.places import find, place_of_list, refuse_escapes
+from converters.transform import check_resize
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
+from prototxt.rawbytes import from_message
 
 
 class ImageSource(PixelSource):
@@ -14,11 +16,11 @@ class ImageSource(PixelSource):
 
     def __init__(self, layer: LayerParameter, options: Options) -> None:
         param = layer.image_data_param
-        if bool(param.new_height) != bool(param.new_width):
-            raise InputError("new_height and new_width are given together or not at all", layer.name)
+        check_resize(layer)
+        refuse_escapes("root_folder", param.root_folder)
         self.list_path = find(param.source, options.places)
         self.entries = read_list(self.list_path)
-        names = [param.root_folder + entry.path for entry in self.entries]
+        names = [from_message(param.root_folder) + entry.path for entry in self.entries]
         self.place = place_of_list(self.list_path, param.source, names, options.places)
         skip = drawn_skip(options.seed, param.rand_skip)
         if skip >= len(self.entries):
@@ -29,7 +31,7 @@ class ImageSource(PixelSource):
     def read(self, row: int) -> Sample:
         """The image of an entry: root_folder and path are joined as strings, as Caffe joins them."""
         entry, param = self.entries[row], self.layer.image_data_param
-        path = self.place / (param.root_folder + entry.path)
+        path = self.place / (from_message(param.root_folder) + entry.path)
         try:
             pixels = read_image(path, param)
         except InputError as error:

@@ -14,7 +14,7 @@ from converters.data.windows import WindowSource
 from converters.graph import trains
 from converters.places import HERE
 from prototxt.caffe_pb2 import LayerParameter
-from prototxt.errors import InputError
+from prototxt.errors import InputError, of_layer
 
 _FAMILIES: dict[str, Callable[[LayerParameter, Options], DataSource]] = {
     "Data": RecordSource,
@@ -44,12 +44,13 @@ def open_data(
     Raises InputError, naming the layer, for a layer that reads nothing, a file that is missing or broken,
     and for parameters that do not fit the data.
     """
-    if layer.type not in _FAMILIES:
-        raise InputError(f'type "{layer.type}" reads no data', layer.name)
-    train = trains(layer, phase)
-    if layer.type in _NAMED and not getattr(layer, _NAMED[layer.type]).source:
-        raise InputError(f"{_NAMED[layer.type]} names no source", layer.name)
-    return _FAMILIES[layer.type](layer, Options(train, seed, list(places) or HERE, skip_bad))
+    with of_layer(layer):
+        if layer.type not in _FAMILIES:
+            raise InputError(f'type "{layer.type}" reads no data')
+        if layer.type in _NAMED and not getattr(layer, _NAMED[layer.type]).source:
+            raise InputError(f"{_NAMED[layer.type]} names no source")
+        train = trains(layer, phase)
+        return _FAMILIES[layer.type](layer, Options(train, seed, list(places) or HERE, skip_bad))
 
 
 _NAMED = {

@@ -1,7 +1,6 @@
 """Rows of images and labels, transformed into batches: what ImageData and Data share
 (base_data_layer.cpp, data_transformer.cpp)."""
 
-import os
 from abc import abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ from torch import Tensor
 from converters.data.order import Rounds
 from converters.data.source import BadRecordError, DataSource
 from converters.layers.registry import positive
+from converters.machine import cores
 from converters.transform import check, choose, draw, open_mean, transform
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
@@ -50,7 +50,7 @@ class PixelSource(DataSource):
         positive(layer, batch_size=batch_size)
         self.options, self.rounds, self.batch_size = options, rounds, batch_size
         self.mean = open_mean(layer, options.places)
-        self._pool = ThreadPoolExecutor(os.cpu_count())  # decoding takes longer than all else
+        self._pool = ThreadPoolExecutor(cores())  # decoding takes longer than all else
         self.shapes = self._shapes()
 
     @abstractmethod

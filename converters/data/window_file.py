@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prototxt.errors import InputError
+from prototxt.rawbytes import text_of
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,10 @@ def read_windows(path: Path) -> list[Window]:
     count from 0 (Caffe finds images by them), and for channels other than 3 (Caffe decodes in colour).
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        data = path.read_bytes()
+    except OSError as error:
         raise InputError(f"{path}: cannot be read as a window file ({error})") from None
-    words = _Words(path, text)
+    words = _Words(path, data)
     windows: list[Window] = []
     index = 0
     while words.left():
@@ -44,12 +45,12 @@ def read_windows(path: Path) -> list[Window]:
 
 
 class _Words:
-    """The words of a text with their lines, taken one by one."""
+    """The words of a text with their lines, taken one by one; ASCII blanks part them, as in Caffe."""
 
-    def __init__(self, path: Path, text: str) -> None:
+    def __init__(self, path: Path, data: bytes) -> None:
         self.path = path
-        lines = enumerate(text.splitlines(), 1)
-        self.words = [(word, number) for number, line in lines for word in line.split()]
+        lines = enumerate(data.split(b"\n"), 1)
+        self.words = [(text_of(word), number) for number, line in lines for word in line.split()]
         self.next = 0
 
     def left(self) -> bool:

@@ -13,10 +13,11 @@ from converters.data.window_crop import Placement, place
 from converters.data.window_file import Window, read_windows
 from converters.image_list import Pixels, read_image
 from converters.layers.registry import positive
-from converters.places import find, place_of_list
+from converters.places import find, place_of_list, refuse_escapes
 from converters.transform import draw, open_mean
 from prototxt.caffe_pb2 import ImageDataParameter, LayerParameter
 from prototxt.errors import InputError
+from prototxt.rawbytes import from_message
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 Drawn = np.ndarray[Any, np.dtype[np.float64]]
@@ -40,11 +41,12 @@ class WindowSource(DataSource):
             raise InputError(
                 f"context_pad {param.context_pad} leaves nothing of crop_size {crop}", layer.name
             )
+        refuse_escapes("root_folder", param.root_folder)
         self.path = find(param.source, options.places)
         self.mean = self._mean()
         foreground = int(np.float32(param.batch_size) * np.float32(param.fg_fraction))
         windows = read_windows(self.path)
-        names = {param.root_folder + window.image for window in windows}
+        names = {from_message(param.root_folder) + window.image for window in windows}
         self.place = place_of_list(self.path, param.source, names, options.places)
         self.kinds = self._split(windows)
         self.of_each = (param.batch_size - foreground, foreground)
@@ -105,7 +107,7 @@ class WindowSource(DataSource):
         """(3, crop, crop) of a window: cropped, resized, mirrored, less the mean, scaled."""
         import cv2
 
-        path = self.place / (self.param.root_folder + window.image)
+        path = self.place / (from_message(self.param.root_folder) + window.image)
         square = self.param.crop_mode == "square"
         try:
             image: Pixels = read_image(path, ImageDataParameter())

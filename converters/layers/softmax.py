@@ -1,7 +1,6 @@
 """Softmax and the losses of class probabilities."""
 
 import math
-from pathlib import Path
 
 import torch
 from google.protobuf.message import DecodeError
@@ -10,6 +9,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from converters.layers.gradient import with_slope
 from converters.layers.registry import Layer, Shapes, canonical_axis, layer
+from converters.places import find
 from prototxt.caffe_pb2 import BlobProto, LayerParameter, LossParameter
 from prototxt.errors import InputError
 
@@ -152,9 +152,9 @@ class InfogainLoss(_OfLabels):
 
 def _read_matrix(message: LayerParameter) -> Tensor:
     """The blob that ``source`` holds, as a flat tensor."""
-    path = Path(message.infogain_loss_param.source)
     if not message.infogain_loss_param.HasField("source"):
         raise InputError("needs a third bottom, or infogain_loss_param { source }", message.name)
+    path = find(message.infogain_loss_param.source)
     try:
         blob = BlobProto.FromString(path.read_bytes())
     except OSError as error:

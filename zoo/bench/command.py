@@ -3,15 +3,16 @@
 import argparse
 import csv
 import io
-import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from converters.export import export_onnx
-from converters.files import write_text
+from converters.files import as_json, write_text
 from converters.graph import build_graph, net_state
+from converters.machine import cores
 from converters.network import Network
+from prototxt.rawbytes import readable
 from prototxt.text import read_net
 from zoo import catalogue
 from zoo.bench.measure import measure_models
@@ -21,7 +22,7 @@ from zoo.bench.plots import figure_paths, write_figures
 from zoo.bench.rows import Model, find_runs
 from zoo.bench.tables import Row, grids
 from zoo.bench.timing import RUNS, Settings
-from zoo.console import cores, notice, stdout, table
+from zoo.console import notice, stdout, table
 from zoo.variants import apply_variant
 
 
@@ -111,13 +112,13 @@ def print_alone(models: Sequence[Model]) -> None:
     """The models that no other differs from in the head alone."""
     for model in find_pairs(models)[1]:
         stdout().print(
-            f"no partner that differs in the head alone: {model.where or model.name}", markup=False
+            readable(f"no partner that differs in the head alone: {model.where or model.name}"), markup=False
         )
 
 
 def write_json(path: Path, rows: Sequence[Row]) -> None:
     """The rows as a JSON list."""
-    write_text(path, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+    write_text(path, as_json(rows, indent=1) + "\n")
 
 
 def as_csv(rows: Sequence[Row]) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from converters.graph import Graph, build_graph, deploy, net_state
 from converters.network import Network
+from converters.places import existing_folder
 from eval.runtime import input_shapes
 from prototxt.caffe_pb2 import LayerParameter, NetParameter
 from prototxt.errors import InputError
@@ -58,6 +59,7 @@ class Model:
 
 def find_runs(folder: Path) -> tuple[list[Model], list[str]]:
     """(the finished runs at or below ``folder``, a line about each other one). Raises InputError for none."""
+    existing_folder(folder)
     models: list[Model] = []
     left_out: list[str] = []
     for path in sorted(folder.rglob("run.json")):

@@ -11,6 +11,7 @@ from zoo.report.claims import (
     is_equal,
     order,
     ratios,
+    seen,
     side,
     together,
     told,
@@ -20,7 +21,7 @@ from zoo.report.head_answers import head_answers
 from zoo.report.learning import COMMON_SHARE, learning, mean_final, reach, unevenness
 from zoo.report.results import Results
 from zoo.report.runs import Group
-from zoo.report.sentences import difference_sentence, ordered_sentence, uneven_sentence
+from zoo.report.sentences import Compared, difference_sentence, ordered_sentence, uneven_sentence, verdict
 from zoo.report.wording import Words, count, percent, points
 
 _STANDINGS: dict[str, Standing] = {"below": "yes", "above": "no"}  # of questions after less of something
@@ -76,8 +77,9 @@ def _steadier(results: Results, dropouts: Sequence[Group], words: Words) -> Answ
     sentences = [words("steady.method")]
     for group in dropouts:
         sentences += [_wobble_sentence(results, group, kind, words) for kind in ("accuracy", "loss")]
-    verdict, standing = _ordered(results, "steady", orders, words)
-    return Answer(words("steady.question"), verdict, tuple(sentences), standing)
+    views = [seen(_wobbles(group, "accuracy"), theirs) for group in dropouts]
+    said, standing = _ordered(results, "steady", orders, views, words)
+    return Answer(words("steady.question"), said, tuple(sentences), standing)
 
 
 def _wobbles(group: Group, kind: str) -> list[float]:
@@ -100,13 +102,17 @@ def _wobble_sentence(results: Results, group: Group, kind: str, words: Words) ->
     return figures + ordered_sentence(group, results.baseline, order(ours, theirs), words)
 
 
-def _ordered(results: Results, key: str, orders: Sequence[Order], words: Words) -> tuple[str, Standing]:
-    """A verdict from the orders of all groups: told only where chance is rare, else a tendency; nothing
-    where the tests were of too few photographs.
+def _ordered(
+    results: Results, key: str, orders: Sequence[Order], views: Sequence[Side], words: Words
+) -> tuple[str, Standing]:
+    """A verdict from the orders of all groups: told only where chance is rare, else a tendency; of single
+    runs what was seen; nothing where the tests were of too few photographs.
     """
-    stand = together([found.side for found in orders])
     if len(results.blocks) < LEAST_BLOCKS:
         return words(f"{key}.open"), "open"
+    stand, view = together([found.side for found in orders]), together(views)
+    if stand == "open" and view in ("above", "below"):
+        return words(f"{key}.seen_{view}"), "open"
     if stand in ("open", "mixed"):
         return words(f"{key}.{stand}"), "open"
     if (
@@ -120,8 +126,10 @@ def _ordered(results: Results, key: str, orders: Sequence[Order], words: Words) 
 def _cost(results: Results, dropouts: Sequence[Group], words: Words) -> Answer:
     found = [(group, results.difference(group, results.baseline)) for group in dropouts]
     sentences = [difference_sentence(results, group, results.baseline, item, words) for group, item in found]
-    verdict, standing = _cost_verdict([(group, side(item)) for group, item in found], words)
-    return Answer(words("cost.question"), verdict, tuple(sentences), standing)
+    text, standing = _cost_verdict([(group, side(item)) for group, item in found if item.over_seeds], words)
+    said = verdict(text, [Compared(group, results.baseline, item) for group, item in found], words)
+    is_whole = all(item.over_seeds for _, item in found)
+    return Answer(words("cost.question"), said, tuple(sentences), standing if is_whole else "open")
 
 
 def _cost_verdict(sides: Sequence[tuple[Group, Side]], words: Words) -> tuple[str, Standing]:
@@ -141,7 +149,8 @@ def _equal(results: Results, half: Group, most: Group, words: Words) -> Answer:
     key, standing = _equality(found)
     sentence = difference_sentence(results, half, most, found, words)
     margin = words("equal.margin", points=f"{100 * EQUAL_WITHIN:.0f}")
-    return Answer(words("equal.question"), words(f"equal.{key}"), (sentence, margin), standing)
+    said = verdict(words(f"equal.{key}"), [Compared(half, most, found)], words)
+    return Answer(words("equal.question"), said, (sentence, margin), standing)
 
 
 def _equality(found: Interval) -> tuple[str, Standing]:
@@ -184,11 +193,11 @@ def _speed(results: Results, group: Group, suffix: str, words: Words) -> Answer:
         told.append(uneven_sentence(factor, words))
     elif not any(map(math.isinf, [*times[0], *times[1]])):
         told.append(_race("speed.seconds", times, group, base, words))
-    verdict, standing = _ordered(results, "speed", [found], words)
+    said, standing = _ordered(results, "speed", [found], [seen(*steps)], words)
     gain = ratios(*steps)
     if standing == "yes" and gain and math.isfinite(gain.high):
-        verdict = words("speed.by", ratio=words.ratio(gain))
-    return Answer(question, verdict, tuple(told), standing)
+        said = words("speed.by", ratio=words.ratio(gain))
+    return Answer(question, said, tuple(told), standing)
 
 
 def _race(key: str, sides: Sequence[Sequence[float]], group: Group, base: Group, words: Words) -> str:
@@ -210,7 +219,8 @@ def _accuracy(results: Results, group: Group, suffix: str, words: Words) -> Answ
     sentence = difference_sentence(results, group, results.baseline, found, words)
     stand = side(found)
     standing = _BETTER.get(stand, "open")
-    return Answer(words("bn.question") + suffix, words(f"bn.{stand}"), (sentence,), standing)
+    said = verdict(words(f"bn.{stand}"), [Compared(group, results.baseline, found)], words)
+    return Answer(words("bn.question") + suffix, said, (sentence,), standing)
 
 
 def _any(results: Results, words: Words) -> Answer:
@@ -221,9 +231,9 @@ def _any(results: Results, words: Words) -> Answer:
         alone = words("any.alone", group=base.label, top1=percent(results.interval(base).mean))
         return Answer(question, words("any.one"), (alone,), "open")
     found: dict[str, list[str]] = {"above": [], "below": [], "these": [], "open": [], "few": []}
-    for group in results.others:
-        difference = results.difference(group, base)
-        found[told(difference)].append(f"{group.label} ({points(difference.mean)})")
+    compared = [Compared(group, base, results.difference(group, base)) for group in results.others]
+    for item in compared:
+        found[told(item.found)].append(f"{item.group.label} ({points(item.found.mean)})")
     sentences = [
         words(f"any.{key}", groups=words.listed(names), baseline=base.label, least=LEAST_BLOCKS)
         for key, names in found.items()
@@ -231,5 +241,5 @@ def _any(results: Results, words: Words) -> Answer:
     ]
     best = max(results.groups, key=lambda group: results.interval(group).mean)
     is_told = bool(found["above"] or found["below"])
-    verdict = words("any.told" if is_told else "any.untold", best=best.label, baseline=base.label)
-    return Answer(question, verdict, tuple(sentences), "yes" if is_told else "open")
+    text = words("any.told" if is_told else "any.untold", best=best.label, baseline=base.label)
+    return Answer(question, verdict(text, compared, words), tuple(sentences), "yes" if is_told else "open")

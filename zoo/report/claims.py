@@ -73,6 +73,13 @@ def order(ours: Sequence[float], theirs: Sequence[float]) -> Order:
     return Order("above" if min(ours) > max(theirs) else "open", chance)
 
 
+def seen(ours: Sequence[float], theirs: Sequence[float]) -> Side:
+    """How one figure stands to one other, which is no order; open where either side has more or none."""
+    if len(ours) != 1 or len(theirs) != 1 or ours[0] == theirs[0]:
+        return "open"
+    return "below" if ours[0] < theirs[0] else "above"
+
+
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> Range | None:
     """theirs ÷ ours: of the means, and the least and greatest over every pair of seeds."""
     if not ours or not theirs or min(ours) <= 0:

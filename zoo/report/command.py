@@ -5,6 +5,7 @@ from pathlib import Path
 
 from converters.files import write_text
 from prototxt.errors import InputError
+from prototxt.rawbytes import readable
 from zoo.console import stdout, table
 from zoo.report import gallery, provenance
 from zoo.report.accuracy_section import accuracy_section, cost_section, head_section
@@ -70,8 +71,8 @@ def write(document: Document, output: Path) -> None:
     """The page, and beside it the Markdown with a folder of its figures."""
     figures = output.with_name(f"{output.stem}-figures")
     write_figures(document, figures)
-    write_text(output.with_suffix(".md"), as_markdown(document, figures.name))
-    write_text(output, as_html(document))
+    write_text(output.with_suffix(".md"), readable(as_markdown(document, figures.name)))
+    write_text(output, readable(as_html(document)))
 
 
 def print_summary(results: Results, words: Words) -> None:

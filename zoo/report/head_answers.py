@@ -10,7 +10,7 @@ from zoo.report.claims import side, together, told
 from zoo.report.document import Answer, Standing
 from zoo.report.results import Results
 from zoo.report.runs import Group, partners
-from zoo.report.sentences import difference_sentence
+from zoo.report.sentences import Compared, difference_sentence, verdict
 from zoo.report.wording import Words, count
 
 Pair = tuple[Group, Group]  # GAP, FC
@@ -32,7 +32,9 @@ def _accuracy(results: Results, pairs: Sequence[Pair], words: Words) -> Answer:
     sentences = [difference_sentence(results, gap, fc, item, words) for gap, fc, item in found]
     stand = together([side(item) for *_, item in found])
     standing = _STANDINGS.get(stand, "open")
-    return Answer(words("head.question"), words(f"head.{stand}"), tuple(sentences), standing)
+    text = words(f"head.{together([side(item) for *_, item in found if item.over_seeds])}")
+    fc_first = [Compared(fc, gap, results.difference(fc, gap)) for gap, fc, _ in found]
+    return Answer(words("head.question"), verdict(text, fc_first, words), tuple(sentences), standing)
 
 
 def _cost(results: Results, pairs: Sequence[Pair], words: Words) -> Answer | None:
@@ -42,8 +44,8 @@ def _cost(results: Results, pairs: Sequence[Pair], words: Words) -> Answer | Non
         return None
     ratios = sorted({f"{theirs['parameters'] / ours['parameters']:.2f}×" for _, _, ours, theirs in benched})
     sentences = [_sizes(*pair, words) + _latency(*pair[2:], words) for pair in benched]
-    verdict = words("head.cost", ratio=words.listed(ratios))
-    return Answer(words("head.cost_question"), verdict, tuple(sentences), "yes")
+    text = words("head.cost", ratio=words.listed(ratios))
+    return Answer(words("head.cost_question"), text, tuple(sentences), "yes")
 
 
 def _sizes(gap: Group, fc: Group, ours: Row, theirs: Row, words: Words) -> str:
@@ -83,8 +85,14 @@ def _robust(results: Results, pairs: Sequence[Pair], words: Words) -> Answer | N
     if any(results.takes(gap, key) and not results.takes(fc, key) for gap, fc, key in sizes):
         sentences.append(words("robust.sizes"))
     stand = together([side(found) for *_, found in tried])
-    verdict = words(f"robust.verdict_{stand}")
-    return Answer(words("robust.question"), verdict, tuple(sentences), _STANDINGS.get(stand, "open"))
+    text = words(f"robust.verdict_{together([side(found) for *_, found in tried if found.over_seeds])}")
+    compared = [Compared(gap, fc, it, words(f"kind.{kind}")) for gap, fc, kind, it in tried]
+    return Answer(
+        words("robust.question"),
+        verdict(text, compared, words),
+        tuple(sentences),
+        _STANDINGS.get(stand, "open"),
+    )
 
 
 def _lost(gap: Group, fc: Group, kind: str, found: Interval, words: Words) -> str:

@@ -1,6 +1,5 @@
 """The photographs of a finished run as its TEST net sees them."""
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from converters.graph import Graph
 from converters.image_list import read_image
+from converters.machine import cores
 from converters.network import Network
 from converters.transform import choose, transform
 from eval.robustness import Pixels
@@ -110,5 +110,5 @@ def at_size(images: ImageSet, layer: LayerParameter, rows: Sequence[int], share:
 @lru_cache(maxsize=3)  # runs on the same photographs follow one another
 def _read(paths: tuple[Path, ...], height: int, width: int, is_color: bool) -> Pixels:
     param = ImageDataParameter(new_height=height, new_width=width, is_color=is_color)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         return np.stack(list(pool.map(lambda path: read_image(path, param), paths)))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from converters.places import existing_folder
 from prototxt.errors import InputError
 from zoo import catalogue
 from zoo.console import notice
@@ -29,8 +30,8 @@ def run(args: argparse.Namespace) -> int:
     path = catalogue.find_study(args.study)
     given = {name: getattr(args, name) for name in _OVERRIDES if getattr(args, name) is not None}
     study = overridden(read_study(path), given)
-    if study.data is not None and not Path(study.data).is_dir():
-        raise InputError(f"--data {study.data}: no such folder")
+    if study.data is not None:
+        existing_folder(study.data, "--data ")
     folder = Path(args.output or f"runs/{path.stem}")
     if args.tensorboard:
         check_installed()

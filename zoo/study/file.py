@@ -9,6 +9,7 @@ from typing import Any
 
 from prototxt.errors import InputError, nearest
 from zoo import catalogue
+from zoo.cli_parts import MOST, MOST_SEED
 
 _NAME = re.compile(r"[\w.+-]+")
 
@@ -91,8 +92,8 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
-def _is_number(value: object, least: int = 1) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+def _is_number(value: object, least: int = 1, most: int = MOST) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
 def _is_list(value: object, of: Any) -> bool:
@@ -122,7 +123,7 @@ _KINDS: dict[str, tuple[str, Any]] = {
     "size": _NUMBER,
     "seeds": (
         "a list of different whole numbers from 0",
-        lambda value: _is_list(value, lambda seed: _is_number(seed, 0)),
+        lambda value: _is_list(value, lambda seed: _is_number(seed, 0, MOST_SEED)),
     ),
     "runs": (
         "blocks [[runs]]",

@@ -5,7 +5,7 @@ import signal
 import subprocess
 from collections.abc import Sequence
 
-from zoo.console import cores
+from converters.machine import cores
 from zoo.study.job import Job
 
 

@@ -1,12 +1,11 @@
 """study.json: which runs a study plans and how each stands, for the report to read."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from converters.files import write_text
+from converters.files import as_json, write_text
 from prototxt.errors import InputError
 from prototxt.text import read_solver
 from zoo.console import notice
@@ -30,8 +29,7 @@ class StudyRecord:
     def write(self) -> None:
         """Write the file, with the runs' states as their folders tell them."""
         runs = [self._entry(job) for job in self.jobs]
-        text = json.dumps({**self.about, "runs": runs}, indent=2, ensure_ascii=False)
-        write_text(self.path, text + "\n")
+        write_text(self.path, as_json({**self.about, "runs": runs}) + "\n")
 
     def _entry(self, job: Job) -> dict[str, Any]:
         state, why = self._state(job)
