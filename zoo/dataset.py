@@ -26,7 +26,8 @@ Array = np.ndarray[tuple[int, int, int, int], np.dtype[np.uint8]]
 class ImageSet:
     """What an ImageData layer serves: (N, H, W, C) pixels and (N,) labels, in the list's order.
 
-    ``paths`` are the images' own, as the list has them, counted from ``base``. ``skipped`` counts the
+    ``paths`` are the images' own, as the list has them, counted from ``base``; ``lines`` where they stand
+    in it. ``skipped`` counts the
     images of the list that could not be read and were passed over.
     """
 
@@ -35,6 +36,7 @@ class ImageSet:
     pixels: Array
     labels: np.ndarray[tuple[int], np.dtype[np.int64]]
     paths: tuple[str, ...]
+    lines: tuple[int, ...]
     base: Path
     mean: Tensor | None = None
     skipped: int = 0
@@ -71,8 +73,8 @@ def open_images(
     check(layer, *pixels.shape[1:], mean)
     kept = [entry for row, entry in enumerate(entries) if row not in bad]
     labels = np.array([entry.label for entry in kept])
-    names = tuple(entry.path for entry in kept)
-    return ImageSet(layer, list_path, pixels, labels, names, base, mean, skipped=len(bad))
+    names, lines = tuple(entry.path for entry in kept), tuple(entry.line for entry in kept)
+    return ImageSet(layer, list_path, pixels, labels, names, lines, base, mean, skipped=len(bad))
 
 
 def _bad_rows(cached: Path) -> Path:

@@ -28,6 +28,11 @@ class Batches(Protocol):
     def batch(self, index: int) -> dict[str, Tensor]:
         """This rank's share of the ``index``-th batch since the start of training, by top."""
 
+    def record(self, index: int, top: str, sample: int, samples: int) -> str | None:
+        """Where the ``sample``-th of the ``samples`` of that batch's ``top`` was read; None where no
+        sample is a row of the data.
+        """
+
 
 @dataclass
 class Feed:
@@ -79,6 +84,13 @@ class Feed:
         tops.append(torch.from_numpy(self.images.labels[rows]).float().to(self.device))
         return dict(zip(self.images.layer.top, tops, strict=False))
 
+    def record(self, index: int, top: str, sample: int, samples: int) -> str | None:
+        """The line of the list and the image."""
+        if samples != self.batch_size:
+            return None
+        row = self.rows(index)[sample]
+        return f"{self.images.list_path}:{self.images.lines[row]}: image {self.images.paths[row]}"
+
     def rows(self, index: int) -> Order:
         """Rows of the array that this rank's share of batch ``index`` holds."""
         return self._rounds.rows((index * self.world + self.rank) * self.batch_size, self.batch_size)
@@ -113,3 +125,10 @@ class SourceFeed:
             for top, tensor in source.batch(index * self.world + self.rank).items():
                 found[top] = tensor.to(self.device)
         return found
+
+    def record(self, index: int, top: str, sample: int, samples: int) -> str | None:
+        """What the source of ``top`` calls that row."""
+        for source in self.sources:
+            if tuple(source.shapes.get(top, ()))[:1] == (samples,):
+                return str(source.record(index * self.world + self.rank, sample))
+        return None

@@ -57,6 +57,10 @@ class PixelSource(DataSource):
     def read(self, row: int) -> Sample:
         """The image of a row. Raises BadRecordError, with its key or path, where it cannot be read."""
 
+    def record(self, index: int, sample: int) -> str:
+        """The name of the image that stands there, read once more."""
+        return self._sample(index * self.batch_size + sample).name
+
     def batch(self, index: int) -> dict[str, Tensor]:
         """(batch, channels, crop or height, crop or width), channels last in memory; labels (batch,).
 
