@@ -18,6 +18,7 @@ from converters.weights_caffe import SavedLayer, save_caffemodel
 from converters.weights_hdf5 import save_hdf5
 from prototxt.caffe_pb2 import TEST, TRAIN, FillerParameter, LayerParameter
 from prototxt.errors import InputError
+from prototxt.text import to_stderr
 
 Diffs = Mapping[str, Sequence[Tensor]]
 _ZEROS = FillerParameter()  # constant 0, what Caffe's default filler is
@@ -57,6 +58,8 @@ class Network(nn.Module):
         modules, self.shapes = build_modules(self.graph, phase, input_shapes)
         for node, module in modules.items():
             self._add(node, module)
+            if note := module.notice():
+                to_stderr(f'layer "{node.layer.name}": {note}')
         self.train(phase == "TRAIN")
 
     def _add(self, node: Node, module: Layer) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from converters.layers.registry import Layer, Shapes, layer
+from converters.layers.registry import Layer, Shapes, is_in_place, layer
 from prototxt.caffe_pb2 import LayerParameter, LRNParameter
 from prototxt.errors import InputError
 
@@ -62,7 +62,8 @@ class BatchNorm(Layer):
 @layer("LRN")
 class LRN(Layer):
     """Local response normalisation, x / (k + alpha/n · sum of squares)^beta across channels; within a
-    channel the n×n window's mean replaces the sum over n and k is 1 (lrn_layer.cpp).
+    channel the n×n window's mean replaces the sum over n and k is 1 (lrn_layer.cpp). Across channels in
+    place it is as in Caffe's GPU code; the CPU's multiplies by the power twice.
     """
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
@@ -74,6 +75,12 @@ class LRN(Layer):
             raise InputError(f"normalises (N, C, H, W), not {len(bottoms[0])} axes", message.name)
         self.size, self.alpha, self.beta, self.k = param.local_size, param.alpha, param.beta, param.k
         self.within = param.norm_region == LRNParameter.WITHIN_CHANNEL
+        self.in_place = is_in_place(message)
+
+    def notice(self) -> str | None:
+        """Of one in place."""
+        text = "works in place, which is right on a GPU in Caffe and here, but not on a CPU in Caffe"
+        return text if self.in_place and not self.within else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to the same shape."""

@@ -11,6 +11,10 @@ from prototxt.errors import InputError, nearest
 
 Shapes = Sequence[torch.Size]
 Count = tuple[int, int | None]  # least and most; None: any number
+_IN_PLACE_GRADIENT = (
+    "works in place, and its gradient is Caffe's, which reads the bottom after it was written over and so is "
+    "not the derivative: give the top another name"
+)
 LARGEST = 2**31 - 1  # elements of a blob: Caffe counts them in an int (blob.cpp, Reshape)
 
 
@@ -18,14 +22,20 @@ class Layer(nn.Module):
     """Base of every layer: built from its message and its bottoms' shapes, called with its bottoms.
 
     A layer's parameters and buffers, in the order they are declared, are Caffe's blob list; ``fillers``
-    has one entry per blob (None: zeros).
+    has one entry per blob (None: zeros). ``reads_overwritten`` is set where it works in place and Caffe's
+    backward pass reads what the forward pass wrote over.
     """
 
     fillers: Sequence[FillerParameter | None] = ()
+    reads_overwritten = False
 
     def blobs(self) -> list[Tensor]:
         """Caffe's blobs of this layer, in Caffe's order, as live tensors."""
         return [*self.parameters(), *self.buffers()]
+
+    def notice(self) -> str | None:
+        """What whoever builds a net of it should be told, in one line; None where that is nothing."""
+        return _IN_PLACE_GRADIENT if self.reads_overwritten and self.training else None
 
 
 class Placed(Layer):
@@ -140,9 +150,14 @@ def checked_size(message: LayerParameter, what: str, shape: Sequence[int]) -> tu
     return tuple(shape)
 
 
+def is_in_place(message: LayerParameter) -> bool:
+    """Whether the first top is the first bottom, which then share values and gradient in Caffe."""
+    return bool(message.bottom and message.top) and message.bottom[0] == message.top[0]
+
+
 def not_in_place(message: LayerParameter) -> None:
     """Raise InputError where the top is the bottom, which Caffe refuses for this type."""
-    if message.bottom and message.top and message.bottom[0] == message.top[0]:
+    if is_in_place(message):
         raise InputError(f"{message.type} does not work in place", message.name)
 
 
