@@ -233,3 +233,12 @@ def test_numbers_that_do_not_fit(variant: str, says: str) -> None:
     with pytest.raises(InputError) as error:
         apply_variant(ARTICLE, variant)
     assert says in str(error.value)
+
+
+@pytest.mark.parametrize("ratio", [0, 1])
+def test_dropout_at_the_ends_is_a_variant(ratio: int) -> None:
+    net = apply_variant(lenet(), f"dropout{ratio}")
+    (drop,) = (layer for layer in net.layer if layer.type == "Dropout")
+    assert drop.dropout_param.dropout_ratio == ratio
+    with pytest.raises(InputError, match="the ratio must be from 0 to 1"):
+        apply_variant(lenet(), "dropout1.1")

@@ -1,5 +1,7 @@
 """Layers that act on each element by itself: activations and Dropout."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own customary name
@@ -145,18 +147,31 @@ class Clip(Layer):
 
 @layer("Dropout")
 class Dropout(Layer):
-    """TRAIN: zero with probability dropout_ratio, the rest times 1/(1-ratio); TEST: identity.
+    """TRAIN: zero with probability dropout_ratio, the rest times 1/(1-ratio); TEST: identity, whatever the
+    ratio (dropout_layer.cpp, whose check of it is a debug one).
 
-    The mask comes from torch's default generator of the device: seed it for a repeatable step
-    (dropout_layer.cpp).
+    In TRAIN a ratio of 0 keeps all; 1 gives 0·∞, which is not a number, as in Caffe; and one that is no
+    probability stops the pass (caffe_rng_bernoulli). The mask comes from torch's default generator of the
+    device: seed it for a repeatable step.
     """
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        self.ratio = message.dropout_param.dropout_ratio
-        if not 0 < self.ratio < 1:
-            raise InputError(f"dropout_ratio {self.ratio:g} must be above 0 and below 1", message.name)
+        self.ratio, self.name = message.dropout_param.dropout_ratio, message.name
+
+    def notice(self) -> str | None:
+        """Of a ratio of 1 in training."""
+        if self.ratio != 1 or not self.training:
+            return None
+        return (
+            "dropout_ratio 1 drops everything and scales it by infinity: the top is not a number, as in Caffe"
+        )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape to the same shape."""
-        return F.dropout(x, self.ratio, self.training)
+        """Any shape to the same shape. Raises InputError in TRAIN for a ratio that is no probability."""
+        if not self.training:
+            return F.dropout(x, training=False)
+        if not 0 <= self.ratio <= 1:
+            raise InputError(f"dropout_ratio {self.ratio:g} is no probability, from 0 to 1", self.name)
+        dropped = F.dropout(x, self.ratio)
+        return dropped * math.inf if self.ratio == 1 else dropped
