@@ -66,13 +66,15 @@ class Feed:
         height, width, channels = self.images.pixels.shape[1:]
         if crop := self.images.layer.transform_param.crop_size:
             height, width = crop, crop
-        held = [(self.batch_size, channels, height, width), (self.batch_size,)]
+        labels = (self.batch_size, *self.images.labels.shape[1:])
+        held = [(self.batch_size, channels, height, width), labels]
         return dict(zip(self.images.layer.top, held, strict=False))
 
     def batch(self, index: int) -> dict[str, Tensor]:
         """This rank's share of the ``index``-th batch since the start of training, by top.
 
-        Data is (N, C, crop, crop) float32, channels last in memory; labels are (N,) float32.
+        Data is (N, C, crop, crop) float32, channels last in memory; labels are (N,) float32,
+        or (N, label_size).
         """
         rows = self.rows(index)
         pixels = torch.from_numpy(self.images.pixels[rows]).to(self.device)

@@ -13,7 +13,7 @@ from prototxt.text import read_solver
 from zoo import catalogue
 from zoo.lists import check_data, find_lists, sole_image_layer
 from zoo.nets import NetSource, edited, phase_graph, read_nets
-from zoo.sizing import size_classifiers
+from zoo.sizing import ignored_labels, size_classifiers
 from zoo.solver_changes import changed_solver
 
 # Fields that decide nothing here, and what stands in their place.
@@ -43,6 +43,7 @@ class Options:
     skip_bad: bool | None = None
     net: str | None = None
     set: str | None = None
+    label_size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def make_plan(options: Options) -> Plan:
     solver, nets, places = draft.solver, draft.nets, draft.places
     may_be_demo = draft.is_shipped and options.root is None
     lists = find_lists(draft.layers, nets, places, may_be_demo)
-    classes = _classes(options, lists)
+    classes = _classes(options, lists, nets)
     notices = [meaningless(solver, draft.path), *_sized(nets, classes, options)]
     solver.max_iter = solver.max_iter if options.max_iter is None else options.max_iter
     kept = tuple(dict.fromkeys(note for note in notices if note))
@@ -171,10 +172,13 @@ def _places(root: str | None, solver: Path) -> tuple[Path, ...]:
     return (Path.cwd(), *([Path(root).absolute()] if root else []), solver.absolute().parent)
 
 
-def _classes(options: Options, lists: dict[str, Path]) -> int | None:
-    if options.classes is not None or not lists:
+def _classes(options: Options, lists: dict[str, Path], nets: dict[str, NetSource]) -> int | None:
+    """As many as the labels count, but for those that a layer ignores."""
+    if options.classes is not None or not lists or options.label_size is not None:
         return options.classes
-    return max(entry.label for found in lists.values() for entry in read_list(found)) + 1
+    ignored = {label for net in nets.values() for label in ignored_labels(net.message.layer)}
+    labels = {entry.label for path in lists.values() for entry in read_list(path)} - ignored
+    return max(labels, default=0) + 1 if max(labels, default=0) >= 0 else None
 
 
 def _sized(nets: dict[str, NetSource], classes: int | None, options: Options) -> list[str]:

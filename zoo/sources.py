@@ -17,7 +17,7 @@ from zoo.lists import data_layers
 from zoo.nets import phase_of
 from zoo.plan import Plan
 from zoo.ranks import Ranks
-from zoo.sizing import scored_classes
+from zoo.sizing import scored_classes, unjudged_labels
 
 
 @dataclass
@@ -54,11 +54,12 @@ def open_data(plan: Plan, device: torch.device, ranks: Ranks) -> Data:
 def _images(plan: Plan, key: str) -> ImageSet:
     path = plan.lists[key]
     graph = plan.graph(key)
-    if (classes := scored_classes(graph) or plan.classes) is not None:
-        check_labels(path, classes)
+    size = plan.options.label_size
+    if size is None and (classes := scored_classes(graph) or plan.options.classes) is not None:
+        check_labels(path, classes, unjudged_labels(graph))
     layer = data_layers(graph)[0]
     with counting(f"decoding {path.name}") as advance:
-        images = open_images(layer, path, plan.places, advance, bool(plan.options.skip_bad))
+        images = open_images(layer, path, plan.places, advance, bool(plan.options.skip_bad), size)
     for note in (memory_note(images), skip_note(str(path), images.skipped)):
         if note:
             notice(note)
@@ -76,6 +77,8 @@ def _source(plan: Plan, key: str, layer: LayerParameter, index: int) -> Any:
     Layers of one net choose independently, as in Caffe.
     """
     net = plan.nets[key].path
-    extra = {"skip_bad": True} if plan.options.skip_bad else {}
+    extra: dict[str, Any] = {"skip_bad": True} if plan.options.skip_bad else {}
+    if layer.type == "ImageData":
+        extra["label_size"] = plan.options.label_size
     with located(str(net), read_text(net)):
         return open_layer(layer, phase_of(key), seed=plan.seed + index, places=plan.places, **extra)

@@ -17,7 +17,7 @@ class ImageSource(PixelSource):
         if bool(param.new_height) != bool(param.new_width):
             raise InputError("new_height and new_width are given together or not at all", layer.name)
         self.list_path = find(param.source, options.places)
-        self.entries = read_list(self.list_path)
+        self.entries = read_list(self.list_path, options.label_size)
         skip = drawn_skip(options.seed, param.rand_skip)
         if skip >= len(self.entries):
             raise InputError(f"rand_skip left out {skip} of {len(self.entries)} images", layer.name)
@@ -32,4 +32,5 @@ class ImageSource(PixelSource):
             pixels = read_image(path, param)
         except InputError as error:
             raise BadRecordError(f"{self.list_path}:{entry.line}: {error}", self.layer.name) from None
-        return Sample(f"{self.list_path}:{entry.line}: image {path}", pixels, entry.label)
+        label = entry.label if self.options.label_size is None else entry.labels
+        return Sample(f"{self.list_path}:{entry.line}: image {path}", pixels, label)
