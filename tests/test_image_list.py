@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import cv2
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -13,6 +14,7 @@ from train_runs import train
 
 from converters import load_data, load_solver
 from converters.data import open_data
+from converters.data.window_file import read_windows
 from converters.image_list import read_list
 from prototxt.errors import InputError
 from zoo.run_folder import read_record
@@ -147,3 +149,16 @@ def test_a_run_learns_several_numbers(tmp_path: Path, loss: str) -> None:
 def test_label_size_is_for_lists() -> None:
     with pytest.raises(InputError, match="label_size is for lists of images, not MemoryData"):
         open_data(layer("MemoryData", ""), "TEST", label_size=2)
+
+
+def test_lists_of_other_layers_keep_their_bytes_too(tmp_path: Path) -> None:
+    name = os.fsdecode(GBK)
+    with h5py.File(os.fsencode(tmp_path / name), "w") as file:
+        file["data"], file["label"] = np.ones((2, 3)), np.zeros(2)
+    (tmp_path / "files.txt").write_bytes(GBK + b"\n")
+    hdf5 = layer("HDF5Data", 'hdf5_data_param { source: "files.txt" batch_size: 2 }')
+    with open_data(hdf5, "TEST", places=[tmp_path]) as source:
+        assert source.batch(0)["data"].shape == (2, 3)
+    (tmp_path / "w.txt").write_bytes(b"# 0\n" + GBK + b"\n3 9 9\n1\n2 0.9 0 0 4 4\n")
+    (window,) = read_windows(tmp_path / "w.txt")
+    assert (os.fsencode(window.image), window.label, window.line) == (GBK, 2, 5)

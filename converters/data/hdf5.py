@@ -1,5 +1,6 @@
 """HDF5Data: rows of datasets, one dataset a top, file after file (hdf5_data_layer.cpp)."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,8 @@ class Hdf5Source(DataSource):
 def _listed(source: Path, layer: LayerParameter, options: Options) -> list[Path]:
     """The files that the source names, parted by blanks or line ends."""
     try:
-        names = source.read_text(encoding="utf-8").split()
-    except (OSError, UnicodeDecodeError) as error:
+        names = [os.fsdecode(name) for name in source.read_bytes().split()]
+    except OSError as error:
         raise InputError(f"{source}: cannot be read as a list of HDF5 files ({error})", layer.name) from None
     if not names:
         raise InputError(f"{source}: the list is empty", layer.name)

@@ -1,5 +1,6 @@
 """R-CNN's window file (window_data_layer.cpp): images, each with boxes, their class and overlap."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,10 +30,9 @@ def read_windows(path: Path) -> list[Window]:
     count from 0 (Caffe finds images by them), and for channels other than 3 (Caffe decodes in colour).
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        words = _Words(path, path.read_bytes())
+    except OSError as error:
         raise InputError(f"{path}: cannot be read as a window file ({error})") from None
-    words = _Words(path, text)
     windows: list[Window] = []
     index = 0
     while words.left():
@@ -44,12 +44,12 @@ def read_windows(path: Path) -> list[Window]:
 
 
 class _Words:
-    """The words of a text with their lines, taken one by one."""
+    """The words of a text with their lines, taken one by one. Blanks are C's, and a path keeps its bytes."""
 
-    def __init__(self, path: Path, text: str) -> None:
+    def __init__(self, path: Path, text: bytes) -> None:
         self.path = path
-        lines = enumerate(text.splitlines(), 1)
-        self.words = [(word, number) for number, line in lines for word in line.split()]
+        lines = enumerate(text.split(b"\n"), 1)
+        self.words = [(os.fsdecode(word), number) for number, line in lines for word in line.split()]
         self.next = 0
 
     def left(self) -> bool:
