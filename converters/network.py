@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from converters.build import Shape, as_tuple, build_modules
 from converters.filler import fill
 from converters.graph import Graph, Node, Value
+from converters.in_place import overwritten_gradients
 from converters.layers import Layer
 from converters.memory import refuse_excess
 from converters.weights import Report, load_weights
@@ -60,6 +61,8 @@ class Network(nn.Module):
             self._add(node, module)
             if note := module.notice():
                 to_stderr(f'layer "{node.layer.name}": {note}')
+        for line in overwritten_gradients(modules):
+            to_stderr(line)
         self.train(phase == "TRAIN")
 
     def _add(self, node: Node, module: Layer) -> None:

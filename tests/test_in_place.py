@@ -133,6 +133,40 @@ def test_what_differs_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.split(":")[0] for line in capsys.readouterr().err.splitlines()] == ['layer "it"'] * 2
 
 
+def chain(*layers: str) -> str:
+    """A layer that makes the blob c, then layers in place over it."""
+    made = f'layer {{ name: "l0" bottom: "x" top: "c" type: "{layers[0]}" }}'
+    over = (
+        f'layer {{ name: "l{n}" bottom: "c" top: "c" type: "{kind}" }}' for n, kind in enumerate(layers) if n
+    )
+    return INPUT + made + "".join(over)
+
+
+@pytest.mark.parametrize(
+    ("layers", "lost"),
+    [
+        (("Sigmoid", "Dropout"), ["l0"]),
+        (("ELU", "ReLU", "Dropout"), ["l0"]),
+        (("Scale", "ReLU", "BatchNorm"), ["l1"]),
+        (("MVN", "ReLU"), ["l0"]),
+        (("Scale", "MVN"), ["l1"]),
+        (("ReLU", "BatchNorm"), []),  # not in place: its bottom is another blob
+        (("Scale", "ReLU", "Dropout"), []),
+        (("TanH", "ReLU"), []),
+        (("BatchNorm", "Scale", "ReLU"), []),  # both keep copies
+    ],
+)
+def test_gradients_that_caffe_reads_off_later_values_are_named(
+    layers: tuple[str, ...], lost: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    load_net(chain(*layers), phase="TRAIN")
+    told = capsys.readouterr().err.splitlines()
+    assert [line.split('"')[1] for line in told] == lost
+    assert all("here it is the derivative" in line for line in told)
+    load_net(chain(*layers), phase="TEST")
+    assert capsys.readouterr().err == ""
+
+
 INPUT = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 2 } } }'
 MADE = 'layer { name: "c" type: "Power" bottom: "x" top: "c" %s }'
 READ = 'layer { name: "b" type: "Power" bottom: "c" top: "b" }'

@@ -125,6 +125,12 @@ class MVN(Layer):
             raise InputError(f"takes at most 4 axes, not {len(bottoms[0])}", message.name)
         self.kept = 1 if param.across_channels else 2
         self.has_variance, self.eps = param.normalize_variance, param.eps
+        self.in_place = is_in_place(message)
+
+    def notice(self) -> str | None:
+        """Of a gradient in place, which Caffe takes from what it has written over."""
+        text = "works in place, where Caffe reads what it has written over; here it is the derivative"
+        return text if self.in_place and self.has_variance and self.training else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W), axes that lack being 1, to (N, C, H, W)."""
