@@ -1,6 +1,7 @@
 """A net with its data layers, as a solver has it: it serves its own batches."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,8 +14,10 @@ from converters.data import open_data
 from converters.data.memory import MemorySource
 from converters.graph import Graph, Node, Value, layer_labels
 from converters.input_data import InputTensors
+from converters.layers.indexing import Check, OutOfRangeError, deferring, raise_first
 from converters.load import located
 from converters.network import Network, loss_weights
+from converters.records import with_record
 from converters.solver_nets import NetSource
 from converters.weights_caffe import by_name
 from prototxt.caffe_pb2 import LayerParameter
@@ -30,6 +33,9 @@ class Batches(Protocol):
 
     def batch(self, index: int) -> dict[str, Tensor]:
         """The batch of that number, by the names of the tops."""
+
+    def record(self, index: int, sample: int) -> str:
+        """What messages call a sample of it."""
 
 
 class Feed:
@@ -58,9 +64,12 @@ class SolverNet(Network):
     watches = False
     seen: Mapping[Node, list[Tensor]] = {}
 
-    def __init__(self, graph: Graph, phase: str, sources: Mapping[str, Batches], seed: int) -> None:
+    _checks: Sequence[Check] = ()
+
+    def __init__(self, graph: Graph, source: NetSource, sources: Mapping[str, Batches], seed: int) -> None:
         shapes = {top: shape for source in sources.values() for top, shape in source.shapes.items()}
-        super().__init__(graph, phase, shapes, seed)
+        super().__init__(graph, source.phase, shapes, seed)
+        self.source = source
         self.feeds = {name: Feed(source) for name, source in sources.items()}
         self.seen = {}
         self._readers = [node for node in graph.nodes if not node.is_data]
@@ -96,6 +105,37 @@ class SolverNet(Network):
                     break
             else:
                 raise InputError(f'"{top}" is no top of an Input layer')
+
+    def next_values(self) -> dict[Value, Tensor]:
+        """A forward pass over every data layer's next batch; on a GPU :meth:`number` checks what indexes.
+
+        Raises InputError from the layers, with the record of a value that is out of range.
+        """
+        with self._located(), deferring() as self._checks:
+            return self.values(self.next_batch())
+
+    def number(self, loss: Tensor) -> float:
+        """A loss of the last pass, read. Raises InputError for a value that indexed out of range in it."""
+        number = loss.item()
+        with self._located():
+            raise_first(self._checks)
+        return number
+
+    @contextmanager
+    def _located(self) -> Iterator[None]:
+        """Errors name file and line, and the record of a value out of range."""
+        with located(self.source.name, self.source.text):
+            try:
+                yield
+            except OutOfRangeError as error:
+                raise with_record(error, self.graph, self._record) from None
+
+    def _record(self, top: str, sample: int, samples: int) -> str | None:
+        """The name of a sample of the batch served last."""
+        for feed in self.feeds.values():
+            if feed.source.shapes.get(top, ())[:1] == (samples,):
+                return feed.source.record(feed.position - 1, sample)
+        return None
 
     def go_to(self, batches: int) -> None:
         """Have every layer that reads files serve batch number ``batches`` next; arrays go on as they are."""
@@ -144,7 +184,7 @@ def build_net(source: NetSource, seed: int, places: Sequence[Path], allow_python
             label: _open(layer, source.phase, seed + index, places)
             for index, (label, layer) in enumerate(zip(labels, fed, strict=True))
         }
-        return SolverNet(graph, source.phase, sources, seed)
+        return SolverNet(graph, source, sources, seed)
 
 
 def _open(layer: LayerParameter, phase: str, seed: int, places: Sequence[Path]) -> Batches:

@@ -12,7 +12,6 @@ from converters.blobs import memory
 from converters.caffe_debug import backward_lines, data_means, forward_lines, update_lines
 from converters.caffe_log import Output
 from converters.caffe_net import SolverNet, share_trained_layers
-from converters.graph import Value
 from converters.network import Diffs
 from converters.seeds import iteration_seed
 from converters.snapshot_names import find_weights, snapshot_paths
@@ -94,7 +93,7 @@ class CaffeSolver:
     def _forward_backward(self, shows: bool, debugs: bool) -> float:
         """The weighted loss of one batch, whose gradients are added to what is there."""
         self.net.watches = debugs
-        values = self.net.values(self.net.next_batch())
+        values = self.net.next_values()
         self._outputs = self.net.output_values(values) if shows else []
         loss = self.net.loss(values)
         if loss.requires_grad:
@@ -103,7 +102,7 @@ class CaffeSolver:
             self._say(forward_lines(self.net, values))
             self._say(backward_lines(self.net, self.net.seen, self.solver.parameters))
             self.net.forget()
-        return loss.item()
+        return self.net.number(loss)
 
     def _update(self, rate: float, debugs: bool) -> None:
         before = data_means(self.solver.parameters) if debugs else {}
@@ -140,7 +139,7 @@ class CaffeSolver:
     def _show_last_loss(self) -> None:
         """One more batch, forward alone, for the display after the last update."""
         torch.manual_seed(iteration_seed(self.seed, self.iter))
-        self._smoothed.append(self.net.loss(self.net.values(self.net.next_batch())).item())
+        self._smoothed.append(self.net.number(self.net.loss(self.net.next_values())))
         self.log(caffe_log.loss_line(self.iter, self._mean_loss()))
 
     def test_all(self) -> list[Scores]:
@@ -165,8 +164,8 @@ class CaffeSolver:
         return _by_blob(means)
 
     def _test_pass(self, net: SolverNet) -> tuple[list[Output], float]:
-        values: dict[Value, Tensor] = net.values(net.next_batch())
-        return net.output_values(values), net.loss(values).item()
+        values = net.next_values()
+        return net.output_values(values), net.number(net.loss(values))
 
     def snapshot(self) -> tuple[Path, Path]:
         """Write the weights, then the solver's state, each whole or not at all: their paths.

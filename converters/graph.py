@@ -89,10 +89,11 @@ def build_graph(net: NetParameter, state: NetState, allow_python: bool = False) 
     """Wire the layers that ``state`` keeps; Python layers, which run code, only where they are allowed.
 
     Raises InputError for a bottom that no layer before wrote, a top that another layer wrote already
-    (in place is where the top's name stands at the same place among the bottoms; net.cpp, AppendTop),
-    and for a net that keeps no layer.
+    (in place is where the top's name stands at the same place among the bottoms; net.cpp, AppendTop), a
+    top written in place over what is read elsewhere too, and for a net that keeps no layer.
     """
     current: dict[str, Value] = {}
+    readers: dict[str, list[str]] = {}
     nodes, kept = [], []
     for layer in net.layer:
         with of_layer(layer):
@@ -101,7 +102,7 @@ def build_graph(net: NetParameter, state: NetState, allow_python: bool = False) 
     for layer, label in zip(kept, layer_labels([layer.name for layer in kept]), strict=True):
         with of_layer(layer):
             _check_bottoms(layer, current, net, state)
-            nodes.append(_wire(layer, label, current))
+            nodes.append(_wire(layer, label, current, readers))
     if not nodes:
         raise InputError(f'net "{net.name}" has no layer in this phase')
     if not allow_python:
@@ -149,8 +150,14 @@ def _check_bottoms(
             raise InputError(f'bottom "{blob}" is written by no layer before it{why}', layer.name)
 
 
-def _wire(layer: LayerParameter, label: str, current: dict[str, Value]) -> Node:
-    """Resolve one layer's bottoms against the blobs so far, and record its tops there."""
+def _wire(
+    layer: LayerParameter, label: str, current: dict[str, Value], readers: dict[str, list[str]]
+) -> Node:
+    """Resolve one layer's bottoms against the blobs so far, and record its tops there; ``readers`` says
+    of each blob as it stands who reads it.
+    """
+    for blob in layer.bottom:
+        readers[blob].append(f'layer "{layer.name}"')
     inputs = tuple(current[blob] for blob in layer.bottom)
     if not layer.top and layer.type.endswith("Loss"):
         return Node(layer, inputs, (Value(AUTOMATIC, label),))
@@ -158,8 +165,26 @@ def _wire(layer: LayerParameter, label: str, current: dict[str, Value]) -> Node:
         in_place = index < len(layer.bottom) and layer.bottom[index] == blob
         if blob in current and not in_place:
             raise InputError(f'top "{blob}" is written by layer "{current[blob].layer}" too', layer.name)
+        if in_place:
+            _check_sole_reader(layer, blob, readers[blob])
         current[blob] = Value(blob, label)
+        is_loss = index < len(layer.loss_weight) and layer.loss_weight[index]
+        readers[blob] = [f'the loss_weight of layer "{layer.name}"'] if is_loss else []
     return Node(layer, inputs, tuple(current[blob] for blob in layer.top))
+
+
+def _check_sole_reader(layer: LayerParameter, blob: str, readers: Sequence[str]) -> None:
+    """Raise InputError where a blob that is written in place is read elsewhere: by a layer before, by the
+    same layer twice, or as a loss. Caffe gives every reader of such a blob a copy of another name
+    (insert_splits.cpp), so that the top is no longer the bottom and has two sources (net.cpp, AppendTop).
+    What reads the blob after the layer reads what the layer left.
+    """
+    if len(readers) > 1:
+        raise InputError(
+            f'top "{blob}" is written in place, and {readers[0]} reads it before that (in Caffe: '
+            "produced by multiple sources); give the top another name",
+            layer.name,
+        )
 
 
 def unread(nodes: Sequence[Node]) -> tuple[Value, ...]:

@@ -1,5 +1,8 @@
 """ImageData's list file and how it reads an image (image_data_layer.cpp, io.cpp)."""
 
+import codecs
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,44 +10,84 @@ import numpy as np
 
 from prototxt.caffe_pb2 import ImageDataParameter
 from prototxt.errors import InputError
+from prototxt.text import to_stderr
 
 Pixels = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
 
 
+_C_INT = re.compile(r"[ \t\n\v\f\r]*([+-]?[0-9]+)")  # what atoi reads of a text
+
+
 @dataclass(frozen=True)
 class Entry:
-    """One line of a list: an image's path as written, its label, and the line's number from 1."""
+    """One line of a list: an image's path as written, its labels, and the line's number from 1.
+
+    A path keeps its bytes, whatever they encode: those that are no text are surrogates (os.fsdecode).
+    """
 
     path: str
-    label: int
+    labels: tuple[float, ...]
     line: int
 
+    @property
+    def label(self) -> int:
+        """The one label of a list that is read as Caffe reads it."""
+        return int(self.labels[0])
 
-def read_list(path: Path) -> list[Entry]:
-    """The entries of a list file: ``path label``, split at the last blank, so paths may hold blanks.
 
-    Raises InputError, naming file and line, for a line without a whole label of 0 or more, and for a
-    list without entries.
+def read_list(path: Path, label_size: int | None = None) -> list[Entry]:
+    """The entries of a list file as Caffe reads them (image_data_layer.cpp): what stands before a line's
+    last blank is the path, the rest a whole number by ``atoi``, so that -1 is a label, 1.5 is 1 and a word
+    is 0; a line on stderr tells of such. With ``label_size`` the last that many words are numbers.
+
+    Raises InputError, naming file and line, for a line without a label (Caffe takes all of it for the path)
+    or without ``label_size`` numbers, and for a list without entries. Empty lines are passed over.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = path.read_bytes().removeprefix(codecs.BOM_UTF8).split(b"\n")
+    except OSError as error:
         raise InputError(f"{path}: cannot be read as a list ({error})") from None
-    entries = [_entry(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
-    if not entries:
+    named = [(number, os.fsdecode(line)) for number, line in enumerate(lines, 1) if line.strip()]
+    if not named:
         raise InputError(f"{path}: the list is empty")
-    return entries
+    if label_size is not None:
+        return [_numbers(path, number, line, label_size) for number, line in named]
+    odd = [f'{path}:{number}: "{line.strip()}"' for number, line in named if not _is_whole(line)]
+    if odd:
+        to_stderr(f"{odd[0]}: no whole number, read as Caffe's atoi reads it ({len(odd)} such lines)")
+    return [_entry(path, number, line) for number, line in named]
 
 
 def _entry(path: Path, number: int, line: str) -> Entry:
-    name, _, label = line.strip().rpartition(" ")
-    if not name or not label.isdecimal():
+    name, _, label = line.rpartition(" ")
+    if not name.strip() or not label.strip():
         tab = "; what stands there is a tab, and no blank" if "\t" in line else ""
         shown = line.strip().replace("\t", "\\t")
-        raise InputError(
-            f'{path}:{number}: "{shown}" is not "path label", a label being a whole number from 0{tab}'
-        )
-    return Entry(name.strip(), int(label), number)
+        raise InputError(f'{path}:{number}: "{shown}" is not "path label", parted by a blank{tab}')
+    return Entry(name, (_atoi(label),), number)
+
+
+def _is_whole(line: str) -> bool:
+    label = line.rpartition(" ")[2].strip()
+    return not label or re.fullmatch(r"[+-]?[0-9]+", label) is not None
+
+
+def _atoi(text: str) -> int:
+    """A C int: the digits that ``text`` begins with, after white space and a sign; 0 where it has none."""
+    match = _C_INT.match(text)
+    value = max(-(2**63), min(int(match[1]), 2**63 - 1)) if match else 0
+    return (value + 2**31) % 2**32 - 2**31
+
+
+def _numbers(path: Path, number: int, line: str, size: int) -> Entry:
+    words = line.rsplit(maxsplit=size)
+    try:
+        labels = tuple(float(word) for word in words[1:])
+    except ValueError:
+        labels = ()
+    if len(labels) != size:
+        raise InputError(f'{path}:{number}: "{line.strip()}" is not a path and {size} numbers')
+    return Entry(words[0].strip(), labels, number)
 
 
 def read_image(path: Path, param: ImageDataParameter) -> Pixels:

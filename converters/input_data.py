@@ -27,6 +27,10 @@ class InputTensors:
             raise InputError(f'top "{top}" has shape {shapes}', self.layer.name)
         self._tensors[top] = tensor
 
+    def record(self, index: int, sample: int) -> str:
+        """The sample, which the program set."""
+        return f"sample {sample} of the tensors"
+
     def batch(self, index: int) -> dict[str, Tensor]:
         """The tensors, whatever the index."""
         return dict(self._tensors)

@@ -214,7 +214,7 @@ def test_an_unknown_cost_is_listed_and_never_zero() -> None:
     [
         (["convert", "missing.prototxt"], "missing.prototxt: no such file"),
         (["convert", "allconv6", "--variant", "gpa"], 'did you mean "gap"'),
-        (["show", "allconv6", "--variant", "dropout2"], "above 0 and below 1"),
+        (["show", "allconv6", "--variant", "dropout2"], "from 0 to 1"),
         (["convert", "allconv6", "--weights", "missing.safetensors"], "missing.safetensors"),
     ],
 )

@@ -101,7 +101,6 @@ BAD = [
     ('type: "LRN" top: "y"', {"a": (2, 3)}, "not 2 axes"),
     ('type: "MVN" top: "y"', {"a": (1, 2, 1, 2, 1)}, "at most 4 axes"),
     ('type: "PReLU" top: "y"', {"a": (3,)}, "2 axes or more"),
-    ('type: "Dropout" top: "y" dropout_param { dropout_ratio: 1 }', {"a": X}, "above 0 and below 1"),
     ('type: "Exp" top: "y" exp_param { base: 0 }', {"a": X}, "base 0 must be above 0"),
     ('type: "Log" top: "y" log_param { base: 1 }', {"a": X}, "base 1 has no logarithm"),
     ('type: "Reduction" top: "y" reduction_param { axis: 4 }', {"a": X}, "axis 4 is out of range"),

@@ -5,6 +5,8 @@ import pytest
 import torch
 from one_layer import close, one_layer, random, run
 
+from prototxt.errors import InputError
+
 
 def slope(layer: str, x: np.ndarray, phase: str = "TEST") -> tuple[torch.Tensor, torch.Tensor]:
     """(top, gradient of the sum of the top)."""
@@ -213,6 +215,28 @@ def test_dropout_scales_what_it_keeps() -> None:
     assert torch.allclose(top[top != 0], torch.tensor(5.0))
     assert abs((top == 0).float().mean().item() - 0.8) < 0.02
     assert torch.equal(slope('type: "Dropout" top: "y"', x)[0], torch.ones(100, 100))
+
+
+@pytest.mark.parametrize("ratio", [0, 1, 1.5, -0.5])
+def test_any_dropout_ratio_is_the_identity_in_test(ratio: float) -> None:
+    """dropout_layer.cpp asks for a ratio between 0 and 1 by a DCHECK, which a release leaves out."""
+    net = one_layer(f'type: "Dropout" top: "y" dropout_param {{ dropout_ratio: {ratio} }}', x=(2, 3))
+    x = torch.from_numpy(random(2, 3))
+    assert torch.equal(net(x), x)
+
+
+def test_dropout_ratios_at_the_ends_and_beyond_in_train(capsys: pytest.CaptureFixture[str]) -> None:
+    """0 keeps all; 1 is 0·∞ (scale 1/(1-ratio)); others caffe_rng_bernoulli refuses."""
+    text = 'type: "Dropout" top: "y" dropout_param {{ dropout_ratio: {} }}'
+    x = random(2, 3)
+    top, gradient = slope(text.format(0), x, "TRAIN")
+    assert torch.equal(top, torch.from_numpy(x)) and torch.equal(gradient, torch.ones(2, 3))
+    assert capsys.readouterr().err == ""
+    assert torch.cat(slope(text.format(1), x, "TRAIN")).isnan().all()
+    assert capsys.readouterr().err.startswith('layer "it": dropout_ratio 1 drops everything')
+    for ratio in (1.5, -0.5):
+        with pytest.raises(InputError, match=r'layer "it": dropout_ratio \S+ is no probability'):
+            one_layer(text.format(ratio), "TRAIN", x=(2, 3))
 
 
 def test_batch_norm_with_a_zero_factor_and_one_axis() -> None:

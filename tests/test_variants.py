@@ -178,9 +178,7 @@ def test_a_head_needs_an_inner_product(variant: str) -> None:
     ("variant", "says"),
     [
         ("droput0.5", 'did you mean "dropout0.5"'),
-        ("dropout0", "above 0 and below 1"),
-        ("dropout1.0", "above 0 and below 1"),
-        ("dropout1.5", "above 0 and below 1"),
+        ("dropout1.5", "from 0 to 1"),
         ("bn+", 'no variant ""'),
         ("", 'no variant ""'),
     ],
@@ -233,3 +231,12 @@ def test_numbers_that_do_not_fit(variant: str, says: str) -> None:
     with pytest.raises(InputError) as error:
         apply_variant(ARTICLE, variant)
     assert says in str(error.value)
+
+
+@pytest.mark.parametrize("ratio", [0, 1])
+def test_dropout_at_the_ends_is_a_variant(ratio: int) -> None:
+    net = apply_variant(lenet(), f"dropout{ratio}")
+    (drop,) = (layer for layer in net.layer if layer.type == "Dropout")
+    assert drop.dropout_param.dropout_ratio == ratio
+    with pytest.raises(InputError, match="the ratio must be from 0 to 1"):
+        apply_variant(lenet(), "dropout1.1")

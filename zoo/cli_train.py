@@ -47,6 +47,8 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--classes", type=positive, metavar="N", help="classes (default: as many as the lists have)"
     )
+    text = "the last K words of a list's lines are numbers: labels of K floats (default: one whole number)"
+    parser.add_argument("--label-size", type=positive, metavar="K", help=text)
     text = (
         "input of N×N pixels instead of the net's crop; resizes scale with it, a GAP head pools the whole map"
     )

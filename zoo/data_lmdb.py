@@ -1,6 +1,7 @@
 """``zoo data lmdb``: an LMDB of a list's images, as Caffe's convert_imageset writes it."""
 
 import argparse
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -127,7 +128,7 @@ def _check_size(datum: Datum, first: Datum) -> None:
 
 
 def _key(index: int, entry: Entry) -> bytes:
-    key = f"{index:08}_{entry.path}".encode()
+    key = os.fsencode(f"{index:08}_{entry.path}")
     if len(key) > _LONGEST_KEY:
         raise InputError(f"the path is too long for a key of at most {_LONGEST_KEY} bytes")
     return key

@@ -3,9 +3,9 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +28,20 @@ Array = np.ndarray[tuple[int, int, int, int], np.dtype[np.uint8]]
 
 @dataclass(frozen=True)
 class ImageSet:
-    """What an ImageData layer serves: (N, H, W, C) pixels and (N,) labels, in the list's order.
+    """What an ImageData layer serves: (N, H, W, C) pixels and (N,) whole labels, or with a label_size K
+    (N, K) float32 ones, in the list's order.
 
-    ``paths`` are the images' own, as the list has them, counted from ``base``. ``skipped`` counts the
+    ``paths`` are the images' own, as the list has them, counted from ``base``; ``lines`` where they stand
+    in it. ``skipped`` counts the
     images of the list that could not be read and were passed over.
     """
 
     layer: LayerParameter
     list_path: Path
     pixels: Array
-    labels: np.ndarray[tuple[int], np.dtype[np.int64]]
+    labels: np.ndarray[Any, np.dtype[Any]]
     paths: tuple[str, ...]
+    lines: tuple[int, ...]
     base: Path
     mean: Tensor | None = None
     skipped: int = 0
@@ -51,16 +54,21 @@ def cache_folder() -> Path:
 
 
 def open_images(
-    layer: LayerParameter, list_path: Path, places: Sequence[Path], advance: Advance, skip_bad: bool = False
+    layer: LayerParameter,
+    list_path: Path,
+    places: Sequence[Path],
+    advance: Advance,
+    skip_bad: bool = False,
+    label_size: int | None = None,
 ) -> ImageSet:
     """Decode the list's images, or map them where the cache has them.
 
     ``places`` are the folders that relative image paths may count from, as :func:`image_base` says. Raises
     InputError naming list and line for a missing or broken image, one of another size than the first
     (without new_height and new_width), or one smaller than the crop; ``skip_bad`` passes over those that
-    are missing or broken.
+    are missing or broken, ``label_size`` is ``read_list``'s.
     """
-    entries = read_list(list_path)
+    entries = read_list(list_path, label_size)
     mean = open_mean(layer, [*places, list_path.parent])
     base = image_base(layer.image_data_param, list_path, entries, [*places, list_path.parent])
     paths = [base / entry.path for entry in entries]
@@ -77,18 +85,28 @@ def open_images(
     pixels, bad = held
     check(layer, *pixels.shape[1:], mean)
     kept = [entry for row, entry in enumerate(entries) if row not in bad]
-    labels = np.array([entry.label for entry in kept])
-    names = tuple(entry.path for entry in kept)
-    return ImageSet(layer, list_path, pixels, labels, names, base, mean, skipped=len(bad))
+    labels = _labels(kept, label_size)
+    names, lines = tuple(entry.path for entry in kept), tuple(entry.line for entry in kept)
+    return ImageSet(layer, list_path, pixels, labels, names, lines, base, mean, skipped=len(bad))
+
+
+def _labels(entries: Sequence[Entry], label_size: int | None) -> np.ndarray[Any, np.dtype[Any]]:
+    if label_size is None:
+        return np.array([entry.label for entry in entries], np.int64)
+    return np.array([entry.labels for entry in entries], np.float32)
 
 
 def first_shape(
-    layer: LayerParameter, list_path: Path, places: Sequence[Path], skip_bad: bool = False
+    layer: LayerParameter,
+    list_path: Path,
+    places: Sequence[Path],
+    skip_bad: bool = False,
+    label_size: int | None = None,
 ) -> tuple[int, int, int]:
     """(height, width, channels) of the list's images: of the first one that can be read, which all others
     must equal. Raises InputError as :func:`open_images` does.
     """
-    entries = read_list(list_path)
+    entries = read_list(list_path, label_size)
     base = image_base(layer.image_data_param, list_path, entries, [*places, list_path.parent])
     paths = [base / entry.path for entry in entries]
     height, width, channels = _Listed(layer, list_path, entries, paths, skip_bad).first().shape
@@ -219,13 +237,29 @@ def _size(image: Pixels) -> str:
     return f"{image.shape[0]}×{image.shape[1]}"
 
 
-def check_labels(list_path: Path, classes: int) -> None:
-    """Raise InputError, naming list and line, for a label that ``classes`` outputs cannot stand for."""
+def check_labels(list_path: Path, classes: int, ignored: Collection[int] = ()) -> None:
+    """Raise InputError, naming list and line, for a label that ``classes`` outputs cannot stand for and
+    that is none of ``ignored``.
+    """
     for entry in read_list(list_path):
-        if entry.label >= classes:
+        if not 0 <= entry.label < classes and entry.label not in ignored:
             raise InputError(
                 f"{list_path}:{entry.line}: label {entry.label} is out of range for {classes} classes"
             )
+
+
+def of_classes(images: ImageSet, classes: int | None) -> ImageSet:
+    """The images whose labels are among ``classes``, which Accuracy counts; others' are ignored ones."""
+    rows = np.flatnonzero((images.labels >= 0) & (images.labels < (classes or images.labels.max() + 1)))
+    if len(rows) == len(images.labels):
+        return images
+    return replace(
+        images,
+        pixels=images.pixels[rows],
+        labels=images.labels[rows],
+        paths=tuple(images.paths[row] for row in rows),
+        lines=tuple(images.lines[row] for row in rows),
+    )
 
 
 def class_names(list_path: Path, classes: int) -> list[str]:

@@ -29,14 +29,21 @@ class Batches(Protocol):
     def batch(self, index: int) -> dict[str, Tensor]:
         """This rank's share of the ``index``-th batch since the start of training, by top."""
 
+    def record(self, index: int, top: str, sample: int, samples: int) -> str | None:
+        """Where the ``sample``-th of the ``samples`` of that batch's ``top`` was read; None where no
+        sample is a row of the data.
+        """
 
-def top_shapes(layer: LayerParameter, image: Sequence[int]) -> Shapes:
-    """What an ImageData puts on its tops, of images (height, width, channels)."""
+
+def top_shapes(layer: LayerParameter, image: Sequence[int], labels: Sequence[int] = ()) -> Shapes:
+    """What an ImageData puts on its tops, of images (height, width, channels) and labels of shape ``labels``
+    an image, () for one.
+    """
     height, width, channels = image
     if crop := layer.transform_param.crop_size:
         height, width = crop, crop
     size = layer.image_data_param.batch_size
-    return dict(zip(layer.top, [(size, channels, height, width), (size,)], strict=False))
+    return dict(zip(layer.top, [(size, channels, height, width), (size, *labels)], strict=False))
 
 
 @dataclass
@@ -68,12 +75,14 @@ class Feed:
     @property
     def shapes(self) -> Shapes:
         """The shape of every top."""
-        return top_shapes(self.images.layer, self.images.pixels.shape[1:])
+        images = self.images
+        return top_shapes(images.layer, images.pixels.shape[1:], images.labels.shape[1:])
 
     def batch(self, index: int) -> dict[str, Tensor]:
         """This rank's share of the ``index``-th batch since the start of training, by top.
 
-        Data is (N, C, crop, crop) float32, channels last in memory; labels are (N,) float32.
+        Data is (N, C, crop, crop) float32, channels last in memory; labels are (N,) float32,
+        or (N, label_size).
         """
         rows = self.rows(index)
         pixels = torch.from_numpy(self.images.pixels[rows]).to(self.device)
@@ -84,6 +93,13 @@ class Feed:
         tops = [transform(self.images.layer, pixels, choices, self.images.mean)]
         tops.append(torch.from_numpy(self.images.labels[rows]).float().to(self.device))
         return dict(zip(self.images.layer.top, tops, strict=False))
+
+    def record(self, index: int, top: str, sample: int, samples: int) -> str | None:
+        """The line of the list and the image."""
+        if samples != self.batch_size:
+            return None
+        row = self.rows(index)[sample]
+        return f"{self.images.list_path}:{self.images.lines[row]}: image {self.images.paths[row]}"
 
     def rows(self, index: int) -> Order:
         """Rows of the array that this rank's share of batch ``index`` holds."""
@@ -119,3 +135,10 @@ class SourceFeed:
             for top, tensor in source.batch(index * self.world + self.rank).items():
                 found[top] = tensor.to(self.device)
         return found
+
+    def record(self, index: int, top: str, sample: int, samples: int) -> str | None:
+        """What the source of ``top`` calls that row."""
+        for source in self.sources:
+            if tuple(source.shapes.get(top, ()))[:1] == (samples,):
+                return str(source.record(index * self.world + self.rank, sample))
+        return None

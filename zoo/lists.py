@@ -1,5 +1,6 @@
 """The data layers of a run's nets, and the list files of those that read images."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from converters.graph import Graph
@@ -69,13 +70,17 @@ def rival_lists(layers: dict[str, LayerParameter], lists: dict[str, Path]) -> li
     ]
 
 
-def listed_classes(lists: dict[str, Path]) -> int:
-    """The outputs that the lists' labels call for: the greatest one and 1.
+def listed_classes(lists: dict[str, Path], ignored: Collection[int] = ()) -> int | None:
+    """The outputs that the lists' labels call for, but for those ``ignored``: the greatest one and 1; None
+    where no label is left that counts.
 
     Raises InputError, naming list and line, for a label that calls for more outputs than there are images.
     """
     entries = [(path, entry) for path in lists.values() for entry in read_list(path)]
-    path, last = max(entries, key=lambda pair: pair[1].label)
+    counted = [pair for pair in entries if pair[1].label >= 0 and pair[1].label not in ignored]
+    if not counted:
+        return None
+    path, last = max(counted, key=lambda pair: pair[1].label)
     if last.label >= max(_MOST_UNSEEN, len(entries)):
         raise InputError(
             f"{path}:{last.line}: label {last.label} calls for {last.label + 1:,} outputs, and there are "
@@ -84,11 +89,13 @@ def listed_classes(lists: dict[str, Path]) -> int:
     return last.label + 1
 
 
-def untrained_labels(lists: dict[str, Path]) -> list[str]:
-    """A line for each list with labels that no image of the training list has, so that none is learned."""
+def untrained_labels(lists: dict[str, Path], ignored: Collection[int] = ()) -> list[str]:
+    """A line for each list with labels, other than those ``ignored``, that no image of the training list
+    has, so that none is learned.
+    """
     if "TRAIN" not in lists:
         return []
-    trained = {entry.label for entry in read_list(lists["TRAIN"])}
+    trained = {entry.label for entry in read_list(lists["TRAIN"])} | set(ignored)
     lines = []
     for path in dict.fromkeys(lists.values()):
         entries = [entry for entry in read_list(path) if entry.label not in trained]

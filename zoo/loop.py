@@ -120,6 +120,7 @@ class Log:
     def snapshot(self) -> None:
         """Write one; ranks other than 0 go on to wait for it at their next sum."""
         if self.trainer.ranks.is_first:
+            self.trainer.settle()  # nothing is saved that a label out of range has taught
             path = self.folder.snapshot(self.trainer.iteration)
             save(self.trainer, path)
             self.display.saved(path)

@@ -15,7 +15,7 @@ from prototxt.text import read_solver
 from zoo import catalogue
 from zoo.lists import check_data, find_lists, listed_classes, rival_lists, sole_image_layer, untrained_labels
 from zoo.nets import edited, read_nets
-from zoo.sizing import size_classifiers
+from zoo.sizing import ignored_labels, size_classifiers
 from zoo.solver_changes import changed_solver
 
 # Fields that decide nothing here, and what stands in their place.
@@ -45,6 +45,7 @@ class Options:
     skip_bad: bool | None = None
     net: str | None = None
     set: str | None = None
+    label_size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,13 @@ def make_plan(options: Options) -> Plan:
     solver, nets, places = draft.solver, draft.nets, draft.places
     may_be_demo = draft.is_shipped and options.root is None
     lists = find_lists(draft.layers, nets, places, may_be_demo)
-    classes = _classes(options, lists)
-    notices = [meaningless(solver, draft.path), *_sized(nets, classes, options), *untrained_labels(lists)]
+    ignored = {label for net in nets.values() for label in ignored_labels(net.message.layer)}
+    has_numbers = options.label_size is not None
+    classes = options.classes
+    if classes is None and lists and not has_numbers:
+        classes = listed_classes(lists, ignored)
+    notices = [meaningless(solver, draft.path), *_sized(nets, classes, options)]
+    notices += [] if has_numbers else untrained_labels(lists, ignored)
     notices += rival_lists(draft.layers, lists) if options.root else []
     solver.max_iter = solver.max_iter if options.max_iter is None else options.max_iter
     kept = tuple(dict.fromkeys(note for note in notices if note))
@@ -172,12 +178,6 @@ def _places(root: str | None, solver: Path) -> tuple[Path, ...]:
     if root is not None:
         existing_folder(root, "--root ")
     return (*([Path(root).absolute()] if root else []), Path.cwd(), solver.absolute().parent)
-
-
-def _classes(options: Options, lists: dict[str, Path]) -> int | None:
-    if options.classes is not None or not lists:
-        return options.classes
-    return listed_classes(lists)
 
 
 def _sized(nets: dict[str, NetSource], classes: int | None, options: Options) -> list[str]:

@@ -1,9 +1,9 @@
 """A classifier as wide as the data has classes, and an input of another size."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from converters.build import infer_shapes
-from converters.graph import Graph
+from converters.graph import Graph, Node
 from converters.layers.registry import LARGEST
 from prototxt.caffe_pb2 import LayerParameter, NetParameter
 from prototxt.errors import InputError, of_layer
@@ -34,12 +34,28 @@ def size_classifiers(net: NetParameter, classes: int, announce: bool) -> list[st
 
 
 def scored_classes(graph: Graph, tops: Mapping[str, Sequence[int]]) -> int | None:
-    """How many classes the layers that judge by label score, at least, on data ``tops`` of these shapes;
-    None where none does.
+    """How many classes the layers that judge by a data layer's label score, at least, on data ``tops`` of
+    these shapes; None where none does.
     """
     shapes = infer_shapes(graph, input_shapes=tops)
-    scores = [node.inputs[0] for node in graph.nodes if node.layer.type in JUDGES]
+    scores = [node.inputs[0] for node in graph.nodes if _judges_data(node, graph)]
     return min((shapes[value][1] for value in scores if len(shapes[value]) > 1), default=None)
+
+
+def _judges_data(node: Node, graph: Graph) -> bool:
+    return node.layer.type in JUDGES and node.inputs[1] in graph.inputs
+
+
+def unjudged_labels(graph: Graph) -> set[int]:
+    """The labels that every layer which judges by a data layer's label ignores."""
+    each = [ignored_labels([node.layer]) for node in graph.nodes if _judges_data(node, graph)]
+    return set[int].intersection(*each) if each else set()
+
+
+def ignored_labels(layers: Iterable[LayerParameter]) -> set[int]:
+    """The ``ignore_label`` of every loss and Accuracy that gives one."""
+    params = [layer.accuracy_param if layer.type == "Accuracy" else layer.loss_param for layer in layers]
+    return {param.ignore_label for param in params if param.HasField("ignore_label")}
 
 
 def resize_input(net: NetParameter, size: int) -> None:

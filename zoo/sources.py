@@ -17,7 +17,7 @@ from zoo.feed import Batches, Feed, SourceFeed, top_shapes
 from zoo.lists import data_layers
 from zoo.plan import Plan
 from zoo.ranks import Ranks
-from zoo.sizing import scored_classes
+from zoo.sizing import scored_classes, unjudged_labels
 
 
 @dataclass
@@ -54,16 +54,17 @@ def open_data(plan: Plan, device: torch.device, ranks: Ranks) -> Data:
 
 def _images(plan: Plan, key: str) -> ImageSet:
     path, net = plan.lists[key], plan.nets[key]
-    graph, skip_bad = plan.graph(key), bool(plan.options.skip_bad)
+    graph, skip_bad, size = plan.graph(key), bool(plan.options.skip_bad), plan.options.label_size
     layer = data_layers(graph)[0]
     with located(net.name, net.text):  # before the decoding, which takes long
         with of_layer(layer):
-            shapes = top_shapes(layer, first_shape(layer, path, plan.places, skip_bad))
-        classes = scored_classes(graph, shapes) or plan.classes
-    if classes is not None:
-        check_labels(path, classes)
+            image = first_shape(layer, path, plan.places, skip_bad, size)
+            shapes = top_shapes(layer, image, () if size is None else (size,))
+        classes = scored_classes(graph, shapes) or plan.options.classes
+    if classes is not None and size is None:
+        check_labels(path, classes, unjudged_labels(graph))
     with located(net.name, net.text), of_layer(layer), counting(f"decoding {path.name}") as advance:
-        images = open_images(layer, path, plan.places, advance, skip_bad)
+        images = open_images(layer, path, plan.places, advance, skip_bad, size)
     taken = f"{key}: {len(images.labels)} images of {path}, in {images.base}"
     for note in (taken, memory_note(images), skip_note(str(path), images.skipped)):
         if note:
@@ -82,6 +83,8 @@ def _source(plan: Plan, key: str, layer: LayerParameter, index: int) -> Any:
     Layers of one net choose independently, as in Caffe.
     """
     net = plan.nets[key]
-    extra = {"skip_bad": True} if plan.options.skip_bad else {}
+    extra: dict[str, Any] = {"skip_bad": True} if plan.options.skip_bad else {}
+    if layer.type == "ImageData":
+        extra["label_size"] = plan.options.label_size
     with located(net.name, net.text):
         return open_layer(layer, net.phase, seed=plan.seed + index, places=plan.places, **extra)

@@ -5,14 +5,17 @@ import math
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from converters.caffe_net import share_trained_layers
 from converters.graph import Value
+from converters.layers.indexing import Check, OutOfRangeError, deferring, raise_first
 from converters.load import located
 from converters.network import Network, loss_weights
+from converters.records import with_record
 from converters.seeds import iteration_seed
 from converters.solver import Solver, learnable
 from prototxt.errors import InputError
@@ -43,6 +46,7 @@ class Trainer:
         self.losses: deque[float] = deque(maxlen=max(1, plan.solver.average_loss))
         self.outputs: dict[str, Tensor] = {}
         self._pending: list[Tensor] = []
+        self._checks: list[tuple[str, int, Check]] = []  # net, batch and what is to be read of it
 
     def _network(self, key: str) -> Network:
         source = self.plan.nets[key]
@@ -72,7 +76,7 @@ class Trainer:
         size = self.plan.solver.iter_size
         total = torch.zeros((), device=self.device)
         for sub in range(size):
-            values = self.net.values(self.feeds["TRAIN"].batch(self.iteration * size + sub))
+            values = self._values("TRAIN", self.iteration * size + sub)
             loss = self.net.loss(values)
             if loss.requires_grad:  # a net without a loss, or without a blob that learns, has no gradient
                 loss.backward()  # type: ignore[no-untyped-call]
@@ -87,8 +91,9 @@ class Trainer:
     def last_loss(self) -> float:
         """The shown loss with one more forward pass after the last update in it (Solver::Solve)."""
         torch.manual_seed(iteration_seed(self.plan.seed, self.iteration, self.ranks.rank))
-        batch = self.feeds["TRAIN"].batch(self.iteration * self.plan.solver.iter_size)
-        losses = [*self.losses, self.net.loss(self.net.values(batch)).item()]
+        values = self._values("TRAIN", self.iteration * self.plan.solver.iter_size)
+        self._read_checks()
+        losses = [*self.losses, self.net.loss(values).item()]
         shown = losses[-self.plan.solver.average_loss :]
         return sum(shown) / len(shown)
 
@@ -99,6 +104,34 @@ class Trainer:
         yield
         for buffer, before in kept:
             buffer.copy_(before)
+
+    def _values(self, key: str, index: int) -> dict[Value, Tensor]:
+        """A net's values over the ``index``-th batch of its data."""
+        with self._naming(key, index), deferring() as checks:
+            values = self.nets[key].values(self.feeds[key].batch(index))
+        self._checks += [(key, index, check) for check in checks]
+        return values
+
+    @contextmanager
+    def _naming(self, key: str, index: int) -> Iterator[None]:
+        """Give a value that indexes out of range its layer's line and its record."""
+        source = self.plan.nets[key]
+        try:
+            yield
+        except OutOfRangeError as error:
+            with located(source.name, source.text):
+                record = partial(self.feeds[key].record, index)
+                raise with_record(error, self.nets[key].graph, record) from None
+
+    def _read_checks(self) -> None:
+        """Raise InputError for the first value that has indexed out of range since the last call."""
+        checks, self._checks = self._checks, []
+        try:
+            raise_first([check for _, _, check in checks])
+        except OutOfRangeError as error:
+            key, index, _ = next(entry for entry in checks if entry[2] is error.check)
+            with self._naming(key, index):
+                raise
 
     def _gradients(self) -> list[Tensor]:
         """Every learning blob's gradient; 0 where no loss reached it, so that the ranks' sums match."""
@@ -112,8 +145,10 @@ class Trainer:
     def settle(self) -> None:
         """Read the losses since the last call (on a GPU this waits for it).
 
-        Raises DivergedError, naming the iteration, where one is not finite.
+        Raises DivergedError, naming the iteration, where one is not finite, and InputError for a value
+        that indexed out of range.
         """
+        self._read_checks()
         values = torch.stack(self._pending).tolist() if self._pending else []
         first = self.iteration - len(values)
         self._pending.clear()
@@ -134,15 +169,16 @@ class Trainer:
 
         The batches go on where the test before stopped, as Caffe's test net does.
         """
-        net, feed = self.nets[key], self.feeds[key]
+        net = self.nets[key]
         count = self.plan.solver.test_iter[self.plan.tests.index(key)]
         share_trained_layers(net, self.net)
         torch.manual_seed(iteration_seed(self.plan.seed, self.iteration))
         start = self._tests_before() * count
         sums: dict[str, Tensor] = {}
         for index in range(start, start + count):
-            for blob, tensor in self._scores(net, net.values(feed.batch(index))).items():
+            for blob, tensor in self._scores(net, self._values(key, index)).items():
                 sums[blob] = sums.get(blob, torch.zeros(())) + tensor.reshape(-1).cpu()
+        self._read_checks()
         return {blob: total / count for blob, total in sums.items()}
 
     def _scores(self, net: Network, values: Mapping[Value, Tensor]) -> dict[str, Tensor]:

@@ -31,8 +31,8 @@ def find_edit(name: str) -> Edit:
     """The edit of that name. Raises InputError naming the nearest one."""
     if match := re.fullmatch(r"dropout(\d*\.?\d+)", name):
         ratio = float(match[1])
-        if not 0 < ratio < 1:
-            raise InputError(f'variant "{name}": the ratio must be above 0 and below 1')
+        if ratio > 1:
+            raise InputError(f'variant "{name}": the ratio must be from 0 to 1')
         return lambda net: set_dropout(net, ratio)
     if match := re.fullmatch(r"(stride|width)([1-9]\d{0,8}(?:-[1-9]\d{0,8})*)", name):
         numbers = [int(number) for number in match[2].split("-")]
@@ -87,7 +87,7 @@ def set_baseline(net: NetParameter) -> None:
 
 
 def set_dropout(net: NetParameter, ratio: float) -> None:
-    """In-place Dropout of ratio R (0 < R < 1) after the last convolution's ReLU; present ones are set."""
+    """In-place Dropout of ratio R (0 ≤ R ≤ 1) after the last convolution's ReLU; present ones are set."""
     present = [layer for layer in net.layer if layer.type == "Dropout"]
     if not present:
         block = last_block(net)

@@ -50,6 +50,11 @@ class Hdf5Source(DataSource):
         tops = [torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True)]
         return dict(zip(self.layer.top, tops, strict=True))
 
+    def record(self, index: int, sample: int) -> str:
+        """The file and its row, from 0."""
+        file, row = self._place(index * self.batch_size + sample)
+        return f"{self.files[file]}: row {row}"
+
     def _place(self, serial: int) -> tuple[int, int]:
         """(file, row) of the ``serial``-th row."""
         turn, place = divmod(serial, int(self.counts.sum()))

@@ -19,7 +19,7 @@ class ImageSource(PixelSource):
         check_resize(layer)
         refuse_escapes("root_folder", param.root_folder)
         self.list_path = find(param.source, options.places)
-        self.entries = read_list(self.list_path)
+        self.entries = read_list(self.list_path, options.label_size)
         names = [from_message(param.root_folder) + entry.path for entry in self.entries]
         self.place = place_of_list(self.list_path, param.source, names, options.places)
         skip = drawn_skip(options.seed, param.rand_skip)
@@ -36,4 +36,5 @@ class ImageSource(PixelSource):
             pixels = read_image(path, param)
         except InputError as error:
             raise BadRecordError(f"{self.list_path}:{entry.line}: {error}", self.layer.name) from None
-        return Sample(f"{self.list_path}:{entry.line}: image {path}", pixels, entry.label)
+        label = entry.label if self.options.label_size is None else entry.labels
+        return Sample(f"{self.list_path}:{entry.line}: image {path}", pixels, label)

@@ -44,19 +44,21 @@ def load_data(
     seed: int = 0,
     layer: str | None = None,
     skip_bad: bool = False,
+    label_size: int | None = None,
 ) -> Batches:
     """The batches of a prototxt's data layer, by the names of its tops, in Caffe's order, without end.
 
     ``net`` is a path or a prototxt's text; relative paths in it count from the current folder, as in
     Caffe. Where ``phase`` keeps several data layers, ``layer`` names one. ``skip_bad`` passes over broken
-    records (:func:`converters.data.open_data`). ``with load_data(…) as batches`` closes the files at the end.
+    records, ``label_size`` reads that many numbers a line of a list (:func:`converters.data.open_data`).
+    ``with load_data(…) as batches`` closes the files at the end.
     Raises InputError, with file and line where they are known.
     """
     name, text = named_text(net)
     message = parse_net(text, name)
     with located(name, text):
         chosen = _chosen(message, net_state(phase, level, stages), layer)
-        return Batches(open_data(chosen, phase, seed, skip_bad=skip_bad))
+        return Batches(open_data(chosen, phase, seed, skip_bad=skip_bad, label_size=label_size))
 
 
 def _chosen(net: NetParameter, state: NetState, name: str | None) -> LayerParameter:

@@ -51,6 +51,10 @@ class MemorySource(DataSource):
             to_stderr(f'layer "{self.layer.name}": MemoryData does not transform arrays')
         self._data, self._labels = rows, labels.reshape(-1)
 
+    def record(self, index: int, sample: int) -> str:
+        """The row of the arrays, from 0."""
+        return f"row {index * self.batch_size % max(len(self._data), 1) + sample} of the arrays"
+
     def batch(self, index: int) -> dict[str, Tensor]:
         """Rows index·batch … of the arrays, modulo their length. Raises InputError before :meth:`set`."""
         if not len(self._data):

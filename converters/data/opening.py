@@ -33,6 +33,7 @@ def open_data(
     seed: int = 0,
     places: Sequence[Path] = HERE,
     skip_bad: bool = False,
+    label_size: int | None = None,
 ) -> DataSource:
     """The source of a data layer's batches; in TRAIN crops are random, in TEST central. The layer's own
     ``phase`` beats the one given, as in Net::Init.
@@ -40,6 +41,7 @@ def open_data(
     Relative paths of the layer (source, root_folder, mean_file) and of its list are sought in ``places``,
     the first that has them wins. Layers of one net that shall choose independently need seeds of their
     own (from 0). ``skip_bad`` takes the next whole record in place of one that cannot be read, and counts it.
+    ``label_size`` takes the last that many words of a list's lines for numbers, and gives (N, label_size).
 
     Raises InputError, naming the layer, for a layer that reads nothing, a file that is missing or broken,
     and for parameters that do not fit the data.
@@ -49,8 +51,10 @@ def open_data(
             raise InputError(f'type "{layer.type}" reads no data')
         if layer.type in _NAMED and not getattr(layer, _NAMED[layer.type]).source:
             raise InputError(f"{_NAMED[layer.type]} names no source")
-        train = trains(layer, phase)
-        return _FAMILIES[layer.type](layer, Options(train, seed, list(places) or HERE, skip_bad))
+        if label_size is not None and layer.type != "ImageData":
+            raise InputError(f"label_size is for lists of images, not {layer.type}")
+        options = Options(trains(layer, phase), seed, list(places) or HERE, skip_bad, label_size)
+        return _FAMILIES[layer.type](layer, options)
 
 
 _NAMED = {

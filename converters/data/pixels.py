@@ -25,11 +25,13 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True)
 class Sample:
-    """One image, (height, width, channels) uint8 or float32; ``name`` is what messages call it."""
+    """One image, (height, width, channels) uint8 or float32; ``name`` is what messages call it. ``label`` is
+    several where the source was opened with a label_size.
+    """
 
     name: str
     pixels: Array
-    label: float
+    label: float | tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Options:
     seed: int
     places: Sequence[Path]
     skip_bad: bool
+    label_size: int | None = None
 
 
 class PixelSource(DataSource):
@@ -57,8 +60,13 @@ class PixelSource(DataSource):
     def read(self, row: int) -> Sample:
         """The image of a row. Raises BadRecordError, with its key or path, where it cannot be read."""
 
+    def record(self, index: int, sample: int) -> str:
+        """The name of the image that stands there, read once more."""
+        return self._sample(index * self.batch_size + sample).name
+
     def batch(self, index: int) -> dict[str, Tensor]:
-        """(batch, channels, crop or height, crop or width), channels last in memory; labels (batch,).
+        """(batch, channels, crop or height, crop or width), channels last in memory; labels (batch,), or
+        (batch, label_size).
 
         Raises InputError naming the record that is broken, smaller than the crop or, without one, of
         another size than the first of the batch.
@@ -122,7 +130,8 @@ class PixelSource(DataSource):
         height, width, channels = first.pixels.shape
         crop = self.layer.transform_param.crop_size
         data = (self.batch_size, channels, crop or height, crop or width)
-        return dict(zip(self.layer.top, (data, (self.batch_size,)), strict=False))
+        labels = (self.batch_size, *np.shape(first.label))
+        return dict(zip(self.layer.top, (data, labels), strict=False))
 
 
 def _size(shape: tuple[int, ...]) -> str:

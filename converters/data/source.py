@@ -31,6 +31,10 @@ class DataSource(ABC):
     def batch(self, index: int) -> dict[str, Tensor]:
         """The ``index``-th batch from 0, float32, by the names of the tops."""
 
+    def record(self, index: int, sample: int) -> str:
+        """What messages call the ``sample``-th row, from 0, of the ``index``-th batch: where it was read."""
+        return f"batch {index}, sample {sample}"
+
     @property
     def skipped(self) -> int:
         """How many different records were passed over as broken so far."""

@@ -56,12 +56,23 @@ class WindowSource(DataSource):
 
     def batch(self, index: int) -> dict[str, Tensor]:
         """(batch, 3, crop, crop) and (batch,) labels."""
+        drawn = self._drawn(index)
+        chosen = [self._sample(kind, row) for kind, row in drawn]
+        data = torch.from_numpy(np.stack([pixels for pixels, _ in chosen]))
+        classes = [w.label if kind else 0 for (kind, _), (_, w) in zip(drawn, chosen, strict=True)]
+        labels = torch.tensor(classes, dtype=torch.float32)
+        return dict(zip(self.layer.top, (data, labels), strict=False))
+
+    def record(self, index: int, sample: int) -> str:
+        """The line of the window file that the window stands in."""
+        window = self._sample(*self._drawn(index)[sample])[1]
+        return f"{self.path}:{window.line}: image {window.image}"
+
+    def _drawn(self, index: int) -> list[tuple[int, Drawn]]:
+        """For every sample of a batch, whether it is foreground (1), and its random numbers."""
         drawn = draw(self.options.seed, index, self.param.batch_size)
         kinds = [kind for kind, count in enumerate(self.of_each) for _ in range(count)]
-        chosen = [self._sample(kind, row) for kind, row in zip(kinds, drawn, strict=True)]
-        data = torch.from_numpy(np.stack([pixels for pixels, _ in chosen]))
-        labels = torch.tensor([label for _, label in chosen], dtype=torch.float32)
-        return dict(zip(self.layer.top, (data, labels), strict=False))
+        return list(zip(kinds, drawn, strict=True))
 
     def _check_kinds(self) -> None:
         for name, wanted, windows in zip(("background", "foreground"), self.of_each, self.kinds, strict=True):
@@ -87,8 +98,8 @@ class WindowSource(DataSource):
                 kinds[0].append(window)
         return kinds
 
-    def _sample(self, kind: int, drawn: Drawn) -> tuple[Array, int]:
-        """(pixels, label) of a drawn window; for a broken one, with skip_bad, the next of its kind."""
+    def _sample(self, kind: int, drawn: Drawn) -> tuple[Array, Window]:
+        """A drawn window with its pixels; in place of a broken one, with skip_bad, the next of its kind."""
         windows, mirror = self.kinds[kind], bool(self.layer.transform_param.mirror and drawn[2] < 0.5)
         first = int(drawn[0] * len(windows))
         for step in range(len(windows)):
@@ -96,7 +107,7 @@ class WindowSource(DataSource):
             if window.line in self.bad:
                 continue
             try:
-                return self._pixels(window, mirror), window.label if kind else 0
+                return self._pixels(window, mirror), window
             except BadRecordError:
                 if not self.options.skip_bad:
                     raise

@@ -1,10 +1,13 @@
 """Layers that act on each element by itself: activations and Dropout."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own customary name
 
-from converters.layers.registry import Layer, Shapes, layer
+from converters.layers.gradient import with_slope
+from converters.layers.registry import Layer, Shapes, is_in_place, layer
 from prototxt.caffe_pb2 import FillerParameter, LayerParameter
 from prototxt.errors import InputError
 
@@ -13,15 +16,21 @@ _BNLL_THRESHOLD = 50.0  # beyond it the backward pass takes exp as exp(50), and 
 
 @layer("ReLU")
 class ReLU(Layer):
-    """max(x, 0) + negative_slope·min(x, 0); the gradient at 0 is negative_slope (relu_layer.cpp)."""
+    """max(x, 0) + negative_slope·min(x, 0); the gradient at 0 is negative_slope (relu_layer.cpp). In place
+    the sign that decides the gradient is the top's, another only where negative_slope is below 0.
+    """
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
         self.slope = message.relu_param.negative_slope
+        self.reads_overwritten = is_in_place(message) and self.slope < 0
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape to the same shape."""
-        return F.leaky_relu(x, self.slope) if self.slope else F.relu(x)
+        if not self.slope:
+            return F.relu(x)
+        y = F.leaky_relu(x, self.slope)
+        return with_slope(x, y, torch.where(y > 0, 1.0, self.slope)) if self.reads_overwritten else y
 
 
 @layer("PReLU")
@@ -46,15 +55,19 @@ class PReLU(Layer):
 
 @layer("ELU")
 class ELU(Layer):
-    """x above 0, else alpha·(exp(x) - 1); the gradient at 0 is alpha (elu_layer.cpp)."""
+    """x above 0, else alpha·(exp(x) - 1); the gradient at 0 is alpha (elu_layer.cpp). In place the sign that
+    decides the gradient is the top's, another only where alpha is below 0.
+    """
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
         self.alpha = message.elu_param.alpha
+        self.reads_overwritten = is_in_place(message) and self.alpha < 0
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape to the same shape."""
-        return F.elu(x, self.alpha)
+        y = F.elu(x, self.alpha)
+        return with_slope(x, y, torch.where(y > 0, 1.0, y + self.alpha)) if self.reads_overwritten else y
 
 
 @layer("Sigmoid")
@@ -96,19 +109,25 @@ class Swish(Layer):
 
 @layer("BNLL")
 class BNLL(Layer):
-    """log(1 + exp(x)), the binomial normal log likelihood (bnll_layer.cpp)."""
+    """log(1 + exp(x)), the binomial normal log likelihood (bnll_layer.cpp). In place Caffe takes the
+    gradient's sigmoid of the top.
+    """
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
+        self.reads_overwritten = is_in_place(message)
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape to the same shape."""
-        return F.softplus(x, threshold=_BNLL_THRESHOLD)
+        y = F.softplus(x, threshold=_BNLL_THRESHOLD)
+        return with_slope(x, y, torch.sigmoid(y.clamp(max=_BNLL_THRESHOLD))) if self.reads_overwritten else y
 
 
 @layer("Clip")
 class Clip(Layer):
-    """x between ``min`` and ``max``; the gradient at the bounds passes (clip_layer.cpp)."""
+    """x between ``min`` and ``max``; the gradient at the bounds passes (clip_layer.cpp), and so, in place,
+    where every value lies between them by then, it does everywhere.
+    """
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
@@ -116,26 +135,43 @@ class Clip(Layer):
         if not (param.HasField("min") and param.HasField("max")):
             raise InputError("needs clip_param { min: … max: … }", message.name)
         self.least, self.most = param.min, param.max
+        self.reads_overwritten = is_in_place(message)
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape to the same shape."""
-        return x.clamp(max=self.most).clamp(min=self.least)
+        y = x.clamp(max=self.most).clamp(min=self.least)
+        if not self.reads_overwritten:
+            return y
+        return with_slope(x, y, ((y >= self.least) & (y <= self.most)).to(y.dtype))
 
 
 @layer("Dropout")
 class Dropout(Layer):
-    """TRAIN: zero with probability dropout_ratio, the rest times 1/(1-ratio); TEST: identity.
+    """TRAIN: zero with probability dropout_ratio, the rest times 1/(1-ratio); TEST: identity, whatever the
+    ratio (dropout_layer.cpp, whose check of it is a debug one).
 
-    The mask comes from torch's default generator of the device: seed it for a repeatable step
-    (dropout_layer.cpp).
+    In TRAIN a ratio of 0 keeps all; 1 gives 0·∞, which is not a number, as in Caffe; and one that is no
+    probability stops the pass (caffe_rng_bernoulli). The mask comes from torch's default generator of the
+    device: seed it for a repeatable step.
     """
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        self.ratio = message.dropout_param.dropout_ratio
-        if not 0 < self.ratio < 1:
-            raise InputError(f"dropout_ratio {self.ratio:g} must be above 0 and below 1", message.name)
+        self.ratio, self.name = message.dropout_param.dropout_ratio, message.name
+
+    def notice(self) -> str | None:
+        """Of a ratio of 1 in training."""
+        if self.ratio != 1 or not self.training:
+            return None
+        return (
+            "dropout_ratio 1 drops everything and scales it by infinity: the top is not a number, as in Caffe"
+        )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape to the same shape."""
-        return F.dropout(x, self.ratio, self.training)
+        """Any shape to the same shape. Raises InputError in TRAIN for a ratio that is no probability."""
+        if not self.training:
+            return F.dropout(x, training=False)
+        if not 0 <= self.ratio <= 1:
+            raise InputError(f"dropout_ratio {self.ratio:g} is no probability, from 0 to 1", self.name)
+        dropped = F.dropout(x, self.ratio)
+        return dropped * math.inf if self.ratio == 1 else dropped

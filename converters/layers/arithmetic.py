@@ -5,8 +5,14 @@ import math
 import torch
 from torch import Tensor
 
-from converters.layers.gradient import with_slope, without_gradient_to
-from converters.layers.registry import Layer, Shapes, layer, not_in_place
+from converters.layers.gradient import with_gradient, with_slope, without_gradient_to
+from converters.layers.registry import (
+    Layer,
+    Shapes,
+    is_in_place,
+    layer,
+    not_in_place,
+)
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
@@ -29,18 +35,28 @@ class Power(Layer):
     """(shift + scale·x)^power (power_layer.cpp).
 
     Caffe's gradient divides the top by the base, so where the base is 0 and the power is neither 1 nor 2
-    it is not a number. torch's is finite there for powers above 1.
+    it is not a number. torch's is finite there for powers above 1. In place Caffe's gradient is that slope
+    squared, at the top's values and whatever the top's gradient is.
     """
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
         param = message.power_param
         self.power, self.scale, self.shift = param.power, param.scale, param.shift
+        self.reads_overwritten = is_in_place(message) and self.power * self.scale != 0
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape to the same shape."""
         if self.power * self.scale == 0:
             return without_gradient_to(x, torch.full_like(x, self._constant()))
+        if not (self.reads_overwritten and torch.is_grad_enabled()):
+            return self._formula(x)
+        with torch.no_grad():
+            y = self._formula(x)
+            slope = self._slope(y, y)
+        return with_gradient(x, y, slope * slope)
+
+    def _formula(self, x: Tensor) -> Tensor:
         base = x * self.scale if self.scale != 1 else x
         base = base + self.shift if self.shift != 0 else base
         if self.power == 1:
@@ -51,6 +67,14 @@ class Power(Layer):
             y = base**self.power
             slope = self.power * y / base
         return with_slope(base, y, slope)
+
+    def _slope(self, x: Tensor, y: Tensor) -> Tensor:
+        """The derivative as Caffe writes it down."""
+        factor = self.power * self.scale
+        if self.power == 1:
+            return torch.full_like(x, factor)
+        base = x * self.scale + self.shift if self.shift or self.power == 2 else x
+        return factor * base if self.power == 2 else factor * (y / base)
 
     def _constant(self) -> float:
         return float(torch.tensor(self.shift, device="cpu").pow(self.power)) if self.power else 1.0
@@ -88,7 +112,9 @@ def _power_of_e(x: float) -> float:
 
 @layer("Log")
 class Log(Layer):
-    """The logarithm of shift + scale·x to ``base``, where -1 stands for e (log_layer.cpp)."""
+    """The logarithm of shift + scale·x to ``base``, where -1 stands for e (log_layer.cpp). In place Caffe's
+    gradient is the slope at the top's values, squared, whatever the top's gradient is.
+    """
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
@@ -97,11 +123,16 @@ class Log(Layer):
         if log_base == 0:
             raise InputError("base 1 has no logarithm", message.name)
         self.factor, self.scale, self.shift = 1 / log_base, param.scale, param.shift
+        self.reads_overwritten = is_in_place(message)
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape to the same shape."""
         y = torch.log(x * self.scale + self.shift)
-        return y if self.factor == 1 else y * self.factor
+        y = y if self.factor == 1 else y * self.factor
+        if not self.reads_overwritten:
+            return y
+        slope = self.scale * self.factor / (y.detach() * self.scale + self.shift)
+        return with_gradient(x, y, slope * slope)
 
 
 @layer("Threshold")

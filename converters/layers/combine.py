@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from converters.layers.registry import Layer, Shapes, canonical_axis, layer
+from converters.layers.eltwise_in_place import eltwise_in_place, eltwise_notice
+from converters.layers.registry import Layer, Shapes, canonical_axis, is_in_place, layer
 from prototxt.caffe_pb2 import ConcatParameter, EltwiseParameter, LayerParameter, SliceParameter
 from prototxt.errors import InputError
 
@@ -74,7 +75,8 @@ class Eltwise(Layer):
 
     Where the first two bottoms are equal and greatest, MAX sends the gradient to the second; a later
     bottom has to be greater to take it. ``stable_prod_grad: false`` divides the product by each bottom
-    instead of multiplying the others, which is not a number where the bottom is 0.
+    instead of multiplying the others, which is not a number where the bottom is 0. In place it is as
+    converters/layers/eltwise_in_place.py says.
     """
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
@@ -89,9 +91,17 @@ class Eltwise(Layer):
         self.operation = param.operation
         self.is_stable = param.stable_prod_grad
         self.coefficients = list(param.coeff) or [1.0] * len(bottoms)
+        self.in_place = is_in_place(message)
+
+    def notice(self) -> str | None:
+        """Of one in place: of PROD the gradients alone differ."""
+        differs = self.in_place and (self.training or self.operation != EltwiseParameter.PROD)
+        return eltwise_notice(self.operation) if differs else None
 
     def forward(self, *bottoms: Tensor) -> Tensor:
         """Bottoms of one shape to that shape."""
+        if self.in_place:
+            return eltwise_in_place(bottoms, self.operation, self.coefficients, self.is_stable)
         if self.operation == EltwiseParameter.PROD:
             return reduce(torch.mul, bottoms) if self.is_stable else _divided_product(bottoms)
         if self.operation == EltwiseParameter.MAX:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from converters.layers.indexing import Index
 from converters.layers.registry import Layer, Shapes, canonical_axis, checked_size, layer, positive
 from prototxt.caffe_pb2 import LayerParameter
 
@@ -43,11 +44,12 @@ class Embed(Layer):
         param = message.embed_param
         positive(message, num_output=param.num_output, input_dim=param.input_dim)
         shape = checked_size(message, "weights", (param.input_dim, param.num_output))
+        self.index = Index(message, "index", bottom=0)
         self.weight = nn.Parameter(torch.empty(shape))
         self.bias = nn.Parameter(torch.empty(param.num_output)) if param.bias_term else None
         self.fillers = [param.weight_filler, param.bias_filler]
 
     def forward(self, x: Tensor) -> Tensor:
         """(…) to (…, num_output)."""
-        rows = F.embedding(x.detach().long(), self.weight)
+        rows = F.embedding(self.index(x, self.weight.shape[0]), self.weight)
         return rows if self.bias is None else rows + self.bias

@@ -29,6 +29,28 @@ def with_slope(x: Tensor, y: Tensor, slope: Tensor) -> Tensor:
     return result
 
 
+class _Fixed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, gradient: Tensor) -> Tensor:
+        ctx.save_for_backward(gradient)
+        return y.view_as(y)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient, None, None
+
+
+def with_gradient(x: Tensor, y: Tensor, gradient: Tensor) -> Tensor:
+    """``y`` with ``gradient``, whatever its own is, as the gradient of ``x``: what Caffe computes where a
+    layer in place writes over its top's gradient before it reads it.
+    """
+    if not (torch.is_grad_enabled() and x.requires_grad):
+        return y.detach()
+    result: Tensor = _Fixed.apply(x, y.detach(), gradient.detach())  # type: ignore[no-untyped-call]
+    return result
+
+
 class _Unmoved(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, y: Tensor, x: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from converters.layers.gradient import with_slope
+from converters.layers.indexing import Index
 from converters.layers.registry import Layer, Shapes, canonical_axis, layer, positive
 from converters.layers.softmax import (
     LOSS_TOPS,
@@ -29,12 +30,14 @@ class HingeLoss(Layer):
         check_first_axes(message, bottoms)
         if bottoms[1].numel() != bottoms[1][0]:
             raise InputError(f"takes one label a sample, not {tuple(bottoms[1])}", message.name)
+        self.index = Index(message, "label", bottom=1)
         self.is_squared = message.hinge_loss_param.norm == HingeLossParameter.L2
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
         """Scores (N, K, …) and labels (N,) to a scalar."""
         scores = x.flatten(1)
-        sign = torch.ones_like(scores).scatter(1, label.detach().reshape(-1, 1).long(), -1.0)
+        target = self.index(label, scores.shape[1]).reshape(-1, 1)
+        sign = torch.ones_like(scores).scatter(1, target, -1.0)
         margins = F.relu(1 + sign * scores)
         return (margins * margins if self.is_squared else margins).sum() / x.shape[0]
 
@@ -143,12 +146,13 @@ class Accuracy(Layer):
                 f"top_k {self.top_k} is more than the {bottoms[0][self.axis]} classes", message.name
             )
         self.ignore = param.ignore_label if param.HasField("ignore_label") else None
+        self.index = Index(message, "label", bottom=1)
         self.per_class = len(message.top) > 1
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Scores (N, K, …) and labels (N, …) to a scalar, and K with the second top."""
         scores = x.detach().movedim(self.axis, -1).flatten(0, -2)
-        target = label.detach().reshape(-1).long()
+        target = self.index(label, scores.shape[1], self.ignore).reshape(-1)
         counts = torch.ones_like(target, dtype=torch.bool) if self.ignore is None else target != self.ignore
         target = torch.where(counts, target, 0)
         hits = (is_top(scores, target, self.top_k) & counts).to(x.dtype)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
 
-from converters.layers.registry import Layer, Shapes, layer
+from converters.layers.registry import Layer, Shapes, is_in_place, layer
 from converters.layers.windows import Windows, average_pool
 from prototxt.caffe_pb2 import LayerParameter, LRNParameter
 from prototxt.errors import InputError
@@ -130,7 +130,8 @@ def _spread(channels: Tensor, x: Tensor) -> Tensor:
 @layer("LRN")
 class LRN(Layer):
     """Local response normalisation, x / (k + alpha/n · sum of squares)^beta across channels; within a
-    channel the n×n window's mean replaces the sum over n and k is 1 (lrn_layer.cpp).
+    channel the n×n window's mean replaces the sum over n and k is 1 (lrn_layer.cpp). Across channels in
+    place it is as in Caffe's GPU code; the CPU's multiplies by the power twice.
     """
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
@@ -143,6 +144,12 @@ class LRN(Layer):
         self.size, self.alpha, self.beta, self.k = param.local_size, param.alpha, param.beta, param.k
         self.within = param.norm_region == LRNParameter.WITHIN_CHANNEL
         self.windows = Windows((self.size,) * 2, (1, 1), ((self.size - 1) // 2,) * 2)
+        self.in_place = is_in_place(message)
+
+    def notice(self) -> str | None:
+        """Of one in place."""
+        text = "works in place, which is right on a GPU in Caffe and here, but not on a CPU in Caffe"
+        return text if self.in_place and not self.within else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to the same shape."""
@@ -194,6 +201,12 @@ class MVN(Layer):
             raise InputError(f"takes at most 4 axes, not {len(bottoms[0])}", message.name)
         self.kept = 1 if param.across_channels else 2
         self.has_variance, self.eps = param.normalize_variance, param.eps
+        self.in_place = is_in_place(message)
+
+    def notice(self) -> str | None:
+        """Of a gradient in place, which Caffe takes from what it has written over."""
+        text = "works in place, where Caffe reads what it has written over; here it is the derivative"
+        return text if self.in_place and self.has_variance and self.training else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W), axes that lack being 1, to (N, C, H, W)."""

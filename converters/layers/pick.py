@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from converters.layers.indexing import Index
 from converters.layers.registry import Layer, Shapes, layer
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
@@ -10,7 +11,7 @@ from prototxt.errors import InputError
 @layer("BatchReindex", bottoms=(2, 2))
 class BatchReindex(Layer):
     """x[index]: samples repeated, left out or reordered as the second bottom says
-    (batch_reindex_layer.cpp). An index out of range stops the pass.
+    (batch_reindex_layer.cpp). Indices are compared as they are.
     """
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
@@ -19,10 +20,11 @@ class BatchReindex(Layer):
             raise InputError(
                 f"takes (N, …) and a list of indices, not {[tuple(s) for s in bottoms]}", message.name
             )
+        self.index = Index(message, "index", bottom=1, is_exact=True)
 
     def forward(self, x: Tensor, index: Tensor) -> Tensor:
         """(N, …) and (M,) to (M, …)."""
-        return x.index_select(0, index.detach().long())
+        return x.index_select(0, self.index(index, x.shape[0]))
 
 
 @layer("Filter", bottoms=(2, None), tops=(1, None))

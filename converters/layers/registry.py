@@ -11,6 +11,10 @@ from prototxt.errors import InputError, nearest
 
 Shapes = Sequence[torch.Size]
 Count = tuple[int, int | None]  # least and most; None: any number
+_IN_PLACE_GRADIENT = (
+    "works in place, and its gradient is Caffe's, which reads the bottom after it was written over and so is "
+    "not the derivative: give the top another name"
+)
 LARGEST = 2**31 - 1  # elements of a blob: Caffe counts them in an int (blob.cpp, Reshape)
 
 
@@ -19,11 +23,13 @@ class Layer(nn.Module):
 
     A layer's parameters and buffers, in the order they are declared, are Caffe's blob list; ``fillers``
     has one entry per blob (None: zeros). A layer that ``has_own_phase`` keeps its mode whatever the net's is.
-    What depends on the bottoms' sizes is worked out in ``forward``.
+    What depends on the bottoms' sizes is worked out in ``forward``. ``reads_overwritten`` is set where it
+    works in place and Caffe's backward pass reads what the forward pass wrote over.
     """
 
     fillers: Sequence[FillerParameter | None] = ()
     has_own_phase = False
+    reads_overwritten = False
     slots: tuple[str, ...] = ()  # the attributes that hold the blobs; set by build_layer
     message: LayerParameter  # these four are set by build_layer
     numbers: dict[str, Any]  # what the layer was built with, as which axes it works along
@@ -66,6 +72,10 @@ class Layer(nn.Module):
     def blobs(self) -> list[Tensor]:
         """Caffe's blobs of this layer, in Caffe's order, as live tensors."""
         return [getattr(self, slot) for slot in self.slots]
+
+    def notice(self) -> str | None:
+        """What whoever builds a net of it should be told, in one line; None where that is nothing."""
+        return _IN_PLACE_GRADIENT if self.reads_overwritten and self.training else None
 
 
 class Placed(Layer):
@@ -183,9 +193,14 @@ def checked_size(message: LayerParameter, what: str, shape: Sequence[int]) -> tu
     return tuple(shape)
 
 
+def is_in_place(message: LayerParameter) -> bool:
+    """Whether the first top is the first bottom, which then share values and gradient in Caffe."""
+    return bool(message.bottom and message.top) and message.bottom[0] == message.top[0]
+
+
 def not_in_place(message: LayerParameter) -> None:
     """Raise InputError where the top is the bottom, which Caffe refuses for this type."""
-    if message.bottom and message.top and message.bottom[0] == message.top[0]:
+    if is_in_place(message):
         raise InputError(f"{message.type} does not work in place", message.name)
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from converters.layers.gradient import with_slope
+from converters.layers.indexing import Index
 from converters.layers.registry import Layer, Shapes, canonical_axis, layer
 from converters.places import find
 from prototxt.caffe_pb2 import BlobProto, LayerParameter, LossParameter
@@ -83,11 +84,13 @@ class _OfLabels(Layer):
         check_labels(message, bottoms, self.axis)
         self.ignore = ignored_label(message.loss_param)
         self.mode = normalization(message.loss_param)
+        self.index = Index(message, "label", bottom=1)
         self.has_softmax = len(message.top) > 1
 
     def _targets(self, x: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
         """(labels, those that do not count as 0; which count), each (N, …) without the class axis."""
-        target = label.detach().reshape(x.shape[: self.axis] + x.shape[self.axis + 1 :]).long()
+        target = self.index(label, x.shape[self.axis], self.ignore)
+        target = target.reshape(x.shape[: self.axis] + x.shape[self.axis + 1 :])
         valid = torch.ones_like(target, dtype=torch.bool) if self.ignore is None else target != self.ignore
         return torch.where(valid, target, 0), valid
 
@@ -175,10 +178,11 @@ class MultinomialLogisticLoss(Layer):
         check_first_axes(message, bottoms)
         if bottoms[1].numel() != bottoms[1][0]:
             raise InputError(f"takes one label a sample, not {tuple(bottoms[1])}", message.name)
+        self.index = Index(message, "label", bottom=1)
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
         """Probabilities (N, K, …) and labels (N,) to a scalar."""
-        index = label.detach().reshape(-1, 1).long()
-        picked = x.flatten(1).gather(1, index)
+        each = x.flatten(1)
+        picked = each.gather(1, self.index(label, each.shape[1]).reshape(-1, 1))
         probability = picked.detach().clamp(min=_LEAST)
         return with_slope(picked, -probability.log().sum() / len(x), -1 / (probability * len(x)))

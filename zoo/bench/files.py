@@ -102,9 +102,10 @@ def converted(model: Model, precision: str, scratch: Path) -> tuple[Path, str | 
 
 
 def images_tested(model: Model) -> int:
-    """How many images :func:`measure_accuracy` will run; 0 where it has none."""
+    """How many images :func:`measure_accuracy` will run; 0 where its labels are no classes too."""
     listed = model.record and model.record["data"].get("TEST")
-    return int(listed["images"]) if listed else 0
+    has_numbers = model.record and model.record.get("options", {}).get("label_size")
+    return int(listed["images"]) if listed and not has_numbers else 0
 
 
 def _ignore(images: int) -> None:
@@ -116,7 +117,7 @@ def measure_accuracy(model: Model, path: Path | None = None, advance: Advance = 
 
     ``path`` is the model's file in another precision; it runs in onnxruntime on the CPU.
     """
-    if model.record is None or "TEST" not in model.record["data"]:
+    if not images_tested(model):
         return _UNMEASURED
     found = accuracy(open_session(path or model.path), _counted(validation(model), advance))
     low, high = wilson(found.top1, found.images)

@@ -19,7 +19,7 @@ from prototxt.caffe_pb2 import LayerParameter, NetParameter
 from prototxt.errors import InputError
 from prototxt.text import read_net, read_solver
 from zoo.console import notice
-from zoo.dataset import Advance, ImageSet, fingerprint, open_images
+from zoo.dataset import Advance, ImageSet, fingerprint, of_classes, open_images
 from zoo.display import counting
 from zoo.feed import Feed
 from zoo.lists import data_layers, sole_image_layer
@@ -127,7 +127,7 @@ def validation(model: Model) -> Iterator[tuple[Tensor, Tensor]]:
     known = model.record["data"]["TEST"].get("fingerprint")
     if known not in (None, fingerprint(images)):
         notice(f"{images.list_path}: its images are not those that {model.where} was tested on")
-    yield from in_batches(images)
+    yield from in_batches(of_classes(images, model.record.get("classes")))
 
 
 def calibration(model: Model, count: int) -> Iterator[dict[str, np.ndarray[Any, np.dtype[np.float32]]]]:
@@ -188,8 +188,8 @@ def listed_images(model: Model, key: str, advance: Advance = _ignore) -> ImageSe
     layer = _reading_layer(model.folder, key)
     path = Path(model.record["data"][key]["list"])
     places = [Path(place) for place in model.record["places"]]
-    skip_bad = bool(model.record.get("options", {}).get("skip_bad"))
-    return open_images(layer, path, places, advance, skip_bad)
+    options = model.record.get("options", {})
+    return open_images(layer, path, places, advance, bool(options.get("skip_bad")), options.get("label_size"))
 
 
 def _reading_layer(folder: RunFolder, key: str) -> LayerParameter:

@@ -20,7 +20,7 @@ from eval.robustness import Pixels
 from prototxt.caffe_pb2 import ImageDataParameter, LayerParameter
 from prototxt.errors import InputError
 from zoo.bench.rows import Model, listed_images, run_graph
-from zoo.dataset import ImageSet
+from zoo.dataset import ImageSet, of_classes
 from zoo.display import counting
 from zoo.lists import sole_image_layer
 from zoo.run_folder import RunFolder
@@ -74,7 +74,9 @@ def open_list(model: Model, key: str) -> ImageSet:
     with counting(f"decoding {Path(listed['list']).name}") as advance:
         images = listed_images(model, key, advance)
     assert images is not None
-    return images
+    if images.labels.ndim > 1:
+        raise InputError(f"{model.where}: its labels are no classes, so that nothing can be measured")
+    return of_classes(images, (model.record or {}).get("classes"))
 
 
 def served(images: ImageSet, pixels: Pixels) -> Tensor:
