@@ -11,6 +11,7 @@ from torch import Tensor
 
 from converters.caffe_net import share_trained_layers
 from converters.graph import Value
+from converters.load import located
 from converters.network import Network, loss_weights
 from converters.seeds import iteration_seed
 from converters.solver import Solver, learnable
@@ -44,8 +45,9 @@ class Trainer:
         self._pending: list[Tensor] = []
 
     def _network(self, key: str) -> Network:
-        phase = self.plan.nets[key].phase
-        net = Network(self.plan.graph(key), phase, self.feeds[key].shapes, seed=self.plan.seed)
+        source, graph = self.plan.nets[key], self.plan.graph(key)
+        with located(source.name, source.text):
+            net = Network(graph, source.phase, self.feeds[key].shapes, seed=self.plan.seed)
         # Channels last halves a step's time on a CPU and feeds a GPU's tensor cores as they want it.
         return net.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
