@@ -54,7 +54,7 @@ def in_phase(layer: LayerParameter, phase: str) -> LayerParameter:
 
 def check_input_shapes(graph: Graph, given: Iterable[str]) -> None:
     """Raise InputError, with the inputs there are, for the shape of an input that the net does not have."""
-    inputs = [value.blob for value in graph.inputs]
+    inputs = [top for node in graph.nodes if node.is_data for top in node.layer.top]
     for blob in given:
         if blob not in inputs:
             there = f"its inputs are {', '.join(inputs)}" if inputs else "it has none"

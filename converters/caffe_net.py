@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from converters.blobs import tensor_of
+from converters.blobs import owner, tensor_of
 from converters.caffe_log import Output
 from converters.data import open_data
 from converters.data.memory import MemorySource
@@ -211,4 +211,5 @@ def share_trained_layers(target: Network, source: Network) -> None:
             listed = f"{shapes[0]} in the test net, {shapes[1]} in the train net"
             raise InputError(f'layer "{layer}" has blobs of shapes {listed}', layer)
         for blob, new in zip(ours, trained, strict=True):
-            blob.data = new.data
+            own = owner(blob)
+            own.data = new.data.reshape(own.shape)

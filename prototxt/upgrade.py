@@ -137,7 +137,7 @@ def upgrade_solver(solver: SolverParameter, warn: Warn = quiet) -> SolverParamet
 
 def _is_older(net: NetParameter) -> bool:
     """Whether Caffe takes a net only after its upgrade, of a BatchNorm's rates too (batch_norm_layer.cpp)."""
-    learns = [spec.lr_mult != 0 for layer in net.layer if layer.type == "BatchNorm" for spec in layer.param]
+    learns = [_lets_statistics_learn(layer) for layer in net.layer if len(layer.param) == 3]
     return bool(net.layers or net.input) or any(learns)
 
 

@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from converters import Network, load_net, load_solver
+from converters.caffe_net import share_trained_layers
 from converters.export import deploy_net, export_onnx
 from converters.solver import Solver, learnable
 from converters.weights import write_safetensors
 from prototxt.caffe_pb2 import NetParameter, SolverParameter
 from prototxt.errors import InputError
+from zoo.cli import main
 
 PERMISSIVE = Path(__file__).parent / "data" / "faults" / "share-permissive" / "net.prototxt"
 X, Y = torch.arange(12.0).view(1, 3, 2, 2), torch.arange(12.0).view(1, 12)
@@ -203,3 +205,21 @@ def test_values_are_right(tmp_path: Path) -> None:
     net.load_weights(tmp_path / "b.caffemodel")
     wanted: Tensor = torch.arange(24.0)
     assert torch.equal(net.params["c"][0].detach().flatten(), wanted)
+
+
+def test_a_test_net_shares_a_memory_of_two_shapes() -> None:
+    trained, tested = load_net(PERMISSIVE), load_net(PERMISSIVE)
+    share_trained_layers(tested, trained)
+    set_all(trained, 6)
+    assert tested.params["c"][0].unique().tolist() == tested.params["i"][0].unique().tolist() == [6]
+
+
+def test_zoo_train_refuses_other_multipliers_with_file_and_layer(
+    solver: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net = solver.parent / "tiny.prototxt"
+    ip = 'layer {{ name: "{0}" type: "InnerProduct" bottom: "fc" top: "{0}" param {{ name: "w" lr_mult: {1} }} inner_product_param {{ num_output: 20 }} }}\n'
+    net.write_text(net.read_text() + ip.format("a", 1) + ip.format("b", 2))
+    assert main(["train", "--solver", str(solver), "--device", "cpu", "--max-iter", "1"]) == 2
+    line = len(net.read_text().splitlines())
+    assert f'{net}:{line}: layer "b": param "w" has lr_mult 1 and here 2' in capsys.readouterr().err

@@ -49,9 +49,9 @@ class Trainer:
         self._checks: list[tuple[str, int, Check]] = []  # net, batch and what is to be read of it
 
     def _network(self, key: str) -> Network:
-        source = self.plan.nets[key]
+        source, graph = self.plan.nets[key], self.plan.graph(key)
         with located(source.name, source.text):
-            net = Network(self.plan.graph(key), source.phase, self.feeds[key].shapes, seed=self.plan.seed)
+            net = Network(graph, source.phase, self.feeds[key].shapes, seed=self.plan.seed)
         # Channels last halves a step's time on a CPU and feeds a GPU's tensor cores as they want it.
         return net.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 

@@ -114,9 +114,10 @@ def deployed(model: Model) -> Network:
 
 def _deploy(graph: Graph, inputs: dict[str, list[int]], batch: int, fill: bool | None) -> Network:
     """The graph's deploy net; a label's shape, which the ONNX file does not tell, plays no part in it."""
-    labels = {top: (batch,) for layer in data_layers(graph) for top in layer.top}
+    small = deploy(graph)
+    labels = {top: (batch,) for layer in data_layers(small) for top in layer.top}
     shapes = labels | {name: (batch, *shape) for name, shape in inputs.items()}
-    return Network(deploy(graph), "TEST", shapes, fill_blobs=fill)
+    return Network(small, "TEST", shapes, fill_blobs=fill)
 
 
 def validation(model: Model) -> Iterator[tuple[Tensor, Tensor]]:
