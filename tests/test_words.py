@@ -12,10 +12,12 @@ from converters.graph import build_graph, net_state
 from converters.load import load_net
 from converters.mean_image import write_mean
 from converters.solver_file import load_solver
-from prototxt.caffe_pb2 import NetParameter, SolverParameter
+from converters.solver_nets import NetSource
+from prototxt.caffe_pb2 import TEST, NetParameter, NetState, SolverParameter
 from prototxt.errors import InputError
-from prototxt.text import parse, parse_net
+from prototxt.text import locate, parse, parse_net
 from zoo.cli import main
+from zoo.nets import edited
 
 HEAD = 'base_lr: 0.1 lr_policy: "fixed" max_iter: 1 '
 LOSS = """layer { name: "ip" type: "InnerProduct" bottom: "data" top: "y" inner_product_param { num_output: 2 } }
@@ -133,13 +135,8 @@ def test_a_variant_leaves_a_layer_its_line(images: Path) -> None:
         IMAGES.format(f"include {{ phase: {phase} }} transform_param {{ crop_size: 4 }}", "")
         for phase in ("TRAIN", "TEST")
     )
-    from zoo.nets import NetSource, edited, phase_graph
-
-    (images / "n.prototxt").write_text(pair + LOSS.replace('bottom: "y" bottom', 'bottom: "z" bottom'))
-    source = edited(NetSource(parse_net(pair + LOSS), images / "n.prototxt"), "baseline", 3, 2)
-    from prototxt.text import locate
-
-    test = phase_graph(SolverParameter(), source, "TEST").nodes[0].layer
+    source = NetSource(parse_net(pair + LOSS), "n.prototxt", pair + LOSS, NetState(phase=TEST))
+    test = edited(source, "baseline", 3, 2).graph().nodes[0].layer
     assert (test.transform_param.crop_size, test.image_data_param.batch_size) == (2, 3)
     assert locate(pair + LOSS, "data", test) == 2
 
