@@ -163,7 +163,8 @@ def _order_metadata(path: Path) -> None:
     with path.open("r+b") as file:
         size = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(size))
-        header = {"__metadata__": dict(sorted(header.pop("__metadata__", {}).items())), **header}
+        if "__metadata__" in header:
+            header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
         text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
         if len(text) <= size:  # blanks fill it up to the tensors' alignment, as safetensors does
             file.seek(8)

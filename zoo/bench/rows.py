@@ -22,7 +22,7 @@ from zoo.console import notice
 from zoo.dataset import Advance, ImageSet, fingerprint, of_classes, open_images
 from zoo.display import counting
 from zoo.feed import Feed
-from zoo.lists import data_layers, sole_image_layer
+from zoo.lists import sole_image_layer
 from zoo.nets import read_nets
 from zoo.run_folder import RunFolder, read_record
 from zoo.sizing import resize_input
@@ -114,10 +114,10 @@ def deployed(model: Model) -> Network:
 
 def _deploy(graph: Graph, inputs: dict[str, list[int]], batch: int, fill: bool | None) -> Network:
     """The graph's deploy net; a label's shape, which the ONNX file does not tell, plays no part in it."""
-    small = deploy(graph)
-    labels = {top: (batch,) for layer in data_layers(small) for top in layer.top}
+    served = deploy(graph)
+    labels = {value.blob: (batch,) for value in served.inputs}
     shapes = labels | {name: (batch, *shape) for name, shape in inputs.items()}
-    return Network(small, "TEST", shapes, fill_blobs=fill)
+    return Network(served, "TEST", shapes, fill_blobs=fill)
 
 
 def validation(model: Model) -> Iterator[tuple[Tensor, Tensor]]:
