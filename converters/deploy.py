@@ -15,10 +15,12 @@ _LABELLED = frozenset({"Data", "ImageData", "MemoryData", "WindowData"})  # thei
 
 def is_judge(layer: LayerParameter) -> bool:
     """Whether the layer only compares a prediction with a label: a loss, Accuracy, HDF5Output, any layer
-    whose top has a loss weight, and a Python layer without a top.
+    without weights whose top has a loss weight, and a Python layer without a top.
     """
-    known = label_bottoms(layer.type) is not None or layer.type.endswith("Loss")
-    return known or any(layer.loss_weight) or (layer.type == "Python" and not layer.top)
+    if label_bottoms(layer.type) is not None or layer.type.endswith("Loss"):
+        return True
+    is_weighted = any(layer.loss_weight) and layer.type not in LEARNED
+    return is_weighted or (layer.type == "Python" and not layer.top)
 
 
 def deploy(graph: Graph) -> Graph:
@@ -35,12 +37,14 @@ def deploy(graph: Graph) -> Graph:
     kept: list[Node] = []
     silenced: set[Value] = set()
     for node in graph.nodes:
-        if node in judges or (not node.is_data and gone.intersection(node.inputs)):
+        if node in judges:
             gone.update(node.outputs)
-        elif node.outputs:
-            kept.append(node)
-        else:
+        elif not node.outputs:
             silenced.update(node.inputs)
+        elif not node.is_data and gone.intersection(node.inputs):
+            gone.update(node.outputs)
+        else:
+            kept.append(node)
     unwanted = gone | (labels | silenced) - predictions
     return _ending_in(graph, [value for value in unread(kept) if value not in unwanted])
 

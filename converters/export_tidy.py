@@ -40,6 +40,17 @@ def tidy(model: ir.Model, keys: dict[ir.Value, str]) -> None:
         ],
         steps=1,
     )(model)
+    _copy_weights_put_out(model.graph)
+
+
+def _copy_weights_put_out(graph: ir.Graph) -> None:
+    """An output that is a weight (of a Parameter layer) has a node of its own."""
+    for index, value in enumerate(graph.outputs):
+        if value.is_initializer():
+            node = ir.node("Identity", [value])
+            node.outputs[0].type, node.outputs[0].shape = value.type, value.shape
+            graph.append(node)
+            graph.outputs[index] = node.outputs[0]
 
 
 def _fold_layouts(graph: ir.Graph, keys: dict[ir.Value, str]) -> None:
@@ -56,12 +67,20 @@ def _fold_layouts(graph: ir.Graph, keys: dict[ir.Value, str]) -> None:
 
 
 def _laid_out(node: ir.Node, weight: ir.TensorProtocol) -> ir.TensorProtocol | None:
-    shape = node.outputs[0].shape
     if node.op_type == "Transpose" and len(weight.shape) == 2:
         return ir.tensor(weight.numpy().T)
-    if node.op_type not in _LAYOUT or shape is None or not shape.is_static():
-        return None
-    return ir.tensor(weight.numpy().reshape(shape.numpy()))
+    shape = _shape(node) if node.op_type in _LAYOUT else None
+    return None if shape is None else ir.tensor(weight.numpy().reshape(shape))
+
+
+def _shape(node: ir.Node) -> tuple[int, ...] | None:
+    """The shape of what a node makes, where the exporter knows it or a constant says it."""
+    known = node.outputs[0].shape
+    if known is not None and known.is_static():
+        return known.numpy()
+    target = ir.convenience.get_const_tensor(node.inputs[1]) if node.op_type == "Reshape" else None
+    sides = () if target is None else tuple(int(side) for side in target.numpy())
+    return sides if sides and 0 not in sides else None
 
 
 def _replace(graph: ir.Graph, node: ir.Node, laid: ir.TensorProtocol, keys: dict[ir.Value, str]) -> None:
