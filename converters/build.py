@@ -34,7 +34,9 @@ def build_modules(
                 module = build_layer(message, [x.shape for x in bottoms]).train(message.phase == TRAIN)
                 module.has_own_phase = node.layer.HasField("phase")
                 if node.is_data:
-                    tops = tuple(torch.empty(shape) for shape in top_shapes(node.layer, input_shapes))
+                    wanted = [value.blob for value in node.outputs]
+                    shapes = top_shapes(node.layer, input_shapes, wanted)
+                    tops = tuple(torch.empty(shape) for shape in shapes)
                 else:
                     modules[node] = module
                     tops = as_tuple(module(*bottoms))

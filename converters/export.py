@@ -1,32 +1,50 @@
 """A net out again as ONNX."""
 
-import json
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import onnx
+import onnx_ir as ir
 import torch
+from torch import Tensor, nn
 
+from converters.deploy import deploy
+from converters.export_metadata import metadata
+from converters.export_names import rename, value_names
+from converters.export_tidy import tidy
 from converters.files import whole
-from converters.graph import deploy
+from converters.graph import Graph
+from converters.layers.normalise import BatchNorm
 from converters.network import Network
-from prototxt.caffe_pb2 import LayerParameter, NetParameter
+from converters.places import HERE
+from prototxt.caffe_pb2 import NetParameter
 from prototxt.errors import InputError
 
 
-def deploy_net(net: Network) -> Network:
-    """A copy of ``net`` without labels, losses and Accuracy, in TEST mode, with the same weights.
+def deploy_net(net: Network, graph: Graph | None = None) -> Network:
+    """A copy of ``net`` without labels, losses and Accuracy, in TEST mode, with the same weights; of
+    ``graph``, a part of its deployed graph, where that is given.
 
     Raises InputError where nothing is left.
     """
-    graph = deploy(net.graph)
+    graph = graph or deploy(net.graph)
     shapes = {value.blob: net.shapes[value] for value in graph.inputs}
     copy = Network(graph, "TEST", shapes, fill_blobs=False)
     copy.take_blobs(net)
+    return copy
+
+
+def file_net(net: Network, graph: Graph | None = None) -> Network:
+    """The deploy net as a file holds it: BatchNorm's sums divided by their factor for good."""
+    copy = deploy_net(net, graph).cpu()
+    for module in copy.modules():
+        if isinstance(module, BatchNorm):
+            module.settle()
     return copy
 
 
@@ -45,30 +63,29 @@ def deploy_message(net: Network) -> NetParameter:
     return message
 
 
-def input_metadata(layer: LayerParameter) -> dict[str, Any]:
-    """What the input has gone through, from the data layer that served it: order, means, scale."""
-    param = layer.transform_param
-    is_color = layer.type != "ImageData" or layer.image_data_param.is_color
-    metadata: dict[str, Any] = {"channel_order": "BGR" if is_color else "grey"}
-    if layer.type != "Input":
-        metadata |= {"mean": list(param.mean_value), "scale": param.scale}
-    return metadata
-
-
-def export_onnx(net: Network, path: Path, classes: Sequence[str] = ()) -> bool:
-    """Write the deploy net of ``net`` to ``path``, whole or not at all; whether its batch is dynamic.
+def export_onnx(
+    net: Network,
+    path: Path,
+    classes: Sequence[str] = (),
+    mean: str = "",
+    places: Sequence[Path] = HERE,
+    graph: Graph | None = None,
+) -> bool:
+    """Write the deploy net of ``net``, or of ``graph`` (see :func:`deploy_net`), to ``path``, whole or not
+    at all; whether its batch is dynamic.
 
     The batch (axis 0 of every input) is dynamic, but for nets that cannot have it so, such as those that
-    take axis 0 for time: their file has the prototxt's shapes. Inputs and outputs have Caffe's blob
-    names, weights are named as in ``state_dict``. The metadata holds channel_order, mean, scale,
-    input_size (height, width) and classes, each as JSON. Raises InputError where the net cannot be
-    deployed or exported.
+    take axis 0 for time: their file has the prototxt's shapes. Blobs have Caffe's names as
+    :func:`converters.export_names.value_names` gives them, weights are named as in ``state_dict``, a
+    transposed one with ``.T`` behind. The metadata is :func:`converters.export_metadata.metadata`'s; a
+    mean file is sought in ``places``. Raises InputError where the net cannot be deployed or exported.
+    Nothing is checked here against the net: :func:`eval.parity.write_onnx` does both.
     """
-    small = deploy_net(net)
+    small = file_net(net, graph)
     model, is_dynamic = _model(small)
     model.graph.name = small.graph.name or "net"
     model.producer_name = "caffe-zoo"
-    onnx.helper.set_model_props(model, _metadata(small, classes))
+    onnx.helper.set_model_props(model, metadata(small, classes, mean, places))
     onnx.checker.check_model(model)
     with whole(path) as beside:
         onnx.save(model, beside)
@@ -86,7 +103,7 @@ def _model(net: Network) -> tuple[onnx.ModelProto, bool]:
     try:
         return _exported(net, None, None), False
     except Exception as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f'net "{net.graph.name}" cannot be exported to ONNX: {reason}') from error
 
 
@@ -95,52 +112,69 @@ def _has_free_batch(value: onnx.ValueInfoProto) -> bool:
     return bool(axes and axes[0].dim_param)
 
 
+class _AllValues(nn.Module):
+    """A net whose outputs are the values of every layer, so that the exporter tells which are which."""
+
+    def __init__(self, net: Network) -> None:
+        super().__init__()
+        self.net = net
+        self.made = [value for node in net.graph.nodes if not node.is_data for value in node.outputs]
+
+    def forward(self, *inputs: Tensor) -> list[Tensor]:
+        values = self.net.values(dict(zip(self.net.inputs, inputs, strict=True)))
+        return [values[value] for value in self.made]
+
+
 def _exported(net: Network, batch: int | None, axes: dict[int, Any] | None) -> onnx.ModelProto:
     """The net as ONNX from inputs of its shapes, with another ``batch`` and dynamic ``axes`` where given."""
     shapes = [net.shapes[value] for value in net.graph.inputs]
     inputs = tuple(torch.zeros(shape if batch is None else (batch, *shape[1:])) for shape in shapes)
+    every = _AllValues(net).eval()
     with quiet():
         program = torch.onnx.export(
-            net,
+            every,
             inputs,
-            input_names=net.inputs,
-            output_names=net.outputs,
             dynamic_shapes={"inputs": tuple(axes for _ in inputs)} if axes and inputs else None,
             dynamo=True,
             verbose=False,
+            optimize=False,
         )
-    assert program is not None
-    return _with_named_weights(program.model_proto, {blob.path: blob.name for blob in net.blobs})
+        assert program is not None
+        return _finished(program.model, every)
 
 
-def _with_named_weights(model: onnx.ModelProto, names: Mapping[str, str]) -> onnx.ModelProto:
-    """The model with its weights under the names of ``state_dict``, in place of the modules' own."""
-    for tensor in model.graph.initializer:
-        tensor.name = names.get(tensor.name, tensor.name)
-    for node in model.graph.node:
-        node.input[:] = [names.get(name, name) for name in node.input]
-    for value in [*model.graph.value_info, *model.graph.output]:
-        value.name = names.get(value.name, value.name)
-    return model
+def _finished(model: ir.Model, every: _AllValues) -> onnx.ModelProto:
+    """The exporter's model, tidy, with the net's own outputs alone and the names of blobs and weights."""
+    graph, net = model.graph, every.net
+    made = {value: held.name for value, held in zip(every.made, graph.outputs, strict=True)}
+    by_value = dict(zip(every.made, graph.outputs, strict=True))
+    graph.outputs[:] = [by_value[value] for value in net.graph.outputs]
+    keys = _weights(graph, net)
+    tidy(model, keys)
+    names = value_names(net.graph)
+    ends = dict(zip([*net.graph.inputs, *net.graph.outputs], [*graph.inputs, *graph.outputs], strict=True))
+    blobs = {held: names[value] for value, held in ends.items()}
+    present = {held.name: held for node in graph for held in node.outputs}
+    for value, name in made.items():
+        if name in present:
+            blobs.setdefault(present[name], names[value])
+    rename(model, blobs, keys)
+    return ir.to_proto(model)
 
 
-def _metadata(net: Network, classes: Sequence[str]) -> dict[str, str]:
-    served = [node for node in net.graph.nodes if node.is_data]
-    entries = input_metadata(served[0].layer) if served else {}
-    if served:
-        entries["input_size"] = list(net.shapes[served[0].outputs[0]][2:])
-    if classes:
-        entries["classes"] = list(classes)
-    return {name: json.dumps(value, ensure_ascii=False) for name, value in entries.items()}
+def _weights(graph: ir.Graph, net: Network) -> dict[ir.Value, str]:
+    """The keys of ``state_dict`` by the initializers that hold their blobs."""
+    names = {f"net.{blob.path}": blob.name for blob in net.blobs}
+    return {held: names[name] for name, held in graph.initializers.items() if name in names}
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep a converter's own notes, about optional packages and its deprecations, from the user."""
     previous = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    logging.disable(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stderr(StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

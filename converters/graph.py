@@ -85,6 +85,20 @@ def is_kept(layer: LayerParameter, state: NetState) -> bool:
     return not any(meets(rule, state) for rule in layer.exclude)
 
 
+def filtered(net: NetParameter, state: NetState) -> NetParameter:
+    """A copy of ``net`` with the layers that ``state`` keeps, their rules gone (Net::FilterNet)."""
+    copy = NetParameter()
+    copy.CopyFrom(net)
+    del copy.layer[:]
+    for layer in net.layer:
+        if is_kept(layer, state):
+            kept = copy.layer.add()
+            kept.CopyFrom(layer)
+            for rules in ("include", "exclude"):
+                kept.ClearField(rules)
+    return copy
+
+
 def build_graph(net: NetParameter, state: NetState, allow_python: bool = False) -> Graph:
     """Wire the layers that ``state`` keeps; Python layers, which run code, only where they are allowed.
 
@@ -106,7 +120,7 @@ def build_graph(net: NetParameter, state: NetState, allow_python: bool = False) 
     if not nodes:
         raise InputError(f'net "{net.name}" has no layer in this phase')
     if not allow_python:
-        _refuse_python(nodes)
+        refuse_python(nodes)
     inputs = [value for node in nodes if node.is_data for value in node.outputs]
     return Graph(net.name, tuple(inputs), tuple(nodes), unread(nodes), net.force_backward)
 
@@ -129,7 +143,8 @@ def layer_labels(names: Sequence[str]) -> list[str]:
     return labels
 
 
-def _refuse_python(nodes: Sequence[Node]) -> None:
+def refuse_python(nodes: Iterable[Node]) -> None:
+    """Raise InputError for a layer of type Python, which would run code."""
     for node in nodes:
         if node.layer.type == "Python":
             named = f"{node.layer.python_param.module}.{node.layer.python_param.layer}"
@@ -194,44 +209,3 @@ def unread(nodes: Sequence[Node]) -> tuple[Value, ...]:
         value for node in nodes for value in node.outputs if value not in read and value.blob != AUTOMATIC
     ]
     return tuple(sorted(left, key=lambda value: value.blob))
-
-
-def is_judge(layer: LayerParameter) -> bool:
-    """Whether the layer only compares a prediction with a label."""
-    return layer.type == "Accuracy" or layer.type.endswith("Loss")
-
-
-def deploy(graph: Graph) -> Graph:
-    """The net without its labels: every loss and every Accuracy go, with what depends on a data layer's
-    second and later tops (an Input layer's are all taken for data), and what they alone read becomes an
-    output.
-
-    Raises InputError where nothing is left to put out.
-    """
-    fed = [node for node in graph.nodes if node.is_data and node.layer.type != "Input"]
-    gone = {value for node in fed for value in node.outputs[1:]}
-    gone -= _features(graph)
-    kept: list[Node] = []
-    for node in graph.nodes:
-        if is_judge(node.layer) or (not node.is_data and gone.intersection(node.inputs)):
-            gone.update(node.outputs)
-        else:
-            kept.append(_without(node, gone))
-    read = {value for node in kept for value in node.inputs}
-    kept = [node for node in kept if node.inputs or read.intersection(node.outputs)]
-    if all(node.is_data for node in kept):
-        raise InputError(f'net "{graph.name}" has nothing to deploy: every layer depends on a label')
-    inputs = tuple(value for value in graph.inputs if value in read)
-    outputs = tuple(value for value in unread(kept) if value not in graph.inputs)
-    return Graph(graph.name, inputs, tuple(kept), outputs, graph.force_backward)
-
-
-def _features(graph: Graph) -> set[Value]:
-    """Second and later data tops that a layer with parameters reads: features, not labels."""
-    learned = {"Convolution", "InnerProduct", "Embed", "LSTM", "RNN"}
-    return {value for node in graph.nodes if node.layer.type in learned for value in node.inputs}
-
-
-def _without(node: Node, gone: set[Value]) -> Node:
-    """A data node without the tops that went; any other node as it is."""
-    return Node(node.layer, node.inputs, tuple(v for v in node.outputs if v not in gone))

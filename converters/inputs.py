@@ -1,6 +1,6 @@
 """The shapes that data layers put on their tops, as far as the prototxt says."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from converters.layers.registry import checked_size
 from prototxt.caffe_pb2 import LayerParameter
@@ -9,15 +9,20 @@ from prototxt.errors import InputError
 Shape = Sequence[int]
 
 
-def top_shapes(layer: LayerParameter, given: Mapping[str, Shape]) -> list[tuple[int, ...]]:
-    """The shape of every top; ``given`` (by blob name) overrides what the prototxt says.
+def top_shapes(
+    layer: LayerParameter, given: Mapping[str, Shape], wanted: Collection[str] | None = None
+) -> list[tuple[int, ...]]:
+    """The shape of every top, or of those ``wanted``; ``given`` (by blob name) overrides what the prototxt
+    says.
 
     Raises InputError where neither says it.
     """
-    stated = _SHAPES.get(layer.type, _unknown)(layer) if any(top not in given for top in layer.top) else []
+    tops = set(layer.top if wanted is None else wanted)
+    stated = _SHAPES.get(layer.type, _unknown)(layer) if not tops <= given.keys() else []
     return [
         checked_size(layer, f'top "{top}"', given[top]) if top in given else _one(layer, top, stated, index)
         for index, top in enumerate(layer.top)
+        if top in tops
     ]
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from torch import Tensor
+
 from converters.graph import build_graph, net_state
 from converters.network import Network
 from converters.weights import load_weights
@@ -43,13 +45,22 @@ def named_text(net: str | Path) -> tuple[str, str]:
     return ("<text>", str(net)) if is_text else (str(net), read_text(net))
 
 
-def load_or_fill(network: Network, path: Path) -> None:
-    """Load a net's first weights, fill what the file lacks, and say on stderr what did not match."""
-    report, loaded = load_weights(network, path)
+def load_or_fill(network: Network, *paths: Path) -> None:
+    """Load a net's first weights, of several files the later over the earlier, fill what all of them lack,
+    and say on stderr what did not match.
+    """
+    loaded: list[Tensor] = []
+    lacking: set[str] | None = None
+    for path in paths:
+        report, taken = load_weights(network, path)
+        loaded += taken
+        lacking = set(report.lacking) if lacking is None else lacking & set(report.lacking)
+        if not taken:
+            to_stderr(f"{path}: holds no blob for any layer of the net")
+        if report.unknown:
+            to_stderr(f"{path}: not in the net: {', '.join(report.unknown)}")
     network.fill(0, keep=loaded)
-    if not loaded:
-        to_stderr(f"{path}: holds no blob for any layer of the net")
-    if report.lacking:
-        to_stderr(f"{path}: lacks {', '.join(report.lacking)}: filled as the prototxt says")
-    if report.unknown:
-        to_stderr(f"{path}: not in the net: {', '.join(report.unknown)}")
+    if lacking:
+        files = ", ".join(map(str, paths))
+        named = [name for name in report.lacking if name in lacking]
+        to_stderr(f"{files}: lacks {', '.join(named)}: filled as the prototxt says")

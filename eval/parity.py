@@ -1,59 +1,191 @@
-"""Whether two runtimes compute the same."""
+"""Whether an ONNX file computes what its net does, layer by layer."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
+from numpy.typing import NDArray
 
-from converters.export import deploy_net
-from converters.graph import Value
+from converters.build import as_tuple
+from converters.export import export_onnx, file_net
+from converters.export_names import value_names
+from converters.files import whole
+from converters.graph import Graph, Value
 from converters.network import Network
-from eval.runtime import open_session
+from converters.places import HERE
+from eval.probe import Feeds, draw_constants, probe_inputs, tensors
+from eval.runtime import open_plain
+from prototxt.errors import InputError
 
-TOLERANCE = 1e-4  # of the output's largest absolute value
+TOLERANCE = 1e-4  # of a blob's largest absolute value
+WEIGHTS = 1e-6  # of a weight's own size: a file copies them, but for BatchNorm's sums, which it divides
 _BATCHES = (1, 3)  # more than one, so that a batch baked into a file that calls it dynamic shows
+Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Difference:
-    """The largest absolute difference of one output, and the output's largest absolute value."""
+    """The largest absolute difference in one blob, the blob's largest absolute value, and the layer that
+    it is of; ``compared`` is how many values were numbers on both sides.
+    """
 
     output: str
     largest: float
     scale: float
+    compared: int = 1
+    layer: str = ""
+    tolerance: float = TOLERANCE
+
+    @property
+    def relative(self) -> float:
+        """The difference as a share of the scale."""
+        return self.largest / self.scale if self.scale else self.largest
+
+    @property
+    def differs(self) -> bool:
+        """Beyond the tolerance of the scale, or no number on one side alone."""
+        return not self.largest <= self.tolerance * self.scale
 
     @property
     def is_close(self) -> bool:
-        """Within TOLERANCE of the scale; never where a value is not a number."""
-        return self.largest <= TOLERANCE * self.scale
+        """Does not differ, and was a number somewhere."""
+        return not self.differs and self.compared > 0
 
 
-def compare_onnx(net: Network, path: Path, seed: int = 0) -> list[Difference]:
-    """onnxruntime on the CPU against PyTorch, on random pixels less a mean, over batches of 1 and 3 (a
-    file of one batch: that)."""
-    session = open_session(path)
-    small = deploy_net(net).cpu()
-    random = np.random.Generator(np.random.PCG64(seed))
-    found: dict[str, list[Difference]] = {output: [] for output in small.outputs}
-    fixed = {item.shape[0] for item in session.get_inputs() if item.shape and isinstance(item.shape[0], int)}
-    for batch in [None] if fixed else _BATCHES:
-        inputs = {
-            value.blob: random.uniform(-128, 128, _shape(small, value, batch)).astype(np.float32)
-            for value in small.graph.inputs
-        }
-        with torch.no_grad():
-            ours = small.all_blobs(**{name: torch.from_numpy(x) for name, x in inputs.items()})
-        for output, theirs in zip(small.outputs, session.run(small.outputs, inputs), strict=True):
-            found[output].append(_difference(output, ours[output].numpy(), theirs))
-    return [max(items, key=lambda d: np.nan_to_num(d.largest, nan=np.inf)) for items in found.values()]
+def write_onnx(
+    net: Network,
+    path: Path,
+    classes: Sequence[str] = (),
+    mean: str = "",
+    places: Sequence[Path] = HERE,
+    graph: Graph | None = None,
+) -> bool:
+    """:func:`converters.export.export_onnx`, run once and held against the net before the file appears.
+
+    Raises InputError, naming the layer, where the file would compute something else: nothing is written.
+    """
+    with whole(path) as beside:
+        is_dynamic = export_onnx(net, beside, classes, mean, places, graph)
+        model = onnx.load(beside)
+        small = file_net(net, graph)
+        for item in _compare(small, model, [1 if is_dynamic else None], 0):
+            if item.differs:
+                raise InputError(_refusal(small, item), item.layer)
+    return is_dynamic
 
 
-def _shape(net: Network, value: Value, batch: int | None) -> tuple[int, ...]:
-    shape = tuple(net.shapes[value])
-    return shape if batch is None else (batch, *shape[1:])
+def _refusal(net: Network, item: Difference) -> str:
+    if _is_random(net, item.layer):
+        return "draws at random, which an ONNX file cannot do as Caffe does: not written"
+    return (
+        f'the ONNX file would not compute this layer: blob "{item.output}" differs by {item.largest:.3g} '
+        f"at a scale of {item.scale:.3g}: not written"
+    )
 
 
-def _difference(output: str, ours: np.ndarray, theirs: np.ndarray) -> Difference:
-    with np.errstate(invalid="ignore"):  # infinity less infinity: not a number, and not close
-        return Difference(output, float(np.abs(ours - theirs).max()), float(np.abs(ours).max()))
+def _is_random(net: Network, layer: str) -> bool:
+    """Whether a layer of the net makes other values each time."""
+    node = next(node for node in net.graph.nodes if node.layer.name == layer)
+    inputs = tensors(probe_inputs(net, None))
+    with torch.no_grad():
+        values = net.values(inputs)
+        first, second = (as_tuple(net.module_of(node)(*(values[v] for v in node.inputs))) for _ in range(2))
+    return any(not torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def compare_onnx(net: Network, path: Path, seed: int = 0, graph: Graph | None = None) -> list[Difference]:
+    """The file in onnxruntime on the CPU against ``net``, over batches of 1 and 3 (a file of one batch:
+    that): every weight that the file holds under its name, and every blob that it still has, each held to
+    what PyTorch makes of the file's own bottoms of that layer.
+
+    Weights that would be constant are drawn for the comparison; the inputs are
+    :func:`eval.probe.probe_inputs`'s.
+    """
+    model = onnx.load(path)
+    fixed = any(
+        axes and axes[0].HasField("dim_value")
+        for axes in (item.type.tensor_type.shape.dim for item in model.graph.input)
+    )
+    return _compare(file_net(net, graph), model, [None] if fixed else _BATCHES, seed)
+
+
+def _compare(
+    small: Network, model: onnx.ModelProto, batches: Sequence[int | None], seed: int
+) -> list[Difference]:
+    weights = _compare_weights(small, model)
+    draw_constants(small, model, seed)
+    names = value_names(small.graph)
+    have = {name for node in model.graph.node for name in node.output}
+    wanted = {value: name for value, name in names.items() if name in have}
+    session = open_plain(_with_outputs(model, list(wanted.values())))
+    worst: dict[Value, Difference] = {}
+    for batch in batches:
+        feeds = probe_inputs(small, batch, seed)
+        theirs = session.run(list(wanted.values()), {names[v]: feeds[v.blob] for v in small.graph.inputs})
+        for value, item in _layer_by_layer(small, feeds, dict(zip(wanted, theirs, strict=True))):
+            worst[value] = max(worst.get(value, item), item, key=_badness)
+    return weights + list(worst.values())
+
+
+def _badness(item: Difference) -> tuple[bool, float]:
+    return item.differs, item.largest
+
+
+def _compare_weights(net: Network, model: onnx.ModelProto) -> list[Difference]:
+    """Every initializer that has a weight's key, element by element."""
+    held = {key: blob.detach() for key, blob in net.state_dict().items()}
+    owners = {blob.name: blob.node.layer.name for blob in net.blobs}
+    found = []
+    for tensor in model.graph.initializer:
+        key = tensor.name if tensor.name in held else tensor.name.removesuffix(".T")
+        if key in held:
+            theirs = onnx.numpy_helper.to_array(tensor)
+            ours = (held[key] if key == tensor.name else held[key].T).numpy().reshape(theirs.shape)
+            found.append(_difference(tensor.name, ours, theirs, owners[key], WEIGHTS))
+    return found
+
+
+def _with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> bytes:
+    """The model with ``names`` among its outputs, as a file's content."""
+    known = {item.name for item in model.graph.output}
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    copy.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in known)
+    return copy.SerializeToString()
+
+
+@torch.no_grad()
+def _layer_by_layer(
+    net: Network, feeds: Feeds, theirs: Mapping[Value, Array]
+) -> Iterator[tuple[Value, Difference]]:
+    """Each value of the file against what PyTorch makes of the file's values before it, so that no
+    rounding adds up and a difference is the layer's own.
+    """
+    values = {value: torch.from_numpy(feeds[value.blob]) for value in net.graph.inputs}
+    for node in net.graph.nodes:
+        if node.is_data:
+            continue
+        tops = as_tuple(net.module_of(node)(*(values[value] for value in node.inputs)))
+        for value, top in zip(node.outputs, tops, strict=False):
+            values[value] = top
+            if value in theirs:
+                found = theirs[value]
+                yield value, _difference(value.blob, top.numpy(), found, node.layer.name)
+                values[value] = torch.from_numpy(found) if found.shape == top.shape else top
+
+
+def _difference(
+    output: str, ours: Array, theirs: Array, layer: str, tolerance: float = TOLERANCE
+) -> Difference:
+    """NaN and infinity count as equal in the same places, and as infinitely apart elsewhere."""
+    if ours.shape != theirs.shape:
+        return Difference(output, np.inf, 0.0, 0, layer, tolerance)
+    numbers = np.isfinite(ours) & np.isfinite(theirs)
+    odd = ~numbers & ~((ours == theirs) | (np.isnan(ours) & np.isnan(theirs)))
+    apart = np.abs(np.where(numbers, ours, 0) - np.where(numbers, theirs, 0))
+    largest = np.inf if odd.any() else float(apart.max(initial=0))
+    scale = float(np.abs(ours, where=numbers, out=np.zeros_like(ours)).max(initial=0))
+    return Difference(output, largest, scale, int(numbers.sum()) or int(not ours.size), layer, tolerance)

@@ -71,6 +71,17 @@ def open_session(path: Path, provider: str = "cpu", threads: int = 0) -> Any:
     return session
 
 
+def open_plain(model: bytes) -> Any:
+    """A session of a file's content on the CPU that computes its nodes as they stand, none joined."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=[PROVIDERS["cpu"]])
+    except Exception as error:
+        raise InputError(f"onnxruntime cannot open the ONNX file: {str(error).splitlines()[0]}") from None
+
+
 def input_shapes(path: Path) -> tuple[dict[str, list[int]], int | None]:
     """(the shape of every input without its first axis, by name; the batch where the file has it fixed).
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import settings
 from tiny import write_images, write_run
 
-from converters.export import export_onnx
+from eval.parity import write_onnx
 
 settings.register_profile("untimed", deadline=None)  # other work on the machine may slow any example down
 settings.load_profile("untimed")
@@ -62,10 +62,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def without_export(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs end without an ONNX file, which takes longer than they do."""
-    monkeypatch.setattr("zoo.record.export_onnx", lambda *_: True)
+    monkeypatch.setattr("zoo.record.write_onnx", lambda *_: True)
 
 
 @pytest.fixture
 def with_export(without_export: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """For the one test of a module without_export that looks at the file."""
-    monkeypatch.setattr("zoo.record.export_onnx", export_onnx)
+    monkeypatch.setattr("zoo.record.write_onnx", write_onnx)

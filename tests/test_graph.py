@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from converters import load_net
-from converters.graph import Value, build_graph, deploy, net_state
+from converters.deploy import deploy
+from converters.graph import Value, build_graph, net_state
 from prototxt.caffe_pb2 import NetParameter
 from prototxt.errors import InputError
 from prototxt.text import parse, read_net

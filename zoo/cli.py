@@ -110,16 +110,37 @@ def _convert(commands: Commands) -> None:  # type: ignore[valid-type]
     )
     _add_net(parser)
     parser.add_argument(
-        "--weights", metavar="FILE", help="a .caffemodel, .h5 or .safetensors file; what it lacks is filled"
+        "--weights",
+        metavar="FILES",
+        help="a .caffemodel, .h5 or .safetensors file, or several with commas; what they lack is filled",
     )
+    _add_state(parser, "whose layers (default: TEST)")
     parser.add_argument(
-        "--phase", choices=("TEST", "TRAIN"), default="TEST", help="whose layers (default: TEST)"
+        "--allow-python", action="store_true", help="let Python layers run the classes that they name"
     )
     parser.add_argument(
         "--output", metavar="DIR", help="folder for the files (default: converted/<net>-<variant>)"
     )
     parser.add_argument(
-        "--verify", action="store_true", help="hold onnxruntime against PyTorch; exit 1 if they differ"
+        "--verify",
+        action="store_true",
+        help="hold every weight and blob of the file against PyTorch, over several batches, and print how "
+        "far they are apart; exit 1 if they differ",
+    )
+    parser.add_argument(
+        "--output-blob",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a blob to put out, which ends the net there; may be repeated",
+    )
+    parser.add_argument(
+        "--softmax", action="store_true", help="put out the softmax of a net that ends in SoftmaxWithLoss"
+    )
+    parser.add_argument(
+        "--mean",
+        metavar="FILE|B,G,R",
+        help="the mean that was subtracted, for the file's metadata: a .binaryproto, or a number a channel",
     )
     text = "shape of an input that the prototxt does not tell, such as data=1,3,224,224; may be repeated"
     parser.add_argument(
@@ -127,8 +148,19 @@ def _convert(commands: Commands) -> None:  # type: ignore[valid-type]
     )
 
 
+def _add_state(parser: argparse.ArgumentParser, help_text: str) -> None:
+    """The options that choose among a net's layers (NetState)."""
+    parser.add_argument("--phase", choices=("TEST", "TRAIN"), help=help_text)
+    parser.add_argument("--level", type=int, help="the level that min_level and max_level are held against")
+    parser.add_argument(
+        "--stage", action="append", default=[], metavar="NAME", help="a stage to be in; may be repeated"
+    )
+
+
 def _show(commands: Commands) -> None:  # type: ignore[valid-type]
-    _add_net(command(commands, "show", "zoo.show:run", "Print a net's prototxt with a variant's edits."))
+    parser = command(commands, "show", "zoo.show:run", "Print a net's prototxt with a variant's edits.")
+    _add_net(parser)
+    _add_state(parser, "print only the layers of this phase (TEST where a level or stage is given alone)")
 
 
 def _upgrade(commands: Commands) -> None:  # type: ignore[valid-type]

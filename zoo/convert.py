@@ -1,17 +1,19 @@
 """``zoo convert``: a prototxt as a table of layers, an ONNX file and weights."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from converters.deploy import deploy, ending_in, with_softmax
 from converters.export import export_onnx
+from converters.export_names import value_names
 from converters.files import whole
-from converters.graph import build_graph, net_state
+from converters.graph import Graph, Value, build_graph, net_state, refuse_python
 from converters.load import load_or_fill, located
 from converters.network import Network
 from converters.weights import write_safetensors
 from eval.cost import CONVENTION, layer_costs, parameters, total_macs
-from eval.parity import TOLERANCE, Difference, compare_onnx
+from eval.parity import Difference, compare_onnx, write_onnx
 from prototxt.caffe_pb2 import NetParameter
 from prototxt.rawbytes import from_message, readable
 from prototxt.text import read_text
@@ -26,18 +28,15 @@ class VerificationError(Exception):
 def run(args: argparse.Namespace) -> int:
     """Write the files and print the layers; 1, and no ONNX file, where --verify finds a difference."""
     message, path = find_net(args.net, args.variant)
-    net = build(message, path, args.phase, dict(args.input_shape))
-    if args.weights:
-        load_or_fill(net, Path(args.weights))
-    else:
-        net.fill(0)
-        notice("no --weights: the blobs are filled as the prototxt says (seed 0)")
-    title = f"{message.name or path.stem}, {args.variant}, phase {args.phase}"
+    net, graph = build(message, path, args)
+    fill(net, args.weights, path)
+    title = f"{message.name or path.stem}, {args.variant}, phase {args.phase or 'TEST'}"
     name = (from_message(message.name) or path.stem).replace("/", "_")
     stem = name if args.variant == "baseline" else f"{name}-{args.variant}"
     target = Path(args.output or Path("converted") / stem) / f"{stem}.onnx"
     try:
-        write_model(net, target, args.verify)
+        with located(str(path), read_text(path)):
+            write_model(net, graph, target, args, (path.parent, Path()))
     except VerificationError as error:
         print_layers(net, title)
         notice(f"{target}: not written: {error}")
@@ -52,12 +51,40 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def build(
-    message: NetParameter, path: Path, phase: str, input_shapes: Mapping[str, Sequence[int]]
-) -> Network:
-    """The net of a phase, its blobs still to be given; errors about a layer name its line."""
+def build(message: NetParameter, path: Path, args: argparse.Namespace) -> tuple[Network, Graph]:
+    """The net of the state asked for, its blobs still to be given, and what of it is deployed; errors about
+    a layer name its line. Python layers that the deploy net does without do not run, and then the net is
+    that alone.
+    """
+    state = net_state(args.phase or "TEST", args.level or 0, args.stage)
     with located(str(path), read_text(path)):
-        return Network(build_graph(message, net_state(phase)), phase, input_shapes, fill_blobs=None)
+        graph = build_graph(message, state, allow_python=True)
+        part = deploy(graph)
+        python = [node.layer.name for node in graph.nodes if node.layer.type == "Python"]
+        if python and not args.allow_python:
+            refuse_python(part.nodes)
+            notice(f"not run, for the deploy net does without: {', '.join(python)}")
+        base = part if python and not args.allow_python else graph
+        unused = {value.blob for value in graph.inputs} - {value.blob for value in base.inputs}
+        shapes = {blob: dims for blob, dims in args.input_shape if blob not in unused}
+        return Network(base, args.phase or "TEST", shapes, fill_blobs=None), _ending(part, graph, args)
+
+
+def _ending(part: Graph, graph: Graph, args: argparse.Namespace) -> Graph:
+    """The deployed graph with the outputs that the options ask for."""
+    if args.softmax:
+        part = with_softmax(part, graph)
+    return ending_in(part, args.output_blob) if args.output_blob else part
+
+
+def fill(net: Network, weights: str | None, path: Path) -> None:
+    """Give the blobs their values, from weight files joined by commas, or from the fillers."""
+    if weights:
+        with located(str(path), read_text(path)):
+            load_or_fill(net, *(Path(name) for name in weights.split(",")))
+    else:
+        net.fill(0)
+        notice("no --weights: the blobs are filled as the prototxt says (seed 0)")
 
 
 def print_layers(net: Network, title: str) -> None:
@@ -78,25 +105,44 @@ def _count(macs: int | None) -> str:
     return "?" if macs is None else f"{macs:,}"
 
 
-def write_model(net: Network, target: Path, verify: bool) -> None:
-    """Write the ONNX file, first held against PyTorch with ``verify``. Raises VerificationError."""
+def write_model(
+    net: Network, graph: Graph, target: Path, args: argparse.Namespace, places: Sequence[Path]
+) -> None:
+    """Write ``graph`` of the net as ONNX, with ``--verify`` held against PyTorch at length. Raises
+    VerificationError.
+    """
+    names = value_names(graph)
+    for value in graph.outputs:
+        if names[value] != value.blob:
+            notice(
+                f'output "{value.blob}" is called "{names[value]}" in the ONNX file: {_why_renamed(value)}'
+            )
     with whole(target) as beside:
-        if not export_onnx(net, beside):
+        if not (export_onnx if args.verify else write_onnx)(net, beside, (), args.mean or "", places, graph):
             notice("the batch cannot be dynamic in this net: the ONNX file has the prototxt's shapes")
-        if not verify:
+        if not args.verify:
             return
-        differences = compare_onnx(net, beside)
-        print_differences(differences)
+        differences = compare_onnx(net, beside, graph=graph)
+        print_differences(differences, [(value.blob, value.layer) for value in graph.outputs])
         if apart := [item.output for item in differences if not item.is_close]:
             raise VerificationError(f"onnxruntime and PyTorch differ in {', '.join(apart)}")
 
 
-def print_differences(differences: list[Difference]) -> None:
-    """One line an output."""
+def _why_renamed(value: Value) -> str:
+    return "an input has that name" if value.blob else "ONNX knows no empty name"
+
+
+def print_differences(differences: Sequence[Difference], outputs: Sequence[tuple[str, str]]) -> None:
+    """A line for every output (blob, layer) and all that differs, and one for the rest."""
+    rest = [item for item in differences if item.is_close and (item.output, item.layer) not in outputs]
     for item in differences:
-        verdict = "ok" if item.is_close else "DIFFERENT"
-        relative = item.largest / item.scale if item.scale else item.largest
-        stdout().print(
-            f"verify {readable(item.output)}: largest difference {item.largest:.3g}, {relative:.2g} of the "
-            f"output's scale (at most {TOLERANCE:g}): {verdict}"
-        )
+        if item not in rest:
+            verdict = "ok" if item.is_close else "DIFFERENT"
+            stdout().print(
+                f"verify {readable(item.output)}: largest difference {item.largest:.3g}, {item.relative:.2g} "
+                f"of its scale (at most {item.tolerance:g}): {verdict}",
+                soft_wrap=True,
+            )
+    if rest:
+        worst = max(item.relative for item in rest)
+        stdout().print(f"verify {len(rest)} weights and blobs before: at most {worst:.2g} of their scale: ok")

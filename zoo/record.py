@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from converters.export import export_onnx
 from converters.files import write_text
 from converters.weights import write_safetensors
 from eval.environment import processor
+from eval.parity import write_onnx
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError
 from prototxt.text import to_text
@@ -124,7 +124,7 @@ def finish(trainer: Trainer, folder: RunFolder, record: dict[str, Any], data: Da
     metadata = {"net": trainer.plan.name, "iteration": str(trainer.iteration)}
     write_safetensors(folder.weights, net.state_dict(), metadata)
     try:
-        export_onnx(net, folder.model, record["class_names"])
+        write_onnx(net, folder.model, record["class_names"])
     except InputError as error:  # the training stands without it
         notice(f"no {folder.model.name}: {error}")
     folder.write_record({**record, "finished": True, "ended": _now()})

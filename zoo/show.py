@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from converters.graph import filtered, net_state
 from converters.load import located
 from prototxt.caffe_pb2 import NetParameter
 from prototxt.text import read_net, read_text
@@ -22,8 +23,12 @@ def find_net(name: str, variant: str) -> tuple[NetParameter, Path]:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the edited prototxt and nothing else."""
-    print_prototxt(find_net(args.net, args.variant)[0])
+    """Print the edited prototxt and nothing else; filtered where a phase, level or stage is given."""
+    net, path = find_net(args.net, args.variant)
+    if args.phase or args.level is not None or args.stage:
+        with located(str(path), read_text(path)):
+            net = filtered(net, net_state(args.phase or "TEST", args.level or 0, args.stage))
+    print_prototxt(net)
     return 0
 
 

@@ -21,7 +21,7 @@ from prototxt.errors import InputError
 _NEAR = 1e-4  # what ContrastiveLoss adds to a distance that it divides by
 
 
-@layer("HingeLoss", bottoms=(2, 2), tops=LOSS_TOPS)
+@layer("HingeLoss", bottoms=(2, 2), tops=LOSS_TOPS, labels=(1,))
 class HingeLoss(Layer):
     """Sum over classes of max(0, 1 ∓ x), squared with norm L2, over the batch size (hinge_loss_layer.cpp)."""
 
@@ -42,7 +42,7 @@ class HingeLoss(Layer):
         return (margins * margins if self.is_squared else margins).sum() / x.shape[0]
 
 
-@layer("EuclideanLoss", bottoms=(2, 2), tops=LOSS_TOPS)
+@layer("EuclideanLoss", bottoms=(2, 2), tops=LOSS_TOPS, labels=())
 class EuclideanLoss(Layer):
     """Half the mean over the batch of squared distances; both bottoms get a gradient
     (euclidean_loss_layer.cpp).
@@ -60,7 +60,7 @@ class EuclideanLoss(Layer):
         return (difference * difference).sum() / (2 * a.shape[0])
 
 
-@layer("SigmoidCrossEntropyLoss", bottoms=(2, 2), tops=LOSS_TOPS)
+@layer("SigmoidCrossEntropyLoss", bottoms=(2, 2), tops=LOSS_TOPS, labels=(1,))
 class SigmoidCrossEntropyLoss(Layer):
     """Cross entropy of sigmoid(x) against targets from 0 to 1, summed over all and divided by the batch
     size where ``loss_param`` does not say otherwise (sigmoid_cross_entropy_loss_layer.cpp). A target
@@ -87,7 +87,7 @@ class SigmoidCrossEntropyLoss(Layer):
         return each.sum() / normaliser(self.mode, x.shape[0], valid)
 
 
-@layer("ContrastiveLoss", bottoms=(3, 3), tops=LOSS_TOPS)
+@layer("ContrastiveLoss", bottoms=(3, 3), tops=LOSS_TOPS, labels=(2,))
 class ContrastiveLoss(Layer):
     """Half the mean of d² for pairs marked similar and max(margin - d, 0)² for others, d being their
     distance; ``legacy_version`` takes max(margin - d², 0) (contrastive_loss_layer.cpp). The gradient of
@@ -127,7 +127,7 @@ class ContrastiveLoss(Layer):
         return room * room, -room / (distance + _NEAR)
 
 
-@layer("Accuracy", bottoms=(2, 2), tops=(1, 2))
+@layer("Accuracy", bottoms=(2, 2), tops=(1, 2), labels=(1,))
 class Accuracy(Layer):
     """The share of labels among the top_k scores; a score equal to the label's counts as better.
 

@@ -35,18 +35,34 @@ class BatchNorm(Layer):
         self.variance = nn.Buffer(torch.empty(channels))
         self.scale_factor = nn.Buffer(torch.empty(1))
         self.fillers = [None, None, None]
+        self.is_settled = False
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, …) to the same shape."""
-        columns = x if x.dim() > 1 else x[:, None]
         use_global = (not self.training) if self.global_stats is None else self.global_stats
-        return (self._by_sums(columns) if use_global else self._by_batch(columns)).view_as(x)
+        normalise = self._by_sums if use_global else self._by_batch
+        return normalise(x) if x.dim() > 1 else normalise(x[:, None]).view_as(x)
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Divide the sums by their factor for good, for a net that is not trained any more."""
+        factor = torch.where(self.scale_factor == 0, 0.0, 1 / self.scale_factor)
+        self.mean.mul_(factor)
+        self.variance.mul_(factor)
+        self.scale_factor.fill_(1)
+        self.is_settled = True
 
     def _by_sums(self, x: Tensor) -> Tensor:
+        if self.is_settled:
+            return F.batch_norm(x, self.mean, self.variance, eps=self.eps)
         factor = torch.where(self.scale_factor == 0, 0.0, 1 / self.scale_factor)
         return F.batch_norm(x, self.mean * factor, self.variance * factor, eps=self.eps)
 
     def _by_batch(self, x: Tensor) -> Tensor:
+        if torch.compiler.is_exporting():  # torch's ONNX exporter takes the batch's statistics for zeros
+            axes = [axis for axis in range(x.dim()) if axis != 1]
+            away = x - x.mean(axes, keepdim=True)
+            return away / ((away * away).mean(axes, keepdim=True) + self.eps).sqrt()
         if x.numel() == x.shape[1]:  # torch refuses one value per channel; Caffe puts out zeros
             self._update(x.detach().reshape(-1), torch.zeros_like(self.variance))
             return x - x.detach()

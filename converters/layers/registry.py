@@ -99,11 +99,18 @@ B = TypeVar("B", bound=Builder)
 
 _BUILDERS: dict[str, Builder] = {}
 _COUNTS: dict[str, tuple[Count, Count]] = {}  # of bottoms and of tops
+_LABELS: dict[str, tuple[int, ...]] = {}  # bottoms that say what should have been, of layers that judge
 
 
-def layer(*types: str, bottoms: Count = (1, 1), tops: Count = (1, 1)) -> Callable[[B], B]:
+def layer(
+    *types: str, bottoms: Count = (1, 1), tops: Count = (1, 1), labels: tuple[int, ...] | None = None
+) -> Callable[[B], B]:
     """Register a class, or a function that returns a Layer, for Caffe's type names, with the numbers of
     bottoms and tops that Caffe takes.
+
+    ``labels`` marks a layer that only judges what a net computes, and no deployed net has: the bottoms
+    that no gradient passes to (LossLayer::AllowForceBackward), its others being predictions. A judge that
+    takes either bottom for the target has none.
     """
 
     def register(builder: B) -> B:
@@ -111,6 +118,8 @@ def layer(*types: str, bottoms: Count = (1, 1), tops: Count = (1, 1)) -> Callabl
             assert name not in _BUILDERS, f"layer type {name} is registered twice"
             _BUILDERS[name] = builder
             _COUNTS[name] = bottoms, tops
+            if labels is not None:
+                _LABELS[name] = labels
         return builder
 
     return register
@@ -129,6 +138,11 @@ def layer_family(name: str) -> str:
 def layer_counts(name: str) -> tuple[Count, Count]:
     """How many (bottoms, tops) the type ``name`` takes."""
     return _COUNTS[name]
+
+
+def label_bottoms(name: str) -> tuple[int, ...] | None:
+    """Which bottoms of a type that only judges are labels; None for a type that computes something."""
+    return _LABELS.get(name)
 
 
 def build_layer(message: LayerParameter, bottoms: Shapes) -> Layer:

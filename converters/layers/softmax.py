@@ -98,7 +98,7 @@ class _OfLabels(Layer):
         return normaliser(self.mode, math.prod(x.shape[: self.axis]), valid)
 
 
-@layer("SoftmaxWithLoss", bottoms=(2, 2), tops=(0, 2))
+@layer("SoftmaxWithLoss", bottoms=(2, 2), tops=(0, 2), labels=(1,))
 class SoftmaxWithLoss(_OfLabels):
     """Multinomial logistic loss of softmax(x) against integer labels; a second top is the softmax.
 
@@ -119,7 +119,7 @@ class SoftmaxWithLoss(_OfLabels):
         return (loss, logs.detach().exp()) if self.has_softmax else loss
 
 
-@layer("InfogainLoss", bottoms=(2, 3), tops=(0, 2))
+@layer("InfogainLoss", bottoms=(2, 3), tops=(0, 2), labels=(1, 2))
 class InfogainLoss(_OfLabels):
     """Sum over classes of -H[label, class]·log softmax(x), H being the third bottom or the blob in the
     file ``source``; a second top is the softmax (infogain_loss_layer.cpp).
@@ -167,7 +167,7 @@ def _read_matrix(message: LayerParameter) -> Tensor:
     return torch.tensor(blob.double_data or blob.data, dtype=torch.float32, device="cpu")
 
 
-@layer("MultinomialLogisticLoss", bottoms=(2, 2), tops=LOSS_TOPS)
+@layer("MultinomialLogisticLoss", bottoms=(2, 2), tops=LOSS_TOPS, labels=(1,))
 class MultinomialLogisticLoss(Layer):
     """The mean of -log p[label] of given probabilities, which count as at least 1e-20, forward and
     backward (multinomial_logistic_loss_layer.cpp).

@@ -89,7 +89,7 @@ def _one_each(message: LayerParameter, what: str, given: list[T], tops: int) -> 
     return given * tops if len(given) == 1 else given
 
 
-@layer("HDF5Output", bottoms=(2, 2), tops=(0, 0))
+@layer("HDF5Output", bottoms=(2, 2), tops=(0, 0), labels=(1,))
 class HDF5Output(Layer):
     """A sink (hdf5_output_layer.cpp). Caffe writes its bottoms, as ``data`` and ``label``, to a file that
     the prototxt names; a net loaded here touches no file on its own, and :func:`write_hdf5` writes the

@@ -7,11 +7,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from converters.export import export_onnx
 from converters.files import as_json, write_text
 from converters.graph import build_graph, net_state
 from converters.machine import cores
 from converters.network import Network
+from eval.parity import write_onnx
 from prototxt.rawbytes import readable
 from prototxt.text import read_net
 from zoo import catalogue
@@ -93,7 +93,7 @@ def untrained(variants: Sequence[str], scratch: Path) -> list[Model]:
     for variant in dict.fromkeys(variants):
         message = apply_variant(article, variant)
         path = scratch / f"{message.name}-{variant}.onnx"
-        export_onnx(Network(build_graph(message, net_state("TEST"))), path)
+        write_onnx(Network(build_graph(message, net_state("TEST"))), path)
         models.append(Model(path.stem, path, message, record=None))
     return models
 

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from converters.graph import Graph, build_graph, deploy, net_state
+from converters.deploy import deploy
+from converters.graph import Graph, build_graph, net_state
 from converters.network import Network
 from converters.places import existing_folder
 from eval.runtime import input_shapes

@@ -1,0 +1,164 @@
+"""What of a graph is deployed: the way from its data to its predictions, without what judges them."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+
+import converters.layers  # noqa: F401 - registers the types and with them the roles of their bottoms
+from converters.graph import Graph, Node, Value, unread
+from converters.layers.registry import label_bottoms
+from prototxt.caffe_pb2 import LayerParameter
+from prototxt.errors import InputError, nearest
+
+LEARNED = frozenset({"Convolution", "Deconvolution", "InnerProduct", "Embed", "LSTM", "RNN"})
+_LABELLED = frozenset({"Data", "ImageData", "MemoryData", "WindowData"})  # their second top is the label
+
+
+def is_judge(layer: LayerParameter) -> bool:
+    """Whether the layer only compares a prediction with a label: a loss, Accuracy, HDF5Output, any layer
+    without weights whose top has a loss weight, and a Python layer without a top.
+    """
+    if label_bottoms(layer.type) is not None or layer.type.endswith("Loss"):
+        return True
+    is_weighted = any(layer.loss_weight) and layer.type not in LEARNED
+    return is_weighted or (layer.type == "Python" and not layer.top)
+
+
+def deploy(graph: Graph) -> Graph:
+    """The net from its data to its predictions: what leads to a judge's prediction bottoms stays, what
+    leads only to label bottoms goes, and so does what is computed from a label. What the judges alone
+    read becomes an output; an output that no judge reads stays one.
+
+    Raises InputError where nothing is left to put out.
+    """
+    judges = [node for node in graph.nodes if is_judge(node.layer)]
+    labels = {value for node in judges for value in _label_values(graph, node)}
+    predictions = {value for node in judges for value in node.inputs} - labels
+    gone = _label_tops(graph, judges)
+    kept: list[Node] = []
+    silenced: set[Value] = set()
+    for node in graph.nodes:
+        if node in judges:
+            gone.update(node.outputs)
+        elif not node.outputs:
+            silenced.update(node.inputs)
+        elif not node.is_data and gone.intersection(node.inputs):
+            gone.update(node.outputs)
+        else:
+            kept.append(node)
+    unwanted = gone | (labels | silenced) - predictions
+    return _ending_in(graph, [value for value in unread(kept) if value not in unwanted])
+
+
+def ending_in(graph: Graph, blobs: Sequence[str]) -> Graph:
+    """What ``blobs`` need of a deployed graph, with these as its outputs. Raises InputError for a blob
+    that no layer of it makes.
+    """
+    made = {value.blob: value for node in graph.nodes if not node.is_data for value in node.outputs}
+    for blob in blobs:
+        if blob not in made:
+            raise InputError(f'no layer of the deploy net makes the blob "{blob}"{nearest(blob, made)}')
+    return _ending_in(graph, [made[blob] for blob in dict.fromkeys(blobs)])
+
+
+def _ending_in(graph: Graph, outputs: Sequence[Value]) -> Graph:
+    computed = [value for value in outputs if value not in graph.inputs]
+    needed = _before(graph.nodes, computed)
+    nodes = [_without(node, needed) for node in graph.nodes if needed.intersection(node.outputs)]
+    if not computed or all(node.is_data for node in nodes):
+        raise InputError(f'net "{graph.name}" has nothing to deploy: {_why_empty(graph)}')
+    inputs = tuple(value for value in graph.inputs if value in needed)
+    return replace(graph, inputs=inputs, nodes=tuple(nodes), outputs=tuple(computed))
+
+
+def _why_empty(graph: Graph) -> str:
+    if all(node.is_data for node in graph.nodes):
+        return "it has data layers alone"
+    return "every layer judges, or depends on a label"
+
+
+def _label_tops(graph: Graph, judges: Sequence[Node]) -> set[Value]:
+    """The data tops that are labels: what leads to a label bottom, or is the second top of a data layer
+    that reads labelled images, and leads to no prediction.
+    """
+    roles = {node: _label_values(graph, node) for node in judges}
+    targets = [value for labels in roles.values() for value in labels]
+    # What a weighted top of another type reads may be made of the label too, as in Reduction(a - label).
+    told = [node for node in judges if _has_roles(node.layer)]
+    predicted = [value for node in told for value in node.inputs if value not in roles[node]]
+    sources = set(graph.inputs)
+    named = {
+        value for node in graph.nodes if judges and node.layer.type in _LABELLED for value in node.outputs[1:]
+    }
+    return (_before(graph.nodes, targets) & sources | named) - _before(graph.nodes, predicted)
+
+
+def _has_roles(layer: LayerParameter) -> bool:
+    return label_bottoms(layer.type) is not None or layer.type.endswith("Loss") or len(layer.bottom) > 1
+
+
+def _label_values(graph: Graph, node: Node) -> set[Value]:
+    """The bottoms of a judge that hold what should have been."""
+    stated = label_bottoms(node.layer.type)
+    if stated:
+        return {node.inputs[i] for i in stated if i < len(node.inputs)}
+    learned = [value for value in node.inputs if _is_learned(graph, value)]
+    if learned:  # either bottom of a distance may be the target: that which no weights made
+        return set(node.inputs) - set(learned)
+    return set(node.inputs[1:])
+
+
+def _is_learned(graph: Graph, value: Value) -> bool:
+    needed = _before(graph.nodes, [value])
+    return any(node.layer.type in LEARNED and needed.intersection(node.outputs) for node in graph.nodes)
+
+
+def _before(nodes: Sequence[Node], values: Iterable[Value]) -> set[Value]:
+    """``values`` and all that they are computed from."""
+    needed = set(values)
+    for node in reversed(nodes):
+        if needed.intersection(node.outputs):
+            needed.update(node.inputs)
+    return needed
+
+
+def _without(node: Node, needed: Collection[Value]) -> Node:
+    """A data node without the tops that nobody needs; any other node as it is."""
+    if not node.is_data:
+        return node
+    return replace(node, outputs=tuple(value for value in node.outputs if value in needed))
+
+
+def with_softmax(part: Graph, graph: Graph) -> Graph:
+    """``part``, deployed of ``graph``, with the softmax that each SoftmaxWithLoss takes as an output in
+    place of its scores. It is called as the loss's second top, or ``prob`` where there is one loss and the
+    name is free, else prob_ and the scores' name.
+
+    Raises InputError where there is none.
+    """
+    made = {value for node in part.nodes for value in node.outputs}
+    heads = [node for node in graph.nodes if node.layer.type == "SoftmaxWithLoss" and node.inputs[0] in made]
+    if not heads:
+        raise InputError(f'net "{graph.name}" has no SoftmaxWithLoss that --softmax could make a Softmax of')
+    taken = {value.blob for value in made}
+    added: list[Node] = []
+    for head in heads:
+        name = head.layer.top[1] if len(head.layer.top) > 1 else _free("prob", head, len(heads) > 1, taken)
+        taken.add(name)
+        added.append(_softmax_of(head, name))
+    scores = {node.inputs[0] for node in added}
+    outputs = [value for value in part.outputs if value not in scores] + [node.outputs[0] for node in added]
+    return replace(part, nodes=(*part.nodes, *added), outputs=tuple(sorted(outputs, key=lambda v: v.blob)))
+
+
+def _free(name: str, head: Node, is_one_of_many: bool, taken: Collection[str]) -> str:
+    if is_one_of_many or name in taken:
+        name = f"{name}_{head.inputs[0].blob}"
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _softmax_of(head: Node, top: str) -> Node:
+    layer = LayerParameter(name=top, type="Softmax", bottom=head.layer.bottom[:1], top=[top])
+    layer.softmax_param.CopyFrom(head.layer.softmax_param)
+    return Node(layer, head.inputs[:1], (Value(top, top),))

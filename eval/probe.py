@@ -1,0 +1,119 @@
+"""What a net and its ONNX file are given to be told apart: inputs where its layers are defined, and drawn
+weights where they would be constant."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from converters.graph import Node, Value
+from converters.network import Network
+
+Feeds = dict[str, NDArray[np.float32]]
+_ROUTES = frozenset(
+    {"Split", "Slice", "Concat", "Reshape", "Flatten", "Crop", "Tile", "Filter", "BatchReindex"}
+)
+_MARKS = {"LSTM": 1, "RNN": 1, "LSTMUnit": 2}  # the bottom that marks, with 0, where a sequence begins
+
+
+def draw_constants(net: Network, model: onnx.ModelProto, seed: int = 0) -> None:
+    """Draw every blob whose values are all the same, in ``net`` and in the file's initializers alike; one
+    that the file does not have under its name stays as it is.
+    """
+    held = {tensor.name: tensor for tensor in model.graph.initializer}
+    generator = torch.Generator().manual_seed(seed)
+    for key, blob in net.state_dict().items():
+        found = held.get(key) or held.get(f"{key}.T")
+        if found is None or not _is_constant(blob) or not _is_same(found, blob):
+            continue
+        blob.copy_(_drawn(key, blob.shape, generator))
+        array = blob.numpy().T if found.name != key else blob.numpy()
+        raw = np.ascontiguousarray(array.reshape(tuple(found.dims)), np.float32)
+        found.CopyFrom(onnx.numpy_helper.from_array(raw, found.name))
+
+
+def _is_constant(blob: Tensor) -> bool:
+    return bool(blob.numel()) and bool((blob == blob.reshape(-1)[0]).all())
+
+
+def _is_same(found: onnx.TensorProto, blob: Tensor) -> bool:
+    theirs = onnx.numpy_helper.to_array(found)
+    return theirs.size == blob.numel() and bool((theirs == blob.reshape(-1)[0].item()).all())
+
+
+def _drawn(key: str, shape: torch.Size, generator: torch.Generator) -> Tensor:
+    """Weights that keep a layer's output near its input's size (He 2015); others of a size near 1."""
+    if len(shape) > 1:
+        size = math.sqrt(2 / max(shape[1:].numel(), 1))
+        return torch.randn(shape, generator=generator) * size
+    spread = torch.rand(shape, generator=generator)
+    is_shift = key.endswith((".bias", ".mean"))
+    return spread * 0.2 - 0.1 if is_shift else spread + 0.5
+
+
+def probe_inputs(net: Network, batch: int | None, seed: int = 0) -> Feeds:
+    """Random values for every input, (batch, …) where ``batch`` is given: whole numbers in range where
+    they are indices, 0 and 1 where they are marks, else normal ones, or such of one sign where those leave
+    fewer values undefined (Log, a Power of 0.5).
+    """
+    trials = []
+    for sign in (0, 1, -1):
+        feeds = {value.blob: _input(net, value, batch, sign, seed) for value in net.graph.inputs}
+        undefined = _undefined(net, feeds)
+        if not undefined:
+            return feeds
+        trials.append((undefined, sign, feeds))
+    return min(trials, key=lambda trial: trial[:2])[2]
+
+
+def _input(net: Network, value: Value, batch: int | None, sign: int, seed: int) -> NDArray[np.float32]:
+    shape = tuple(net.shapes[value]) if batch is None else (batch, *net.shapes[value][1:])
+    random = np.random.Generator(np.random.PCG64(seed))
+    limit = _index_limit(net, value, shape)
+    if limit is not None:
+        return random.integers(0, max(limit, 1), shape).astype(np.float32)
+    drawn = random.standard_normal(shape).astype(np.float32)
+    return drawn if not sign else sign * (np.abs(drawn) + np.float32(0.05))
+
+
+def _undefined(net: Network, feeds: Feeds) -> int:
+    with torch.no_grad():
+        values = net.values({name: torch.from_numpy(x) for name, x in feeds.items()})
+    return sum(int((~torch.isfinite(x)).sum()) for x in values.values())
+
+
+def _index_limit(net: Network, value: Value, shape: tuple[int, ...]) -> int | None:
+    """One more than the largest whole number that a layer which reads this input takes; None where none
+    reads it as such.
+    """
+    spread = {value}
+    limits = []
+    for node in net.graph.nodes:
+        limits += [limit for i in _at(node, spread) if (limit := _limit(net, node, i, shape)) is not None]
+        if node.layer.type in _ROUTES and node.inputs and node.inputs[0] in spread:
+            spread.update(node.outputs)
+    return min(limits, default=None)
+
+
+def _at(node: Node, values: set[Value]) -> list[int]:
+    return [index for index, value in enumerate(node.inputs) if value in values]
+
+
+def _limit(net: Network, node: Node, index: int, shape: tuple[int, ...]) -> int | None:
+    kind = node.layer.type
+    if kind == "Embed":
+        return int(node.layer.embed_param.input_dim)
+    if kind == "BatchReindex" and index == 1:
+        return min(net.shapes[node.inputs[0]][0], shape[0])
+    if _MARKS.get(kind) == index or (kind == "Filter" and index == len(node.inputs) - 1):
+        return 2
+    return None
+
+
+def tensors(feeds: Mapping[str, NDArray[np.float32]]) -> dict[str, Tensor]:
+    """Arrays as tensors."""
+    return {name: torch.from_numpy(array) for name, array in feeds.items()}
