@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from converters.build import check_input_shapes
 from converters.deploy import deploy, ending_in, with_softmax
 from converters.export import export_onnx
 from converters.export_names import value_names
@@ -59,6 +60,7 @@ def build(message: NetParameter, path: Path, args: argparse.Namespace) -> tuple[
     state = net_state(args.phase or "TEST", args.level or 0, args.stage)
     with located(str(path), read_text(path)):
         graph = build_graph(message, state, allow_python=True)
+        check_input_shapes(graph, dict(args.input_shape))
         part = deploy(graph)
         python = [node.layer.name for node in graph.nodes if node.layer.type == "Python"]
         if python and not args.allow_python:

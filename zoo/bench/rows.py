@@ -114,11 +114,9 @@ def deployed(model: Model) -> Network:
 
 
 def _deploy(graph: Graph, inputs: dict[str, list[int]], batch: int, fill: bool | None) -> Network:
-    """The graph's deploy net; a label's shape, which the ONNX file does not tell, plays no part in it."""
-    served = deploy(graph)
-    labels = {value.blob: (batch,) for value in served.inputs}
-    shapes = labels | {name: (batch, *shape) for name, shape in inputs.items()}
-    return Network(served, "TEST", shapes, fill_blobs=fill)
+    """The graph's deploy net, its inputs of the ONNX file's shapes."""
+    shapes = {name: (batch, *shape) for name, shape in inputs.items()}
+    return Network(deploy(graph), "TEST", shapes, fill_blobs=fill)
 
 
 def validation(model: Model) -> Iterator[tuple[Tensor, Tensor]]:
