@@ -16,7 +16,7 @@ from converters.files import whole
 from converters.graph import Graph, Value
 from converters.network import Network
 from converters.places import HERE
-from eval.probe import Feeds, draw_constants, probe_inputs, tensors
+from eval.probe import Feeds, draw_constants, forget, probe_inputs, tensors
 from eval.runtime import open_plain
 from prototxt.errors import InputError
 
@@ -86,14 +86,16 @@ def _refusal(net: Network, item: Difference) -> str:
     )
 
 
+@torch.no_grad()
 def _is_random(net: Network, layer: str) -> bool:
     """Whether a layer of the net makes other values each time."""
     node = next(node for node in net.graph.nodes if node.layer.name == layer)
-    inputs = tensors(probe_inputs(net, None))
-    with torch.no_grad():
-        values = net.values(inputs)
-        first, second = (as_tuple(net.module_of(node)(*(values[v] for v in node.inputs))) for _ in range(2))
-    return any(not torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    values = net.values(tensors(probe_inputs(net, None)))
+    tops = []
+    for _ in range(2):
+        forget(net)
+        tops.append(as_tuple(net.module_of(node)(*(values[value] for value in node.inputs))))
+    return any(not torch.equal(a, b) for a, b in zip(*tops, strict=True))
 
 
 def compare_onnx(net: Network, path: Path, seed: int = 0, graph: Graph | None = None) -> list[Difference]:
@@ -164,6 +166,7 @@ def _layer_by_layer(
     """Each value of the file against what PyTorch makes of the file's values before it, so that no
     rounding adds up and a difference is the layer's own.
     """
+    forget(net)
     values = {value: torch.from_numpy(feeds[value.blob]) for value in net.graph.inputs}
     for node in net.graph.nodes:
         if node.is_data:

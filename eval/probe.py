@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from converters.graph import Node, Value
+from converters.layers.recurrent import Recurrent
 from converters.network import Network
 
 Feeds = dict[str, NDArray[np.float32]]
@@ -81,6 +82,7 @@ def _input(net: Network, value: Value, batch: int | None, sign: int, seed: int) 
 
 
 def _undefined(net: Network, feeds: Feeds) -> int:
+    forget(net)
     with torch.no_grad():
         values = net.values({name: torch.from_numpy(x) for name, x in feeds.items()})
     return sum(int((~torch.isfinite(x)).sum()) for x in values.values())
@@ -112,6 +114,13 @@ def _limit(net: Network, node: Node, index: int, shape: tuple[int, ...]) -> int 
     if _MARKS.get(kind) == index or (kind == "Filter" and index == len(node.inputs) - 1):
         return 2
     return None
+
+
+def forget(net: Network) -> None:
+    """Have recurrent layers begin anew, as an ONNX file does at every run."""
+    for module in net.modules():
+        if isinstance(module, Recurrent):
+            module.reset()
 
 
 def tensors(feeds: Mapping[str, NDArray[np.float32]]) -> dict[str, Tensor]:

@@ -267,3 +267,88 @@ def test_means_of_a_file_and_of_the_command_line(tmp_path: Path, capsys: pytest.
     assert metadata(tmp_path / "deploy.onnx") == size | {"mean": [104, 117.5, 123]}
     assert main([*deploy, "nowhere.binaryproto"]) == 2
     assert "nowhere.binaryproto" in capsys.readouterr().err.splitlines()[-1]
+
+
+TRAIN_NET = """
+layer { name: "d" type: "Data" top: "data" top: "label" data_param { batch_size: 2 } transform_param { crop_size: 4 } }
+layer { name: "a" type: "InnerProduct" bottom: "data" top: "a" inner_product_param { num_output: 5 } }
+layer { name: "b" type: "InnerProduct" bottom: "a" top: "b" inner_product_param { num_output: 3 } }
+layer { name: "l" type: "SoftmaxWithLoss" bottom: "b" bottom: "label" top: "l" exclude { stage: "py" } }
+layer { name: "l" type: "Python" bottom: "b" bottom: "label" top: "l" loss_weight: 1 include { stage: "py" }
+        python_param { module: "not_there" layer: "Loss" } }
+"""  # fmt: skip
+
+
+@pytest.fixture
+def train_net(tmp_path: Path) -> list[str]:
+    """The command that converts TRAIN_NET to net.onnx."""
+    (tmp_path / "net.prototxt").write_text(TRAIN_NET)
+    return ["convert", str(tmp_path / "net.prototxt"), "--output", str(tmp_path)]
+
+
+def outputs(path: Path) -> list[str]:
+    return [item.name for item in onnx.load(path).graph.output]
+
+
+def test_outputs_by_name_and_softmax(
+    train_net: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*train_net, "--softmax", "--verify"]) == 0
+    assert outputs(tmp_path / "net.onnx") == ["prob"] and "verify prob:" in capsys.readouterr().out
+    assert main([*train_net, "--output-blob", "a"]) == 0
+    assert outputs(tmp_path / "net.onnx") == ["a"]
+    assert "b.weight" not in {item.name for item in onnx.load(tmp_path / "net.onnx").graph.initializer}
+    assert main([*train_net, "--output-blob", "nix"]) == 2
+    assert 'makes the blob "nix"' in capsys.readouterr().err
+
+
+def test_a_python_loss_does_not_run(
+    train_net: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*train_net, "--stage", "py"]) == 0
+    assert "not run, for the deploy net does without: l" in capsys.readouterr().err
+    assert outputs(tmp_path / "net.onnx") == ["b"]
+    assert main([*train_net, "--stage", "py", "--allow-python"]) == 2
+    assert "cannot make not_there.Loss" in capsys.readouterr().err
+
+
+def test_weights_from_two_files(
+    train_net: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net = load_net(TRAIN_NET)
+    with torch.no_grad():
+        for value, layer in ((1, "a"), (2, "b")):
+            for blob in net.params[layer]:
+                blob.fill_(value)
+    names = []
+    for layer in ("a", "b"):
+        part = load_net(TRAIN_NET.replace(f'"{"b" if layer == "a" else "a"}" type', '"other" type'))
+        for blob, ours in zip(part.params[layer], net.params[layer], strict=True):
+            blob.data.copy_(ours)
+        names.append(str(tmp_path / f"{layer}.caffemodel"))
+        part.save_caffemodel(names[-1])
+    assert main([*train_net, "--weights", ",".join(names)]) == 0
+    assert "filled as the prototxt says" not in capsys.readouterr().err
+    held = {
+        item.name: numpy_helper.to_array(item) for item in onnx.load(tmp_path / "net.onnx").graph.initializer
+    }
+    assert (held["a.weight"] == 1).all() and (held["b.bias"] == 2).all()
+
+
+def test_show_prints_the_net_as_filtered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "net.prototxt").write_text(TRAIN_NET)
+    assert main(["show", str(tmp_path / "net.prototxt"), "--stage", "py"]) == 0
+    out = capsys.readouterr().out
+    assert '"Python"' in out and "SoftmaxWithLoss" not in out and "include" not in out
+    assert main(["show", str(tmp_path / "net.prototxt")]) == 0
+    assert "SoftmaxWithLoss" in capsys.readouterr().out
+
+
+def test_an_lstm_is_compared_from_its_beginning_and_nothing_is_said(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    lstm = 'type: "LSTM" top: "h" recurrent_param { num_output: 4 weight_filler { type: "uniform" min: -1 } }'
+    net = one_layer(lstm, x=(3, 2, 5), cont=(3, 2))
+    assert not write_onnx(net, tmp_path / "a.onnx")
+    assert all(item.is_close for item in compare_onnx(net, tmp_path / "a.onnx"))
+    assert capfd.readouterr().err == ""

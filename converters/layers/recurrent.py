@@ -10,7 +10,7 @@ from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
 
-class _Recurrent(Layer):
+class Recurrent(Layer):
     """Inputs (T, N, …) and marks (T, N), 0 where a sequence begins, to outputs (T, N, num_output).
 
     A static input (N, …) is added at every step. With ``expose_hidden`` the first hidden state comes
@@ -120,7 +120,7 @@ def _unit(gates: Tensor, mark: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @layer("LSTM", bottoms=(2, 5), tops=(1, 3))
-class LSTM(_Recurrent):
+class LSTM(Recurrent):
     """Long short-term memory; hidden states are h and c, gates i, f, o, g (lstm_layer.cpp). Blobs: W_xc,
     b_c, W_xc_static with a static input, W_hc.
     """
@@ -134,7 +134,7 @@ class LSTM(_Recurrent):
 
 
 @layer("RNN", bottoms=(2, 4), tops=(1, 2))
-class RNN(_Recurrent):
+class RNN(Recurrent):
     """h = tanh(W_hh·h + W_xh·x + b_h), output tanh(W_ho·h + b_o) (rnn_layer.cpp). Blobs: W_xh, b_h,
     W_xh_static with a static input, W_hh, W_ho, b_o.
     """
