@@ -276,6 +276,9 @@ def test_zoo_convert_refuses_a_shape_for_an_input_that_is_not_there(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     net = tmp_path / "net.prototxt"
-    net.write_text('layer { name: "r" type: "Input" top: "data" input_param { shape { dim: 1 } } }')
+    net.write_text(
+        'layer { name: "d" type: "Input" top: "data" input_param { shape { dim: 1 } } }\n'
+        'layer { name: "r" type: "ReLU" bottom: "data" top: "y" }'
+    )
     assert main(["convert", str(net), "--input-shape", "dta=1,7"]) == 2
     assert 'no input "dta"' in capsys.readouterr().err

@@ -437,6 +437,7 @@ def test_resume_refuses_another_net_or_setting(solver: Path, capsys: pytest.Capt
     assert "run: was begun with --set momentum: 0.5, not momentum: 0.6" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("with_export")
 def test_images_of_their_own_size(solver: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """ImageData without crop and new size: the first image's size (image_data_layer.cpp); labels are looked
     at before the decoding all the same, and the report reads such a run too.

@@ -111,7 +111,7 @@ def test_fine_tuning_refuses_other_shapes_and_missing_files(
     says = capsys.readouterr().err.splitlines()[-1]
     assert 'layer "fc": blob 0 has shape' in says and "a name of its own" in says
     assert train(solver, "--weights", "gone.h5", "--output", "b") == 2
-    assert "weights gone.h5 are in none of" in capsys.readouterr().err
+    assert 'weights file "gone.h5" is in none of' in capsys.readouterr().err
     assert train(solver, "--weights", "a.h5", "--resume", "x.solverstate", "--output", "b") == 2
     assert "give one" in capsys.readouterr().err
 

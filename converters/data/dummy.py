@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from converters.data.source import DataSource
+from converters.layers import build_layer
 from converters.layers.source import DummyData
 from prototxt.caffe_pb2 import LayerParameter
 
@@ -14,8 +15,10 @@ class DummySource(DataSource):
 
     def __init__(self, layer: LayerParameter, seed: int) -> None:
         super().__init__(layer)
-        self.module, self.seed = DummyData(layer, []), seed
-        self.shapes = dict(zip(layer.top, self.module.shapes, strict=True))
+        module = build_layer(layer, [])
+        assert isinstance(module, DummyData)
+        self.module, self.seed = module, seed
+        self.shapes = dict(zip(layer.top, module.shapes, strict=True))
 
     def batch(self, index: int) -> dict[str, Tensor]:
         """One tensor a top; torch's own generator is left as it was."""
