@@ -22,6 +22,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "file").write_text("hello world\n")
     (tmp_path / "empty").touch()
     (tmp_path / "binary").write_bytes(b"\n\x04name\xa2\x06\x00")
+    (tmp_path / "cut").write_bytes(b"\n\x04na")
     (tmp_path / "folder").mkdir()
     (tmp_path / "strange").mkdir()
     (tmp_path / "strange" / "run.json").write_text("[1]")
@@ -76,7 +77,7 @@ def test_prototxts(
     assert path in said and says in said
 
 
-@pytest.mark.parametrize("path", ["nope", "folder", "empty", "file", "binary"])
+@pytest.mark.parametrize("path", ["nope", "folder", "empty", "file", "cut"])
 def test_weights(path: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert refused(capsys, "convert", "net.prototxt", "--weights", path, "--output", "out").startswith(
         f"zoo: {path}: "
@@ -128,7 +129,7 @@ def test_numbers_out_of_range_are_usage_errors(command: str, capsys: pytest.Capt
 
 
 @pytest.mark.parametrize(
-    "variant", ["nonsense", "", "+", "width" + "9" * 5000, "stride99999999999-1-1-1-1", "dropout1"]
+    "variant", ["nonsense", "", "+", "width" + "9" * 5000, "stride99999999999-1-1-1-1", "dropout1.5"]
 )
 def test_variants(variant: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "variant" in refused(capsys, "show", "allconv6", "--variant", variant)
