@@ -2,7 +2,6 @@
 own rules (solver.cpp, sgd_solver.cpp).
 """
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
