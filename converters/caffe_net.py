@@ -203,9 +203,9 @@ def share_trained_layers(target: Network, source: Network) -> None:
     """
     targets = by_name(reversed(target.layer_blobs()))
     for layer, _, trained in source.layer_blobs():
-        ours = targets.get(layer, [])
-        if not (ours and trained):
+        if not trained or layer not in targets:
             continue
+        ours = targets[layer]
         shapes = [[tuple(blob.shape) for blob in side] for side in (ours, trained)]
         if shapes[0] != shapes[1]:
             listed = f"{shapes[0]} in the test net, {shapes[1]} in the train net"

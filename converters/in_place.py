@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping
 from converters.graph import Node, Value
 from converters.layers import Layer
 from converters.layers.registry import is_in_place
+from prototxt.caffe_pb2 import LayerParameter
 
 # What each layer_layer.cpp reads in Backward_cpu and keeps no copy of.
-_READ_TOP = frozenset({"ELU", "Exp", "LRN", "MVN", "Power", "Sigmoid", "Softmax", "Swish", "TanH"})
+_READ_TOP = frozenset({"ELU", "Exp", "LRN", "MVN", "Sigmoid", "Softmax", "Swish", "TanH"})
 _READ_BOTTOM = frozenset({"BNLL", "Clip", "Log", "ReLU"})  # which is the same blob where they work in place
 _WHOLE = frozenset({"LRN", "MVN", "Softmax"})  # the gradient of one element reads the others too
 
@@ -42,4 +43,14 @@ def _is_lost(maker: Node, writer: Node) -> bool:
         return False
     if kind == "ReLU" and by == "Dropout":
         return False
+    if kind == "Power":
+        return _is_power_lost(maker.layer)
     return kind in _READ_TOP or (kind in _READ_BOTTOM and is_in_place(maker.layer))
+
+
+def _is_power_lost(layer: LayerParameter) -> bool:
+    """A slope that is constant reads nothing, the square's its bottom alone (power_layer.cpp)."""
+    param = layer.power_param
+    if param.power == 1 or param.power * param.scale == 0:
+        return False
+    return param.power != 2 or is_in_place(layer)

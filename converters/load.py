@@ -51,6 +51,7 @@ def load_or_fill(network: Network, *paths: Path) -> None:
     """
     loaded: list[Tensor] = []
     lacking: set[str] | None = None
+    unknown: list[str] = []
     for path in paths:
         report, taken = load_weights(network, path)
         loaded += taken
@@ -58,9 +59,11 @@ def load_or_fill(network: Network, *paths: Path) -> None:
         if not taken:
             to_stderr(f"{path}: holds no blob for any layer of the net")
         if report.unknown:
-            to_stderr(f"{path}: not in the net: {', '.join(report.unknown)}")
+            unknown.append(f"{path}: not in the net: {', '.join(report.unknown)}")
     network.fill(0, keep=loaded)
     if lacking:
         files = ", ".join(map(str, paths))
         named = [name for name in report.lacking if name in lacking]
         to_stderr(f"{files}: lacks {', '.join(named)}: filled as the prototxt says")
+    for line in unknown:
+        to_stderr(line)

@@ -103,9 +103,6 @@ def upgrade_net(net: NetParameter, warn: Warn = quiet) -> NetParameter:
         _upgrade_inputs(upgraded)
     for layer in upgraded.layer:
         _freeze_batch_norm(layer)
-    if learning := [layer.name for layer in upgraded.layer if _lets_statistics_learn(layer)]:
-        names = ", ".join(f'"{name}"' for name in learning)
-        warn(f"BatchNorm's statistics do not learn, whatever lr_mult {names} give; Caffe refuses such a net")
     return upgraded
 
 
@@ -137,7 +134,7 @@ def upgrade_solver(solver: SolverParameter, warn: Warn = quiet) -> SolverParamet
 
 def _is_older(net: NetParameter) -> bool:
     """Whether Caffe takes a net only after its upgrade, of a BatchNorm's rates too (batch_norm_layer.cpp)."""
-    learns = [_lets_statistics_learn(layer) for layer in net.layer if len(layer.param) == 3]
+    learns = [spec.lr_mult for layer in net.layer if _has_old_rates(layer) for spec in layer.param]
     return bool(net.layers or net.input) or any(learns)
 
 
@@ -222,11 +219,10 @@ def _input_dims(net: NetParameter) -> list[list[int]]:
 
 def _freeze_batch_norm(layer: LayerParameter) -> None:
     """Statistics are not learned: three ParamSpecs of a BatchNorm get rates of 0 (UpgradeNetBatchNorm)."""
-    if layer.type == "BatchNorm" and len(layer.param) == 3:
+    if _has_old_rates(layer):
         for spec in layer.param:
             spec.lr_mult = spec.decay_mult = 0
 
 
-def _lets_statistics_learn(layer: LayerParameter) -> bool:
-    """What BatchNormLayer::LayerSetUp refuses."""
-    return layer.type == "BatchNorm" and any(spec.lr_mult != 0 for spec in layer.param)
+def _has_old_rates(layer: LayerParameter) -> bool:
+    return layer.type == "BatchNorm" and len(layer.param) == 3

@@ -6,6 +6,8 @@ from one_layer import one_layer
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from prototxt.errors import InputError
+
 SHAPE = (16, 8, 56, 56)
 FORMATS = {
     "contiguous": lambda x: x,
@@ -68,3 +70,14 @@ def test_an_exact_batch_compiles_whole(shape: tuple[int, ...]) -> None:
     assert torch.allclose(ours.double(), theirs, atol=1e-6)
     slopes = (torch.autograd.grad(y.square().sum() + (y * x).sum(), x)[0] for y in (ours, theirs))
     assert torch.allclose(*(slope.float() for slope in slopes), atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    "given", ["param { }", "param { lr_mult: 0 } param { lr_mult: 2 }", 'param { name: "s" }']
+)
+def test_statistics_that_shall_learn_are_refused(given: str) -> None:
+    """BatchNormLayer::LayerSetUp; three old param have rates of 0 (UpgradeNetBatchNorm)."""
+    with pytest.raises(InputError, match='layer "it": BatchNorm\'s statistics are not learned'):
+        one_layer(f'type: "BatchNorm" top: "y" {given}', x=(2, 3, 4, 4))
+    for fine in ("param { lr_mult: 0 }", "param { } param { } param { }"):
+        one_layer(f'type: "BatchNorm" top: "y" {fine}', x=(2, 3, 4, 4))

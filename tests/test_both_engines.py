@@ -2,7 +2,6 @@
 own rules (solver.cpp, sgd_solver.cpp).
 """
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -278,9 +277,21 @@ def test_a_state_of_another_solver_names_its_file_and_changes_nothing(
     assert f"{state}: holds 5 histories; Adam keeps 10" in capsys.readouterr().err
 
 
-def test_a_foreign_metrics_file_is_not_written_over(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "name", ["metrics.jsonl", "net.prototxt", "solver.prototxt", "test_net.prototxt", "model.onnx"]
+)
+def test_a_foreign_file_is_not_written_over(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     solver = write('net: "net.prototxt" ' + SOLVER)
     Path("run").mkdir()
-    Path("run/metrics.jsonl").write_text(json.dumps({"step": 1}) + "\n")
+    Path("run", name).write_text("mine")
     assert train(solver, "--output", "run") == 2
-    assert "run/metrics.jsonl: is no run's of ours" in capsys.readouterr().err
+    assert f"run/{name}: is no run's of ours" in capsys.readouterr().err
+    assert Path("run", name).read_text() == "mine"
+
+
+def test_a_prefix_that_another_run_has_is_told_from_the_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    solver = write('net: "net.prototxt" ' + SOLVER)
+    prefix = ["--set", f'snapshot_prefix: "{Path.cwd()}/shared/snap"']
+    assert train(solver, "--output", "one", *prefix) == 0
+    assert train(solver, "--output", "two", *prefix) == 2
+    assert "safetensors: is an earlier run's, of this snapshot_prefix" in capsys.readouterr().err

@@ -64,6 +64,23 @@ def test_shipped_nets(name: str, variant: str, phase: str) -> None:
     assert is_one_graph(net, [torch.randn(2, 3, 64, 64, generator=generator) * 50, torch.tensor([1.0, 0])])
 
 
+ELTWISE = """
+layer { name: "in" type: "Input" top: "a" top: "b" input_param { shape { dim: 2 dim: 3 } } }
+layer { name: "e" type: "Eltwise" bottom: "a" bottom: "b" top: "%s" eltwise_param { %s } }
+"""
+
+
+@pytest.mark.parametrize("is_learning", [False, True])
+@pytest.mark.parametrize("top", ["a", "y"])
+@pytest.mark.parametrize(
+    "param", ["operation: SUM", "operation: MAX", "operation: PROD stable_prod_grad: false"]
+)
+def test_backward_passes_of_our_own(param: str, top: str, is_learning: bool) -> None:
+    """Where no gradient is asked, dynamo may take a Function's ctx for its first argument."""
+    inputs = [torch.full((2, 3), value, requires_grad=is_learning) for value in (2.0, 3.0)]
+    assert is_one_graph(load_net(ELTWISE % (top, param)), inputs)
+
+
 def test_values_and_the_loss_of_a_training_step() -> None:
     net, inputs, _ = load("net_resnet_train")
     names = net.inputs

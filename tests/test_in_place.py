@@ -167,6 +167,19 @@ def test_gradients_that_caffe_reads_off_later_values_are_named(
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize(
+    ("power", "is_lost"),
+    [("power: 1 scale: 3", False), ("power: 3 scale: 0", False), ("power: 2", False), ("power: 3", True)],
+)
+def test_a_power_reads_its_top_where_its_slope_does(
+    power: str, is_lost: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """PowerLayer::Backward_cpu."""
+    param = f'type: "Power" power_param {{ {power} }}'
+    load_net(chain("Power", "Sigmoid").replace('type: "Power"', param), phase="TRAIN")
+    assert ('layer "l0"' in capsys.readouterr().err) == is_lost
+
+
 INPUT = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 2 } } }'
 MADE = 'layer { name: "c" type: "Power" bottom: "x" top: "c" %s }'
 READ = 'layer { name: "b" type: "Power" bottom: "c" top: "b" }'

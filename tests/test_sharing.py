@@ -214,6 +214,14 @@ def test_a_test_net_shares_a_memory_of_two_shapes() -> None:
     assert tested.params["c"][0].unique().tolist() == tested.params["i"][0].unique().tolist() == [6]
 
 
+def test_a_test_net_s_layer_of_that_name_without_blobs_is_refused() -> None:
+    """Net::ShareTrainedLayersWith checks the number of blobs."""
+    trained = load_net(DATA + IP.format("ip", "", 3))
+    tested = load_net(DATA + 'layer { name: "ip" type: "ReLU" bottom: "x" top: "ip" }')
+    with pytest.raises(InputError, match='layer "ip" has blobs of shapes'):
+        share_trained_layers(tested, trained)
+
+
 def test_zoo_train_refuses_other_multipliers_with_file_and_layer(
     solver: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -158,14 +158,8 @@ def test_a_net_is_told_from_a_solver() -> None:
 BN = 'layer {{ name: "{0}" type: "BatchNorm" bottom: "x" top: "{0}" {1} }}\n'
 
 
-def test_statistics_that_shall_learn_are_said_once_and_do_not() -> None:
-    """Caffe refuses one or two such param (BatchNormLayer::LayerSetUp) and clears three (upgrade_proto.cpp)."""
-    text = BN.format("a", "param { }") + BN.format("b", "param { lr_mult: 0 } param { lr_mult: 2 }")
-    lines: list[str] = []
-    parse_net(text, "n", lines.append)
-    assert lines == [
-        'n: BatchNorm\'s statistics do not learn, whatever lr_mult "a", "b" give; Caffe refuses such a net'
-    ]
-    for fine in ("", "param { lr_mult: 0 }", "param { } param { } param { }"):
-        parse_net(BN.format("a", fine), "n", lines.append)
-    assert len(lines) == 1
+def test_three_rates_of_statistics_are_0() -> None:
+    """UpgradeNetBatchNorm (upgrade_proto.cpp); of one or two the layer judges."""
+    for given, rates in (("param { } param { } param { }", [0, 0, 0]), ("param { } param { }", [1, 1])):
+        net = parse_net(BN.format("a", given))
+        assert [spec.lr_mult for spec in net.layer[0].param] == rates

@@ -63,6 +63,12 @@ class RunFolder:
         """One JSON line per display or test point."""
         return self.path / "metrics.jsonl"
 
+    def written(self) -> list[Path]:
+        """What of the files that a run writes here is there, its snapshots aside."""
+        files = (self.solver, self.net, self.weights, self.model, self.metrics)
+        tests = sorted(self.path.glob("test_net*.prototxt"))
+        return [path for path in (*files, *tests) if path.is_file()]
+
     def snapshot(self, iteration: int) -> Path:
         """Where the snapshot after ``iteration`` updates goes, named as Caffe names it."""
         return self.path / f"{self.prefix}_iter_{iteration}.safetensors"

@@ -138,15 +138,12 @@ def settle(args: argparse.Namespace) -> tuple[Plan, Path]:
 def find_snapshot(resume: str | None, folder: RunFolder, plan: Plan) -> Path | None:
     """The snapshot to go on from, None to start afresh (or, with --resume, where the run has ended).
 
-    Raises InputError where an earlier run's results would be written over.
+    Raises InputError where files of others or an earlier run's results would be written over.
     """
-    if folder.metrics.is_file() and read_record(folder.path) is None:
-        raise InputError(f"{folder.metrics}: is no run's of ours, and a run would write over it")
+    if read_record(folder.path) is None and (strange := folder.written()):
+        raise InputError(f"{strange[0]}: is no run's of ours, and a run would write over it")
     if resume is None:
-        if folder.weights.is_file() or folder.snapshots():
-            raise InputError(
-                f"{folder.path}: holds an earlier run; --resume goes on with it, --output names another"
-            )
+        _check_free(folder)
         return None
     if resume:
         check_resumable(Path(resume))
@@ -157,6 +154,20 @@ def find_snapshot(resume: str | None, folder: RunFolder, plan: Plan) -> Path | N
     if newest is None:
         notice(f"{folder.path}: no snapshot to resume from, starting afresh")
     return None if is_finished(folder, plan) else newest
+
+
+def _check_free(folder: RunFolder) -> None:
+    """Raise InputError where an earlier run has left weights or snapshots."""
+    earlier = [path for path in (folder.weights, *folder.snapshots()) if path.is_file()]
+    if earlier and earlier[0].is_relative_to(folder.path):
+        raise InputError(
+            f"{folder.path}: holds an earlier run; --resume goes on with it, --output names another"
+        )
+    if earlier:
+        raise InputError(
+            f"{earlier[0]}: is an earlier run's, of this snapshot_prefix; --resume goes on from it, another "
+            "prefix leaves it alone"
+        )
 
 
 def is_finished(folder: RunFolder, plan: Plan) -> bool:

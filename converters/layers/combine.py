@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from converters.layers.eltwise_in_place import eltwise_in_place, eltwise_notice
+from converters.layers.gradient import asks_gradient
 from converters.layers.registry import Layer, Shapes, canonical_axis, is_in_place, layer
 from prototxt.caffe_pb2 import ConcatParameter, EltwiseParameter, LayerParameter, SliceParameter
 from prototxt.errors import InputError
@@ -128,7 +129,7 @@ class _DividedProduct(torch.autograd.Function):
 
 
 def _divided_product(bottoms: tuple[Tensor, ...]) -> Tensor:
-    if not torch.is_grad_enabled():
+    if not asks_gradient(*bottoms):
         return reduce(torch.mul, bottoms)
     product: Tensor = _DividedProduct.apply(*bottoms)  # type: ignore[no-untyped-call]
     return product

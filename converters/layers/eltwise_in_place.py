@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from converters.layers.gradient import asks_gradient
 from prototxt.caffe_pb2 import EltwiseParameter
 
 _PROD, _MAX = EltwiseParameter.PROD, EltwiseParameter.MAX
@@ -31,7 +32,7 @@ def eltwise_in_place(
     bottoms: Sequence[Tensor], operation: int, coefficients: Sequence[float], is_stable: bool
 ) -> Tensor:
     """Bottoms of one shape to that shape."""
-    if not torch.is_grad_enabled():
+    if not asks_gradient(*bottoms):
         return _forward(bottoms, operation, coefficients)[0]
     top: Tensor = _InPlace.apply(operation, coefficients, is_stable, *bottoms)  # type: ignore[no-untyped-call]
     return top
@@ -67,7 +68,8 @@ class _InPlace(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:
         chosen, *blobs = ctx.saved_tensors
-        shared, found = grads[0], list[Tensor | None]()
+        shared = grads[0]
+        found: list[Tensor | None] = []
         for place, asked in enumerate(ctx.needs_input_grad[3:]):
             if not asked:
                 found.append(None)

@@ -30,6 +30,10 @@ class BatchNorm(Layer):
         self.eps = param.eps
         if not bottoms[0]:
             raise InputError("takes a blob of 1 axis or more", message.name)
+        if any(spec.lr_mult for spec in message.param):
+            raise InputError(
+                "BatchNorm's statistics are not learned: its param takes lr_mult: 0 alone", message.name
+            )
         channels = bottoms[0][1] if len(bottoms[0]) > 1 else 1
         self.mean = nn.Buffer(torch.empty(channels))
         self.variance = nn.Buffer(torch.empty(channels))
