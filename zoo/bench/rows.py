@@ -16,13 +16,14 @@ from converters.graph import Graph, build_graph, net_state
 from converters.network import Network
 from converters.places import existing_folder
 from eval.runtime import input_shapes
-from prototxt.caffe_pb2 import LayerParameter, NetParameter
+from prototxt.caffe_pb2 import LayerParameter, NetParameter, NetState
 from prototxt.errors import InputError
 from prototxt.text import read_net, read_solver
 from zoo.console import notice
 from zoo.dataset import Advance, ImageSet, fingerprint, of_classes, open_images
 from zoo.display import counting
 from zoo.feed import Feed
+from zoo.identity import as_key, of_message
 from zoo.lists import sole_image_layer
 from zoo.nets import read_nets
 from zoo.run_folder import RunFolder, read_record
@@ -48,9 +49,12 @@ class Model:
         return str(self.folder.path) if self.folder else None
 
     @cached_property
-    def deploys(self) -> bytes:
-        """What runs that differ in seed alone have in common, so that one's latency is the other's."""
-        return self.net.SerializeToString(deterministic=True)
+    def deploys(self) -> object:
+        """What models of one deploy net have in common, so that one's latency is the other's: the net, the
+        state that its layers are kept by, and the sizes that it takes.
+        """
+        state = read_solver(self.folder.solver).train_state if self.folder else NetState()
+        return as_key(of_message(self.net)), as_key(of_message(state)), repr(self.inputs)
 
     @cached_property
     def inputs(self) -> tuple[dict[str, list[int]], int | None]:

@@ -57,12 +57,12 @@ def read_study(folder: Path) -> Study | None:
 
 
 def _distinct(runs: Sequence[Run]) -> tuple[list[Run], list[tuple[Run, Run]]]:
-    """(the first run of every options and seed, each other one with that): twins would count one training as
+    """(the first run of every kind and seed, each other one with that): twins would count one training as
     two."""
     kept: dict[object, Run] = {}
     twice = []
     for run in runs:
-        first = kept.setdefault((run.options, run.seed), run)
+        first = kept.setdefault((run.kind, run.seed), run)
         if first is not run:
             twice.append((run, first))
     return list(kept.values()), twice
