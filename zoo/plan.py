@@ -182,8 +182,8 @@ def _check(solver: SolverParameter, path: Path) -> None:
 
 def _places(root: str | None, solver: Path, here: Path) -> tuple[Path, ...]:
     """Where a solver's files are sought: --root, the current folder, beside the solver."""
-    if root is not None:
-        existing_folder(here / root, "--root ")
+    if root is not None and not (here / root).is_dir():
+        existing_folder(root, "--root ")
     return (*([here / root] if root else []), here, solver.absolute().parent)
 
 

@@ -19,7 +19,7 @@ def lead(results: Results, words: Words) -> tuple[Block, ...]:
     """What stands under the title: what was compared, on what; drawn data is said first."""
     about = results.first.record
     facts = [(words("lead.compared"), words.listed([group.label for group in results.groups]))]
-    facts.append((words("lead.data"), _data(about, words)))
+    facts.append((words("lead.data"), _data(about, words) + results.on_other_list(words)))
     facts.append((words("lead.seeds"), _seeds(results, words)))
     facts.append((words("lead.length"), _length(results, words)))
     facts.append((words("lead.device"), words.listed(_every(results, lambda run: str(run.record["device"])))))
