@@ -15,12 +15,18 @@ from tiny import write_run
 from train_runs import edit, train
 
 from prototxt.caffe_pb2 import LayerParameter, NetParameter, SolverParameter
+from prototxt.errors import InputError
 from zoo.bench.command import trained
 from zoo.bench.files import measure_accuracy
-from zoo.bench.rows import OtherDataError
+from zoo.bench.rows import Elsewhere, OtherDataError
 from zoo.cli import main
 from zoo.identity import NEUTRAL, PATHS, full_name, of_message
+from zoo.plan import Options
+from zoo.report.results import check_same_data
 from zoo.report.runs import group_runs, read_run
+from zoo.study.job import Job
+from zoo.study.record import still_to_do
+from zoo.sums import Sums
 
 
 def kinds(kind: Descriptor, seen: frozenset[str] = frozenset()) -> Iterator[Descriptor]:
@@ -152,6 +158,46 @@ def test_resume_goes_on_elsewhere_and_longer(
     assert record["iteration"] == 4 and record["data"]["TRAIN"]["list"] == str(tmp_path / "moved/train.txt")
 
 
+def test_a_study_is_not_finished_on_other_data(runs: Path) -> None:
+    """A finished run of data A is no answer to --data B; one of the same pictures elsewhere is."""
+    shutil.copytree(runs / "data", runs / "same")
+    shutil.copytree(runs / "data", runs / "other")
+    paint(runs / "other" / "class 1_4.png")
+    for name, kept in (("same", True), ("other", False)):
+        options = Options(solver="data/solver.prototxt", root=str(runs / name))
+        job = Job("a", options, runs / "runs" / "a", 2, runs)
+        if kept:
+            assert still_to_do([job], retry=False) == []
+        else:
+            with pytest.raises(InputError, match="was begun with TRAIN list: the pictures' sum"):
+                still_to_do([job], retry=False)
+
+
+def test_validation_pictures_are_compared_one_and_all(runs: Path) -> None:
+    """A sample of them would be the same: what tells is the sum of all."""
+    models = [read_run(model) for model in trained(runs / "runs")]
+    check_same_data(models)
+    models[0].record["data"]["TEST"]["content"] = "of other pictures"
+    with pytest.raises(InputError, match="were tested on different data"):
+        check_same_data(models)
+
+
+def test_an_unchanged_folder_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture, kept = tmp_path / "a.png", tmp_path / "sums.json"
+    picture.write_bytes(b"one")
+    sums = Sums(kept)
+    first = sums.of(picture)
+    sums.save()
+    again = Sums(kept)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", None)  # nothing is opened
+        assert again.of(picture) == first
+    picture.write_bytes(b"another")
+    assert Sums(kept).of(picture) != first
+    kept.write_text("[")
+    assert Sums(kept).of(tmp_path / "none") == "missing"
+
+
 def test_no_accuracy_on_another_list(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Where lists were made anew bench and report say so; --list takes the new one by name."""
     old = (runs / "data" / "val.txt").read_text()
@@ -173,8 +219,6 @@ def test_no_accuracy_on_another_list(runs: Path, capsys: pytest.CaptureFixture[s
 
 def test_pictures_that_moved_are_found_and_checked(runs: Path) -> None:
     (runs / "data").rename(runs / "moved")
-    from zoo.bench.rows import Elsewhere
-
     (model,) = trained(runs / "runs" / "a", Elsewhere(runs / "moved"))
     assert measure_accuracy(model)["images"] == 6
     paint(runs / "moved" / "class 1_2.png")
