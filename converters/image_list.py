@@ -13,6 +13,7 @@ from prototxt.errors import InputError
 from prototxt.text import to_stderr
 
 Pixels = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
+Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
 
 
 _C_INT = re.compile(r"[ \t\n\v\f\r]*([+-]?[0-9]+)")  # what atoi reads of a text
@@ -96,12 +97,21 @@ def read_image(path: Path, param: ImageDataParameter) -> Pixels:
 
     Raises InputError for a file that is missing, is no image, or is cut short.
     """
-    import cv2
+    return decode_image(path, image_bytes(path), param)
 
+
+def image_bytes(path: Path) -> Bytes:
+    """The bytes of an image's file. Raises InputError where it is missing."""
     if not path.is_file():
         raise InputError(f"image {path} is missing")
+    return np.fromfile(path, np.uint8)
+
+
+def decode_image(path: Path, data: Bytes, param: ImageDataParameter) -> Pixels:
+    """:func:`read_image` of the bytes that ``path`` holds."""
+    import cv2
+
     # Caffe's imread fills up a JPEG that was cut short with grey; decoding from memory refuses it.
-    data = np.fromfile(path, np.uint8)
     flag = cv2.IMREAD_COLOR if param.is_color else cv2.IMREAD_GRAYSCALE
     try:
         image = cv2.imdecode(data, flag) if len(data) else None

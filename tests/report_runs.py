@@ -10,9 +10,12 @@ import pytest
 from tiny import NET, SOLVER
 
 from eval.robustness import CONDITIONS, PLAIN
+from prototxt.text import parse_net, parse_solver, to_text
 from zoo.bench.rows import Model
 from zoo.report import gallery, gather
 from zoo.report.measured import Measured
+from zoo.solver_changes import merged
+from zoo.variants import apply_variant
 
 IMAGES, CLASSES = 60, 3
 SHARES = {"baseline": 0.8, "dropout0.5": 0.75, "dropout0.9": 0.3, "bn": 0.85, "fc": 0.5}
@@ -49,12 +52,24 @@ def write_run(folder: Path, variant: str = "baseline", seed: int = 0, **changes:
         "finished": True,
     }
     (path / "run.json").write_text(json.dumps(record | changes))
-    (path / "net.prototxt").write_text(NET.format(outputs=CLASSES, filler="xavier"))
-    (path / "solver.prototxt").write_text(SOLVER.format(rate=0.01, max_iter=20))
+    write_texts(path, options)
     lines = [line(iteration, variant, seed) for iteration in range(0, 21, 2)]
     (path / "metrics.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
     (path / "model.onnx").write_bytes(b"")
     return path
+
+
+def write_texts(path: Path, options: dict[str, Any]) -> None:
+    """Net and solver as a run of these options writes them."""
+    text = NET.format(outputs=CLASSES, filler="xavier").replace("ratio: 0.5", "ratio: 0.25")
+    net = apply_variant(parse_net(text), options["variant"])
+    for name in ("net", "size", "batch_size"):  # what differs, whatever it is
+        net.layer[0].image_data_param.rand_skip += sum(map(ord, str(options.get(name) or "")))
+    solver = parse_solver(SOLVER.format(rate=0.01, max_iter=20))
+    solver = merged(solver, parse_solver(options["set"])) if options.get("set") else solver
+    solver.net = "net.prototxt"
+    (path / "net.prototxt").write_text(to_text(net))
+    (path / "solver.prototxt").write_text(to_text(solver))
 
 
 def write_article(folder: Path) -> None:

@@ -112,8 +112,8 @@ def test_measured_once_and_again_where_anything_changed(
 def test_broken_photographs_are_passed_over_as_in_training(tmp_path: Path) -> None:
     write_run(tmp_path)
     first = (tmp_path / "val.txt").read_text().splitlines()[0].rpartition(" ")[0]
-    model = train(tmp_path, "baseline", "--skip-bad")
     (tmp_path / first).write_bytes(b"no image")
+    model = train(tmp_path, "baseline", "--skip-bad")
     found = measure_run(model)
     assert first not in found.paths and len(found.paths) == len(found.predictions) == 5
 

@@ -43,6 +43,7 @@ def computes_as_then() -> bool:
 def test_it_resumes_benches_and_reports(begun: Path, capsys: pytest.CaptureFixture[str]) -> None:
     is_same_machine = computes_as_then()
     assert main(["train", "--resume", "--output", "run", "--device", "cpu"]) == 0
+    assert capsys.readouterr().err.count("knew its data by some pictures alone") == 1
     ours, then = weights("run"), weights("end")
     if is_same_machine:
         assert same(ours, then)

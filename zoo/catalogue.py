@@ -46,15 +46,15 @@ def solvers() -> list[str]:
     return sorted(path.stem for path in _folder().glob("*_solver.prototxt"))
 
 
-def find(name: str) -> tuple[Path, bool]:
+def find(name: str, here: Path = Path()) -> tuple[Path, bool]:
     """(path, whether it is a shipped file) of a prototxt given as a path or a shipped file's name.
 
-    A file of that path comes first; a shipped one may be named with or without ``.prototxt``. Raises
-    InputError where neither is there.
+    A file of that path, counted from ``here``, comes first; a shipped one may be named with or without
+    ``.prototxt``. Raises InputError where neither is there.
     """
     path = Path(name)
-    if path.exists():
-        return path, False
+    if (here / path).exists():
+        return here / path, False
     shipped = _folder() / f"{name.removesuffix('.prototxt')}.prototxt"
     if path.name == name and shipped.is_file():
         return shipped, True

@@ -2,7 +2,7 @@
 
 import argparse
 
-from zoo.cli_parts import Commands, command, positive
+from zoo.cli_parts import Commands, add_elsewhere, command, positive
 
 _RUNTIMES = ("opencv", "torch", "torch-compile")
 
@@ -16,6 +16,7 @@ def add_bench(commands: Commands) -> None:  # type: ignore[valid-type]
     parser.add_argument(
         "--untrained", nargs="+", metavar="VARIANT", help="bench variants of allconv6 without runs"
     )
+    add_elsewhere(parser)
     _add_what(parser)
     _add_how(parser)
     parser.add_argument("--json", metavar="FILE", help="write the rows as JSON")

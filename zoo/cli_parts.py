@@ -18,6 +18,14 @@ def add_variant(parser: argparse.ArgumentParser, default: str | None = "baseline
     parser.add_argument("--variant", default=default, help=text)
 
 
+def add_elsewhere(parser: argparse.ArgumentParser) -> None:
+    """The options --root and --list of what reads runs."""
+    text = "where the runs' lists and pictures lie now, if they were moved; their content is checked"
+    parser.add_argument("--root", metavar="DIR", help=text)
+    text = "judge by this list, and not by the runs' own validation lists; every table names it"
+    parser.add_argument("--list", metavar="FILE", help=text)
+
+
 MOST, MOST_SEED = 2**31 - 1, 2**63 - 1  # what the fields of a prototxt hold
 
 

@@ -1,6 +1,6 @@
 """The parser of ``zoo report``. Nothing heavy is imported."""
 
-from zoo.cli_parts import Commands, command
+from zoo.cli_parts import Commands, add_elsewhere, command
 
 
 def add_report(commands: Commands) -> None:  # type: ignore[valid-type]
@@ -9,6 +9,7 @@ def add_report(commands: Commands) -> None:  # type: ignore[valid-type]
     parser = command(commands, "report", "zoo.report.command:run", text)
     text = "a folder of runs (default: runs)"
     parser.add_argument("folder", nargs="?", default="runs", metavar="RUNS", help=text)
+    add_elsewhere(parser)
     parser.add_argument("--lang", choices=("en", "zh"), default="en", help="language (default: en)")
     text = "the page (default: RUNS/report.html, or report.zh.html); its Markdown goes beside it"
     parser.add_argument("--output", metavar="FILE.html", help=text)

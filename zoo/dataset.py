@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from converters.files import locked, whole, write_text
-from converters.image_list import Entry, Pixels, read_image, read_list
+from converters.image_list import Entry, Pixels, decode_image, image_bytes, read_list
 from converters.machine import cores, free_memory
 from converters.places import place_of_list, refuse_escapes
 from converters.transform import check, open_mean
@@ -21,6 +21,7 @@ from prototxt.caffe_pb2 import ImageDataParameter, LayerParameter
 from prototxt.errors import InputError
 from prototxt.rawbytes import bytes_of, from_message
 from zoo.console import notice
+from zoo.sums import Sums, prints, short, status_of
 
 Advance = Callable[[int, int], None]  # images done, images in all
 Array = np.ndarray[tuple[int, int, int, int], np.dtype[np.uint8]]
@@ -33,7 +34,8 @@ class ImageSet:
 
     ``paths`` are the images' own, as the list has them, counted from ``base``; ``lines`` where they stand
     in it. ``skipped`` counts the
-    images of the list that could not be read and were passed over.
+    images of the list that could not be read and were passed over. ``rows`` and ``content`` are the list's
+    :func:`zoo.sums.prints`.
     """
 
     layer: LayerParameter
@@ -45,6 +47,8 @@ class ImageSet:
     base: Path
     mean: Tensor | None = None
     skipped: int = 0
+    rows: str = ""
+    content: str = ""
 
 
 def cache_folder() -> Path:
@@ -74,12 +78,13 @@ def open_images(
     paths = [base / entry.path for entry in entries]
     key = _key(list_path, layer.image_data_param, paths) + ("-skipping" if skip_bad else "")
     cached = cache_folder() / "images" / f"{key}.npy"
+    sums = sums_of(list_path, base)
     held = _cached(cached, len(entries), skip_bad)
     if held is None:
         with locked(cache_folder() / "locks" / key):  # of several runs that begin at once, one decodes
             held = _cached(cached, len(entries), skip_bad)
             if held is None:
-                _decode(cached, _Listed(layer, list_path, entries, paths, skip_bad), advance)
+                _decode(cached, _Listed(layer, list_path, entries, paths, skip_bad, sums), advance)
                 held = _cached(cached, len(entries), skip_bad)
     assert held is not None, cached
     pixels, bad = held
@@ -87,7 +92,14 @@ def open_images(
     kept = [entry for row, entry in enumerate(entries) if row not in bad]
     labels = _labels(kept, label_size)
     names, lines = tuple(entry.path for entry in kept), tuple(entry.line for entry in kept)
-    return ImageSet(layer, list_path, pixels, labels, names, lines, base, mean, skipped=len(bad))
+    found = prints(entries, paths, sums)
+    return ImageSet(layer, list_path, pixels, labels, names, lines, base, mean, len(bad), *found)
+
+
+def sums_of(list_path: Path, base: Path) -> Sums:
+    """The sums of a list's pictures, as the cache keeps them."""
+    name = short(bytes_of(f"{list_path.resolve()}\0{base.resolve()}"))
+    return Sums(cache_folder() / "sums" / f"{name}.json")
 
 
 def _labels(entries: Sequence[Entry], label_size: int | None) -> np.ndarray[Any, np.dtype[Any]]:
@@ -163,11 +175,16 @@ class _Listed:
     entries: Sequence[Entry]
     paths: Sequence[Path]
     skip_bad: bool
+    sums: Sums | None = None
 
     def read(self, row: int) -> Pixels | None:
-        """One image; None for a bad one that is to be passed over."""
+        """One image, its sum taken on the way; None for a bad one that is to be passed over."""
+        path = self.paths[row]
         try:
-            return read_image(self.paths[row], self.layer.image_data_param)
+            status, data = status_of(path), image_bytes(path)
+            if self.sums is not None and status is not None:
+                self.sums.take(path, status, data.data)
+            return decode_image(path, data, self.layer.image_data_param)
         except InputError as error:
             if self.skip_bad:
                 return None

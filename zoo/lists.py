@@ -60,9 +60,9 @@ def find_lists(
     return {key: path for key, path in found.items() if path}
 
 
-def rival_lists(layers: dict[str, LayerParameter], lists: dict[str, Path]) -> list[str]:
+def rival_lists(layers: dict[str, LayerParameter], lists: dict[str, Path], here: Path) -> list[str]:
     """A line for each list taken from --root where the current folder, Caffe's own place, has one too."""
-    found = {path: Path.cwd() / layers[key].image_data_param.source for key, path in lists.items()}
+    found = {path: here / layers[key].image_data_param.source for key, path in lists.items()}
     return [
         f"{path}: taken, as --root says, and not {other}"
         for path, other in found.items()

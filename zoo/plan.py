@@ -29,6 +29,9 @@ _MEANINGLESS = {
 }
 
 
+FILES = ("solver", "root", "net", "weights")  # the options that are paths
+
+
 @dataclass(frozen=True)
 class Options:
     """What the command line of ``zoo train`` decides about a run's outcome; None: as the files say."""
@@ -63,6 +66,7 @@ class Plan:
     places: tuple[Path, ...]
     classes: int | None
     notices: tuple[str, ...]
+    here: Path
 
     @property
     def is_synthetic(self) -> bool:
@@ -103,9 +107,12 @@ class Plan:
         return asdict(self.options)
 
 
-def make_plan(options: Options) -> Plan:
-    """Settle a run. Raises InputError for whatever in the files or options cannot be trained."""
-    draft = _read(options)
+def make_plan(options: Options, here: Path | None = None) -> Plan:
+    """Settle a run, relative paths counting from ``here``, by default the current folder. Raises InputError
+    for whatever in the files or options cannot be trained.
+    """
+    here = here or Path.cwd()
+    draft = _read(options, here)
     solver, nets, places = draft.solver, draft.nets, draft.places
     may_be_demo = draft.is_shipped and options.root is None
     lists = find_lists(draft.layers, nets, places, may_be_demo)
@@ -116,15 +123,15 @@ def make_plan(options: Options) -> Plan:
         classes = listed_classes(lists, ignored)
     notices = [meaningless(solver, draft.path), *_sized(nets, classes, options)]
     notices += [] if has_numbers else untrained_labels(lists, ignored)
-    notices += rival_lists(draft.layers, lists) if options.root else []
+    notices += rival_lists(draft.layers, lists, here) if options.root else []
     solver.max_iter = solver.max_iter if options.max_iter is None else options.max_iter
     kept = tuple(dict.fromkeys(note for note in notices if note))
-    return Plan(options, solver, nets, lists, places, classes, kept)
+    return Plan(options, solver, nets, lists, places, classes, kept, here)
 
 
 def lists_wanted(options: Options) -> set[str]:
     """The names of the list files that a run reads. Raises InputError as :func:`make_plan` does."""
-    return {layer.image_data_param.source for layer in _read(options).layers.values()}
+    return {layer.image_data_param.source for layer in _read(options, Path.cwd()).layers.values()}
 
 
 @dataclass(frozen=True)
@@ -141,11 +148,11 @@ class _Draft:
     layers: dict[str, LayerParameter]
 
 
-def _read(options: Options) -> _Draft:
-    path, is_shipped = catalogue.find(options.solver)
-    solver = changed_solver(read_solver(path), options)
+def _read(options: Options, here: Path) -> _Draft:
+    path, is_shipped = catalogue.find(options.solver, here)
+    solver = changed_solver(read_solver(path), options, here)
     _check(solver, path)
-    places = _places(options.root, path)
+    places = _places(options.root, path, here)
     nets = {
         key: edited(source, options.variant, options.batch_size, options.size)
         for key, source in read_nets(solver, path, places).items()
@@ -158,11 +165,11 @@ def _read(options: Options) -> _Draft:
 
 
 def check_begun(folder: Path, saved: Options, given: Mapping[str, object]) -> None:
-    """Raise InputError where a run folder's run was begun with an option other than the one given; the
-    places, the length and what to do with broken images may change.
+    """Raise InputError where a run folder's run was begun with an option other than the one given. The
+    length and what to do with broken images may change; what paths name is compared by itself.
     """
     for name, value in given.items():
-        if name not in ("root", "max_iter", "skip_bad") and value != getattr(saved, name):
+        if name not in (*FILES, "max_iter", "skip_bad") and value != getattr(saved, name):
             option = f"--{name.replace('_', '-')}"
             raise InputError(f"{folder}: was begun with {option} {getattr(saved, name)}, not {value}")
 
@@ -173,11 +180,11 @@ def _check(solver: SolverParameter, path: Path) -> None:
         check_nets(solver)
 
 
-def _places(root: str | None, solver: Path) -> tuple[Path, ...]:
+def _places(root: str | None, solver: Path, here: Path) -> tuple[Path, ...]:
     """Where a solver's files are sought: --root, the current folder, beside the solver."""
-    if root is not None:
+    if root is not None and not (here / root).is_dir():
         existing_folder(root, "--root ")
-    return (*([Path(root).absolute()] if root else []), Path.cwd(), solver.absolute().parent)
+    return (*([here / root] if root else []), here, solver.absolute().parent)
 
 
 def _sized(nets: dict[str, NetSource], classes: int | None, options: Options) -> list[str]:

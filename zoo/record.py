@@ -14,8 +14,10 @@ from prototxt.errors import InputError
 from prototxt.text import to_text
 from zoo.article import departures
 from zoo.console import notice
-from zoo.dataset import ImageSet, class_names, fingerprint
+from zoo.contents import files, names, of_images
+from zoo.dataset import ImageSet, fingerprint
 from zoo.heads import head_of
+from zoo.identity import ARITHMETIC
 from zoo.plan import Plan
 from zoo.run_folder import RunFolder, read_record, versions
 from zoo.solver_changes import NETS
@@ -32,6 +34,8 @@ def begin(folder: RunFolder, run: str, trainer: Trainer, data: Data) -> dict[str
     if before != trainer.ranks.world:
         notice(f"begun with {before} ranks, going on with {trainer.ranks.world}: other samples from here")
     record = describe(trainer, data) | {"id": run, "started": earlier.get("started", _now())}
+    if earlier and (began := earlier.get("arithmetic", "none")) != ARITHMETIC:
+        record["arithmetic"] = f"{began}, then {ARITHMETIC}"
     folder.write_record(record)  # first of all: the id tells whose a half-written file is
     write_prototxts(folder, trainer.plan)
     folder.forget_from(trainer.iteration)
@@ -61,7 +65,6 @@ def write_prototxts(folder: RunFolder, plan: Plan) -> None:
 def describe(trainer: Trainer, data: Data) -> dict[str, Any]:
     """run.json's content at the start."""
     plan = trainer.plan
-    images = data.images.get("TRAIN")
     return {
         "name": plan.name,
         "net": plan.nets["TRAIN"].message.name,
@@ -69,9 +72,12 @@ def describe(trainer: Trainer, data: Data) -> dict[str, Any]:
         "head": head_of(plan.nets["TRAIN"].message),
         "seed": plan.seed,
         "classes": plan.classes,
-        "class_names": class_names(images.list_path, plan.classes) if images and plan.classes else [],
+        "class_names": names(plan),
         "data": {key: _image_record(held) for key, held in data.images.items()}
         | {"synthetic": plan.is_synthetic},
+        "files": files(plan),
+        "arithmetic": ARITHMETIC,
+        "here": str(plan.here),
         "places": [str(place) for place in plan.places],
         "departures": departures(plan),
         "options": plan.record(),
@@ -94,7 +100,8 @@ def _image_record(images: ImageSet) -> dict[str, Any]:
         "folder": str(images.base.absolute()),
         "images": len(images.labels),
         "skipped": images.skipped,
-        "fingerprint": fingerprint(images),
+        "fingerprint": fingerprint(images),  # by which runs of versions before the sums are known
+        **of_images(images),
     }
 
 

@@ -1,5 +1,6 @@
 """What the command line changes of a solver: fields (``--set``) and the net (``--net``)."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from google.protobuf import text_format
@@ -14,8 +15,9 @@ if TYPE_CHECKING:
 NETS = ("net", "net_param", "train_net", "train_net_param", "test_net", "test_net_param")
 
 
-def changed_solver(solver: SolverParameter, options: "Options") -> SolverParameter:
-    """The solver with the options' ``set`` merged over it and their ``net`` in place of its nets.
+def changed_solver(solver: SolverParameter, options: "Options", here: Path) -> SolverParameter:
+    """The solver with the options' ``set`` merged over it and their ``net``, a path from ``here``, in place
+    of its nets.
 
     Raises InputError with the text's line and column, or for a net that is not there.
     """
@@ -25,7 +27,7 @@ def changed_solver(solver: SolverParameter, options: "Options") -> SolverParamet
         if changes.HasField("test_interval") and not changes.test_interval:
             _stop_testing(solver)
     if options.net is not None:
-        path, _ = catalogue.find(options.net)
+        path, _ = catalogue.find(options.net, here)
         for field in NETS:
             solver.ClearField(field)
         solver.net = str(path.absolute())

@@ -21,6 +21,7 @@ from zoo.loop import iterate
 from zoo.plan import Options, Plan, check_begun, make_plan
 from zoo.ranks import Ranks, joined, under_torchrun
 from zoo.record import begin, finish, noting_divergence
+from zoo.resume import begun_in, check_kept, check_sampled, counted_from
 from zoo.run_folder import RunFolder, read_record
 from zoo.snapshot import check_resumable, fine_tune, restore
 from zoo.sources import Data, open_data
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
 
 def agree(args: argparse.Namespace, ranks: Ranks) -> tuple[RunFolder | None, Plan, Path | None]:
     """(run folder, plan, snapshot to go on from) as rank 0 finds them; no folder where the run has ended."""
-    held: tuple[Options, Path, Path | None, bool] | None = None
+    held: tuple[Options, Path, Path, Path | None, bool] | None = None
     if ranks.is_first:
         plan, path = settle(args)
         folder = RunFolder.of(path, plan.solver)
@@ -55,10 +56,10 @@ def agree(args: argparse.Namespace, ranks: Ranks) -> tuple[RunFolder | None, Pla
         if has_ended:
             notice(f"{folder.path}: finished already, at iteration {plan.solver.max_iter}")
             print(folder.path)
-        held = plan.options, path, snapshot, has_ended
-    options, path, snapshot, has_ended = ranks.share(held)
+        held = plan.options, plan.here, path, snapshot, has_ended
+    options, here, path, snapshot, has_ended = ranks.share(held)
     with ranks.one_first():  # the first on each machine draws the demo set, where that is taken
-        plan = plan if ranks.is_first else make_plan(options)
+        plan = plan if ranks.is_first else make_plan(options, here)
     return None if has_ended else RunFolder.of(path, plan.solver), plan, snapshot
 
 
@@ -72,6 +73,8 @@ def train(
 ) -> bool:
     """Run the plan to its end; False where SIGINT ended it before."""
     data = open_data(plan, device, ranks)
+    if ranks.is_first and snapshot is not None:
+        check_sampled(folder, data.images)
     announce(plan, device, ranks)
     trainer = Trainer(plan, data.feeds, device, ranks)
     place(trainer, snapshot)
@@ -115,7 +118,7 @@ def place(trainer: Trainer, snapshot: Path | None) -> None:
 def settle(args: argparse.Namespace) -> tuple[Plan, Path]:
     """The plan and its run folder; on --resume what the command line leaves open is as the folder says.
 
-    Raises InputError where the command line contradicts the folder.
+    Raises InputError where the command line, the files or the data contradict the folder.
     """
     if args.resume and args.weights:
         raise InputError("--resume FILE goes on from a snapshot, --weights begins from weights: give one")
@@ -132,7 +135,10 @@ def settle(args: argparse.Namespace) -> tuple[Plan, Path]:
         raise InputError(f"{path}: was begun with options that are not known here: {', '.join(strange)}")
     saved = Options(**options)
     check_begun(path, saved, given)
-    return make_plan(replace(saved, **given)), path
+    here = begun_in(record)
+    plan = make_plan(replace(saved, **counted_from(given, here)), here)
+    check_kept(RunFolder.of(path, plan.solver), record, plan)
+    return plan, path
 
 
 def find_snapshot(resume: str | None, folder: RunFolder, plan: Plan) -> Path | None:

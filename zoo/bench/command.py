@@ -5,13 +5,16 @@ import csv
 import io
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from converters.files import as_json, write_text
 from converters.graph import build_graph, net_state
 from converters.machine import cores
 from converters.network import Network
+from converters.places import existing_folder
 from eval.parity import write_onnx
+from prototxt.errors import InputError
 from prototxt.rawbytes import readable
 from prototxt.text import read_net
 from zoo import catalogue
@@ -19,7 +22,7 @@ from zoo.bench.measure import measure_models
 from zoo.bench.notes import noise_warning, notes
 from zoo.bench.pairs import find_pairs
 from zoo.bench.plots import figure_paths, write_figures
-from zoo.bench.rows import Model, find_runs
+from zoo.bench.rows import HERE, Elsewhere, Model, find_runs
 from zoo.bench.tables import Row, grids
 from zoo.bench.timing import RUNS, Settings
 from zoo.console import notice, stdout, table
@@ -32,7 +35,11 @@ def run(args: argparse.Namespace) -> int:
     if args.plot:
         figure_paths(Path(args.plot))  # a wrong name is told before minutes are spent
     with tempfile.TemporaryDirectory(prefix="zoo-bench-") as scratch:
-        models = untrained(args.untrained, Path(scratch)) if args.untrained else trained(Path(args.folder))
+        models = (
+            untrained(args.untrained, Path(scratch))
+            if args.untrained
+            else trained(Path(args.folder), elsewhere(args))
+        )
         rows = measure_models(models, settings)
     figures = write_rows(rows, args)
     print_tables(rows)
@@ -61,6 +68,7 @@ def measure_folder(
     against: Sequence[str] = (),
     threads: int | None = None,
     runs: int = RUNS,
+    given: Elsewhere = HERE,
 ) -> list[Row]:
     """The rows of every finished run at or below ``folder``, as ``zoo bench`` writes them to bench.json.
 
@@ -68,7 +76,7 @@ def measure_folder(
     InputError where there is no finished run, or a model cannot be measured.
     """
     settings = Settings(batches, precisions, providers, against, threads or cores(), runs)
-    return measure_models(trained(folder), settings)
+    return measure_models(trained(folder, given), settings)
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
@@ -78,12 +86,20 @@ def settings_of(args: argparse.Namespace) -> Settings:
     return Settings(batches, precisions, providers, against, args.threads or cores(), args.runs)
 
 
-def trained(folder: Path) -> list[Model]:
+def elsewhere(args: argparse.Namespace) -> Elsewhere:
+    """Where --root and --list say that data is. Raises InputError where nothing is there."""
+    if args.list and not Path(args.list).is_file():
+        raise InputError(f"--list {args.list}: no such file")
+    root = existing_folder(args.root, "--root ").absolute() if args.root else None
+    return Elsewhere(root, Path(args.list).absolute() if args.list else None)
+
+
+def trained(folder: Path, given: Elsewhere = HERE) -> list[Model]:
     """The finished runs of a folder; a notice about each other one."""
     models, left_out = find_runs(folder)
     for line in left_out:
         notice(line)
-    return models
+    return [replace(model, elsewhere=given) for model in models]
 
 
 def untrained(variants: Sequence[str], scratch: Path) -> list[Model]:

@@ -17,13 +17,23 @@ from eval.rounds import Advance
 from eval.runtime import open_session
 from prototxt.errors import InputError
 from prototxt.text import to_text
-from zoo.bench.rows import Model, calibration, deployed, has_training_images, validation
+from zoo.bench.rows import (
+    Model,
+    OtherDataError,
+    calibration,
+    deployed,
+    has_training_images,
+    listed_images,
+    validation,
+)
 from zoo.bench.tables import Row
 from zoo.console import notice
 from zoo.heads import head_of
 
 CALIBRATION = 128  # images
-_UNMEASURED: Row = dict.fromkeys(("top1", "top1_low", "top1_high", "top5", "images", "failed"))
+_UNMEASURED: Row = dict.fromkeys(
+    ("top1", "top1_low", "top1_high", "top5", "images", "failed", "unjudged", "content", "list")
+)
 Batches = Iterator[tuple[Tensor, Tensor]]
 
 
@@ -62,6 +72,9 @@ def subjects(model: Model, precisions: Sequence[str], scratch: Path, advance: Ad
 def _judged(model: Model, precision: str, path: Path, advance: Advance) -> Row:
     try:
         return measure_accuracy(model, path, advance)
+    except OtherDataError as error:
+        notice(f"{model.where or model.name}: no accuracy: {error}")
+        return _UNMEASURED | {"unjudged": str(error)}
     except InputError as error:
         if precision != "fp32":
             raise
@@ -80,6 +93,7 @@ def describe(model: Model) -> Row:
         "variant": record.get("variant", model.name),
         "head": record.get("head") or head_of(model.net),
         "seed": record.get("seed"),
+        "other_list": model.elsewhere.list is not None,
         "synthetic": record.get("data", {}).get("synthetic"),
         "parameters": parameters(net),
         "macs": macs,
@@ -119,6 +133,8 @@ def measure_accuracy(model: Model, path: Path | None = None, advance: Advance = 
     """
     if not images_tested(model):
         return _UNMEASURED
+    listed = listed_images(model, "TEST")
+    assert listed is not None
     found = accuracy(open_session(path or model.path), _counted(validation(model), advance))
     low, high = wilson(found.top1, found.images)
     return {
@@ -128,6 +144,9 @@ def measure_accuracy(model: Model, path: Path | None = None, advance: Advance = 
         "top5": found.top5,
         "images": found.images,
         "failed": None,
+        "unjudged": None,
+        "content": listed.content,
+        "list": str(listed.list_path),
     }
 
 

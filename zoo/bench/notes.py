@@ -6,7 +6,7 @@ import numpy as np
 
 from eval.cost import CONVENTION
 from eval.rounds import NOISY
-from zoo.bench.tables import Row, distinct
+from zoo.bench.tables import Row, distinct, other_lists
 
 
 def notes(rows: Sequence[Row]) -> list[str]:
@@ -39,7 +39,8 @@ def _images_note(rows: Sequence[Row]) -> list[str]:
         return []
     kind = " (SYNTHETIC demo images)" if any(row["synthetic"] for row in rows) else ""
     images = _span(row["images"] for row in rows if row["images"])
-    return [f"accuracy over the whole validation list, in onnxruntime on the CPU: {images} images{kind}"]
+    whole = ", ".join(other_lists(rows)) or "the whole validation list"
+    return [f"accuracy over {whole}, in onnxruntime on the CPU: {images} images{kind}"]
 
 
 def _shared_note(rows: Sequence[Row]) -> list[str]:

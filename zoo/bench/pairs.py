@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from prototxt.caffe_pb2 import NetParameter
 from zoo.bench.rows import Model
 from zoo.heads import head_of, set_fc
+from zoo.identity import as_key, kind, of_message
 
 
 def find_pairs(models: Sequence[Model]) -> tuple[list[tuple[Model, Model]], list[Model]]:
@@ -19,17 +20,27 @@ def find_pairs(models: Sequence[Model]) -> tuple[list[tuple[Model, Model]], list
 
 
 def _keyed(models: Sequence[Model], head: str) -> list[tuple[Model, tuple[object, ...]]]:
-    return [(model, _but_head(model)) for model in models if head_of(model.net) == head]
+    return [
+        (model, (*but_head(model), (model.record or {}).get("seed")))
+        for model in models
+        if head_of(model.net) == head
+    ]
 
 
-def _but_head(model: Model) -> tuple[object, ...]:
+def but_head(model: Model) -> tuple[object, ...]:
+    """What a model and its partner have in common: all that zoo.identity compares, the head taken off its
+    nets, but not the seed.
+    """
+    record, folder = model.record, model.folder
+    if record is None or folder is None:
+        return (as_key(of_message(_bare(model.net))),)
+    return (as_key(kind(folder, record, _bare)),)
+
+
+def _bare(net: NetParameter) -> NetParameter:
+    if head_of(net) != "gap":
+        return net
     bare = NetParameter()
-    bare.CopyFrom(model.net)
-    if head_of(bare) == "gap":
-        set_fc(bare)
-    record = model.record
-    if record is None or model.folder is None:
-        return (bare.SerializeToString(deterministic=True),)
-    data = {phase: about["fingerprint"] for phase, about in record["data"].items() if phase != "synthetic"}
-    solver = model.folder.solver.read_text(encoding="utf-8")
-    return bare.SerializeToString(deterministic=True), solver, sorted(data.items()), record["seed"]
+    bare.CopyFrom(net)
+    set_fc(bare)
+    return bare

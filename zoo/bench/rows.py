@@ -14,22 +14,41 @@ from torch import Tensor
 from converters.deploy import deploy
 from converters.graph import Graph, build_graph, net_state
 from converters.network import Network
-from converters.places import existing_folder
+from converters.places import existing_folder, seek
 from eval.runtime import input_shapes
-from prototxt.caffe_pb2 import LayerParameter, NetParameter
+from prototxt.caffe_pb2 import LayerParameter, NetParameter, NetState
 from prototxt.errors import InputError
 from prototxt.text import read_net, read_solver
-from zoo.console import notice
 from zoo.dataset import Advance, ImageSet, fingerprint, of_classes, open_images
 from zoo.display import counting
 from zoo.feed import Feed
+from zoo.identity import as_key, of_message
 from zoo.lists import sole_image_layer
 from zoo.nets import read_nets
+from zoo.resume import say_sampled
 from zoo.run_folder import RunFolder, read_record
 from zoo.sizing import resize_input
 
+_SEEN = {"TRAIN": "trained", "TEST": "tested"}
 # What is read of a finished run's record, and would not be in another program's run.json.
 _RECORD = {"name": str, "variant": str, "head": str, "seed": int, "iteration": int, "data": dict}
+
+
+class OtherDataError(InputError):
+    """A list, or its pictures, are not those that a run saw."""
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Where the user says that runs' data is: ``root`` holds lists and pictures that have moved, ``list`` is
+    to be judged by in place of the runs' own validation lists.
+    """
+
+    root: Path | None = None
+    list: Path | None = None
+
+
+HERE = Elsewhere()  # where the runs say that it is
 
 
 @dataclass(frozen=True)
@@ -41,6 +60,7 @@ class Model:
     net: NetParameter
     folder: RunFolder | None = None
     record: dict[str, Any] | None = None
+    elsewhere: Elsewhere = HERE
 
     @property
     def where(self) -> str | None:
@@ -48,9 +68,12 @@ class Model:
         return str(self.folder.path) if self.folder else None
 
     @cached_property
-    def deploys(self) -> bytes:
-        """What runs that differ in seed alone have in common, so that one's latency is the other's."""
-        return self.net.SerializeToString(deterministic=True)
+    def deploys(self) -> object:
+        """What models of one deploy net have in common, so that one's latency is the other's: the net, the
+        state that its layers are kept by, and the sizes that it takes.
+        """
+        state = read_solver(self.folder.solver).train_state if self.folder else NetState()
+        return as_key(of_message(self.net)), as_key(of_message(state)), repr(self.inputs)
 
     @cached_property
     def inputs(self) -> tuple[dict[str, list[int]], int | None]:
@@ -124,9 +147,6 @@ def validation(model: Model) -> Iterator[tuple[Tensor, Tensor]]:
     images = listed_images(model, "TEST")
     assert images is not None
     assert model.record is not None
-    known = model.record["data"]["TEST"].get("fingerprint")
-    if known not in (None, fingerprint(images)):
-        notice(f"{images.list_path}: its images are not those that {model.where} was tested on")
     yield from in_batches(of_classes(images, model.record.get("classes")))
 
 
@@ -179,17 +199,58 @@ def _ignore(done: int, total: int) -> None:
 
 
 def listed_images(model: Model, key: str, advance: Advance = _ignore) -> ImageSet | None:
-    """The images of the run's TRAIN or TEST list as its TEST net's data layer reads them.
+    """The images of the run's TRAIN or TEST list as its TEST net's data layer reads them; of the list that
+    ``elsewhere`` names in place of TEST.
 
-    None where the run has no such list; where it was never tested, the TRAIN net's layer reads them.
+    None where the run has no such list; where it was never tested, the TRAIN net's layer reads them. Raises
+    OtherDataError where they are not what the run saw.
     """
     if model.record is None or model.folder is None or key not in model.record["data"]:
         return None
     layer = _reading_layer(model.folder, key)
-    path = Path(model.record["data"][key]["list"])
-    places = [Path(place) for place in model.record["places"]]
+    path, places = _whereabouts(model, key, layer)
     options = model.record.get("options", {})
-    return open_images(layer, path, places, advance, bool(options.get("skip_bad")), options.get("label_size"))
+    skip_bad, label_size = bool(options.get("skip_bad")), options.get("label_size")
+    images = open_images(layer, path, places, advance, skip_bad, label_size)
+    if key != "TEST" or model.elsewhere.list is None:
+        _check_seen(model, key, images)
+    return images
+
+
+def _whereabouts(model: Model, key: str, layer: LayerParameter) -> tuple[Path, list[Path]]:
+    """(a list's path, where its pictures are sought)."""
+    given, record = model.elsewhere, model.record
+    assert record is not None
+    places = [Path(place) for place in record["places"]]
+    if given.list is not None and key == "TEST":
+        path = given.list.absolute()
+        return path, [place for place in (given.root, path.parent, *places) if place is not None]
+    path = Path(record["data"][key]["list"])
+    if given.root is None:
+        return path, places
+    moved = given.root.absolute()
+    found = seek(layer.image_data_param.source, [moved]) or seek(path.name, [moved])
+    return found or path, [moved]
+
+
+def _check_seen(model: Model, key: str, images: ImageSet) -> None:
+    """Raise OtherDataError where a list or its pictures are not what the run saw. Of an earlier version's
+    run, the validation list's pictures are compared where it knew them, and the training list's number.
+    """
+    assert model.record is not None
+    held = model.record["data"][key]
+    if "content" in held:
+        is_same, has_rows = held["content"] == images.content, held.get("rows") == images.rows
+    else:
+        say_sampled(Path(str(model.where)))
+        has_rows = held.get("images") in (None, len(images.labels))
+        is_same = has_rows and (key != "TEST" or held.get("fingerprint") in (None, fingerprint(images)))
+    if not is_same:
+        what = "its pictures are" if has_rows else "it is"
+        raise OtherDataError(
+            f"{images.list_path}: {what} not what {model.where} was {_SEEN[key]} on; --root names where its "
+            "own pictures lie now, --list another list to judge by"
+        )
 
 
 def _reading_layer(folder: RunFolder, key: str) -> LayerParameter:

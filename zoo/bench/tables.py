@@ -30,7 +30,13 @@ def accuracy_grid(rows: Sequence[Row]) -> Grid:
     """Accuracy and size of every run in every precision."""
     columns = ["run", "head", "precision", "top-1", "95% interval", "top-5", "parameters", "MACs", "bytes"]
     held = distinct(rows, "run", "name", "precision")
-    return Grid("accuracy and size", columns, [_accuracy_cells(row, rows) for row in held], left=3)
+    other = "".join(f", on {name}, not the runs' own list" for name in other_lists(rows))
+    return Grid(f"accuracy and size{other}", columns, [_accuracy_cells(row, rows) for row in held], left=3)
+
+
+def other_lists(rows: Iterable[Row]) -> list[str]:
+    """The lists that accuracies are of in place of the runs' own, as --list names them."""
+    return list(dict.fromkeys(str(row["list"]) for row in rows if row.get("other_list") and row.get("list")))
 
 
 def _accuracy_cells(row: Row, rows: Sequence[Row]) -> list[str]:
@@ -39,13 +45,17 @@ def _accuracy_cells(row: Row, rows: Sequence[Row]) -> list[str]:
         run_name(row, rows),
         row["head"],
         row["precision"],
-        f"{row['top1']:.1%}" if trained else row.get("failed") or "untrained",
+        f"{row['top1']:.1%}" if trained else _unmeasured(row),
         f"{row['top1_low']:.1%}–{row['top1_high']:.1%}" if trained else "",
         f"{row['top5']:.1%}" if trained else "",
         f"{row['parameters']:,}",
         f"{row['macs']:,}",
         f"{row['model_bytes']:,}",
     ]
+
+
+def _unmeasured(row: Row) -> str:
+    return "none: other data" if row.get("unjudged") else row.get("failed") or "untrained"
 
 
 def latency_grid(rows: Sequence[Row]) -> Grid:
@@ -101,7 +111,8 @@ def head_grid(rows: Sequence[Row]) -> Grid:
         ratios = [f"{fc[key] / gap[key]:.3f}×" for key in ("parameters", "macs", "model_bytes")]
         lines.append([f"{run_name(fc, rows)} / {fc['gap']}", fc["precision"], *points, *ratios])
     columns = ["FC / GAP", "precision", "Δ top-1", "Δ top-5", "parameters", "MACs", "bytes"]
-    title = "FC against GAP: accuracy as FC − GAP in points, the rest as FC ÷ GAP"
+    other = "".join(f", on {name}" for name in other_lists(rows))
+    title = f"FC against GAP: accuracy{other} as FC − GAP in points, the rest as FC ÷ GAP"
     return Grid(title, columns, lines, left=2)
 
 

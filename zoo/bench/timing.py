@@ -39,7 +39,7 @@ class Lane:
     latency: Latency = field(default_factory=lambda: Latency({}, "", ""))
 
     @property
-    def key(self) -> tuple[bytes, str, str, str]:
+    def key(self) -> tuple[object, str, str, str]:
         """What tells a lane from every other."""
         return self.subject.model.deploys, self.subject.precision, self.runtime, self.provider
 

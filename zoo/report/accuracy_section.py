@@ -44,7 +44,8 @@ def _accuracy_table(results: Results, words: Words) -> Table:
         rows.append((*own, spread(results.top5(group)), *_against_baseline(results, group, words)))
     images = len(results.measured[results.first.path].labels)
     note = words("accuracy.note", images=count(images), blocks=count(len(results.blocks)))
-    return Table(words("accuracy.caption"), tuple(columns), tuple(rows), note=note)
+    caption = words("accuracy.caption") + results.on_other_list(words)
+    return Table(caption, tuple(columns), tuple(rows), note=note)
 
 
 def _against_baseline(results: Results, group: Group, words: Words) -> tuple[str, str]:

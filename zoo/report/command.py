@@ -6,6 +6,7 @@ from pathlib import Path
 from converters.files import write_text
 from prototxt.errors import InputError
 from prototxt.rawbytes import readable
+from zoo.bench.command import elsewhere
 from zoo.console import stdout, table
 from zoo.report import gallery, provenance
 from zoo.report.accuracy_section import accuracy_section, cost_section, head_section
@@ -27,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     if output.suffix != ".html":
         raise InputError(f"--output {output}: the report is an .html file; its Markdown goes beside it")
     words = Words(args.lang)
-    results, study = gather(folder, args.title, words)
+    results, study = gather(folder, args.title, words, elsewhere(args))
     document = compose(results, study, words, has_photographs=not args.no_images)
     write(document, output)
     print_summary(results, words)
@@ -87,4 +88,5 @@ def print_summary(results: Results, words: Words) -> None:
         speed = f"{row['latency_p50_ms']:.2f}" if row else "–"
         own = [group.label, str(len(group.runs)), spread(results.top1(group)), found]
         rows.append([*own, count(row.get("parameters")), speed])
-    table(words("terminal.title", folder=results.folder.name or str(results.folder)), columns, rows)
+    title = words("terminal.title", folder=results.folder.name or str(results.folder))
+    table(title + results.on_other_list(words), columns, rows)

@@ -7,6 +7,7 @@ from typing import Any
 
 from prototxt.errors import InputError
 from zoo.bench.command import measure_folder, trained, write_json
+from zoo.bench.rows import HERE, Elsewhere
 from zoo.bench.tables import Row
 from zoo.console import notice
 from zoo.report.measured import Measured, measure_run
@@ -20,25 +21,29 @@ Study = Mapping[str, Any]  # study.json
 _BATCHES, _PRECISIONS = (1, 8, 64), ("fp32", "int8")  # what the report's tables hold
 
 
-def gather(folder: Path, title: str | None, words: Words) -> tuple[Results, Study | None]:
+def gather(
+    folder: Path, title: str | None, words: Words, given: Elsewhere = HERE
+) -> tuple[Results, Study | None]:
     """The results of the finished runs of ``folder``, and its study.json where a study made it.
 
     Raises InputError where no run is finished, runs are on different data, or a file cannot be read.
     """
-    models = trained(folder)
+    models = trained(folder, given)
     study = read_study(folder)
     planned = [entry["name"] for entry in study["runs"]] if study else []
     models.sort(key=lambda model: model.path.parent.name not in planned)
     known = [read_run(model) for model in models]
     runs, twice = _distinct(known)
-    check_same_data(runs)
+    if given.list is None:
+        check_same_data(runs)
     measured, failed = _measured(runs, folder, words)
     runs = [run for run in runs if run.path in measured]
     groups = group_runs(runs, planned)
-    rows = _rows(folder, runs)
+    rows = _rows(folder, runs, given)
     notes = [*_cut_short(folder, known, study, words), *_doubled(twice, folder, words), *failed]
     heading = title or (study or {}).get("title") or _title(groups, words)
-    return Results(folder, heading, groups, measured, rows, notes), study
+    other = None if given.list is None else given.list.name
+    return Results(folder, heading, groups, measured, rows, notes, other), study
 
 
 def read_study(folder: Path) -> Study | None:
@@ -57,12 +62,12 @@ def read_study(folder: Path) -> Study | None:
 
 
 def _distinct(runs: Sequence[Run]) -> tuple[list[Run], list[tuple[Run, Run]]]:
-    """(the first run of every options and seed, each other one with that): twins would count one training as
+    """(the first run of every kind and seed, each other one with that): twins would count one training as
     two."""
     kept: dict[object, Run] = {}
     twice = []
     for run in runs:
-        first = kept.setdefault((run.options, run.seed), run)
+        first = kept.setdefault((run.kind, run.seed), run)
         if first is not run:
             twice.append((run, first))
     return list(kept.values()), twice
@@ -83,12 +88,12 @@ def _measured(runs: Sequence[Run], folder: Path, words: Words) -> tuple[dict[Pat
     return measured, [words("cut.unmeasured", run=names[path], reason=errors[path]) for path in errors]
 
 
-def _rows(folder: Path, runs: Sequence[Run]) -> Mapping[Path, Sequence[Row]]:
+def _rows(folder: Path, runs: Sequence[Run], given: Elsewhere) -> Mapping[Path, Sequence[Row]]:
     """What `zoo bench` measured of the runs; measured now, and kept, where it has measured nothing yet."""
     path = folder / "bench.json"
     if not path.is_file():
         notice(f"{path}: not there; measuring size and latency, as zoo bench does")
-        write_json(path, measure_folder(folder, _BATCHES, _PRECISIONS))
+        write_json(path, measure_folder(folder, _BATCHES, _PRECISIONS, given=given))
     rows = read_rows(path, runs)
     for run in runs:
         if not rows[run.path]:

@@ -18,7 +18,7 @@ from eval.answers import Answers, judge
 from eval.robustness import CONDITIONS, PLAIN, evenly
 from eval.runtime import open_session
 from zoo.bench.rows import Model
-from zoo.dataset import ImageSet, fingerprint
+from zoo.dataset import ImageSet
 from zoo.display import counting
 from zoo.report.measure_conditions import Scorer, digits, robustness
 from zoo.report.measure_images import folder_of, open_list, served, slices
@@ -76,7 +76,7 @@ def measure_run(model: Model) -> Measured:
 
 def _key(model: Model, validation: ImageSet, training: ImageSet) -> dict[str, Any]:
     sets = {"validation": validation, "training": training}
-    data = {name: [str(images.list_path), fingerprint(images)] for name, images in sets.items()}
+    data = {name: [str(images.list_path), images.content] for name, images in sets.items()}
     digest = hashlib.sha256(model.path.read_bytes()).hexdigest()
     return {"format": FORMAT, "model": digest, "conditions": [c.key for c in CONDITIONS], **data}
 

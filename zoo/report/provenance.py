@@ -19,7 +19,7 @@ def lead(results: Results, words: Words) -> tuple[Block, ...]:
     """What stands under the title: what was compared, on what; drawn data is said first."""
     about = results.first.record
     facts = [(words("lead.compared"), words.listed([group.label for group in results.groups]))]
-    facts.append((words("lead.data"), _data(about, words)))
+    facts.append((words("lead.data"), _data(about, words) + results.on_other_list(words)))
     facts.append((words("lead.seeds"), _seeds(results, words)))
     facts.append((words("lead.length"), _length(results, words)))
     facts.append((words("lead.device"), words.listed(_every(results, lambda run: str(run.record["device"])))))
@@ -136,7 +136,7 @@ def _wall_seconds(record: Mapping[str, Any]) -> float | None:
 def _versions(results: Results, words: Words) -> list[tuple[str, str]]:
     prints = results.first.record["data"]
     found = [
-        words("runs.fingerprint", name=Path(prints[key]["list"]).name, fingerprint=prints[key]["fingerprint"])
+        words("runs.fingerprint", name=Path(prints[key]["list"]).name, fingerprint=_print_of(prints[key]))
         for key in ("TRAIN", "TEST")
         if key in prints
     ]
@@ -144,6 +144,11 @@ def _versions(results: Results, words: Words) -> list[tuple[str, str]]:
         results, lambda run: ", ".join(f"{name} {number}" for name, number in run.record["versions"].items())
     )
     return [(words("runs.versions"), "; ".join(versions)), (words("runs.data"), "; ".join(found))]
+
+
+def _print_of(held: Mapping[str, Any]) -> str:
+    """The sum of a list's rows and pictures; of an earlier version's run, what it knew."""
+    return str(held.get("content") or held["fingerprint"])
 
 
 def commands(results: Results, study: Mapping[str, Any] | None) -> str:

@@ -16,6 +16,7 @@ from prototxt.errors import InputError
 from zoo.bench.tables import Row
 from zoo.report.measured import Measured
 from zoo.report.runs import Group, Run
+from zoo.report.wording import Words
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,12 @@ class Results:
     measured: Mapping[Path, Measured]
     rows: Mapping[Path, Sequence[Row]]
     notes: Sequence[str] = ()
+    other_list: str | None = None  # judged by in place of the runs' own validation lists
     _intervals: dict[tuple[Any, ...], Interval] = field(default_factory=dict)
+
+    def on_other_list(self, words: Words) -> str:
+        """What a table's title says where the runs are judged by a list that the user names."""
+        return words("other_list", list=self.other_list) if self.other_list else ""
 
     @property
     def first(self) -> Run:
@@ -158,19 +164,28 @@ class Results:
         found = []
         for run in group.runs:
             rows = [row for row in self.rows.get(run.path, ()) if row.get("precision") == precision]
+            rows = [row for row in rows if _list_of(row) == self.other_list]
             shares = [row["top1"] for row in rows if row.get("top1") is not None]
             found += shares[:1]
         return found
 
 
+def _list_of(row: Row) -> str | None:
+    """The list that a row's accuracy is of, where that is not the run's own."""
+    return Path(str(row.get("list"))).name if row.get("other_list") else None
+
+
 def check_same_data(runs: Sequence[Run]) -> None:
     """Raise InputError unless all runs were tested on the same validation list."""
-    prints: dict[str, Path] = {}
-    for run in runs:
-        about = run.record.get("data", {}).get("TEST")
+    lists = [run.record.get("data", {}).get("TEST") for run in runs]
+    for run, about in zip(runs, lists, strict=True):
         if about is None:
             raise InputError(f"{run.path}: has no validation list, so there is nothing to compare")
-        prints.setdefault(about["fingerprint"], run.path)
+    # Runs of versions before the sums are compared with others by the pictures that both know.
+    name = "content" if all("content" in about for about in lists) else "fingerprint"
+    prints: dict[str, Path] = {}
+    for run, about in zip(runs, lists, strict=True):
+        prints.setdefault(about[name], run.path)
     if len(prints) > 1:
         raise InputError(
             f"{' and '.join(map(str, prints.values()))} were tested on different data; "

@@ -1,4 +1,4 @@
-"""The runs of a folder as groups: equal in all options but the seed, named by what tells them apart."""
+"""The runs of a folder as groups: equal in all that zoo.identity compares, named by what tells them apart."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +13,9 @@ from eval.convergence import seconds_at
 from prototxt.caffe_pb2 import TRAIN
 from prototxt.errors import InputError
 from prototxt.text import read_net, read_solver
+from zoo.bench.pairs import but_head
 from zoo.bench.rows import Model
+from zoo.identity import Facts, as_key, kind
 from zoo.lists import data_layers
 from zoo.nets import batch_size
 from zoo.run_folder import read_metrics
@@ -21,6 +23,9 @@ from zoo.run_folder import read_metrics
 Options = tuple[tuple[str, Any], ...]
 
 _FILLERS = ("msra", "xavier", "gaussian")
+# Options that name no group: what paths hold is compared, and the seed is what runs of a group differ in.
+_UNNAMED = ("seed", "variant", "root", "solver", "weights", "skip_bad")
+_MOST_NAMED = 3  # facts in a label
 
 
 @dataclass(frozen=True)
@@ -51,12 +56,23 @@ class Run:
         """The edits of its variant; none for the baseline."""
         return frozenset(self.record["variant"].split("+")) - {"baseline"}
 
+    @cached_property
+    def facts(self) -> Facts:
+        """What the run is, but for its seed."""
+        assert self.model.folder is not None
+        return kind(self.model.folder, self.record)
+
+    @cached_property
+    def kind(self) -> tuple[tuple[str, str], ...]:
+        """What runs of one group have in common."""
+        return as_key(self.facts)
+
     @property
     def options(self) -> Options:
-        """What was asked for, but for the seed."""
+        """What was asked for in words that may name a group."""
         given = self.record.get("options", {})
         return tuple(
-            sorted((key, value) for key, value in given.items() if key != "seed" and value is not None)
+            sorted((key, value) for key, value in given.items() if key not in _UNNAMED and value is not None)
         )
 
     @cached_property
@@ -103,11 +119,6 @@ class Group:
         """``gap``, ``fc`` or ``other``."""
         return str(self.first.record["head"])
 
-    @property
-    def settings(self) -> Options:
-        """The options that no variant changes."""
-        return tuple(item for item in self.first.options if item[0] != "variant")
-
 
 def read_run(model: Model) -> Run:
     """A run with its curve. Raises InputError where metrics.jsonl lacks what a report draws."""
@@ -127,16 +138,31 @@ def read_run(model: Model) -> Run:
 def group_runs(runs: Sequence[Run], planned: Sequence[str] = ()) -> list[Group]:
     """Groups in the order of ``planned``, the names of a study's run folders; without: baseline first, then
     by the number of edits and by name."""
-    by_options: dict[Options, list[Run]] = {}
+    by_kind: dict[object, list[Run]] = {}
     for run in runs:
-        by_options.setdefault(run.options, []).append(run)
-    members = [tuple(sorted(found, key=lambda run: run.seed)) for found in by_options.values()]
+        by_kind.setdefault(run.kind, []).append(run)
+    members = [tuple(sorted(found, key=lambda run: run.seed)) for found in by_kind.values()]
     shared = _shared([found[0].variant for found in members])
-    named = [(_label(found, members, shared), found) for found in members]
+    named = _told_apart([(_label(found, members, shared), found) for found in members])
     named.sort(key=lambda pair: (_place(pair[1], planned), *_rank(pair[1][0].variant - shared), pair[0]))
     return [
         Group(label, index, found, found[0].variant - shared) for index, (label, found) in enumerate(named)
     ]
+
+
+def _told_apart(named: Sequence[tuple[str, tuple[Run, ...]]]) -> list[tuple[str, tuple[Run, ...]]]:
+    """The same with, after a label that several groups have, the first facts in which those differ."""
+    every = []
+    for label, found in named:
+        rivals = [other[0].facts for name, other in named if name == label]
+        every.append((" ".join([label, *_telling(found[0].facts, rivals)]), found))
+    return every
+
+
+def _telling(own: Facts, rivals: Sequence[Facts]) -> list[str]:
+    keys = [key for facts in rivals for key in facts]
+    differing = [key for key in dict.fromkeys(keys) if len({facts.get(key) for facts in rivals}) > 1]
+    return [f"{key}={own.get(key, 'none')[:12]}" for key in differing[:_MOST_NAMED]]
 
 
 def _shared(variants: Sequence[frozenset[str]]) -> frozenset[str]:
@@ -162,7 +188,7 @@ def _label(found: Sequence[Run], members: Sequence[Sequence[Run]], shared: froze
     several groups with one variant otherwise the options that differ."""
     own = [edit for edit in found[0].record["variant"].split("+") if edit not in shared | {"baseline"}]
     variant = "+".join(own) or "baseline"
-    differing = _differing([runs[0].options for runs in members]) - {"variant"}
+    differing = _differing([runs[0].options for runs in members])
     is_alone = sum(runs[0].variant == found[0].variant for runs in members) == 1
     if is_alone and not differing:
         return variant
@@ -193,13 +219,11 @@ def _option_text(key: str, value: object) -> str:
 
 
 def partners(groups: Sequence[Group]) -> list[tuple[Group, Group]]:
-    """(GAP, FC) groups whose variants and settings are equal but for the head."""
-    bare = {group.index: group.variant - {"gap", "fc"} for group in groups}
+    """(GAP, FC) groups that are equal but for the head."""
+    bare = {group.index: but_head(group.first.model) for group in groups}
     return [
         (gap, fc)
         for gap in groups
         for fc in groups
-        if (gap.head, fc.head) == ("gap", "fc")
-        and bare[gap.index] == bare[fc.index]
-        and gap.settings == fc.settings
+        if (gap.head, fc.head) == ("gap", "fc") and bare[gap.index] == bare[fc.index]
     ]

@@ -9,7 +9,8 @@ from converters.files import as_json, write_text
 from prototxt.errors import InputError
 from prototxt.text import read_solver
 from zoo.console import notice
-from zoo.plan import Options, check_begun
+from zoo.plan import Options, check_begun, make_plan
+from zoo.resume import check_kept, differs
 from zoo.run_folder import RunFolder, read_record
 from zoo.study.job import Job
 
@@ -62,8 +63,8 @@ class StudyRecord:
 def still_to_do(jobs: Sequence[Job], retry: bool) -> list[Job]:
     """The jobs that have to run: neither finished nor, unless ``retry``, diverged with the same settings.
 
-    Raises InputError for a folder whose run was begun with other settings, unless that diverged: such a
-    run begins afresh.
+    Raises InputError for a folder whose run was begun with other settings or data, unless that diverged:
+    such a run begins afresh.
     """
     found = []
     for job in jobs:
@@ -79,17 +80,20 @@ def still_to_do(jobs: Sequence[Job], retry: bool) -> list[Job]:
 
 
 def _check(job: Job, state: str) -> None:
-    saved = _saved(job.folder)
-    if state == "diverged" and saved != job.options:
+    record = read_record(job.folder) or {}
+    saved, plan = _saved(job.folder, record), make_plan(job.options, job.place)
+    own = RunFolder.of(job.folder, plan.solver)
+    if state != "diverged":
+        check_begun(job.folder, saved, asdict(job.options))
+        check_kept(own, record, plan)
+    elif differs(own, record, saved, plan):
         notice(f"{job.name}: diverged with other settings, beginning afresh")
         RunFolder.of(job.folder, read_solver(job.folder / "solver.prototxt")).clear()
-    else:
-        check_begun(job.folder, saved, asdict(job.options))
 
 
-def _saved(folder: Path) -> Options:
+def _saved(folder: Path, record: Mapping[str, Any]) -> Options:
     """The options that a folder's run was begun with. Raises InputError for another program's run.json."""
     try:
-        return Options(**(read_record(folder) or {})["options"])
+        return Options(**record["options"])
     except (KeyError, TypeError):
         raise InputError(f"{folder / 'run.json'}: is no record of a run; move it away to begin one") from None
