@@ -4,11 +4,17 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from pathlib import Path
+from socket import gethostname
+from typing import Any, BinaryIO
 
+from prototxt.errors import InputError
+
+LOCK = ".zoo-lock"  # in a folder that one process has for itself
 _owner = ContextVar("owner", default="")
 
 
@@ -70,31 +76,6 @@ def sweep(folder: Path, owner: str) -> None:
         path.unlink(missing_ok=True)
 
 
-@contextmanager
-def alone_in(folder: Path) -> Iterator[bool]:
-    """In the block no other process is let in here as the only one; False where one is, and where the
-    system cannot tell. The claim ends with the process, however that ends.
-    """
-    if os.name != "posix":
-        yield False
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        yield _is_claimed(handle)
-    finally:
-        os.close(handle)
-
-
-def _is_claimed(handle: int) -> bool:
-    import fcntl
-
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # another has it, or a file system without such locks
-        return False
-    return True
-
-
 def _publish(beside: Path, path: Path) -> None:
     with beside.open("rb") as file:
         os.fsync(file.fileno())
@@ -115,30 +96,114 @@ def _umask() -> int:
 
 
 @contextmanager
-def locked(path: Path, wait: bool = True) -> Iterator[int]:
-    """Hold the lock file ``path`` in the block; its file descriptor, which child processes may keep.
+def locked(path: Path, wait: bool = True) -> Iterator[BinaryIO]:
+    """Hold the lock file ``path`` in the block: the open file, whose descriptor child processes may keep.
 
     The lock is free when the last process that has it open closes it or dies. Without ``wait`` raises
     BlockingIOError where another holds it. On a file system or platform without such locks it holds none.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
-        if os.name == "posix":
-            import fcntl
+    file = path.open("a+b")
+    while not _is_locked(file, path, wait):
+        file.close()
+        file = path.open("a+b")
+    with file:
+        yield file
 
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                raise
-            except OSError:
-                pass
-        yield file.fileno()
+
+def _is_locked(file: BinaryIO, path: Path, wait: bool) -> bool:
+    """Lock an open file; False where its holder has removed it meanwhile, so that the lock is nobody's."""
+    if os.name != "posix":
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        file.close()
+        raise
+    except OSError:
+        if not wait and _lives_here(_holder(path)):
+            file.close()
+            raise BlockingIOError from None
+        return True
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[BinaryIO]:
+    """In the block no other process that asks so works in ``folder``; the lock file, for child processes to
+    keep. Raises InputError, saying who, where one does, or where a child of one lives on.
+
+    The claim ends with the process, however that ends, on NFS on all machines (it has such locks since
+    NFSv4; a mount with ``local_lock`` knows those of its own machine alone). Where the file system has
+    none, the file itself tells of a process of this machine that lives, and of no other.
+    """
+    path = folder / LOCK
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(locked(path, wait=False))
+        except BlockingIOError:
+            raise _at_work(folder, _holder(path)) from None
+        me = {
+            "pid": os.getpid(),
+            "host": gethostname(),
+            "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        with naming(path):
+            file.truncate(0)
+            file.write(json.dumps(me).encode())
+            file.flush()
+            os.fsync(file.fileno())  # another machine is to read it
+        yield file
+
+
+def _holder(path: Path) -> dict[str, Any]:
+    """Who has written himself into a lock file: pid, host and since when; nothing where nobody has."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _lives_here(holder: Mapping[str, Any]) -> bool:
+    """Whether the holder is a process of this machine, other than this one, that lives."""
+    pid = holder.get("pid")
+    if os.name != "posix" or not isinstance(pid, int) or pid <= 0 or holder.get("host") != gethostname():
+        return False
+    try:
+        os.kill(pid, 0)
+    except PermissionError:  # somebody else's
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return pid != os.getpid()
+
+
+def _at_work(folder: Path, holder: Mapping[str, Any]) -> InputError:
+    who = "another process"
+    if holder:
+        who = "process {pid} on {host}, since {since},".format_map(
+            {"pid": "?", "host": "?", "since": "?", **holder}
+        )
+    return InputError(
+        f"{folder}: {who} is at work there, or one that it began; wait for it, or stop it first"
+    )
 
 
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` as UTF-8 to ``path``, whole or not at all; a lone surrogate as its byte."""
     with whole(path) as beside:
-        beside.write_text(text, encoding="utf-8", errors="surrogateescape")
+        beside.write_bytes(encoded(text))
+
+
+def encoded(text: str) -> bytes:
+    """``text`` as :func:`write_text` writes it."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def as_json(value: object, indent: int = 2) -> str:

@@ -20,7 +20,9 @@ def metrics(folder: Path, *broken: bytes) -> Path:
     return path
 
 
-@pytest.mark.parametrize("line", [b'{"iteration": 1, "lo\n', b"\0" * 40 + b"\n", b"\xff\xfe\n", b"\n"])
+@pytest.mark.parametrize(
+    "line", [b'{"iteration": 1, "lo\n', b"\0" * 40 + b"\n", b"\xff\xfe\n", b"\n", b'{"loss": 1}\n', b"[1]\n"]
+)
 def test_what_follows_a_broken_line_stands(
     line: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

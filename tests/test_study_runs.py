@@ -8,14 +8,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 
 import pytest
 from train_runs import ROOT, edit, lines, logged, same, wait_for, weights
 
+from converters.files import alone_in
 from prototxt.errors import InputError
 from zoo.cli import main
-from zoo.study.carry import alone
 from zoo.study.expand import arguments, expand
 from zoo.study.file import read_study
 from zoo.study.local import slots, threads
@@ -99,7 +100,7 @@ def kill_study(process: subprocess.Popen[bytes]) -> None:
 
 def is_free(folder: str) -> bool:
     try:
-        with alone(Path(folder)):
+        with alone_in(Path(folder)):
             return True
     except InputError:
         return False
@@ -115,7 +116,7 @@ def test_a_killed_study_goes_on_and_ends_in_the_same_bits(
     cut.wait(300)
     command = ["study", "tiny.toml", "--jobs", "2", "--device", "cpu", "--output", "cut"]
     assert main(command) == 2  # its runs live on
-    assert "cut: another zoo study, or a run of one, is at work there" in capsys.readouterr().err
+    assert f"cut: process {cut.pid} on {gethostname()}, since " in capsys.readouterr().err
     os.killpg(cut.pid, signal.SIGKILL)
     wait_for(lambda: is_free("cut"))
     assert "finished" not in states("cut").values()
@@ -165,9 +166,9 @@ def test_an_interrupted_study_ends_its_runs_with_snapshots(study: Path, number: 
 
 
 def test_two_studies_in_one_folder(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with alone(Path("runs/tiny")):
+    with alone_in(Path("runs/tiny")):
         assert main(["study", "tiny.toml"]) == 2
-    assert "runs/tiny: another zoo study, or a run of one, is at work there" in capsys.readouterr().err
+    assert f"runs/tiny: process {os.getpid()} on {gethostname()}, since " in capsys.readouterr().err
 
 
 def test_class_folders_get_lists_and_a_failing_run_is_named(

@@ -15,6 +15,7 @@ from zoo.svg import compact
 
 # Told apart by colour-blind readers too, on white and on black (after M. Okabe and K. Ito, 2008).
 PALETTE = ("#3b82c4", "#e08a1e", "#2aa876", "#c65b9c", "#8a63d2", "#c9503c", "#7a8f2a", "#5f7d95", "#b08b57")
+_CREATOR = "caffe-zoo"  # as the files say, by which they are known again
 _INK = "#010203"  # text, axes and grid: a colour that nothing else has, so that a page can put its own there
 _STYLE = {
     "svg.fonttype": "none",  # text stays text: it can be read, found and set in the page's own font
@@ -62,11 +63,17 @@ def to_svg(figure: Figure) -> str:
     return compact(text.getvalue()).replace(_INK, "currentColor")
 
 
+def is_chart(path: Path) -> bool:
+    """Whether :func:`save` wrote the file: it says so near its beginning."""
+    with path.open("rb") as file:
+        return _CREATOR.encode() in file.read(2000)
+
+
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG or SVG by the path's suffix, on white. Raises InputError for another suffix."""
     kind = path.suffix.lower().removeprefix(".")
     if kind not in ("png", "svg"):
         raise InputError(f"{path}: a chart is written as .png or .svg")
-    metadata = {"Date": None} if kind == "svg" else {"Software": None}
+    metadata = {"Date": None, "Creator": _CREATOR} if kind == "svg" else {"Software": _CREATOR}
     with style(), whole(path) as beside:
         figure.savefig(beside, format=kind, dpi=160, facecolor="white", metadata=metadata)

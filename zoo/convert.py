@@ -4,6 +4,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+import onnx
+from google.protobuf.message import DecodeError
+
 from converters.build import check_input_shapes
 from converters.deploy import deploy, ending_in, with_softmax
 from converters.export import export_onnx
@@ -12,14 +15,17 @@ from converters.files import whole
 from converters.graph import Graph, Value, build_graph, net_state, refuse_python
 from converters.load import load_or_fill, located
 from converters.network import Network
-from converters.weights import write_safetensors
+from converters.weights import read_metadata, write_safetensors
 from eval.cost import CONVENTION, layer_costs, parameters, total_macs
 from eval.parity import Difference, compare_onnx, write_onnx
 from prototxt.caffe_pb2 import NetParameter
 from prototxt.rawbytes import from_message, readable
 from prototxt.text import read_text
 from zoo.console import notice, stdout, table
+from zoo.ours import keep_others
 from zoo.show import find_net
+
+_MARK = "zoo convert"  # as its ONNX files say; a run's, which no conversion could make again, do not
 
 
 class VerificationError(Exception):
@@ -29,12 +35,10 @@ class VerificationError(Exception):
 def run(args: argparse.Namespace) -> int:
     """Write the files and print the layers; 1, and no ONNX file, where --verify finds a difference."""
     message, path = find_net(args.net, args.variant)
+    target = target_of(message, path, args)
     net, graph = build(message, path, args)
     fill(net, args.weights, path)
     title = f"{message.name or path.stem}, {args.variant}, phase {args.phase or 'TEST'}"
-    name = (from_message(message.name) or path.stem).replace("/", "_")
-    stem = name if args.variant == "baseline" else f"{name}-{args.variant}"
-    target = Path(args.output or Path("converted") / stem) / f"{stem}.onnx"
     try:
         with located(str(path), read_text(path)):
             write_model(net, graph, target, args, (path.parent, Path()))
@@ -45,11 +49,26 @@ def run(args: argparse.Namespace) -> int:
     files = [target]
     if args.weights:
         files.append(target.with_suffix(".safetensors"))
-        write_safetensors(files[1], net.state_dict(), {"net": name})
+        write_safetensors(files[1], net.state_dict(), {"net": target.stem})
     print_layers(net, title)
     for file in files:
         print(file)
     return 0
+
+
+def target_of(message: NetParameter, path: Path, args: argparse.Namespace) -> Path:
+    """The ONNX file. Raises InputError where it, or the weights beside it, would go over a file that no
+    conversion wrote.
+    """
+    name = (from_message(message.name) or path.stem).replace("/", "_")
+    stem = name if args.variant == "baseline" else f"{name}-{args.variant}"
+    target = Path(args.output or Path("converted") / stem) / f"{stem}.onnx"
+    keep_others(target, "conversion", is_marked)
+    if args.weights:
+        # A run's weights name their iteration as well, and a snapshot its state.
+        weights = target.with_suffix(".safetensors")
+        keep_others(weights, "conversion", lambda path: set(read_metadata(path)) == {"net"})
+    return target
 
 
 def build(message: NetParameter, path: Path, args: argparse.Namespace) -> tuple[Network, Graph]:
@@ -122,12 +141,28 @@ def write_model(
     with whole(target) as beside:
         if not (export_onnx if args.verify else write_onnx)(net, beside, (), args.mean or "", places, graph):
             notice("the batch cannot be dynamic in this net: the ONNX file has the prototxt's shapes")
+        mark(beside)
         if not args.verify:
             return
         differences = compare_onnx(net, beside, graph=graph)
         print_differences(differences, [(value.blob, value.layer) for value in graph.outputs])
         if apart := [item.output for item in differences if not item.is_close]:
             raise VerificationError(f"onnxruntime and PyTorch differ in {', '.join(apart)}")
+
+
+def mark(path: Path) -> None:
+    """Have an ONNX file say that a conversion wrote it, so that the next one may write over it."""
+    model = onnx.load(path)
+    model.doc_string = _MARK
+    onnx.save(model, path)
+
+
+def is_marked(path: Path) -> bool:
+    """Whether a conversion wrote the file."""
+    try:
+        return bool(onnx.load(path, load_external_data=False).doc_string == _MARK)
+    except DecodeError:
+        return False
 
 
 def _why_renamed(value: Value) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from converters.files import whole
+from converters.files import write_text
 from converters.places import existing_folder
 from prototxt.errors import InputError
 from zoo.console import notice
@@ -85,8 +85,7 @@ def import_folder(folder: Path, choice: Choice, lists: Path | None = None) -> li
     names = [str(images.names.get(found, found)) for found in kept]
     _check_names([*(path for path, _ in train + held), *names], folder)
     texts = [_lines(train, random), _lines(held, random), "".join(f"{name}\n" for name in names)]
-    for path, text in zip(targets, texts, strict=True):
-        _write(path, text)
+    _write_all(dict(zip(targets, texts, strict=True)))
     notice(f"{folder}: {len(kept)} classes, {len(train)} training and {len(held)} validation images")
     return targets
 
@@ -198,10 +197,17 @@ def _check_names(names: Sequence[str], folder: Path) -> None:
             )
 
 
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all; names that are no UTF-8 keep their bytes."""
-    with whole(path) as beside:
-        beside.write_bytes(text.encode("utf-8", "surrogateescape"))
+def _write_all(texts: Mapping[Path, str]) -> None:
+    """New files, all of them or none; names that are no UTF-8 keep their bytes."""
+    written: list[Path] = []
+    try:
+        for path, text in texts.items():
+            write_text(path, text)
+            written.append(path)
+    except BaseException:
+        for path in written:
+            path.unlink()
+        raise
 
 
 def _lines(entries: Entries, random: np.random.Generator) -> str:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from converters.files import write_text
+from converters.files import encoded, write_text
 from converters.weights import write_safetensors
 from eval.environment import processor
 from eval.parity import write_onnx
@@ -18,8 +18,9 @@ from zoo.contents import files, names, of_images
 from zoo.dataset import ImageSet, fingerprint
 from zoo.heads import head_of
 from zoo.identity import ARITHMETIC
+from zoo.ours import digest
 from zoo.plan import Plan
-from zoo.run_folder import RunFolder, read_record, versions
+from zoo.run_folder import NET, SOLVER, RunFolder, read_record, versions
 from zoo.solver_changes import NETS
 from zoo.sources import Data, skip_note
 from zoo.trainer import DivergedError, Trainer
@@ -33,33 +34,36 @@ def begin(folder: RunFolder, run: str, trainer: Trainer, data: Data) -> dict[str
     before = earlier.get("world_size", trainer.ranks.world)
     if before != trainer.ranks.world:
         notice(f"begun with {before} ranks, going on with {trainer.ranks.world}: other samples from here")
+    texts = prototxts(trainer.plan)
     record = describe(trainer, data) | {"id": run, "started": earlier.get("started", _now())}
+    record["texts"] = {name: digest(encoded(text)) for name, text in texts.items()}
     if earlier and (began := earlier.get("arithmetic", "none")) != ARITHMETIC:
         record["arithmetic"] = f"{began}, then {ARITHMETIC}"
-    folder.write_record(record)  # first of all: the id tells whose a half-written file is
-    write_prototxts(folder, trainer.plan)
+    folder.write_record(record)  # first of all: it tells whose the other files are, half-written ones too
+    for name, text in texts.items():
+        write_text(folder.path / name, text)
     folder.forget_from(trainer.iteration)
     return record
 
 
-def write_prototxts(folder: RunFolder, plan: Plan) -> None:
-    """The nets and the solver as they run, so that the folder trains again by itself."""
+def prototxts(plan: Plan) -> dict[str, str]:
+    """The nets and the solver as they run, by their files' names: the folder trains again by itself."""
     solver = SolverParameter()
     solver.CopyFrom(plan.solver)
     for field in NETS:
         solver.ClearField(field)
     solver.random_seed = plan.seed
     solver.weights[:] = plan.weights
-    write_text(folder.net, to_text(plan.nets["TRAIN"].message))
+    texts = {NET: to_text(plan.nets["TRAIN"].message)}
     if all(source.message == plan.nets["TRAIN"].message for source in plan.nets.values()):
-        solver.net = folder.net.name
+        solver.net = NET
     else:
-        solver.train_net = folder.net.name
+        solver.train_net = NET
         for index, key in enumerate(plan.tests):
             name = f"test_net{index or ''}.prototxt"
             solver.test_net.append(name)
-            write_text(folder.path / name, to_text(plan.nets[key].message))
-    write_text(folder.solver, to_text(solver))
+            texts[name] = to_text(plan.nets[key].message)
+    return texts | {SOLVER: to_text(solver)}
 
 
 def describe(trainer: Trainer, data: Data) -> dict[str, Any]:

@@ -7,22 +7,24 @@ weights.safetensors  model.onnx
 import json
 import platform
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from converters.files import alone_in, as_json, naming, owned, sweep, write_text
+from converters.files import alone_in, as_json, encoded, naming, owned, sweep, write_text
 from converters.weights import read_safetensors
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError
 from prototxt.rawbytes import from_message
 from zoo.console import notice
+from zoo.ours import digest, keep_others
 
+NET, SOLVER = "net.prototxt", "solver.prototxt"
 PACKAGES = ("torch", "onnx", "onnxruntime-gpu", "onnxruntime", "protobuf", "numpy", "opencv-python-headless")
 
 
@@ -41,12 +43,12 @@ class RunFolder:
     @property
     def net(self) -> Path:
         """The net that was trained, variants applied."""
-        return self.path / "net.prototxt"
+        return self.path / NET
 
     @property
     def solver(self) -> Path:
         """The solver as it ran."""
-        return self.path / "solver.prototxt"
+        return self.path / SOLVER
 
     @property
     def weights(self) -> Path:
@@ -62,12 +64,6 @@ class RunFolder:
     def metrics(self) -> Path:
         """One JSON line per display or test point."""
         return self.path / "metrics.jsonl"
-
-    def written(self) -> list[Path]:
-        """What of the files that a run writes here is there, its snapshots aside."""
-        files = (self.solver, self.net, self.weights, self.model, self.metrics)
-        tests = sorted(self.path.glob("test_net*.prototxt"))
-        return [path for path in (*files, *tests) if path.is_file()]
 
     def snapshot(self, iteration: int) -> Path:
         """Where the snapshot after ``iteration`` updates goes, named as Caffe names it."""
@@ -106,22 +102,56 @@ class RunFolder:
 
     @contextmanager
     def writing(self) -> Iterator[str]:
-        """In the block this process carries the run on: the run's id, which its temporary files carry.
+        """In the block this process alone carries the run on: the run's id, which its temporary files carry.
 
-        What killed processes of this very run left half-written goes, unless another one lives on.
+        What killed processes of this very run left half-written goes. A new folder in which nothing came to
+        be goes with the block. Raises InputError where another process carries the run on.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        run = (read_record(self.path) or {}).get("id") or uuid4().hex
-        with alone_in(self.path) as is_alone, owned(run):
-            for folder in {self.path, self.snapshot(0).parent} if is_alone else ():
-                sweep(folder, run)
-            yield run
+        is_new = not self.path.exists()
+        with alone_in(self.path) as lock:
+            try:
+                run = (read_record(self.path) or {}).get("id") or uuid4().hex
+                for folder in {self.path, self.snapshot(0).parent}:
+                    sweep(folder, run)
+                with owned(run):
+                    yield run
+            finally:
+                Path(lock.name).unlink(missing_ok=True)  # nobody else can have taken it
+                if is_new:
+                    with suppress(OSError):  # not empty
+                        self.path.rmdir()
 
     def clear(self) -> None:
         """Remove what a run that begins afresh must not find of the run before; other files stay."""
         own = [path for path in self.snapshots() if path.is_relative_to(self.path)]
+        own += [path for path in self.path.glob("*.prototxt") if self._wrote(path)]
         for path in (self.path / "run.json", self.metrics, self.weights, self.model, *own):
             path.unlink(missing_ok=True)
+
+    def keep_others(self, texts: Mapping[str, str]) -> None:
+        """Raise InputError where a run that writes ``texts`` (by name) would write over a file that none
+        wrote: any of its names in a folder without a run's record, and a text that the run there did not
+        write as it is, unless it says the same.
+        """
+        for name, text in texts.items():
+            keep_others(self.path / name, "run", partial(self._may_go, encoded(text)))
+        if not is_runs(read_record(self.path)):
+            for path in (self.path / "run.json", self.metrics, self.weights, self.model):
+                keep_others(path, "run", lambda _: False)
+
+    def _may_go(self, data: bytes, path: Path) -> bool:
+        return path.read_bytes() == data or self._wrote(path)
+
+    def _wrote(self, path: Path) -> bool:
+        """Whether the folder's run wrote this text as it is; one of a version that kept no digests is
+        taken to have written its names.
+        """
+        record = read_record(self.path)
+        if record is None or not is_runs(record):
+            return False
+        if "texts" not in record:
+            return bool(re.fullmatch(r"(net|solver|test_net\d*)\.prototxt", path.name))
+        return bool(record["texts"].get(path.name) == digest(path.read_bytes()))
 
     def forget_from(self, iteration: int) -> None:
         """Drop the lines of metrics.jsonl at or after ``iteration``, which a resumed run writes anew."""
@@ -133,17 +163,26 @@ class RunFolder:
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The whole lines of a metrics.jsonl; a last line that a kill cut short is left out.
 
-    So is a broken line among the others, with a notice: what follows it stands.
+    So is a broken line among the others, or one that names no iteration, with a notice: what follows it
+    stands.
     """
     entries = []
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     for number, line in enumerate(lines, 1):
-        try:
-            entries.append(json.loads(line))
-        except json.JSONDecodeError:
-            if number < len(lines):
-                _notice_broken(path, number)
+        entry = _entry(line)
+        if entry is not None:
+            entries.append(entry)
+        elif number < len(lines):
+            _notice_broken(path, number)
     return entries
+
+
+def _entry(line: str) -> dict[str, Any] | None:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) and type(entry.get("iteration")) is int else None
 
 
 @cache
@@ -164,6 +203,11 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     if not isinstance(record, dict):
         raise InputError(f"{path}: is no record of a run")
     return record
+
+
+def is_runs(record: Mapping[str, Any] | None) -> bool:
+    """Whether run.json is that of ``zoo train``."""
+    return record is not None and isinstance(record.get("options"), dict)
 
 
 def versions() -> dict[str, str]:

@@ -66,7 +66,14 @@ def interruptible() -> Iterator[None]:
 
 
 @contextmanager
-def _handled(handlers: Mapping[int, Handler]) -> Iterator[None]:
+def outlasting_terminal() -> Iterator[None]:
+    """In the block a terminal that is closed ends nothing (SIGHUP); nor in the processes begun there."""
+    with _handled({signal.SIGHUP: signal.SIG_IGN} if hasattr(signal, "SIGHUP") else {}):
+        yield
+
+
+@contextmanager
+def _handled(handlers: Mapping[int, Handler | signal.Handlers]) -> Iterator[None]:
     previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield

@@ -4,7 +4,7 @@ Under torchrun every rank runs this; rank 0 decides what is done, and tests, log
 """
 
 import argparse
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,10 @@ from zoo.events import check_installed, recording
 from zoo.loop import iterate
 from zoo.plan import Options, Plan, check_begun, make_plan
 from zoo.ranks import Ranks, joined, under_torchrun
-from zoo.record import begin, finish, noting_divergence
+from zoo.record import begin, finish, noting_divergence, prototxts
 from zoo.resume import begun_in, check_kept, check_sampled, counted_from
 from zoo.run_folder import RunFolder, read_record
+from zoo.signals import outlasting_terminal
 from zoo.snapshot import check_resumable, fine_tune, restore
 from zoo.sources import Data, open_data
 from zoo.trainer import Trainer, keep_freed_memory, pick_device
@@ -39,47 +40,52 @@ def run(args: argparse.Namespace) -> int:
     device = pick_device(args.device, ranks.local)
     if device.type == "cpu":
         keep_freed_memory()
-    with joined(ranks, device):
-        folder, plan, snapshot = agree(args, ranks)
-        is_whole = folder is None or train(args, plan, folder, snapshot, device, ranks)
+    with outlasting_terminal(), joined(ranks, device), ExitStack() as held:
+        run, folder, plan, snapshot = agree(args, ranks, held)
+        is_whole = run is None or train(args, run, plan, folder, snapshot, device, ranks)
     return 0 if is_whole else INTERRUPTED
 
 
-def agree(args: argparse.Namespace, ranks: Ranks) -> tuple[RunFolder | None, Plan, Path | None]:
-    """(run folder, plan, snapshot to go on from) as rank 0 finds them; no folder where the run has ended."""
-    held: tuple[Options, Path, Path, Path | None, bool] | None = None
+def agree(
+    args: argparse.Namespace, ranks: Ranks, held: ExitStack
+) -> tuple[str | None, RunFolder, Plan, Path | None]:
+    """(the run's id, folder, plan, snapshot to go on from) as rank 0 finds them, which ``held`` then has hold
+    the folder; no id where the run has ended.
+    """
+    found: tuple[str | None, Options, Path, Path, Path | None] | None = None
     if ranks.is_first:
         plan, path = settle(args)
         folder = RunFolder.of(path, plan.solver)
+        run: str | None = held.enter_context(folder.writing())
         snapshot = find_snapshot(args.resume, folder, plan)
-        has_ended = snapshot is None and is_finished(folder, plan)
-        if has_ended:
+        if snapshot is None and is_finished(folder, plan):
             notice(f"{folder.path}: finished already, at iteration {plan.solver.max_iter}")
             print(folder.path)
-        held = plan.options, plan.here, path, snapshot, has_ended
-    options, here, path, snapshot, has_ended = ranks.share(held)
+            run = None
+        found = run, plan.options, plan.here, path, snapshot
+    run, options, here, path, snapshot = ranks.share(found)
     with ranks.one_first():  # the first on each machine draws the demo set, where that is taken
         plan = plan if ranks.is_first else make_plan(options, here)
-    return None if has_ended else RunFolder.of(path, plan.solver), plan, snapshot
+    return run, RunFolder.of(path, plan.solver), plan, snapshot
 
 
 def train(
     args: argparse.Namespace,
+    run: str,
     plan: Plan,
     folder: RunFolder,
     snapshot: Path | None,
     device: torch.device,
     ranks: Ranks,
 ) -> bool:
-    """Run the plan to its end; False where SIGINT ended it before."""
+    """Run the plan to its end, under the id ``run``; False where SIGINT ended it before."""
     data = open_data(plan, device, ranks)
     if ranks.is_first and snapshot is not None:
         check_sampled(folder, data.images)
     announce(plan, device, ranks)
     trainer = Trainer(plan, data.feeds, device, ranks)
     place(trainer, snapshot)
-    with folder.writing() if ranks.is_first else nullcontext("") as run:
-        return carry_out(args, trainer, folder, data, run)
+    return carry_out(args, trainer, folder, data, run)
 
 
 def carry_out(args: argparse.Namespace, trainer: Trainer, folder: RunFolder, data: Data, run: str) -> bool:
@@ -144,10 +150,10 @@ def settle(args: argparse.Namespace) -> tuple[Plan, Path]:
 def find_snapshot(resume: str | None, folder: RunFolder, plan: Plan) -> Path | None:
     """The snapshot to go on from, None to start afresh (or, with --resume, where the run has ended).
 
-    Raises InputError where files of others or an earlier run's results would be written over.
+    Raises InputError where an earlier run's results would be written over, or a file that no run wrote.
     """
-    if read_record(folder.path) is None and (strange := folder.written()):
-        raise InputError(f"{strange[0]}: is no run's of ours, and a run would write over it")
+    if resume != "" or not is_finished(folder, plan):
+        folder.keep_others(prototxts(plan))
     if resume is None:
         _check_free(folder)
         return None

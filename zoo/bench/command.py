@@ -3,6 +3,7 @@
 import argparse
 import csv
 import io
+import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,15 +26,18 @@ from zoo.bench.plots import figure_paths, write_figures
 from zoo.bench.rows import HERE, Elsewhere, Model, find_runs
 from zoo.bench.tables import Row, grids
 from zoo.bench.timing import RUNS, Settings
+from zoo.charts import is_chart
 from zoo.console import notice, stdout, table
+from zoo.ours import keep_others
 from zoo.variants import apply_variant
+
+_ROW = {"runtime", "batch", "latency_p50_ms"}  # what every row has, of whichever version
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure every run, print the tables, and write rows and figures where they belong."""
     settings = settings_of(args)
-    if args.plot:
-        figure_paths(Path(args.plot))  # a wrong name is told before minutes are spent
+    check_places(args)  # a wrong name is told before minutes are spent
     with tempfile.TemporaryDirectory(prefix="zoo-bench-") as scratch:
         models = (
             untrained(args.untrained, Path(scratch))
@@ -47,6 +51,31 @@ def run(args: argparse.Namespace) -> int:
     for path in figures:
         stdout().print(str(path), markup=False)
     return 0
+
+
+def check_places(args: argparse.Namespace) -> None:
+    """Raise InputError where a file that is asked for has a wrong name, or is there and is no benchmark's."""
+    tables = [Path(args.folder) / "bench.json"] if not args.untrained else []
+    for path in [*tables, *([Path(args.json)] if args.json else [])]:
+        keep_others(path, "benchmark", _holds_rows)
+    if args.csv:
+        keep_others(Path(args.csv), "benchmark", _holds_lines)
+    for path in figure_paths(Path(args.plot)) if args.plot else ():
+        keep_others(path, "benchmark", is_chart)
+
+
+def _holds_rows(path: Path) -> bool:
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    return (
+        isinstance(rows, list)
+        and bool(rows)
+        and all(isinstance(row, dict) and row.keys() >= _ROW for row in rows)
+    )
+
+
+def _holds_lines(path: Path) -> bool:
+    with path.open(encoding="utf-8") as file:
+        return set(file.readline().strip().split(",")) >= _ROW
 
 
 def write_rows(rows: Sequence[Row], args: argparse.Namespace) -> list[Path]:

@@ -1,13 +1,14 @@
 """A report as Markdown, its charts and pictures as files in a folder beside it."""
 
-import hashlib
 import json
 import re
-from functools import singledispatch
+from collections.abc import Collection
+from functools import partial, singledispatch
 from pathlib import Path
 from urllib.parse import quote
 
 from converters.files import whole, write_text
+from zoo.ours import digest, keep_others
 from zoo.report.document import (
     Answers,
     Block,
@@ -38,18 +39,22 @@ def as_markdown(document: Document, folder: str) -> str:
 
 def write_figures(document: Document, folder: Path) -> None:
     """Write what :func:`as_markdown` names into ``folder``, and remove what an earlier report wrote there
-    and this one no longer names; files that no report wrote stay.
+    and this one no longer names; files that no report wrote stay. Raises InputError, before it writes, where
+    one of those has the name of a figure.
     """
     figures = {name: data for block in document.blocks() for name, data in _figures(block)}
+    known = _written(folder)
+    for name, data in figures.items():
+        keep_others(folder / name, "report", partial(_is_one_of, {digest(data), known.get(name)}))
     for name, data in figures.items():
         with whole(folder / name) as beside:
             beside.write_bytes(data)
-    for name, digest in _written(folder).items():
-        if name not in figures and _digest(folder / name) == digest:
+    for name, held in known.items():
+        if name not in figures and _digest(folder / name) == held:
             (folder / name).unlink()
-    digests = {name: hashlib.sha256(data).hexdigest() for name, data in figures.items()}
     if folder.is_dir():
-        write_text(folder / _WRITTEN, json.dumps(digests, indent=1) + "\n")
+        sums = {name: digest(data) for name, data in figures.items()}
+        write_text(folder / _WRITTEN, json.dumps(sums, indent=1) + "\n")
 
 
 def _figures(block: Block) -> list[tuple[str, bytes]]:
@@ -63,14 +68,18 @@ def _figures(block: Block) -> list[tuple[str, bytes]]:
 def _written(folder: Path) -> dict[str, str]:
     """The names and digests of the figures that the report before wrote."""
     try:
-        held: dict[str, str] = json.loads((folder / _WRITTEN).read_text(encoding="utf-8"))
+        held = json.loads((folder / _WRITTEN).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return held
+    return held if isinstance(held, dict) else {}
+
+
+def _is_one_of(digests: Collection[str | None], path: Path) -> bool:
+    return _digest(path) in digests
 
 
 def _digest(path: Path) -> str | None:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+    return digest(path.read_bytes()) if path.is_file() else None
 
 
 def _escape(text: str) -> str:

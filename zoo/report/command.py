@@ -1,6 +1,7 @@
 """``zoo report``: a folder of runs as one HTML page, and as Markdown with its figures beside it."""
 
 import argparse
+import re
 from pathlib import Path
 
 from converters.files import write_text
@@ -8,6 +9,7 @@ from prototxt.errors import InputError
 from prototxt.rawbytes import readable
 from zoo.bench.command import elsewhere
 from zoo.console import stdout, table
+from zoo.ours import keep_others
 from zoo.report import gallery, provenance
 from zoo.report.accuracy_section import accuracy_section, cost_section, head_section
 from zoo.report.answers import answers
@@ -27,6 +29,8 @@ def run(args: argparse.Namespace) -> int:
     output = Path(args.output) if args.output else folder / default_name(args.lang)
     if output.suffix != ".html":
         raise InputError(f"--output {output}: the report is an .html file; its Markdown goes beside it")
+    for path in (output, output.with_suffix(".md")):
+        keep_others(path, "report", is_report)
     words = Words(args.lang)
     results, study = gather(folder, args.title, words, elsewhere(args))
     document = compose(results, study, words, has_photographs=not args.no_images)
@@ -74,6 +78,13 @@ def write(document: Document, output: Path) -> None:
     write_figures(document, figures)
     write_text(output.with_suffix(".md"), readable(as_markdown(document, figures.name)))
     write_text(output, readable(as_html(document)))
+
+
+def is_report(path: Path) -> bool:
+    """Whether a page, or its Markdown, ends as a report does in one of the languages."""
+    text = path.read_text(encoding="utf-8")
+    ends = (re.escape(Words(language)("footer", runs=0)).replace("0", r"\d+") for language in TAGS)
+    return any(re.search(rf"{end}(</p></footer>\s*</main>\s*</body>\s*</html>)?\s*\Z", text) for end in ends)
 
 
 def print_summary(results: Results, words: Words) -> None:

@@ -127,9 +127,6 @@ def read_run(model: Model) -> Run:
     if not path.is_file():
         raise InputError(f"{path}: no such file; the run cannot be reported on")
     lines = read_metrics(path)
-    for number, line in enumerate(lines, 1):
-        if not isinstance(line, dict) or not isinstance(line.get("iteration"), int):
-            raise InputError(f"{path}:{number}: a line without an iteration")
     if not lines:
         raise InputError(f"{path}: holds no line; the run cannot be reported on")
     return Run(model, tuple(lines))

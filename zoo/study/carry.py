@@ -1,13 +1,9 @@
 """Carrying out the runs of a study, whatever it is that runs them."""
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Protocol
 
-from converters.files import locked
-from prototxt.errors import InputError
 from zoo.console import notice
 from zoo.signals import interruptible
 from zoo.study.display import StudyDisplay
@@ -52,17 +48,3 @@ def carry_out(jobs: Sequence[Job], engine: Engine, record: StudyRecord, display:
             engine.stop()
             record.write()
             raise
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[int]:
-    """In the block no other ``zoo study`` works in ``folder``; the lock's file descriptor, for runs to keep.
-
-    Raises InputError where another does, or where a run lives on whose study was killed.
-    """
-    with ExitStack() as stack:
-        try:
-            lock = stack.enter_context(locked(folder / ".lock", wait=False))
-        except BlockingIOError:
-            raise InputError(f"{folder}: another zoo study, or a run of one, is at work there") from None
-        yield lock

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from converters.files import alone_in
 from converters.places import existing_folder
 from prototxt.errors import InputError
 from zoo import catalogue
@@ -13,7 +14,8 @@ from zoo.data_import import Choice, import_folder
 from zoo.demo import TRAIN_LIST, VAL_LIST
 from zoo.events import check_installed
 from zoo.plan import Options, lists_wanted, make_plan
-from zoo.study.carry import Engine, alone, carry_out
+from zoo.signals import outlasting_terminal
+from zoo.study.carry import Engine, carry_out
 from zoo.study.display import StudyDisplay
 from zoo.study.expand import expand, overridden
 from zoo.study.file import Study, read_study
@@ -36,9 +38,9 @@ def run(args: argparse.Namespace) -> int:
     if args.tensorboard:
         check_installed()
     jobs = settle(study, path, folder.absolute(), args)
-    with alone(folder) as lock:
+    with outlasting_terminal(), alone_in(folder) as lock:
         to_do = still_to_do(jobs, args.retry)
-        engine = pick_engine(args, lock)
+        engine = pick_engine(args, lock.fileno())
         record = StudyRecord(folder, {"title": study.title, "file": args.study, "overrides": given}, jobs)
         with StudyDisplay(path.stem, to_do, len(jobs) - len(to_do)) as display:
             carry_out(to_do, engine, record, display)
@@ -77,7 +79,7 @@ def provide_lists(options: Options) -> None:
 
 
 def pick_engine(args: argparse.Namespace, lock: int) -> Engine:
-    """What carries the runs out, as --engine and --jobs say; ``lock`` is the study's."""
+    """What carries the runs out, as --engine and --jobs say; ``lock`` is the study's file descriptor."""
     if args.engine == "ray":
         return OnRay(args.jobs, use_gpus=args.device != "cpu")
     gpus = 0 if args.device == "cpu" else torch.cuda.device_count()

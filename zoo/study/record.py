@@ -1,5 +1,6 @@
 """study.json: which runs a study plans and how each stands, for the report to read."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -9,6 +10,7 @@ from converters.files import as_json, write_text
 from prototxt.errors import InputError
 from prototxt.text import read_solver
 from zoo.console import notice
+from zoo.ours import keep_others
 from zoo.plan import Options, check_begun, make_plan
 from zoo.resume import check_kept, differs
 from zoo.run_folder import RunFolder, read_record
@@ -19,12 +21,13 @@ NAME = "study.json"
 
 class StudyRecord:
     """A study's record. ``about`` says where it comes from; a run's state is planned, begun, finished,
-    diverged or failed, the last two with a reason.
+    diverged or failed, the last two with a reason. Raises InputError where the file is another program's.
     """
 
     def __init__(self, folder: Path, about: Mapping[str, Any], jobs: Sequence[Job]) -> None:
         self.path, self.about, self.jobs = folder / NAME, about, jobs
         self.failed: dict[Job, str] = {}  # of this session: what neither ended nor diverged
+        keep_others(self.path, "study", _is_record)
         self.write()
 
     def write(self) -> None:
@@ -58,6 +61,11 @@ class StudyRecord:
         """The runs that diverged or failed, with the reason."""
         states = [(job, *self._state(job)) for job in self.jobs]
         return [(job, why) for job, state, why in states if state in ("diverged", "failed")]
+
+
+def _is_record(path: Path) -> bool:
+    record = json.loads(path.read_text(encoding="utf-8"))
+    return isinstance(record, dict) and isinstance(record.get("runs"), list) and "title" in record
 
 
 def still_to_do(jobs: Sequence[Job], retry: bool) -> list[Job]:
