@@ -58,25 +58,34 @@ class Network(nn.Module):
         modules, self.shapes = build_modules(graph, phase, input_shapes or {})
         _tell(modules)
         self._children = self._add(modules)
-        self._values, self._steps = number_values(graph, list(modules))
-        self._ends = [(value.blob, self._values.index(value)) for value in graph.outputs]
+        self._wire(list(modules))
+        self.train(phase == "TRAIN")
+        self._allocate(modules)
+        if fill_blobs:
+            self.fill(seed)
+        elif fill_blobs is not None:
+            self._clear()
+
+    def _wire(self, nodes: Sequence[Node]) -> None:
+        """Number the values of a pass: what is put out, and what counts as loss with which weight."""
+        self._values, self._steps = number_values(self.graph, nodes)
+        places = {value: place for place, value in enumerate(self._values)}
+        self._ends = [(value.blob, places[value]) for value in self.graph.outputs]
         self._weights = [
             (value, weight)
-            for node in graph.nodes
+            for node in self.graph.nodes
             for value, weight in zip(node.outputs, loss_weights(node), strict=False)
             if weight
         ]
-        self.train(phase == "TRAIN")
+
+    def _allocate(self, modules: Mapping[Node, Layer]) -> None:
+        """Find the modules' blobs, bring together those that share, and take memory for them."""
         self.blobs = find_blobs(modules, self._children)
         share(self.blobs, self.layers)
         self._held = {node: list(group) for node, group in groupby(self.blobs, attrgetter("node"))}
         name_state(self)
         refuse_excess(self.params)
         self.to_empty(device="cpu")
-        if fill_blobs:
-            self.fill(seed)
-        elif fill_blobs is not None:
-            self._clear()
 
     def _add(self, modules: Mapping[Node, Layer]) -> dict[Node, str]:
         """Register the modules in ``layers``: each one's name there."""

@@ -115,9 +115,18 @@ def _convert(commands: Commands) -> None:  # type: ignore[valid-type]
         help="a .caffemodel, .h5 or .safetensors file, or several with commas; what they lack is filled",
     )
     _add_state(parser, "whose layers (default: TEST)")
+    _add_file(parser)
     parser.add_argument(
         "--allow-python", action="store_true", help="let Python layers run the classes that they name"
     )
+    text = "shape of an input that the prototxt does not tell, such as data=1,3,224,224; may be repeated"
+    parser.add_argument(
+        "--input-shape", action="append", type=shape, default=[], metavar="BLOB=N,C,H,W", help=text
+    )
+
+
+def _add_file(parser: argparse.ArgumentParser) -> None:
+    """What ``zoo convert`` writes, and how it is checked."""
     parser.add_argument(
         "--output", metavar="DIR", help="folder for the files (default: converted/<net>-<variant>)"
     )
@@ -141,10 +150,6 @@ def _convert(commands: Commands) -> None:  # type: ignore[valid-type]
         "--mean",
         metavar="FILE|B,G,R",
         help="the mean that was subtracted, for the file's metadata: a .binaryproto, or a number a channel",
-    )
-    text = "shape of an input that the prototxt does not tell, such as data=1,3,224,224; may be repeated"
-    parser.add_argument(
-        "--input-shape", action="append", type=shape, default=[], metavar="BLOB=N,C,H,W", help=text
     )
 
 

@@ -3,8 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,19 +11,17 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from converters.files import locked, whole, write_text
-from converters.image_list import Entry, Pixels, decode_image, image_bytes, read_list
-from converters.machine import cores, free_memory
+from converters.files import locked
+from converters.image_list import Entry, read_list
+from converters.machine import free_memory
 from converters.places import place_of_list, refuse_escapes
 from converters.transform import check, open_mean
 from prototxt.caffe_pb2 import ImageDataParameter, LayerParameter
 from prototxt.errors import InputError
 from prototxt.rawbytes import bytes_of, from_message
 from zoo.console import notice
-from zoo.sums import Sums, prints, short, status_of
-
-Advance = Callable[[int, int], None]  # images done, images in all
-Array = np.ndarray[tuple[int, int, int, int], np.dtype[np.uint8]]
+from zoo.decoding import Advance, Array, Listed, cached_pixels, decode
+from zoo.sums import Sums, prints, short
 
 
 @dataclass(frozen=True)
@@ -79,13 +76,13 @@ def open_images(
     key = _key(list_path, layer.image_data_param, paths) + ("-skipping" if skip_bad else "")
     cached = cache_folder() / "images" / f"{key}.npy"
     sums = sums_of(list_path, base)
-    held = _cached(cached, len(entries), skip_bad)
+    held = cached_pixels(cached, len(entries), skip_bad)
     if held is None:
         with locked(cache_folder() / "locks" / key):  # of several runs that begin at once, one decodes
-            held = _cached(cached, len(entries), skip_bad)
+            held = cached_pixels(cached, len(entries), skip_bad)
             if held is None:
-                _decode(cached, _Listed(layer, list_path, entries, paths, skip_bad, sums), advance)
-                held = _cached(cached, len(entries), skip_bad)
+                decode(cached, Listed(layer, list_path, entries, paths, skip_bad, sums), advance)
+                held = cached_pixels(cached, len(entries), skip_bad)
     assert held is not None, cached
     pixels, bad = held
     check(layer, *pixels.shape[1:], mean)
@@ -121,26 +118,8 @@ def first_shape(
     entries = read_list(list_path, label_size)
     base = image_base(layer.image_data_param, list_path, entries, [*places, list_path.parent])
     paths = [base / entry.path for entry in entries]
-    height, width, channels = _Listed(layer, list_path, entries, paths, skip_bad).first().shape
+    height, width, channels = Listed(layer, list_path, entries, paths, skip_bad).first().shape
     return height, width, channels
-
-
-def _cached(cached: Path, count: int, skip_bad: bool) -> tuple[Array, set[int]] | None:
-    """The pixels that the cache holds of a list of ``count`` images, and the rows that they lack; None where
-    it holds none, or a file that is not whole.
-    """
-    try:
-        pixels: Array = np.load(cached, mmap_mode="r", allow_pickle=False)
-        bad = set(json.loads(_bad_rows(cached).read_text())) if skip_bad else set()
-    except (OSError, ValueError, EOFError, TypeError):  # TypeError: JSON, and no list
-        return None
-    is_whole = pixels.dtype == np.uint8 and pixels.ndim == 4 and len(pixels) == count
-    return (pixels[: count - len(bad)], bad) if is_whole and bad < set(range(count)) else None
-
-
-def _bad_rows(cached: Path) -> Path:
-    """Beside an array decoded with ``skip_bad``: the list's rows that it lacks, as JSON."""
-    return cached.with_suffix(".bad.json")
 
 
 def image_base(
@@ -164,94 +143,6 @@ def _key(list_path: Path, param: ImageDataParameter, paths: Sequence[Path]) -> s
         else:
             digest.update(bytes_of(f"{path} missing\n"))
     return digest.hexdigest()[:32]
-
-
-@dataclass(frozen=True)
-class _Listed:
-    """The images of a list, by row from 0."""
-
-    layer: LayerParameter
-    list_path: Path
-    entries: Sequence[Entry]
-    paths: Sequence[Path]
-    skip_bad: bool
-    sums: Sums | None = None
-
-    def read(self, row: int) -> Pixels | None:
-        """One image, its sum taken on the way; None for a bad one that is to be passed over."""
-        path = self.paths[row]
-        try:
-            status, data = status_of(path), image_bytes(path)
-            if self.sums is not None and status is not None:
-                self.sums.take(path, status, data.data)
-            return decode_image(path, data, self.layer.image_data_param)
-        except InputError as error:
-            if self.skip_bad:
-                return None
-            raise InputError(f"{self.list_path}:{self.entries[row].line}: {error}") from None
-
-    def first(self) -> Pixels:
-        """The first image that can be read, whose size all must have."""
-        for row in range(len(self.entries)):
-            if (image := self.read(row)) is not None:
-                return image
-        raise InputError(f"{self.list_path}: none of its {len(self.entries)} images can be read")
-
-    def of_size(self, row: int, image: Pixels, first: Pixels) -> Pixels:
-        """The image, or InputError where its size is not the first one's."""
-        if image.shape != first.shape:
-            raise InputError(
-                f"{self.list_path}:{self.entries[row].line}: image {self.paths[row]} is {_size(image)}, the "
-                f"first is {_size(first)}; give new_height and new_width"
-            )
-        return image
-
-
-def _decode(target: Path, listed: _Listed, advance: Advance) -> None:
-    """Fill ``target`` with every image of the list, several threads decoding at once."""
-    first = listed.first()
-    check(listed.layer, *first.shape)
-    with whole(target) as beside:
-        array = _allocated(beside, (len(listed.entries), *first.shape))
-        bad = _fill(array, listed, first, advance)
-        array.flush()
-        if listed.skip_bad:
-            write_text(_bad_rows(target), json.dumps(bad))
-
-
-def _fill(
-    array: np.ndarray[Any, np.dtype[np.uint8]], listed: _Listed, first: Pixels, advance: Advance
-) -> list[int]:
-    """Put the images into ``array``, one after another; the rows that were passed over."""
-    bad: list[int] = []
-    rows = range(len(listed.entries))
-    with ThreadPoolExecutor(cores()) as pool:
-        try:
-            for row, image in enumerate(pool.map(listed.read, rows)):
-                if image is None:
-                    bad.append(row)
-                else:
-                    array[row - len(bad)] = listed.of_size(row, image, first)
-                advance(row + 1, len(rows))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    return bad
-
-
-def _allocated(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:
-    """A new array mapped from ``path``, its bytes reserved: on a full disk a write into a hole would kill
-    the process, where this raises OSError.
-    """
-    array: np.memmap[Any, np.dtype[np.uint8]] = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
-    if hasattr(os, "posix_fallocate"):
-        with path.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-    return array
-
-
-def _size(image: Pixels) -> str:
-    return f"{image.shape[0]}×{image.shape[1]}"
 
 
 def check_labels(list_path: Path, classes: int, ignored: Collection[int] = ()) -> None:

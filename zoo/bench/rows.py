@@ -19,7 +19,8 @@ from eval.runtime import input_shapes
 from prototxt.caffe_pb2 import LayerParameter, NetParameter, NetState
 from prototxt.errors import InputError
 from prototxt.text import read_net, read_solver
-from zoo.dataset import Advance, ImageSet, fingerprint, of_classes, open_images
+from zoo.dataset import ImageSet, fingerprint, of_classes, open_images
+from zoo.decoding import Advance
 from zoo.display import counting
 from zoo.feed import Feed
 from zoo.identity import as_key, of_message
