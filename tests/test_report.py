@@ -356,7 +356,10 @@ def test_no_path_of_the_machine_is_published(article: Path) -> None:
             lambda folder: (folder / "baseline-seed0" / "metrics.jsonl").write_text("nonsense"),
             "holds no line",
         ),
-        (lambda folder: (folder / "baseline-seed0" / "metrics.jsonl").write_text("[1]\n"), "metrics.jsonl:1"),
+        (
+            lambda folder: (folder / "baseline-seed0" / "metrics.jsonl").write_text("[1]\n"),
+            "metrics.jsonl: holds no line",
+        ),
         (lambda folder: (folder / "bench.json").write_text("{"), "bench.json: cannot be read as JSON"),
         (lambda folder: (folder / "bench.json").write_text("{}"), "bench.json: is no list of rows"),
         (lambda folder: (folder / "study.json").write_text("[]"), "study.json: is no record"),
