@@ -209,7 +209,8 @@ def share_trained_layers(target: Network, source: Network) -> None:
         shapes = [[tuple(blob.shape) for blob in side] for side in (ours, trained)]
         if shapes[0] != shapes[1]:
             listed = f"{shapes[0]} in the test net, {shapes[1]} in the train net"
-            raise InputError(f'layer "{layer}" has blobs of shapes {listed}', layer)
+            message = next(node.layer for node in target.graph.nodes if node.layer.name == layer)
+            raise InputError(f"has blobs of shapes {listed}", layer, message)
         for blob, new in zip(ours, trained, strict=True):
             own = owner(blob)
             own.data = new.data.reshape(own.shape)

@@ -19,6 +19,7 @@ from converters.solver import Solver, learnable
 from converters.solver_state import SavedState, read_state, write_state
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError, about
+from prototxt.text import located
 
 Log = Callable[[str], None]
 Scores = dict[str, float | list[float]]  # by blob; a list where a blob holds several values
@@ -152,7 +153,8 @@ class CaffeSolver:
         """One test net's means, which are logged too (Solver::Test)."""
         self.log(caffe_log.testing_line(self.iter, index))
         net, count = self.test_nets[index], self.message.test_iter[index]
-        share_trained_layers(net, self.net)
+        with located(net.source.name, net.source.text):
+            share_trained_layers(net, self.net)
         torch.manual_seed(iteration_seed(self.seed, self.iter))
         passes = [self._test_pass(net) for _ in range(count)]
         self.test_losses.append(sum(loss for _, loss in passes) / count if count else 0.0)

@@ -53,10 +53,11 @@ def read_list(path: Path, label_size: int | None = None) -> list[Entry]:
         raise InputError(f"{path}: the list is empty")
     if label_size is not None:
         return [_numbers(path, number, line, label_size) for number, line in named]
+    entries = [_entry(path, number, line) for number, line in named]
     odd = [f'{path}:{number}: "{line.strip()}"' for number, line in named if not _is_whole(line)]
     if odd:
         to_stderr(f"{odd[0]}: no whole number, read as Caffe's atoi reads it ({len(odd)} such lines)")
-    return [_entry(path, number, line) for number, line in named]
+    return entries
 
 
 def _entry(path: Path, number: int, line: str) -> Entry:

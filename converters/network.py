@@ -186,8 +186,14 @@ class Network(nn.Module):
         return {value.blob: tensor for value, tensor in self.values(inputs).items()}
 
     def forward(self, *inputs: Tensor) -> Tensor | dict[str, Tensor]:
-        """Tensors in the order of ``inputs``; the output, or a dict name → tensor where there are several."""
-        values = self._run([x for _, x in zip(self.inputs, inputs, strict=True)])
+        """Tensors in the order of ``inputs``; the output, or a dict name → tensor where there are several.
+
+        Raises InputError for another number of tensors.
+        """
+        if len(inputs) != len(self.inputs):
+            named = ", ".join(self.inputs) or "none"
+            raise InputError(f"{len(inputs)} tensors for {len(self.inputs)} inputs: {named}")
+        values = self._run(inputs)
         outputs = {blob: values[place] for blob, place in self._ends}
         return outputs if len(outputs) != 1 else next(iter(outputs.values()))
 

@@ -3,6 +3,7 @@
 import resource
 
 import pytest
+import torch
 from one_layer import one_layer
 
 from converters import load_net
@@ -161,3 +162,10 @@ def test_a_given_input_shape_is_checked_too() -> None:
     for shape in ((2, -1), (2**40,)):
         with pytest.raises(InputError, match='layer "it"'):
             load_net(text, input_shapes={"x": shape})
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_another_number_of_tensors_names_the_inputs(count: int) -> None:
+    net = one_layer('type: "Eltwise" top: "y"', a=(2, 3), b=(2, 3))
+    with pytest.raises(InputError, match=f"{count} tensors for 2 inputs: a, b"):
+        net(*[torch.zeros(2, 3)] * count)

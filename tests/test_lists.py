@@ -35,9 +35,10 @@ def test_a_label_that_is_a_date_makes_no_classifier(tmp_path: Path) -> None:
     assert plan(tmp_path, "a 0\nb 20231105\n", "a 0\n", classes=2).classes == 2  # refused with its line later
 
 
-def test_a_tab_is_called_a_tab(tmp_path: Path) -> None:
+def test_a_tab_is_called_a_tab(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InputError, match=r'train\.txt:2: "b\.png\\t1" is not "path label".* is a tab'):
         plan(tmp_path, "a.png 0\nb.png\t1\n", "a.png 0\n")
+    assert capsys.readouterr().err == ""  # of what is refused nothing is read as atoi reads it
 
 
 @pytest.mark.parametrize(("names", "said"), [("a\nb\n", 2), ("a\nb\nc\nd\n", 4)])

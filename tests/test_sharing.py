@@ -1,6 +1,7 @@
 """Blobs that layers share by ``param { name }``: as one tensor, or one memory in several shapes."""
 
 import copy
+import re
 from pathlib import Path
 
 import h5py
@@ -218,8 +219,24 @@ def test_a_test_net_s_layer_of_that_name_without_blobs_is_refused() -> None:
     """Net::ShareTrainedLayersWith checks the number of blobs."""
     trained = load_net(DATA + IP.format("ip", "", 3))
     tested = load_net(DATA + 'layer { name: "ip" type: "ReLU" bottom: "x" top: "ip" }')
-    with pytest.raises(InputError, match='layer "ip" has blobs of shapes'):
+    with pytest.raises(InputError, match="has blobs of shapes"):
         share_trained_layers(tested, trained)
+
+
+def test_both_engines_name_the_test_net_s_layer(solver: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    net = solver.parent / "tiny.prototxt"
+    ip = 'layer {{ name: "a" type: "{}" bottom: "fc" top: "a" include {{ phase: {} }} {} }}\n'
+    net.write_text(
+        net.read_text()
+        + ip.format("InnerProduct", "TRAIN", "inner_product_param { num_output: 20 }")
+        + ip.format("ReLU", "TEST", "")
+    )
+    line = len(net.read_text().splitlines())
+    says = f'tiny.prototxt:{line}: layer "a": has blobs of shapes [] in the test net'
+    assert main(["train", "--solver", str(solver), "--device", "cpu", "--max-iter", "1"]) == 2
+    assert says in capsys.readouterr().err
+    with pytest.raises(InputError, match=re.escape(says)):
+        load_solver(solver, [].append).test_all()
 
 
 def test_zoo_train_refuses_other_multipliers_with_file_and_layer(

@@ -169,9 +169,10 @@ class Trainer:
 
         The batches go on where the test before stopped, as Caffe's test net does.
         """
-        net = self.nets[key]
+        net, source = self.nets[key], self.plan.nets[key]
         count = self.plan.solver.test_iter[self.plan.tests.index(key)]
-        share_trained_layers(net, self.net)
+        with located(source.name, source.text):
+            share_trained_layers(net, self.net)
         torch.manual_seed(iteration_seed(self.plan.seed, self.iteration))
         start = self._tests_before() * count
         sums: dict[str, Tensor] = {}
