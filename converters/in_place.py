@@ -13,6 +13,12 @@ _READ_BOTTOM = frozenset({"BNLL", "Clip", "Log", "ReLU"})  # which is the same b
 _WHOLE = frozenset({"LRN", "MVN", "Softmax"})  # the gradient of one element reads the others too
 
 
+def notices(modules: Mapping[Node, Layer]) -> list[str]:
+    """A line for each layer that is not as whoever wrote the net may think."""
+    own = [(node.layer.name, module.notice()) for node, module in modules.items()]
+    return [*(f'layer "{name}": {note}' for name, note in own if note), *overwritten_gradients(modules)]
+
+
 def overwritten_gradients(modules: Mapping[Node, Layer]) -> Iterator[str]:
     """A line for each layer that learns from other gradients in Caffe, which are not followed here."""
     makers = {value: node for node in modules for value in node.outputs}

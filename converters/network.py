@@ -14,7 +14,7 @@ from converters.blobs import Blob, bind, find_blobs, memory, share, tensor_of
 from converters.build import Shape, as_tuple, build_modules, check_input_shapes, in_phase
 from converters.filler import fill
 from converters.graph import Graph, Node, Value
-from converters.in_place import overwritten_gradients
+from converters.in_place import notices
 from converters.layers import Layer
 from converters.memory import refuse_excess
 from converters.state_names import child_name, name_state
@@ -56,7 +56,8 @@ class Network(nn.Module):
         self.layers = nn.ModuleDict()
         check_input_shapes(graph, input_shapes or {})
         modules, self.shapes = build_modules(graph, phase, input_shapes or {})
-        _tell(modules)
+        for line in notices(modules):
+            to_stderr(line)
         self._children = self._add(modules)
         self._wire(list(modules))
         self.train(phase == "TRAIN")
@@ -248,12 +249,3 @@ def _fill_first(blob: Blob, tensor: Tensor, module: Layer, source: str) -> None:
         fill(tensor, _ZEROS if given is None else given, generator)
     except InputError as error:
         raise InputError(str(error), blob.node.layer.name, blob.node.layer) from None
-
-
-def _tell(modules: Mapping[Node, Layer]) -> None:
-    """Say on stderr what of the layers is not as whoever wrote the net may think."""
-    for node, module in modules.items():
-        if note := module.notice():
-            to_stderr(f'layer "{node.layer.name}": {note}')
-    for line in overwritten_gradients(modules):
-        to_stderr(line)
