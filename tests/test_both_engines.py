@@ -277,9 +277,7 @@ def test_a_state_of_another_solver_names_its_file_and_changes_nothing(
     assert f"{state}: holds 5 histories; Adam keeps 10" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "name", ["metrics.jsonl", "net.prototxt", "solver.prototxt", "test_net.prototxt", "model.onnx"]
-)
+@pytest.mark.parametrize("name", ["metrics.jsonl", "net.prototxt", "solver.prototxt", "model.onnx"])
 def test_a_foreign_file_is_not_written_over(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     solver = write('net: "net.prototxt" ' + SOLVER)
     Path("run").mkdir()

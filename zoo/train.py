@@ -131,8 +131,8 @@ def settle(args: argparse.Namespace) -> tuple[Plan, Path]:
     given = {name: value for name in vars(Options()) if (value := getattr(args, name)) is not None}
     plan = None if args.output else make_plan(Options(**given))
     path = Path("runs") / plan.name if plan else Path(args.output)
-    record = read_record(path) if args.resume is not None else None
-    if record is None:
+    record = read_record(path)  # before the demo data, which a run without lists would draw
+    if record is None or args.resume is None:
         return plan or make_plan(Options(**given)), path
     options = record.get("options")
     if not isinstance(options, dict):
