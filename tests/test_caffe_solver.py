@@ -517,9 +517,9 @@ def test_nets_that_do_not_add_up_are_refused(nets: str, reason: str) -> None:
 def test_a_test_net_of_another_shape_names_the_layer() -> None:
     Path("other.prototxt").write_text(SMALL.replace("num_output: 2", "num_output: 3"))
     solver = small('train_net: "small.prototxt" test_net: "other.prototxt" test_iter: 1 test_interval: 1')
-    with pytest.raises(InputError, match=r"shapes \[\(3, 3\), \(3,\)\] in the test net") as caught:
+    says = r'other\.prototxt:\d+: layer "fc": has blobs of shapes \[\(3, 3\), \(3,\)\] in the test net'
+    with pytest.raises(InputError, match=says):
         solver.test_all()
-    assert caught.value.layer == "fc"
 
 
 def test_every_real_solver_is_accepted_or_refused_with_a_reason() -> None:
