@@ -17,7 +17,7 @@ def is_judge(layer: LayerParameter) -> bool:
     """Whether the layer only compares a prediction with a label: a loss, Accuracy, HDF5Output, any layer
     without weights whose top has a loss weight, and a Python layer without a top.
     """
-    if label_bottoms(layer.type) is not None or layer.type.endswith("Loss"):
+    if _judges_by_type(layer):
         return True
     is_weighted = any(layer.loss_weight) and layer.type not in LEARNED
     return is_weighted or (layer.type == "Python" and not layer.top)
@@ -93,7 +93,11 @@ def _label_tops(graph: Graph, judges: Sequence[Node]) -> set[Value]:
 
 
 def _has_roles(layer: LayerParameter) -> bool:
-    return label_bottoms(layer.type) is not None or layer.type.endswith("Loss") or len(layer.bottom) > 1
+    return _judges_by_type(layer) or len(layer.bottom) > 1
+
+
+def _judges_by_type(layer: LayerParameter) -> bool:
+    return label_bottoms(layer.type) is not None or layer.type.endswith("Loss")
 
 
 def _label_values(graph: Graph, node: Node) -> set[Value]:

@@ -18,7 +18,7 @@ from converters.export_metadata import metadata
 from converters.export_names import rename, value_names
 from converters.export_tidy import tidy
 from converters.files import whole
-from converters.graph import Graph
+from converters.graph import Graph, without_rules
 from converters.layers.normalise import BatchNorm
 from converters.network import Network
 from converters.places import HERE
@@ -56,10 +56,7 @@ def deploy_message(net: Network) -> NetParameter:
         fed.input_param.shape.add(dim=net.shapes[value])
     for node in net.graph.nodes:
         if not node.is_data:
-            layer = message.layer.add()
-            layer.CopyFrom(node.layer)
-            for field in ("include", "exclude"):
-                layer.ClearField(field)
+            message.layer.append(without_rules(node.layer))
     return message
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 
-from converters.left_out import why_missing
+from converters.left_out import unmet, why_missing
 from prototxt.caffe_pb2 import TEST, TRAIN, LayerParameter, NetParameter, NetState, NetStateRule
 from prototxt.errors import InputError, of_layer
 
@@ -66,14 +66,7 @@ def trains(layer: LayerParameter, phase: str) -> bool:
 
 def meets(rule: NetStateRule, state: NetState) -> bool:
     """Whether ``state`` satisfies every condition of ``rule`` (Net::StateMeetsRule)."""
-    stages = set(state.stage)
-    return (
-        (not rule.HasField("phase") or rule.phase == state.phase)
-        and (not rule.HasField("min_level") or state.level >= rule.min_level)
-        and (not rule.HasField("max_level") or state.level <= rule.max_level)
-        and stages.issuperset(rule.stage)
-        and stages.isdisjoint(rule.not_stage)
-    )
+    return not any(unmet(rule, state))
 
 
 def is_kept(layer: LayerParameter, state: NetState) -> bool:
@@ -92,10 +85,16 @@ def filtered(net: NetParameter, state: NetState) -> NetParameter:
     del copy.layer[:]
     for layer in net.layer:
         if is_kept(layer, state):
-            kept = copy.layer.add()
-            kept.CopyFrom(layer)
-            for rules in ("include", "exclude"):
-                kept.ClearField(rules)
+            copy.layer.append(without_rules(layer))
+    return copy
+
+
+def without_rules(layer: LayerParameter) -> LayerParameter:
+    """A copy of a layer that was kept, without the rules that kept it."""
+    copy = LayerParameter()
+    copy.CopyFrom(layer)
+    copy.ClearField("include")
+    copy.ClearField("exclude")
     return copy
 
 

@@ -27,13 +27,13 @@ def why_missing(blob: str, reader: LayerParameter, layers: Iterable[LayerParamet
 def _reasons(layer: LayerParameter, state: NetState) -> Iterator[str]:
     """What keeps a layer out of the net of ``state``; its first include rule speaks for all."""
     if layer.include:
-        yield from _unmet(layer.include[0], state)
+        yield from unmet(layer.include[0], state)
     for rule in layer.exclude:
-        if not list(_unmet(rule, state)):
+        if not list(unmet(rule, state)):
             yield f"an exclude rule fits {_named(state)}"
 
 
-def _unmet(rule: NetStateRule, state: NetState) -> Iterator[str]:
+def unmet(rule: NetStateRule, state: NetState) -> Iterator[str]:
     """The conditions of a rule that ``state`` does not satisfy (Net::StateMeetsRule)."""
     if rule.HasField("phase") and rule.phase != state.phase:
         yield f"it asks for phase {Phase.Name(rule.phase)}"

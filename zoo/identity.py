@@ -14,7 +14,7 @@ from prototxt.caffe_pb2 import LayerParameter, NetParameter, SolverParameter
 from prototxt.errors import InputError
 from prototxt.text import read_solver
 from zoo.nets import read_nets
-from zoo.plan import Plan
+from zoo.plan import MEANINGLESS, Plan
 from zoo.run_folder import RunFolder
 
 # Raised whenever the same texts, data and seed train to other weights than before, by more than rounding
@@ -39,6 +39,7 @@ PATHS = {
 
 # Fields that decide nothing of what a run learned or was judged by, each with the reason.
 NEUTRAL = PATHS | {
+    **{f"SolverParameter.{field}": reason for field, reason in MEANINGLESS.items()},
     "SolverParameter.net": "the nets themselves are compared",
     "SolverParameter.net_param": "the nets themselves are compared",
     "SolverParameter.train_net": "the nets themselves are compared",
@@ -50,12 +51,6 @@ NEUTRAL = PATHS | {
     "SolverParameter.snapshot": "when a snapshot is written",
     "SolverParameter.snapshot_prefix": "where a snapshot is written",
     "SolverParameter.snapshot_after_train": "when a snapshot is written",
-    "SolverParameter.snapshot_format": "a run's snapshots are .safetensors",
-    "SolverParameter.snapshot_diff": "a run's snapshots hold no gradients",
-    "SolverParameter.solver_mode": "--device decides",
-    "SolverParameter.device_id": "--device decides",
-    "SolverParameter.debug_info": "no such output",
-    "SolverParameter.layer_wise_reduce": "gradients are averaged once, after the backward pass",
     "NetParameter.name": "a name; first weights follow from the layers' names",
     "NetParameter.debug_info": "no such output",
     "HDF5OutputParameter.file_name": "nothing is written there",

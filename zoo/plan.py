@@ -19,7 +19,7 @@ from zoo.sizing import ignored_labels, size_classifiers
 from zoo.solver_changes import changed_solver
 
 # Fields that decide nothing here, and what stands in their place.
-_MEANINGLESS = {
+MEANINGLESS = {
     "solver_mode": "--device decides",
     "device_id": "--device decides",
     "snapshot_format": "a run's snapshots are .safetensors",
@@ -196,7 +196,7 @@ def _sized(nets: dict[str, NetSource], classes: int | None, options: Options) ->
 
 def meaningless(solver: SolverParameter, path: Path) -> str | None:
     """One line about the fields of a solver that decide nothing here; None where it sets none."""
-    found = [f"{name} ({why})" for name, why in _MEANINGLESS.items() if solver.HasField(name)]
+    found = [f"{name} ({why})" for name, why in MEANINGLESS.items() if solver.HasField(name)]
     if solver.test_interval and not solver.test_iter:
         found.append("test_interval (no test_iter, so no tests)")
     return f"{path.name}: without effect here: {', '.join(found)}" if found else None
