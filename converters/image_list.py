@@ -1,15 +1,16 @@
 """ImageData's list file and how it reads an image (image_data_layer.cpp, io.cpp)."""
 
 import codecs
-import os
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from prototxt.caffe_pb2 import ImageDataParameter
 from prototxt.errors import InputError
+from prototxt.rawbytes import text_of
 from prototxt.text import to_stderr
 
 Pixels = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
@@ -23,7 +24,7 @@ _C_INT = re.compile(r"[ \t\n\v\f\r]*([+-]?[0-9]+)")  # what atoi reads of a text
 class Entry:
     """One line of a list: an image's path as written, its labels, and the line's number from 1.
 
-    A path keeps its bytes, whatever they encode: those that are no text are surrogates (os.fsdecode).
+    A path keeps its bytes, whatever they encode: those that are no text are surrogates (prototxt.rawbytes).
     """
 
     path: str
@@ -45,10 +46,17 @@ def read_list(path: Path, label_size: int | None = None) -> list[Entry]:
     or without ``label_size`` numbers, and for a list without entries. Empty lines are passed over.
     """
     try:
-        lines = path.read_bytes().removeprefix(codecs.BOM_UTF8).split(b"\n")
+        status = path.stat()
+        return list(_entries(path, label_size, status.st_size, status.st_mtime_ns))
     except OSError as error:
         raise InputError(f"{path}: cannot be read as a list ({error})") from None
-    named = [(number, os.fsdecode(line)) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+@lru_cache(maxsize=4)  # a run asks for its lists again and again: classes, labels, the pictures' shape
+def _entries(path: Path, label_size: int | None, size: int, moment: int) -> list[Entry]:
+    """The entries of the list as it is at that size and time."""
+    lines = path.read_bytes().removeprefix(codecs.BOM_UTF8).split(b"\n")
+    named = [(number, text_of(line)) for number, line in enumerate(lines, 1) if line.strip()]
     if not named:
         raise InputError(f"{path}: the list is empty")
     if label_size is not None:

@@ -13,6 +13,7 @@ from prototxt.errors import InputError
 from zoo.console import notice
 
 Names = list[str]  # of pictures: their paths from the folder
+Keys = dict[str, object]  # by such a name the same for files of the same bytes
 
 _PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 # Taken where this OpenCV decodes one of the folder's: builds differ in these.
@@ -119,7 +120,7 @@ def find_split(folder: Path) -> tuple[Path, Path] | None:
     return (train, held) if classes[0] & classes[1] else None
 
 
-def contents(folder: Path, names: Iterable[str]) -> dict[str, object]:
+def byte_keys(folder: Path, names: Iterable[str]) -> Keys:
     """By name a key that is the same for files of the same bytes; only files of one size are read."""
     places = {name: folder / name for name in names}
     sizes = {name: path.stat().st_size if path.is_file() else None for name, path in places.items()}
@@ -135,9 +136,7 @@ def _digest(path: Path) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
-def split(
-    names: Sequence[str], count: int, keys: dict[str, object], sides: dict[object, bool]
-) -> tuple[Names, Names]:
+def split(names: Sequence[str], count: int, keys: Keys, sides: dict[object, bool]) -> tuple[Names, Names]:
     """(training, validation) of one class: the first ``count`` of ``names`` for validation, files of the
     same bytes on one side and at least one file on each.
 

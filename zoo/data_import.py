@@ -12,7 +12,7 @@ from converters.files import write_text
 from converters.places import existing_folder
 from prototxt.errors import InputError
 from zoo.console import notice
-from zoo.data_folders import Classes, contents, find_split, split
+from zoo.data_folders import Classes, Keys, byte_keys, find_split, split
 from zoo.data_grocery import find_lists, read_lists, read_names
 from zoo.demo import CLASS_LIST, TRAIN_LIST, VAL_LIST
 
@@ -99,7 +99,8 @@ def _from_lists(folder: Path, choice: Choice) -> Images | None:
         raise InputError(f"--val: the split is that of the lists in {place}")
     labels = choice.labels or "coarse"
     images = Images(*read_lists(folder, place, labels), read_names(place, labels))
-    _tell_doubles(folder, images)  # and leave the split, which others' figures stand on
+    keys = byte_keys(folder, [path for path, _ in images.train + images.held])
+    _tell_doubles(folder, images, keys)  # and leave the split, which others' figures stand on
     return images
 
 
@@ -111,22 +112,22 @@ def _from_folders(folder: Path, choice: Choice, random: np.random.Generator) -> 
         raise InputError(f'--labels: {folder} has no train.txt of lines "path, fine, coarse"')
     sides = find_split(folder)
     if sides is None:
-        images = _split(folder, val, random)
+        images, keys = _split(folder, val, random)
     elif choice.val is not None:
         raise InputError(f"--val: the split is that of {sides[0]} and {sides[1]}")
     else:
-        images = _as_split(folder, *sides)
-    _tell_doubles(folder, images)
+        images, keys = _as_split(folder, *sides)
+    _tell_doubles(folder, images, keys)
     return images
 
 
-def _split(folder: Path, val: float, random: np.random.Generator) -> Images:
-    """A share of every class folder's images for validation."""
+def _split(folder: Path, val: float, random: np.random.Generator) -> tuple[Images, Keys]:
+    """A share of every class folder's images for validation; what every image's bytes are known by."""
     found = _pictures(folder, folder)
     for name, pictures in found.items():
         if len(pictures) < 2:
             raise InputError(f"{folder / name}: holds {len(pictures)} images, a class needs at least 2")
-    keys = contents(folder, (picture for pictures in found.values() for picture in pictures))
+    keys = byte_keys(folder, (picture for pictures in found.values() for picture in pictures))
     images, sides = Images([], [], dict(enumerate(found))), dict[object, bool]()
     for label, pictures in enumerate(found.values()):
         names = [pictures[i] for i in random.permutation(len(pictures))]
@@ -135,17 +136,17 @@ def _split(folder: Path, val: float, random: np.random.Generator) -> Images:
             entries += [(name, label) for name in part]
     if doubles := len(keys) - len(set(keys.values())):
         notice(f"{folder}: {doubles} images are byte for byte like another, and go to its side of the split")
-    return images
+    return images, keys
 
 
-def _as_split(folder: Path, train: Path, held: Path) -> Images:
-    """The images as train/ and val/ hold them; what is in both stays in val/ alone."""
+def _as_split(folder: Path, train: Path, held: Path) -> tuple[Images, Keys]:
+    """The images as train/ and val/ hold them, what is in both in val/ alone; and as :func:`_split`."""
     ours, theirs = _pictures(folder, train), _pictures(folder, held)
     for name in [*ours, *(name for name in theirs if theirs[name])]:
         if not ours.get(name):
             raise InputError(f"{train / name}: holds no images, so that class {name} would never be trained")
     every = [name for found in (ours, theirs) for pictures in found.values() for name in pictures]
-    keys = contents(folder, every)
+    keys = byte_keys(folder, every)
     known = {keys[name] for pictures in theirs.values() for name in pictures}
     images = Images([], [], dict(enumerate(ours)))
     for label, (name, pictures) in enumerate(ours.items()):
@@ -158,7 +159,7 @@ def _as_split(folder: Path, train: Path, held: Path) -> Images:
         notice(f"{train}: {gone} images are byte for byte in {held} too, and are not trained on")
     if not images.held:
         raise InputError(f"{held}: holds no images")
-    return images
+    return images, keys
 
 
 def _pictures(folder: Path, place: Path) -> dict[str, list[str]]:
@@ -174,9 +175,8 @@ def _pictures(folder: Path, place: Path) -> dict[str, list[str]]:
     return found
 
 
-def _tell_doubles(folder: Path, images: Images) -> None:
+def _tell_doubles(folder: Path, images: Images, keys: Keys) -> None:
     """A line about the images that are in both lists."""
-    keys = contents(folder, [path for path, _ in images.train + images.held])
     trained = {keys[path] for path, _ in images.train}
     if count := sum(keys[path] in trained for path, _ in images.held):
         notice(f"{folder}: {count} of the validation images are byte for byte training images too")

@@ -21,7 +21,7 @@ from prototxt.errors import InputError
 from prototxt.rawbytes import bytes_of, from_message
 from zoo.console import notice
 from zoo.decoding import Advance, Array, Listed, cached_pixels, decode
-from zoo.sums import Sums, prints, short
+from zoo.sums import Sums, prints, short, status_of
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,8 @@ class ImageSet:
     (N, K) float32 ones, in the list's order.
 
     ``paths`` are the images' own, as the list has them, counted from ``base``; ``lines`` where they stand
-    in it. ``skipped`` counts the
-    images of the list that could not be read and were passed over. ``rows`` and ``content`` are the list's
-    :func:`zoo.sums.prints`.
+    in it. ``skipped`` counts the images of the list that could not be read and were passed over. ``rows``
+    and ``content`` are the list's :func:`zoo.sums.prints`.
     """
 
     layer: LayerParameter
@@ -137,11 +136,11 @@ def _key(list_path: Path, param: ImageDataParameter, paths: Sequence[Path]) -> s
     digest = hashlib.sha256(list_path.read_bytes())
     digest.update(repr((param.new_height, param.new_width, param.is_color)).encode())
     for path in paths:
-        if path.is_file():
-            status = path.stat()
-            digest.update(bytes_of(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}\n"))
-        else:
+        status = status_of(path)
+        if status is None:
             digest.update(bytes_of(f"{path} missing\n"))
+        else:
+            digest.update(bytes_of(f"{path.resolve()} {status[0]} {status[1]}\n"))
     return digest.hexdigest()[:32]
 
 
