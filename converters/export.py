@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import onnx
 import onnx_ir as ir
@@ -60,13 +60,22 @@ def deploy_message(net: Network) -> NetParameter:
     return message
 
 
+class About(TypedDict, total=False):
+    """What a file says of itself besides the net: ``mean`` and ``places`` as
+    :func:`converters.export_metadata.metadata` takes them, ``note`` its doc_string.
+    """
+
+    mean: str
+    places: Sequence[Path]
+    note: str
+
+
 def export_onnx(
     net: Network,
     path: Path,
     classes: Sequence[str] = (),
-    mean: str = "",
-    places: Sequence[Path] = HERE,
     graph: Graph | None = None,
+    **about: Unpack[About],
 ) -> bool:
     """Write the deploy net of ``net``, or of ``graph`` (see :func:`deploy_net`), to ``path``, whole or not
     at all; whether its batch is dynamic.
@@ -78,11 +87,16 @@ def export_onnx(
     mean file is sought in ``places``. Raises InputError where the net cannot be deployed or exported.
     Nothing is checked here against the net: :func:`eval.parity.write_onnx` does both.
     """
-    small = file_net(net, graph)
+    return export_file(file_net(net, graph), path, classes, **about)
+
+
+def export_file(small: Network, path: Path, classes: Sequence[str] = (), **about: Unpack[About]) -> bool:
+    """:func:`export_onnx` of what :func:`file_net` made."""
     model, is_dynamic = _model(small)
     model.graph.name = small.graph.name or "net"
-    model.producer_name = "caffe-zoo"
-    onnx.helper.set_model_props(model, metadata(small, classes, mean, places))
+    model.producer_name, model.doc_string = "caffe-zoo", about.get("note", "")
+    entries = metadata(small, classes, about.get("mean", ""), about.get("places", HERE))
+    onnx.helper.set_model_props(model, entries)
     onnx.checker.check_model(model)
     with whole(path) as beside:
         onnx.save(model, beside)
@@ -143,8 +157,8 @@ def _exported(net: Network, batch: int | None, axes: dict[int, Any] | None) -> o
 def _finished(model: ir.Model, every: _AllValues) -> onnx.ModelProto:
     """The exporter's model, tidy, with the net's own outputs alone and the names of blobs and weights."""
     graph, net = model.graph, every.net
-    made = {value: held.name for value, held in zip(every.made, graph.outputs, strict=True)}
     by_value = dict(zip(every.made, graph.outputs, strict=True))
+    made = {value: held.name for value, held in by_value.items()}  # as it is before anything is joined
     graph.outputs[:] = [by_value[value] for value in net.graph.outputs]
     keys = _weights(graph, net)
     tidy(model, keys)

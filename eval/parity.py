@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import onnx
@@ -10,14 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from converters.build import as_tuple
-from converters.export import export_onnx, file_net
+from converters.export import About, export_file, file_net
 from converters.export_names import value_names
 from converters.files import whole
 from converters.graph import Graph, Value
 from converters.network import Network
-from converters.places import HERE
-from eval.probe import Feeds, draw_constants, forget, probe_inputs, tensors
-from eval.runtime import open_plain
+from eval.probe import draw_constants, forget, probe_inputs, tensors
+from eval.runtime import Feeds, open_plain
 from prototxt.errors import InputError
 
 TOLERANCE = 1e-4  # of a blob's largest absolute value
@@ -59,19 +59,17 @@ def write_onnx(
     net: Network,
     path: Path,
     classes: Sequence[str] = (),
-    mean: str = "",
-    places: Sequence[Path] = HERE,
     graph: Graph | None = None,
+    **about: Unpack[About],
 ) -> bool:
     """:func:`converters.export.export_onnx`, run once and held against the net before the file appears.
 
     Raises InputError, naming the layer, where the file would compute something else: nothing is written.
     """
     with whole(path) as beside:
-        is_dynamic = export_onnx(net, beside, classes, mean, places, graph)
-        model = onnx.load(beside)
         small = file_net(net, graph)
-        for item in _compare(small, model, [1 if is_dynamic else None], 0):
+        is_dynamic = export_file(small, beside, classes, **about)
+        for item in _compare(small, onnx.load(beside), [1 if is_dynamic else None], 0):
             if item.differs:
                 raise InputError(_refusal(small, item), item.layer)
     return is_dynamic

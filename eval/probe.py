@@ -2,7 +2,6 @@
 weights where they would be constant."""
 
 import math
-from collections.abc import Mapping
 
 import numpy as np
 import onnx
@@ -13,8 +12,8 @@ from torch import Tensor
 from converters.graph import Node, Value
 from converters.layers.recurrent import Recurrent
 from converters.network import Network
+from eval.runtime import Feeds
 
-Feeds = dict[str, NDArray[np.float32]]
 _ROUTES = frozenset(
     {"Split", "Slice", "Concat", "Reshape", "Flatten", "Crop", "Tile", "Filter", "BatchReindex"}
 )
@@ -84,7 +83,7 @@ def _input(net: Network, value: Value, batch: int | None, sign: int, seed: int) 
 def _undefined(net: Network, feeds: Feeds) -> int:
     forget(net)
     with torch.no_grad():
-        values = net.values({name: torch.from_numpy(x) for name, x in feeds.items()})
+        values = net.values(tensors(feeds))
     return sum(int((~torch.isfinite(x)).sum()) for x in values.values())
 
 
@@ -123,6 +122,6 @@ def forget(net: Network) -> None:
             module.reset()
 
 
-def tensors(feeds: Mapping[str, NDArray[np.float32]]) -> dict[str, Tensor]:
+def tensors(feeds: Feeds) -> dict[str, Tensor]:
     """Arrays as tensors."""
     return {name: torch.from_numpy(array) for name, array in feeds.items()}

@@ -52,7 +52,7 @@ def test_a_file_that_lacks_a_layer_is_never_written(tmp_path: Path, monkeypatch:
     def other(_: Network, path: Path, *rest: object) -> bool:
         return export_onnx(plain, path)
 
-    monkeypatch.setattr(parity, "export_onnx", other)
+    monkeypatch.setattr(parity, "export_file", other)
     with pytest.raises(InputError, match='would not compute this layer: blob "r"') as caught:
         write_onnx(net, tmp_path / "a.onnx")
     assert caught.value.layer == "act" and list(tmp_path.iterdir()) == []

@@ -36,12 +36,17 @@ def run(args: argparse.Namespace) -> int:
     """Write the files and print the layers; 1, and no ONNX file, where --verify finds a difference."""
     message, path = find_net(args.net, args.variant)
     target = target_of(message, path, args)
-    net, graph = build(message, path, args)
-    fill(net, args.weights, path)
+    with located(str(path), read_text(path)):
+        return convert(message, path, target, args)
+
+
+def convert(message: NetParameter, path: Path, target: Path, args: argparse.Namespace) -> int:
+    """:func:`run` from the net's message on; errors about a layer are without its line."""
+    net, graph = build(message, args)
+    fill(net, args.weights)
     title = f"{message.name or path.stem}, {args.variant}, phase {args.phase or 'TEST'}"
     try:
-        with located(str(path), read_text(path)):
-            write_model(net, graph, target, args, (path.parent, Path()))
+        write_model(net, graph, target, args, (path.parent, Path()))
     except VerificationError as error:
         print_layers(net, title)
         notice(f"{target}: not written: {error}")
@@ -71,24 +76,23 @@ def target_of(message: NetParameter, path: Path, args: argparse.Namespace) -> Pa
     return target
 
 
-def build(message: NetParameter, path: Path, args: argparse.Namespace) -> tuple[Network, Graph]:
-    """The net of the state asked for, its blobs still to be given, and what of it is deployed; errors about
-    a layer name its line. Python layers that the deploy net does without do not run, and then the net is
-    that alone.
+def build(message: NetParameter, args: argparse.Namespace) -> tuple[Network, Graph]:
+    """The net of the state asked for, its blobs still to be given, and what of it is deployed. Python layers
+    that the deploy net does without do not run, and then the net is that alone.
     """
-    state = net_state(args.phase or "TEST", args.level or 0, args.stage)
-    with located(str(path), read_text(path)):
-        graph = build_graph(message, state, allow_python=True)
-        check_input_shapes(graph, dict(args.input_shape))
-        part = deploy(graph)
-        python = [node.layer.name for node in graph.nodes if node.layer.type == "Python"]
-        if python and not args.allow_python:
-            refuse_python(part.nodes)
-            notice(f"not run, for the deploy net does without: {', '.join(python)}")
-        base = part if python and not args.allow_python else graph
-        unused = {value.blob for value in graph.inputs} - {value.blob for value in base.inputs}
-        shapes = {blob: dims for blob, dims in args.input_shape if blob not in unused}
-        return Network(base, args.phase or "TEST", shapes, fill_blobs=None), _ending(part, graph, args)
+    graph = build_graph(
+        message, net_state(args.phase or "TEST", args.level or 0, args.stage), allow_python=True
+    )
+    check_input_shapes(graph, dict(args.input_shape))
+    part = deploy(graph)
+    python = [node.layer.name for node in graph.nodes if node.layer.type == "Python"]
+    if python and not args.allow_python:
+        refuse_python(part.nodes)
+        notice(f"not run, for the deploy net does without: {', '.join(python)}")
+    base = part if python and not args.allow_python else graph
+    unused = {value.blob for value in graph.inputs} - {value.blob for value in base.inputs}
+    shapes = {blob: dims for blob, dims in args.input_shape if blob not in unused}
+    return Network(base, args.phase or "TEST", shapes, fill_blobs=None), _ending(part, graph, args)
 
 
 def _ending(part: Graph, graph: Graph, args: argparse.Namespace) -> Graph:
@@ -98,11 +102,10 @@ def _ending(part: Graph, graph: Graph, args: argparse.Namespace) -> Graph:
     return ending_in(part, args.output_blob) if args.output_blob else part
 
 
-def fill(net: Network, weights: str | None, path: Path) -> None:
+def fill(net: Network, weights: str | None) -> None:
     """Give the blobs their values, from weight files joined by commas, or from the fillers."""
     if weights:
-        with located(str(path), read_text(path)):
-            load_or_fill(net, *(Path(name) for name in weights.split(",")))
+        load_or_fill(net, *(Path(name) for name in weights.split(",")))
     else:
         net.fill(0)
         notice("no --weights: the blobs are filled as the prototxt says (seed 0)")
@@ -139,22 +142,15 @@ def write_model(
                 f'output "{value.blob}" is called "{names[value]}" in the ONNX file: {_why_renamed(value)}'
             )
     with whole(target) as beside:
-        if not (export_onnx if args.verify else write_onnx)(net, beside, (), args.mean or "", places, graph):
+        write = export_onnx if args.verify else write_onnx
+        if not write(net, beside, graph=graph, mean=args.mean or "", places=places, note=_MARK):
             notice("the batch cannot be dynamic in this net: the ONNX file has the prototxt's shapes")
-        mark(beside)
         if not args.verify:
             return
         differences = compare_onnx(net, beside, graph=graph)
         print_differences(differences, [(value.blob, value.layer) for value in graph.outputs])
         if apart := [item.output for item in differences if not item.is_close]:
             raise VerificationError(f"onnxruntime and PyTorch differ in {', '.join(apart)}")
-
-
-def mark(path: Path) -> None:
-    """Have an ONNX file say that a conversion wrote it, so that the next one may write over it."""
-    model = onnx.load(path)
-    model.doc_string = _MARK
-    onnx.save(model, path)
 
 
 def is_marked(path: Path) -> bool:
