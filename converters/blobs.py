@@ -1,5 +1,6 @@
 """A net's blobs: whose they are, which of them are one memory, and how each learns (Net::AppendParam)."""
 
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -7,10 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from converters.filler import fill
 from converters.graph import Node, layer_labels
 from converters.layers import Layer
-from prototxt.caffe_pb2 import ParamSpec
+from prototxt.caffe_pb2 import FillerParameter, ParamSpec
 from prototxt.errors import InputError
+
+_ZEROS = FillerParameter()  # constant 0, what Caffe's default filler is
 
 
 @dataclass(eq=False)
@@ -172,3 +176,16 @@ def owner(tensor: Tensor) -> Tensor:
 def memory(tensor: Tensor) -> int:
     """What tells a blob's memory from others': the same for blobs that share it."""
     return id(owner(tensor))
+
+
+def fill_first(blob: Blob, tensor: Tensor, module: Layer, source: str) -> None:
+    """Fill a blob as its layer's filler says, as a pure function of ``source`` and the blob's number.
+
+    Raises InputError, naming the layer, for a filler that cannot fill it.
+    """
+    given = module.fillers[blob.index] if blob.index < len(module.fillers) else None
+    generator = torch.Generator().manual_seed(zlib.crc32(f"{source}/{blob.index}".encode()))
+    try:
+        fill(tensor, _ZEROS if given is None else given, generator)
+    except InputError as error:
+        raise InputError(str(error), blob.node.layer.name, blob.node.layer) from None

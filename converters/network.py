@@ -1,6 +1,5 @@
 """A Graph as an nn.Module that computes what Caffe's net would."""
 
-import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
@@ -10,9 +9,8 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from converters.blobs import Blob, bind, find_blobs, memory, share, tensor_of
+from converters.blobs import bind, fill_first, find_blobs, memory, share, tensor_of
 from converters.build import Shape, as_tuple, build_modules, check_input_shapes, in_phase
-from converters.filler import fill
 from converters.graph import Graph, Node, Value
 from converters.in_place import notices
 from converters.layers import Layer
@@ -22,12 +20,10 @@ from converters.steps import number_values
 from converters.weights import Report, load_weights
 from converters.weights_caffe import LayerBlobs, SavedLayer, save_caffemodel
 from converters.weights_hdf5 import save_hdf5
-from prototxt.caffe_pb2 import FillerParameter
 from prototxt.errors import InputError
 from prototxt.text import to_stderr
 
 Diffs = Mapping[Node, Sequence[Tensor]]
-_ZEROS = FillerParameter()  # constant 0, what Caffe's default filler is
 
 
 class Network(nn.Module):
@@ -154,7 +150,7 @@ class Network(nn.Module):
             is_first = firsts.setdefault(name, blob.node) is blob.node
             if memory(tensor) not in kept:
                 kept.add(memory(tensor))
-                _fill_first(
+                fill_first(
                     blob, tensor, self.module_of(blob.node), f"{seed}/{name if is_first else blob.layer}"
                 )
 
@@ -236,16 +232,3 @@ def loss_weights(node: Node) -> list[float]:
     if node.layer.loss_weight:
         return list(node.layer.loss_weight)
     return [1.0] if node.layer.type.endswith("Loss") else []
-
-
-def _fill_first(blob: Blob, tensor: Tensor, module: Layer, source: str) -> None:
-    """Fill a blob as its layer's filler says, as a pure function of ``source`` and the blob's number.
-
-    Raises InputError, naming the layer, for a filler that cannot fill it.
-    """
-    given = module.fillers[blob.index] if blob.index < len(module.fillers) else None
-    generator = torch.Generator().manual_seed(zlib.crc32(f"{source}/{blob.index}".encode()))
-    try:
-        fill(tensor, _ZEROS if given is None else given, generator)
-    except InputError as error:
-        raise InputError(str(error), blob.node.layer.name, blob.node.layer) from None

@@ -55,9 +55,11 @@ def missing(what: str, name: str, places: Sequence[Path]) -> InputError:
     return InputError(f'{what} "{name}" is in none of {", ".join(names)}')
 
 
-def existing_folder(path: str | Path, said: str = "") -> Path:
-    """``path``. Raises InputError where no folder is there; ``said`` is the option that names it."""
-    folder = Path(path)
+def existing_folder(path: str | Path, said: str = "", here: Path = HERE[0]) -> Path:
+    """``path``, counted from ``here``. Raises InputError where no folder is there; ``said`` is the option
+    that names it.
+    """
+    folder = here / path
     if not folder.is_dir():
         what = "is a file, and not a folder" if folder.exists() else "no such folder"
         raise InputError(f"{said}{path}: {what}")

@@ -110,7 +110,7 @@ def test_pairs_are_equal_in_all_but_the_head(runs: Path) -> None:
 def test_the_accuracy_is_that_of_the_whole_list(runs: Path) -> None:
     """Against PyTorch, image by image, from the run folder's own prototxt and weights."""
     from converters import load_net
-    from zoo.bench.rows import validation
+    from zoo.bench.images import validation
 
     model = next(m for m in trained(runs) if m.path.parent.name == "bn-0")
     net = load_net(model.path.parent / "net.prototxt", model.path.parent / "weights.safetensors")

@@ -13,7 +13,7 @@ from eval.runtime import input_shapes, open_session
 from prototxt.errors import InputError
 from zoo.bench.command import measure_folder, trained
 from zoo.bench.files import converted, measure_accuracy
-from zoo.bench.rows import calibration, listed_images, validation
+from zoo.bench.images import calibration, listed_images, validation
 from zoo.cli import main
 
 

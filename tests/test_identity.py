@@ -18,7 +18,8 @@ from prototxt.caffe_pb2 import LayerParameter, NetParameter, SolverParameter
 from prototxt.errors import InputError
 from zoo.bench.command import trained
 from zoo.bench.files import measure_accuracy
-from zoo.bench.rows import Elsewhere, OtherDataError
+from zoo.bench.images import OtherDataError
+from zoo.bench.rows import Elsewhere
 from zoo.cli import main
 from zoo.identity import NEUTRAL, PATHS, full_name, of_message
 from zoo.plan import Options

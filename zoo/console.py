@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import cache
 
 from google.protobuf.message import Message
 from rich.console import Console
@@ -30,6 +31,12 @@ def notice(line: str) -> None:
     if "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK", "0") != "0":
         return
     stderr().print(Text(readable(line)), soft_wrap=True)
+
+
+@cache
+def notice_once(line: str) -> None:
+    """:func:`notice`, once a process: what makes plans or reads records comes by again and again."""
+    notice(line)
 
 
 def table(title: str, columns: list[str], rows: list[list[str]], left: int = 1) -> None:

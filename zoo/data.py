@@ -1,10 +1,9 @@
 """``zoo data demo``: the demo data set, drawn where it is wanted."""
 
 import argparse
-from functools import cache
 from pathlib import Path
 
-from zoo.console import notice
+from zoo.console import notice, notice_once
 from zoo.dataset import cache_folder
 from zoo.demo import TRAIN_IMAGES, VAL_IMAGES, make_demo
 from zoo.display import counting
@@ -17,14 +16,8 @@ def demo_folder() -> Path:
 
 def ensure_demo() -> None:
     """Draw the demo data set, for want of another, unless it is there."""
-    _notice_once(f"no list files found: taking the demo data set in {demo_folder()}")
+    notice_once(f"no list files found: taking the demo data set in {demo_folder()}")
     _draw(demo_folder(), 0)
-
-
-@cache
-def _notice_once(line: str) -> None:
-    """A study makes many plans, and each finds no lists."""
-    notice(line)
 
 
 def _draw(folder: Path, seed: int) -> bool:

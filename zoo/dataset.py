@@ -19,7 +19,7 @@ from converters.transform import check, open_mean
 from prototxt.caffe_pb2 import ImageDataParameter, LayerParameter
 from prototxt.errors import InputError
 from prototxt.rawbytes import bytes_of, from_message
-from zoo.console import notice
+from zoo.console import notice_once
 from zoo.decoding import Advance, Array, Listed, cached_pixels, decode
 from zoo.sums import Sums, prints, short, status_of
 
@@ -178,7 +178,7 @@ def class_names(list_path: Path, classes: int) -> list[str]:
     text = path.read_text(encoding="utf-8-sig", errors="replace") if path.is_file() else ""
     names = [name.strip() for name in text.splitlines() if name.strip()]
     if names and len(names) != classes:
-        notice(f"{path}: {len(names)} names for {classes} classes, so that none is taken")
+        notice_once(f"{path}: {len(names)} names for {classes} classes, so that none is taken")
     return names if len(names) == classes else []
 
 

@@ -1,5 +1,8 @@
-"""Standard streams that outlast their reader: when it goes away, what is said is lost, and not the work."""
+"""Standard streams that outlast their reader, and take any text: when it goes away, what is said is lost, and
+not the work; names of other encodings and signs that a narrow terminal lacks are written all the same.
+"""
 
+import codecs
 import errno
 import os
 import sys
@@ -7,8 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO, cast
-
-from zoo.streams import take_anything
 
 
 class Lasting:
@@ -60,7 +61,22 @@ def _ready(stream: TextIO | None) -> TextIO:
     if stream is None:  # Python's word for a descriptor that was closed: taken now, no file of ours gets it
         return Path(os.devnull).open("w", encoding="utf-8")
     if getattr(stream, "errors", None) == "strict":
-        take_anything(stream)
+        _take_anything(stream)
     with suppress(OSError, ValueError):  # no file behind it
         os.set_blocking(stream.fileno(), True)
     return stream
+
+
+def _take_anything(stream: TextIO) -> None:
+    """Write a path's bytes that are no UTF-8 as they are, and escape what the stream's encoding lacks."""
+    codecs.register_error("zoo", _encoded)
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="zoo")
+
+
+def _encoded(error: UnicodeError) -> tuple[Any, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    first = error.object[error.start]
+    if "\udc80" <= first <= "\udcff":
+        return bytes([ord(first) - 0xDC00]), error.start + 1
+    return first.encode("ascii", "backslashreplace"), error.start + 1

@@ -182,9 +182,8 @@ def _check(solver: SolverParameter, path: Path) -> None:
 
 def _places(root: str | None, solver: Path, here: Path) -> tuple[Path, ...]:
     """Where a solver's files are sought: --root, the current folder, beside the solver."""
-    if root is not None and not (here / root).is_dir():
-        existing_folder(root, "--root ")
-    return (*([here / root] if root else []), here, solver.absolute().parent)
+    given = [existing_folder(root, "--root ", here)] if root else []
+    return (*given, here, solver.absolute().parent)
 
 
 def _sized(nets: dict[str, NetSource], classes: int | None, options: Options) -> list[str]:

@@ -1,12 +1,11 @@
 """Whether a run folder's run is the one that is asked for, so that it may go on or count as finished."""
 
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from prototxt.errors import InputError
-from zoo.console import notice
+from zoo.console import notice_once
 from zoo.contents import contents
 from zoo.dataset import ImageSet, fingerprint
 from zoo.identity import check_same, of_plan
@@ -66,9 +65,8 @@ def check_sampled(folder: RunFolder, images: Mapping[str, ImageSet]) -> None:
     say_sampled(folder.path)
 
 
-@cache
 def say_sampled(path: Path) -> None:
     """One line about a run of an earlier version."""
-    notice(
+    notice_once(
         f"{path}: begun by an earlier version, which knew its data by some pictures alone: others may differ"
     )

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from converters.weights import read_safetensors
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError
 from prototxt.rawbytes import from_message
-from zoo.console import notice
+from zoo.console import notice_once
 from zoo.ours import digest, keep_others
 
 NET, SOLVER = "net.prototxt", "solver.prototxt"
@@ -173,7 +173,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         if entry is not None:
             entries.append(entry)
         elif number < len(lines):
-            _notice_broken(path, number)
+            notice_once(f"{path}:{number}: a broken line, passed over")
     return entries
 
 
@@ -183,12 +183,6 @@ def _entry(line: str) -> dict[str, Any] | None:
     except ValueError:
         return None
     return entry if isinstance(entry, dict) and type(entry.get("iteration")) is int else None
-
-
-@cache
-def _notice_broken(path: Path, number: int) -> None:
-    """Once a process: a study reads its runs' metrics again and again."""
-    notice(f"{path}:{number}: a broken line, passed over")
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:

@@ -17,15 +17,14 @@ from eval.rounds import Advance
 from eval.runtime import open_session
 from prototxt.errors import InputError
 from prototxt.text import to_text
-from zoo.bench.rows import (
-    Model,
+from zoo.bench.images import (
     OtherDataError,
     calibration,
-    deployed,
     has_training_images,
-    listed_images,
-    validation,
+    in_batches,
+    judged_images,
 )
+from zoo.bench.rows import Model, deployed
 from zoo.bench.tables import Row
 from zoo.console import notice
 from zoo.heads import head_of
@@ -133,9 +132,8 @@ def measure_accuracy(model: Model, path: Path | None = None, advance: Advance = 
     """
     if not images_tested(model):
         return _UNMEASURED
-    listed = listed_images(model, "TEST")
-    assert listed is not None
-    found = accuracy(open_session(path or model.path), _counted(validation(model), advance))
+    listed = judged_images(model)
+    found = accuracy(open_session(path or model.path), _counted(in_batches(listed), advance))
     low, high = wilson(found.top1, found.images)
     return {
         "top1": found.top1,

@@ -12,8 +12,9 @@ from eval.rounds import Samples, images_in_all, ratio
 from eval.runtime import provider_name
 from prototxt.errors import InputError
 from zoo.bench.files import Subject, images_tested, subjects
+from zoo.bench.images import decode
 from zoo.bench.pairs import find_pairs
-from zoo.bench.rows import Model, decode
+from zoo.bench.rows import Model
 from zoo.bench.tables import Row
 from zoo.bench.timing import Lane, Meter, Settings, batches_of, timed
 from zoo.console import notice
@@ -76,9 +77,9 @@ def _images_to_run(models: Sequence[Model], settings: Settings) -> int:
 
 
 def _subjects(models: Sequence[Model], settings: Settings, scratch: Path, meter: Meter) -> list[Subject]:
-    folders = {id(model): scratch / str(index) for index, model in enumerate(models)}
     found: list[Subject] = _able(
-        models, lambda model: subjects(model, settings.precisions, folders[id(model)], meter)
+        models,
+        lambda model: subjects(model, settings.precisions, Path(tempfile.mkdtemp(dir=scratch)), meter),
     )
     if any(subject.about["calibration"] == "random pixels" for subject in found):
         notice(

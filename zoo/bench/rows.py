@@ -1,42 +1,25 @@
 """The nets that ``zoo bench`` measures, and the images that their runs were trained and tested on."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from converters.deploy import deploy
 from converters.graph import Graph, build_graph, net_state
 from converters.network import Network
-from converters.places import existing_folder, seek
+from converters.places import existing_folder
 from eval.runtime import input_shapes
-from prototxt.caffe_pb2 import LayerParameter, NetParameter, NetState
+from prototxt.caffe_pb2 import NetParameter, NetState
 from prototxt.errors import InputError
 from prototxt.text import read_net, read_solver
-from zoo.dataset import ImageSet, fingerprint, of_classes, open_images
-from zoo.decoding import Advance
-from zoo.display import counting
-from zoo.feed import Feed
 from zoo.identity import as_key, of_message
-from zoo.lists import sole_image_layer
 from zoo.nets import read_nets
-from zoo.resume import say_sampled
 from zoo.run_folder import RunFolder, read_record
 from zoo.sizing import resize_input
 
-_SEEN = {"TRAIN": "trained", "TEST": "tested"}
 # What is read of a finished run's record, and would not be in another program's run.json.
 _RECORD = {"name": str, "variant": str, "head": str, "seed": int, "iteration": int, "data": dict}
-
-
-class OtherDataError(InputError):
-    """A list, or its pictures, are not those that a run saw."""
 
 
 @dataclass(frozen=True)
@@ -141,136 +124,3 @@ def _deploy(graph: Graph, inputs: dict[str, list[int]], batch: int, fill: bool |
     """The graph's deploy net, its inputs of the ONNX file's shapes."""
     shapes = {name: (batch, *shape) for name, shape in inputs.items()}
     return Network(deploy(graph), "TEST", shapes, fill_blobs=fill)
-
-
-def validation(model: Model) -> Iterator[tuple[Tensor, Tensor]]:
-    """The validation list once, in batches, as the TEST net's data layer served it to the training."""
-    images = listed_images(model, "TEST")
-    assert images is not None
-    assert model.record is not None
-    yield from in_batches(of_classes(images, model.record.get("classes")))
-
-
-def calibration(model: Model, count: int) -> Iterator[dict[str, np.ndarray[Any, np.dtype[np.float32]]]]:
-    """``count`` images spread evenly over the run's training list, under the TEST transform, by input.
-
-    Random pixels, as many, for a net without a training list.
-    """
-    images = listed_images(model, "TRAIN")
-    if images is None:
-        yield from _random_pixels(model, count)
-        return
-    rows = np.linspace(0, len(images.labels) - 1, min(count, len(images.labels))).astype(int)
-    chosen = replace(images, pixels=images.pixels[rows], labels=images.labels[rows])
-    (name,) = model.inputs[0]
-    for data, _ in in_batches(chosen):
-        yield {name: data.contiguous().numpy()}
-
-
-def has_training_images(model: Model) -> bool:
-    """Whether :func:`calibration` has more than random pixels."""
-    return model.record is not None and "TRAIN" in model.record["data"] and len(model.inputs[0]) == 1
-
-
-def _random_pixels(model: Model, count: int) -> Iterator[dict[str, np.ndarray[Any, np.dtype[np.float32]]]]:
-    shapes, batch = model.inputs
-    drawn = np.random.Generator(np.random.PCG64(1))
-    for _ in range(-(-count // (batch or 16))):
-        yield {
-            name: drawn.uniform(-128, 128, (batch or 16, *shape)).astype(np.float32)
-            for name, shape in shapes.items()
-        }
-
-
-def decode(models: Sequence[Model], keys: Sequence[str]) -> None:
-    """Have the models' lists decoded and kept, so that what follows finds them; a progress bar for each.
-
-    What cannot be read is said where it is needed.
-    """
-    for model in models:
-        for key in keys:
-            listed = model.record and model.record["data"].get(key)
-            if listed:
-                with suppress(InputError), counting(f"decoding {Path(listed['list']).name}") as advance:
-                    listed_images(model, key, advance)
-
-
-def _ignore(done: int, total: int) -> None:
-    """No progress is shown of what is decoded already."""
-
-
-def listed_images(model: Model, key: str, advance: Advance = _ignore) -> ImageSet | None:
-    """The images of the run's TRAIN or TEST list as its TEST net's data layer reads them; of the list that
-    ``elsewhere`` names in place of TEST.
-
-    None where the run has no such list; where it was never tested, the TRAIN net's layer reads them. Raises
-    OtherDataError where they are not what the run saw.
-    """
-    if model.record is None or model.folder is None or key not in model.record["data"]:
-        return None
-    layer = _reading_layer(model.folder, key)
-    path, places = _whereabouts(model, key, layer)
-    options = model.record.get("options", {})
-    skip_bad, label_size = bool(options.get("skip_bad")), options.get("label_size")
-    images = open_images(layer, path, places, advance, skip_bad, label_size)
-    if key != "TEST" or model.elsewhere.list is None:
-        _check_seen(model, key, images)
-    return images
-
-
-def _whereabouts(model: Model, key: str, layer: LayerParameter) -> tuple[Path, list[Path]]:
-    """(a list's path, where its pictures are sought)."""
-    given, record = model.elsewhere, model.record
-    assert record is not None
-    places = [Path(place) for place in record["places"]]
-    if given.list is not None and key == "TEST":
-        path = given.list.absolute()
-        return path, [place for place in (given.root, path.parent, *places) if place is not None]
-    path = Path(record["data"][key]["list"])
-    if given.root is None:
-        return path, places
-    moved = given.root.absolute()
-    found = seek(layer.image_data_param.source, [moved]) or seek(path.name, [moved])
-    return found or path, [moved]
-
-
-def _check_seen(model: Model, key: str, images: ImageSet) -> None:
-    """Raise OtherDataError where a list or its pictures are not what the run saw. Of an earlier version's
-    run, the validation list's pictures are compared where it knew them, and the training list's number.
-    """
-    assert model.record is not None
-    held = model.record["data"][key]
-    if "content" in held:
-        is_same, has_rows = held["content"] == images.content, held.get("rows") == images.rows
-    else:
-        say_sampled(Path(str(model.where)))
-        has_rows = held.get("images") in (None, len(images.labels))
-        is_same = has_rows and (key != "TEST" or held.get("fingerprint") in (None, fingerprint(images)))
-    if not is_same:
-        what = "its pictures are" if has_rows else "it is"
-        raise OtherDataError(
-            f"{images.list_path}: {what} not what {model.where} was {_SEEN[key]} on; --root names where its "
-            "own pictures lie now, --list another list to judge by"
-        )
-
-
-def _reading_layer(folder: RunFolder, key: str) -> LayerParameter:
-    """The TEST net's data layer; for the training list with that list's own name and root folder."""
-    layers = {
-        phase: sole_image_layer(graph) for phase in ("TRAIN", "TEST") if (graph := run_graph(folder, phase))
-    }
-    layer = LayerParameter()
-    layer.CopyFrom(layers.get("TEST") or layers["TRAIN"])  # type: ignore[arg-type]
-    if own := layers.get(key):
-        layer.image_data_param.root_folder = own.image_data_param.root_folder
-        layer.image_data_param.source = own.image_data_param.source
-    return layer
-
-
-def in_batches(images: ImageSet) -> Iterator[tuple[Tensor, Tensor]]:
-    """Every image once: (N, C, H, W) data, cropped at the centre and not mirrored, and (N,) labels."""
-    feed = Feed(images, False, 0, torch.device("cpu"))
-    count, size = len(images.labels), feed.batch_size
-    for index in range(-(-count // size)):
-        batch, kept = feed.batch(index), min(size, count - index * size)
-        yield batch[images.layer.top[0]][:kept], batch[images.layer.top[1]][:kept]

@@ -19,7 +19,8 @@ from converters.transform import choose, transform
 from eval.robustness import Pixels
 from prototxt.caffe_pb2 import ImageDataParameter, LayerParameter
 from prototxt.errors import InputError
-from zoo.bench.rows import Model, listed_images, run_graph
+from zoo.bench.images import listed_images
+from zoo.bench.rows import Model, run_graph
 from zoo.dataset import ImageSet, of_classes
 from zoo.display import counting
 from zoo.lists import sole_image_layer
