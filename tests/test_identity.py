@@ -21,8 +21,9 @@ from zoo.bench.files import measure_accuracy
 from zoo.bench.images import OtherDataError
 from zoo.bench.rows import Elsewhere
 from zoo.cli import main
+from zoo.contents import files
 from zoo.identity import NEUTRAL, PATHS, full_name, of_message
-from zoo.plan import Options
+from zoo.plan import Options, make_plan
 from zoo.report.results import check_same_data
 from zoo.report.runs import group_runs, read_run
 from zoo.study.job import Job
@@ -225,3 +226,23 @@ def test_pictures_that_moved_are_found_and_checked(runs: Path) -> None:
     paint(runs / "moved" / "class 1_2.png")
     with pytest.raises(OtherDataError, match="its pictures are not what"):
         measure_accuracy(model)
+
+
+def test_every_file_of_a_list_of_data_files_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several names may stand in a line of an HDF5Data's list; a window file names an image and its windows."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.h5", "b.h5", "c.png"):
+        Path(name).write_text("x")
+    Path("h5.txt").write_text("a.h5 b.h5\n")
+    Path("w.txt").write_text("# 0\nc.png\n3\n4\n4\n1\n1 0.9 0 0 3 3\n")
+    Path("net.prototxt").write_text("""
+      layer { name: "h" type: "HDF5Data" top: "x" hdf5_data_param { source: "h5.txt" batch_size: 1 } }
+      layer { name: "w" type: "WindowData" top: "d" top: "l" transform_param { crop_size: 4 }
+        window_data_param { source: "w.txt" batch_size: 1 } }""")
+    Path("s.prototxt").write_text('net: "net.prototxt" base_lr: 0.1 lr_policy: "fixed"')
+    plan = make_plan(Options(solver="s.prototxt"))
+    seen = {files(plan)["TRAIN net"]}
+    for name in ("a.h5", "b.h5", "c.png"):
+        Path(name).write_text("other")
+        seen.add(files(plan)["TRAIN net"])
+    assert len(seen) == 4

@@ -1,11 +1,13 @@
 """What a plan's data holds: names of classes, each list's rows and pictures, other files, as sums."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from google.protobuf.message import Message
 
+from converters.data.hdf5 import listed_names
+from converters.data.window_file import read_windows
 from converters.image_list import read_list
 from converters.places import find
 from prototxt.caffe_pb2 import LayerParameter
@@ -16,7 +18,11 @@ from zoo.lists import data_layers
 from zoo.plan import Plan
 from zoo.sums import Sums, prints, short
 
-_LISTS = ("HDF5DataParameter.source", "WindowDataParameter.source")  # texts with a file's path in a line
+# The files that such a field's own file names.
+_LISTS: dict[str, Callable[[Path], Iterable[str]]] = {
+    "HDF5DataParameter.source": listed_names,
+    "WindowDataParameter.source": lambda path: dict.fromkeys(each.image for each in read_windows(path)),
+}
 
 
 def contents(plan: Plan) -> dict[str, Any]:
@@ -68,8 +74,7 @@ def _file(plan: Plan, layer: LayerParameter, name: str, path: Path, root: str, s
         base = image_base(layer.image_data_param, path, entries, [*plan.places, path.parent])
         yield prints(entries, [base / entry.path for entry in entries], sums)[1]
     elif name in _LISTS and path.is_file():
-        lines = path.read_bytes().decode("utf-8", "surrogateescape").splitlines()
-        named = (find(from_message(root) + line.strip(), plan.places) for line in lines if line.strip())
+        named = (find(from_message(root) + each, plan.places) for each in _LISTS[name](path))
         inner = [sums.of(each.absolute()) for each in named if each.is_file()]
         yield short(bytes_of(" ".join(inner)))
 

@@ -31,7 +31,8 @@ class Hdf5Source(DataSource):
         if layer.HasField("transform_param"):
             raise InputError("HDF5Data does not transform data; drop transform_param", layer.name)
         self.seed, self.shuffle, self.batch_size = options.seed, param.shuffle, param.batch_size
-        self.files = _listed(find(param.source, options.places), layer, options)
+        names = listed_names(find(param.source, options.places))
+        self.files = [find(name, options.places) for name in names]
         sizes = [_sizes(file, layer) for file in self.files]
         for file, found in zip(self.files, sizes, strict=True):
             if [size[1:] for size in found] != [size[1:] for size in sizes[0]]:
@@ -73,15 +74,17 @@ class Hdf5Source(DataSource):
         return self._loaded[1]
 
 
-def _listed(source: Path, layer: LayerParameter, options: Options) -> list[Path]:
-    """The files that the source names, parted by ASCII blanks or line ends."""
+def listed_names(source: Path) -> list[str]:
+    """The files that an HDF5Data's source names, parted by ASCII blanks or line ends. Raises InputError for
+    a list that cannot be read or is empty.
+    """
     try:
         names = [text_of(name) for name in source.read_bytes().split()]
     except OSError as error:
-        raise InputError(f"{source}: cannot be read as a list of HDF5 files ({error})", layer.name) from None
+        raise InputError(f"{source}: cannot be read as a list of HDF5 files ({error})") from None
     if not names:
-        raise InputError(f"{source}: the list is empty", layer.name)
-    return [find(name, options.places) for name in names]
+        raise InputError(f"{source}: the list is empty")
+    return names
 
 
 def _sizes(path: Path, layer: LayerParameter) -> list[tuple[int, ...]]:
