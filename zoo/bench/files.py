@@ -31,7 +31,7 @@ from zoo.heads import head_of
 
 CALIBRATION = 128  # images
 _UNMEASURED: Row = dict.fromkeys(
-    ("top1", "top1_low", "top1_high", "top5", "images", "failed", "unjudged", "content", "list")
+    ("top1", "top1_low", "top1_high", "top5", "images", "failed", "unjudged", "content")
 )
 Batches = Iterator[tuple[Tensor, Tensor]]
 
@@ -92,7 +92,7 @@ def describe(model: Model) -> Row:
         "variant": record.get("variant", model.name),
         "head": record.get("head") or head_of(model.net),
         "seed": record.get("seed"),
-        "other_list": model.elsewhere.list is not None,
+        "list": str(model.elsewhere.list) if model.elsewhere.list else None,
         "synthetic": record.get("data", {}).get("synthetic"),
         "parameters": parameters(net),
         "macs": macs,
@@ -144,7 +144,6 @@ def measure_accuracy(model: Model, path: Path | None = None, advance: Advance = 
         "failed": None,
         "unjudged": None,
         "content": listed.content,
-        "list": str(listed.list_path),
     }
 
 

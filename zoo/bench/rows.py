@@ -1,4 +1,4 @@
-"""The nets that ``zoo bench`` measures, and the images that their runs were trained and tested on."""
+"""The nets that ``zoo bench`` measures, and where their runs' data is."""
 
 from dataclasses import dataclass
 from functools import cached_property

@@ -36,7 +36,8 @@ def accuracy_grid(rows: Sequence[Row]) -> Grid:
 
 def other_lists(rows: Iterable[Row]) -> list[str]:
     """The lists that accuracies are of in place of the runs' own, as --list names them."""
-    return list(dict.fromkeys(str(row["list"]) for row in rows if row.get("other_list") and row.get("list")))
+    judged = (row for row in rows if row["top1"] is not None)
+    return list(dict.fromkeys(str(row["list"]) for row in judged if row.get("list")))
 
 
 def _accuracy_cells(row: Row, rows: Sequence[Row]) -> list[str]:

@@ -172,7 +172,7 @@ class Results:
 
 def _list_of(row: Row) -> str | None:
     """The list that a row's accuracy is of, where that is not the run's own."""
-    return Path(str(row.get("list"))).name if row.get("other_list") else None
+    return Path(str(row["list"])).name if row.get("list") else None
 
 
 def check_same_data(runs: Sequence[Run]) -> None:
