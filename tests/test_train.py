@@ -6,40 +6,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import onnx
 import pytest
 import torch
-from safetensors.torch import load_file
+from train_runs import ROOT, lines, same, train, weights
 
 from prototxt.text import read_net, read_solver
 from zoo.cli import main
 from zoo.run_folder import RunFolder, read_metrics
 
 pytestmark = pytest.mark.usefixtures("without_export")
-
-ROOT = Path(__file__).parents[1]
-
-
-def train(solver: Path, *options: str) -> int:
-    return main(["train", "--solver", str(solver), "--device", "cpu", *options])
-
-
-def weights(folder: str) -> dict[str, torch.Tensor]:
-    return load_file(Path(folder) / "weights.safetensors")
-
-
-def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-
-
-def lines(folder: str) -> list[dict[str, Any]]:
-    """metrics.jsonl without the rate, which is the clock's."""
-    return [
-        {k: v for k, v in line.items() if k != "images_per_second"}
-        for line in read_metrics(Path(folder) / "metrics.jsonl")
-    ]
 
 
 def edit_record(folder: str, **changes: str) -> None:
