@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from converters.files import write_text
+from converters.host.files import write_text
 from zoo.bench.notes import environment, noise_warning
 from zoo.bench.tables import (
     Grid,

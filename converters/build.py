@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from converters.data.shapes import top_shapes
 from converters.graph import Graph, Node, Value, trains
-from converters.inputs import top_shapes
 from converters.layers import Layer, build_layer
 from converters.layers.registry import checked_size
 from prototxt.caffe_pb2 import TEST, TRAIN, LayerParameter

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from converters.graph import build_graph, net_state
 from converters.network import Network
-from converters.weights import load_weights
+from converters.weights.formats import load_weights
 from prototxt.text import located, parse_net, read_text, to_stderr
 
 __all__ = ["load_net", "located"]

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from converters.blobs import bind, fill_first, find_blobs, memory, share, tensor_of
 from converters.build import Shape, as_tuple, build_modules, check_input_shapes, in_phase
 from converters.graph import Graph, Node, Value
+from converters.host.memory import refuse_excess
 from converters.in_place import notices
 from converters.layers import Layer
-from converters.memory import refuse_excess
 from converters.state_names import child_name, name_state
 from converters.steps import number_values
-from converters.weights import Report, load_weights
-from converters.weights_caffe import LayerBlobs, SavedLayer, save_caffemodel
-from converters.weights_hdf5 import save_hdf5
+from converters.weights.caffemodel import LayerBlobs, SavedLayer, save_caffemodel
+from converters.weights.formats import Report, load_weights
+from converters.weights.hdf5 import save_hdf5
 from prototxt.errors import InputError
 from prototxt.text import to_stderr
 

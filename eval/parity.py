@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from converters.build import as_tuple
-from converters.export import About, export_file, file_net
-from converters.export_names import value_names
-from converters.files import whole
+from converters.export.names import value_names
+from converters.export.onnx_file import About, export_file, file_net
 from converters.graph import Graph, Value
+from converters.host.files import whole
 from converters.network import Network
 from eval.probe import draw_constants, forget, probe_inputs, tensors
 from eval.runtime import Feeds, open_plain
@@ -62,7 +62,7 @@ def write_onnx(
     graph: Graph | None = None,
     **about: Unpack[About],
 ) -> bool:
-    """:func:`converters.export.export_onnx`, run once and held against the net before the file appears.
+    """:func:`converters.export.onnx_file.export_onnx`, run and held against the net before it appears.
 
     Raises InputError, naming the layer, where the file would compute something else: nothing is written.
     """

@@ -8,8 +8,8 @@ from typing import Any
 
 import onnx
 
-from converters.export import quiet
-from converters.files import whole
+from converters.export.onnx_file import quiet
+from converters.host.files import whole
 from eval.runtime import Feeds
 from prototxt.errors import InputError
 

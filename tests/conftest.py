@@ -62,10 +62,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def without_export(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs end without an ONNX file, which takes longer than they do."""
-    monkeypatch.setattr("zoo.record.write_onnx", lambda *_: True)
+    monkeypatch.setattr("zoo.runs.record.write_onnx", lambda *_: True)
 
 
 @pytest.fixture
 def with_export(without_export: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """For the one test of a module without_export that looks at the file."""
-    monkeypatch.setattr("zoo.record.write_onnx", write_onnx)
+    monkeypatch.setattr("zoo.runs.record.write_onnx", write_onnx)

@@ -12,10 +12,11 @@ from tiny import NET, SOLVER
 from eval.robustness import CONDITIONS, PLAIN
 from prototxt.text import parse_net, parse_solver, to_text
 from zoo.bench.rows import Model
-from zoo.report import gallery, gather
-from zoo.report.measured import Measured
-from zoo.solver_changes import merged
-from zoo.variants import apply_variant
+from zoo.report.measure.measured import Measured
+from zoo.report.read import gather
+from zoo.report.say import gallery
+from zoo.train.solver_changes import merged
+from zoo.variants.edits import apply_variant
 
 IMAGES, CLASSES = 60, 3
 SHARES = {"baseline": 0.8, "dropout0.5": 0.75, "dropout0.9": 0.3, "bn": 0.85, "fc": 0.5}

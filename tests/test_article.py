@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from zoo.article import departures
-from zoo.plan import Options, make_plan
+from zoo.train.plan import Options, make_plan
+from zoo.variants.article import departures
 
 
 @pytest.mark.parametrize("variant", ["baseline", "dropout0.5", "bn+fc", "gap"])
@@ -32,12 +32,12 @@ def test_without_lists_the_shipped_solver_falls_back_on_the_demo(
     """The whole command with no option but a short run; a small demo set stands in for the full one."""
     from functools import partial
 
-    import zoo.data
+    import zoo.data.command
     from zoo.cli import main
-    from zoo.demo import make_demo
+    from zoo.data.demo import make_demo
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(zoo.data, "make_demo", partial(make_demo, train=40, val=20))
+    monkeypatch.setattr(zoo.data.command, "make_demo", partial(make_demo, train=40, val=20))
     assert main(["train", "--variant", "dropout0.9", "--max-iter", "1", "--batch-size", "2"]) == 0
     err = capsys.readouterr().err
     assert "SYNTHETIC" in err

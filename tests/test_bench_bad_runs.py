@@ -15,8 +15,8 @@ from train_runs import train
 from prototxt.errors import InputError
 from zoo.bench.rows import Model
 from zoo.cli import main
-from zoo.report import gather
-from zoo.report.measured import Measured
+from zoo.report.measure.measured import Measured
+from zoo.report.read import gather
 
 
 def spoil(path: Path) -> None:

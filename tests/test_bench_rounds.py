@@ -7,7 +7,7 @@ from statistics import median
 
 import pytest
 
-from eval.rounds import (
+from eval.speed.rounds import (
     NOISY,
     ROUNDS,
     Samples,

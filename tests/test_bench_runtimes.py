@@ -14,11 +14,11 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 
-from converters.export import deploy_net, export_onnx
+from converters.export.onnx_file import deploy_net, export_onnx
 from converters.load import load_net
-from eval.engines import Job, OnnxEngine
-from eval.latency import Worker, check_agreement, workers
 from eval.runtime import open_session
+from eval.speed.engines import Job, OnnxEngine
+from eval.speed.latency import Worker, check_agreement, workers
 from prototxt.errors import InputError
 from prototxt.text import parse_net
 from zoo.bench.files import write_caffe
@@ -72,7 +72,7 @@ def job(tmp_path: Path) -> Job:
 
 def test_a_worker_starts_without_torch() -> None:
     """Every net timed has a process of its own; torch would be most of its start."""
-    command = [sys.executable, "-c", "import sys, eval.worker; sys.exit('torch' in sys.modules)"]
+    command = [sys.executable, "-c", "import sys, eval.speed.worker; sys.exit('torch' in sys.modules)"]
     assert subprocess.run(command, cwd=ROOT, check=False).returncode == 0
 
 
@@ -171,7 +171,7 @@ def test_no_process_is_left_when_the_block_ends_badly(job: Job) -> None:
 def test_a_worker_ends_with_its_parent(job: Job) -> None:
     """A parent killed outright cannot end its workers: they find their stdin closed."""
     code = (
-        "import json, sys; from eval.engines import Job; from eval.latency import Worker\n"
+        "import json, sys; from eval.speed.engines import Job; from eval.speed.latency import Worker\n"
         "worker = Worker(Job(**json.loads(sys.argv[1]))).__enter__(); worker.open()\n"
         "print(worker.process.pid, flush=True); input()"
     )

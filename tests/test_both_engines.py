@@ -11,16 +11,16 @@ import torch
 from train_runs import lines, same, train, weights
 
 from converters import load_solver
-from converters.rate import steps_taken
-from converters.solver_nets import solver_nets
-from converters.weights import write_safetensors
+from converters.solver.nets import solver_nets
+from converters.solver.rates import steps_taken
+from converters.weights.formats import write_safetensors
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError
 from prototxt.text import parse_solver, read_net, read_solver
 from zoo.bench.rows import Model
-from zoo.report.runs import Run
-from zoo.run_folder import RunFolder
-from zoo.snapshot import contents
+from zoo.report.read.runs import Run
+from zoo.runs.run_folder import RunFolder
+from zoo.train.snapshot import contents
 
 pytestmark = pytest.mark.usefixtures("without_export")
 
@@ -272,7 +272,7 @@ def test_a_state_of_another_solver_names_its_file_and_changes_nothing(
     def refuse(*_: object) -> None:
         raise AssertionError("weights were loaded")
 
-    monkeypatch.setattr("zoo.snapshot.load_weights", refuse)
+    monkeypatch.setattr("zoo.train.snapshot.load_weights", refuse)
     assert train(solver, "--output", "run", "--resume", str(state)) == 2
     assert f"{state}: holds 5 histories; Adam keeps 10" in capsys.readouterr().err
 

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converters.data.load import load_data
-from converters.data.window_file import Window, read_windows
+from converters.data.windows.file import Window, read_windows
 from converters.load import load_net
-from converters.solver_file import load_solver
+from converters.solver.file import load_solver
 from prototxt.caffe_pb2 import LayerParameter, NetParameter, SolverParameter, SolverState
 from prototxt.errors import InputError
 from prototxt.rawbytes import bytes_of, readable, serialized, text_of, to_message

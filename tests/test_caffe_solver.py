@@ -12,10 +12,10 @@ import torch
 from golden_cases import GOLDEN, arrays, error, named
 
 from converters import CaffeSolver, load_solver
-from converters.solver import check_solver
-from converters.solver_file import notices
-from converters.solver_nets import check_nets
-from converters.solver_state import SavedState, read_state, write_state
+from converters.solver.file import notices
+from converters.solver.nets import check_nets
+from converters.solver.rules import check_solver
+from converters.solver.state import SavedState, read_state, write_state
 from prototxt.caffe_pb2 import NetParameter, SolverParameter, SolverState
 from prototxt.errors import InputError
 from prototxt.text import read_solver

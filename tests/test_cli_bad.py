@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from converters import machine
+from converters.host import machine
 from zoo.cli import main
-from zoo.dataset import memory_note
-from zoo.run_folder import read_record
+from zoo.runs.run_folder import read_record
+from zoo.train.dataset import memory_note
 
 
 @pytest.fixture
@@ -170,7 +170,7 @@ def test_cores_are_those_that_the_process_may_use(monkeypatch: pytest.MonkeyPatc
 
 
 def test_only_one_place_counts_cores() -> None:
-    root = Path(machine.__file__).parents[1]
+    root = Path(machine.__file__).parents[2]
     files = [
         path for name in ("prototxt", "converters", "eval", "zoo") for path in (root / name).rglob("*.py")
     ]

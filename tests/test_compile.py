@@ -11,7 +11,7 @@ from torch._dynamo.testing import CompileCounterWithBackend
 from converters import Network, load_net
 from prototxt.text import to_text
 from zoo.show import find_net
-from zoo.sizing import resize_input
+from zoo.variants.sizing import resize_input
 
 NETS = sorted(path.stem for path in (GOLDEN / "layers").glob("net_*.npz"))
 # One recording of each type; what a user wrote in Python is no graph.

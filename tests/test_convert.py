@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from converters import load_net
-from converters.export import deploy_net, export_onnx
+from converters.export.onnx_file import deploy_net, export_onnx
 from eval.cost import layer_costs, parameters, total_macs
 from eval.parity import compare_onnx
 from prototxt.errors import InputError
@@ -67,7 +67,7 @@ def test_onnxruntime_agrees_on_trained_statistics(tmp_path: Path) -> None:
     from converters import Network
     from converters.graph import build_graph, net_state
     from prototxt.text import read_net
-    from zoo.variants import apply_variant
+    from zoo.variants.edits import apply_variant
 
     message = apply_variant(read_net(find("allconv6")[0]), "bn+msra+dropout0.5")
     net = Network(build_graph(message, net_state("TEST")))
@@ -236,7 +236,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
 def test_show_prints_the_prototxt_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
     from prototxt.caffe_pb2 import NetParameter
     from prototxt.text import parse, read_net
-    from zoo.variants import apply_variant
+    from zoo.variants.edits import apply_variant
 
     assert main(["show", "allconv6", "--variant", "bn+fc"]) == 0
     out = capsys.readouterr().out

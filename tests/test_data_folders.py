@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from converters.image_list import read_list
+from converters.data.images.lists import read_list
 from zoo.cli import main
-from zoo.demo import CLASS_LIST, TRAIN_LIST, VAL_LIST
-from zoo.plan import Options, make_plan
+from zoo.data.demo import CLASS_LIST, TRAIN_LIST, VAL_LIST
+from zoo.train.plan import Options, make_plan
 
 _drawn = iter(range(10**6))
 

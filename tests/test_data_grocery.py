@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from converters.image_list import read_list
+from converters.data.images.lists import read_list
 from zoo.cli import main
 
 CSV = """\

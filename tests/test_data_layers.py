@@ -16,11 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from converters import load_data
-from converters.data import MemorySource, open_data
 from converters.data.datum import datum_pixels, parse_datum
+from converters.data.images.lists import read_list
+from converters.data.memory import MemorySource
+from converters.data.opening import open_data
 from converters.data.order import Rounds
-from converters.image_list import read_list
-from converters.mean_image import write_mean
+from converters.weights.mean_image import write_mean
 from prototxt.caffe_pb2 import Datum, LayerParameter, NetParameter, TransformationParameter
 from prototxt.errors import InputError
 from prototxt.text import parse, read_net

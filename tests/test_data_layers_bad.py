@@ -12,8 +12,9 @@ import torch
 from test_data_layers import DATA, h5_files, h5_layer, layer, png, raw, write_lmdb
 
 from converters import load_data
-from converters.data import DataSource, open_data
-from converters.mean_image import write_mean
+from converters.data.opening import open_data
+from converters.data.source import DataSource
+from converters.weights.mean_image import write_mean
 from prototxt.caffe_pb2 import Datum
 from prototxt.errors import InputError
 

@@ -10,11 +10,11 @@ from golden_cases import GOLDEN
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converters.data import open_data
+from converters.data.opening import open_data
 from converters.data.source import DataSource
-from converters.data.window_crop import place
-from converters.data.window_file import Window, read_windows
-from converters.mean_image import write_mean
+from converters.data.windows.crop import place
+from converters.data.windows.file import Window, read_windows
+from converters.weights.mean_image import write_mean
 from prototxt.caffe_pb2 import LayerParameter, NetParameter
 from prototxt.errors import InputError
 from prototxt.text import parse

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from golden_cases import GOLDEN
 
-import zoo.data_lmdb
+import zoo.data.databases
 from converters import load_data
 from converters.data.datum import datum_pixels
 from prototxt.caffe_pb2 import Datum, TransformationParameter
@@ -67,7 +67,7 @@ def test_encoded_files_are_stored_as_they_are_where_nothing_changes(tmp_path: Pa
 
 
 def test_gray_shuffle_and_a_map_that_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zoo.data_lmdb, "_FIRST_MAP", 2**15)
+    monkeypatch.setattr(zoo.data.databases, "_FIRST_MAP", 2**15)
     random = np.random.default_rng(0)
     for index in range(30):
         cv2.imwrite(str(tmp_path / f"{index}.png"), random.integers(0, 256, (40, 50, 3), np.uint8))

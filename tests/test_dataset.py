@@ -10,15 +10,15 @@ import torch
 from golden_cases import GOLDEN, arrays
 from tiny import write_images
 
-from converters.data import open_data
-from converters.image_list import read_list
-from converters.mean_image import write_mean
-from converters.transform import choose, draw, transform
+from converters.data.images.lists import read_list
+from converters.data.images.transform import choose, draw, transform
+from converters.data.opening import open_data
+from converters.weights.mean_image import write_mean
 from prototxt.caffe_pb2 import LayerParameter, NetParameter
 from prototxt.errors import InputError
 from prototxt.text import parse, read_net
-from zoo.dataset import ImageSet, cache_folder, check_labels, class_names, open_images
-from zoo.feed import Feed
+from zoo.train.dataset import ImageSet, cache_folder, check_labels, class_names, open_images
+from zoo.train.feed import Feed
 
 CASES = ["image_article", "image_grey", "image_resize_crop_mean", "image_resize_scale", "image_upscale"]
 

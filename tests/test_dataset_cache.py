@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
-from converters.image_list import read_image
+from converters.data.images.lists import read_image
 from prototxt.caffe_pb2 import ImageDataParameter, LayerParameter
 from prototxt.errors import InputError
-from zoo.dataset import ImageSet, cache_folder, open_images
+from zoo.train.dataset import ImageSet, cache_folder, open_images
 
 
 @pytest.fixture

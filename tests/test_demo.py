@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from prototxt.errors import InputError
-from zoo.demo import CLASSES, TRAIN_IMAGES, VAL_IMAGES, draw_demo, make_demo
+from zoo.data.demo import CLASSES, TRAIN_IMAGES, VAL_IMAGES, draw_demo, make_demo
 
 SMALL = {"train": 40, "val": 20}
 Data = tuple[torch.Tensor, torch.Tensor]

@@ -9,7 +9,7 @@ import torch
 from golden_cases import GOLDEN, arrays, named
 
 from converters import Network, load_net
-from converters.export import deploy_net, export_onnx
+from converters.export.onnx_file import deploy_net, export_onnx
 from eval.runtime import open_session
 from prototxt.errors import InputError
 from prototxt.text import to_text

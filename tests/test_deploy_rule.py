@@ -2,7 +2,7 @@
 
 import pytest
 
-from converters.deploy import deploy, ending_in, with_softmax
+from converters.export.deploy import deploy, ending_in, with_softmax
 from converters.graph import Graph, build_graph, filtered, net_state
 from prototxt.errors import InputError
 from prototxt.text import parse_net

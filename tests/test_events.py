@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from train_runs import lines, train
 
-from zoo.run_folder import RunFolder
+from zoo.runs.run_folder import RunFolder
 
 pytest.importorskip("tensorboard")
 pytestmark = pytest.mark.usefixtures("without_export")

@@ -11,8 +11,8 @@ import torch
 from onnx import numpy_helper
 
 from converters import Network, load_net
-from converters.export import export_onnx
-from converters.mean_image import write_mean
+from converters.export.onnx_file import export_onnx
+from converters.weights.mean_image import write_mean
 from eval import parity
 from eval.parity import write_onnx
 from eval.runtime import open_session

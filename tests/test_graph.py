@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from converters import load_net
-from converters.deploy import deploy
+from converters.export.deploy import deploy
 from converters.graph import Value, build_graph, net_state
 from prototxt.caffe_pb2 import NetParameter
 from prototxt.errors import InputError
@@ -149,7 +149,7 @@ def test_shared_params_of_unequal_shape_are_refused() -> None:
 
 def test_the_first_weights_are_a_pure_function_of_seed_layer_and_index() -> None:
     from converters import Network
-    from zoo.variants import apply_variant
+    from zoo.variants.edits import apply_variant
 
     article = read_net(find("allconv6")[0])
 

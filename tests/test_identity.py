@@ -21,14 +21,14 @@ from zoo.bench.files import measure_accuracy
 from zoo.bench.images import OtherDataError
 from zoo.bench.rows import Elsewhere
 from zoo.cli import main
-from zoo.contents import files
-from zoo.identity import NEUTRAL, PATHS, full_name, of_message
-from zoo.plan import Options, make_plan
-from zoo.report.results import check_same_data
-from zoo.report.runs import group_runs, read_run
+from zoo.report.read.results import check_same_data
+from zoo.report.read.runs import group_runs, read_run
+from zoo.runs.contents import files
+from zoo.runs.identity import NEUTRAL, PATHS, full_name, of_message
+from zoo.runs.sums import Sums
 from zoo.study.job import Job
 from zoo.study.record import still_to_do
-from zoo.sums import Sums
+from zoo.train.plan import Options, make_plan
 
 
 def kinds(kind: Descriptor, seen: frozenset[str] = frozenset()) -> Iterator[Descriptor]:

@@ -13,11 +13,11 @@ from tiny import write_images
 from train_runs import train
 
 from converters import load_data, load_solver
-from converters.data import open_data
-from converters.data.window_file import read_windows
-from converters.image_list import read_list
+from converters.data.images.lists import read_list
+from converters.data.opening import open_data
+from converters.data.windows.file import read_windows
 from prototxt.errors import InputError
-from zoo.run_folder import read_record
+from zoo.runs.run_folder import read_record
 
 GBK = "图.png".encode("gbk")
 

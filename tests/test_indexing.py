@@ -12,7 +12,7 @@ from tiny import write_images
 from train_runs import train
 
 from converters import load_net, load_solver
-from converters.layers.indexing import OutOfRangeError, deferring, raise_first
+from converters.layers.parts.indexing import OutOfRangeError, deferring, raise_first
 from prototxt.errors import InputError
 
 JUDGES = ("SoftmaxWithLoss", "MultinomialLogisticLoss", "HingeLoss", "Accuracy", "InfogainLoss")

@@ -10,13 +10,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from converters import Network, load_net, load_solver
-from converters.caffe_net import SolverNet, share_trained_layers
-from converters.export import deploy_net, export_onnx
-from converters.solver import learnable
-from converters.weights import write_safetensors
+from converters.export.onnx_file import deploy_net, export_onnx
+from converters.solver.net import SolverNet, share_trained_layers
+from converters.solver.rules import learnable
+from converters.weights.formats import write_safetensors
 from eval.cost import layer_costs, parameters
 from prototxt.errors import InputError
-from zoo import snapshot
+from zoo.train import snapshot
 
 DUPLICATES = Path(__file__).parent / "data" / "faults" / "dup-names"
 # Attributes of Network, SolverNet and nn.Module, then names that are alike once they are made attributes.

@@ -10,7 +10,7 @@ import torch
 
 from converters import load_data, load_net, load_solver
 from converters.build import infer_shapes
-from converters.export import deploy_message, deploy_net
+from converters.export.onnx_file import deploy_message, deploy_net
 from converters.graph import build_graph, net_state, trains
 from converters.layers.python_layer import PythonLayer
 from prototxt.caffe_pb2 import TEST, TRAIN, NetParameter

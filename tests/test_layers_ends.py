@@ -9,7 +9,7 @@ import torch
 from one_layer import one_layer, random, run
 
 from converters import load_net
-from converters.deploy import deploy
+from converters.export.deploy import deploy
 from converters.layers.source import write_hdf5
 from converters.network import Network
 

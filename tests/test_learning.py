@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from zoo.cli import main
-from zoo.demo import make_demo
+from zoo.data.demo import make_demo
 
 pytestmark = pytest.mark.slow
 

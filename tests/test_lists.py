@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from tiny import write_run
 
-from converters.files import whole, write_text
+from converters.host.files import whole, write_text
 from prototxt.errors import InputError
-from zoo.dataset import class_names
-from zoo.plan import Options, Plan, make_plan
-from zoo.run_folder import RunFolder
+from zoo.runs.run_folder import RunFolder
+from zoo.train.dataset import class_names
+from zoo.train.plan import Options, Plan, make_plan
 
 
 def plan(folder: Path, train: str, val: str, classes: int | None = None) -> Plan:
@@ -61,7 +61,7 @@ def test_a_full_disk_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def no_space(*args: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("zoo.run_folder.json.dumps", no_space)  # as the write that follows it would
+    monkeypatch.setattr("zoo.runs.run_folder.json.dumps", no_space)  # as the write that follows it would
     with pytest.raises(OSError, match=r"metrics\.jsonl"):
         RunFolder(tmp_path, "").append({})
     monkeypatch.undo()

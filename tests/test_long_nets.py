@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from converters import Network, blobs, load_net
-from converters.solver import learnable
-from converters.weights import write_safetensors
+from converters.solver.rules import learnable
+from converters.weights.formats import write_safetensors
 from eval.cost import layer_costs
 
 INPUT = 'layer { name: "in" type: "Input" top: "t0" input_param { shape { dim: 1 dim: 2 } } }\n'

@@ -10,16 +10,16 @@ import torch
 from tiny import write_run
 
 from converters import load_net
-from converters.export import deploy_net
+from converters.export.onnx_file import deploy_net
 from eval.answers import judge
 from eval.robustness import CONDITIONS
 from prototxt.errors import InputError
 from zoo.bench.files import measure_accuracy
 from zoo.bench.rows import Model, find_runs
 from zoo.cli import main
-from zoo.report import measured, pictures
-from zoo.report.measure_images import open_list, run_net, served
-from zoo.report.measured import Measured, measure_run
+from zoo.report.measure import measured, pictures
+from zoo.report.measure.images import open_list, run_net, served
+from zoo.report.measure.measured import Measured, measure_run
 
 
 def train(folder: Path, variant: str, *options: str) -> Model:

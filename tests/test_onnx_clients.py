@@ -11,7 +11,7 @@ from one_layer import random
 from test_layers_sizes import poolings
 
 from converters import Network, load_net
-from converters.export import export_onnx
+from converters.export.onnx_file import export_onnx
 
 Outputs = dict[str, np.ndarray]
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from report_runs import stand_in, write_bench, write_run
 
-from converters import files
+from converters.host import files
 from zoo.cli import main
 
 

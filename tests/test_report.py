@@ -11,8 +11,8 @@ from report_runs import measured, stand_in, write_article, write_bench, write_ru
 
 from zoo.bench.rows import Model
 from zoo.cli import main
-from zoo.report import gather
-from zoo.report.measured import Measured
+from zoo.report.measure.measured import Measured
+from zoo.report.read import gather
 
 
 @pytest.fixture(autouse=True)

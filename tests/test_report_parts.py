@@ -10,16 +10,16 @@ from report_runs import write_run
 
 from eval.statistics import Interval
 from zoo.bench.rows import find_runs
-from zoo.charts import new_figure, style, to_svg
-from zoo.report.accuracy_section import verdict
-from zoo.report.as_html import as_html
-from zoo.report.as_markdown import as_markdown
-from zoo.report.claims import is_equal, order, ratios, side, together, told
-from zoo.report.curves import curve, thinned
-from zoo.report.document import Document, Heading, Paragraph, Section, Table
-from zoo.report.figures import confusion
-from zoo.report.runs import group_runs, partners, read_run
-from zoo.report.wording import TAGS, Words, bracketed, percent, points, read_texts, spread
+from zoo.plots.charts import new_figure, style, to_svg
+from zoo.report.read.curves import curve, thinned
+from zoo.report.read.runs import group_runs, partners, read_run
+from zoo.report.say.accuracy_section import verdict
+from zoo.report.say.claims import is_equal, order, ratios, side, together, told
+from zoo.report.say.wording import TAGS, Words, bracketed, percent, points, read_texts, spread
+from zoo.report.write.as_html import as_html
+from zoo.report.write.as_markdown import as_markdown
+from zoo.report.write.document import Document, Heading, Paragraph, Section, Table
+from zoo.report.write.figures import confusion
 
 _SENTENCE = ("group", "baseline", "ours", "theirs", "difference", "least")
 
@@ -154,7 +154,7 @@ def test_the_languages_have_the_same_texts() -> None:
 
 def test_every_text_is_used() -> None:
     """A key stands in the code in full, or is made of a part there and a name."""
-    code = "\n".join(path.read_text(encoding="utf-8") for path in Path("zoo/report").glob("*.py"))
+    code = "\n".join(path.read_text(encoding="utf-8") for path in Path("zoo/report").rglob("*.py"))
     told = set(re.findall(r'"([a-z_]+(?:\.[a-z_0-9]+)?)"', code))
     made = [*re.findall(r'f"([a-z_]+)\.', code), "departure", "state", "steady", "speed"]
     for key in read_texts("en"):

@@ -10,8 +10,8 @@ from eval.robustness import CONDITIONS, evenly, shifted, zoomed
 from eval.runtime import open_session
 from zoo.bench.rows import Model, find_runs
 from zoo.cli import main
-from zoo.report.measure_conditions import net_at_size
-from zoo.report.measure_images import at_size, open_list, served
+from zoo.report.measure.conditions import net_at_size
+from zoo.report.measure.images import at_size, open_list, served
 
 
 @pytest.fixture(scope="module")

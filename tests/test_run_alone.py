@@ -14,11 +14,11 @@ from socket import gethostname
 import pytest
 from train_runs import ROOT, lines, logged, start, train, wait_for
 
-from converters.files import LOCK, alone_in
+from converters.host.files import LOCK, alone_in
 from prototxt.errors import InputError
 from zoo.cli import main
-from zoo.run_folder import RunFolder
-from zoo.sources import open_data
+from zoo.runs.run_folder import RunFolder
+from zoo.train.sources import open_data
 
 COMMAND = ["-m", "zoo", "train", "--device", "cpu", "--solver"]
 
@@ -119,7 +119,7 @@ def test_a_hangup_before_the_first_iteration_ends_nothing(
         return open_data(*given)  # type: ignore[arg-type]
 
     before = signal.signal(signal.SIGHUP, signal.default_int_handler)
-    monkeypatch.setattr("zoo.train.open_data", opened)
+    monkeypatch.setattr("zoo.train.command.open_data", opened)
     try:
         assert train(solver, "--output", "run", "--max-iter", "2") == 0
     finally:
@@ -170,9 +170,9 @@ def test_a_conversion_goes_over_its_own_files_alone(
     command = ["convert", "r.prototxt", "--output", "."]
     assert [main(command), main(command)] == [0, 0]
     given = [*command, "--weights", "w.safetensors"]
-    from converters.export import export_onnx
+    from converters.export.onnx_file import export_onnx
     from converters.load import load_net
-    from converters.weights import write_safetensors
+    from converters.weights.formats import write_safetensors
 
     net = load_net("r.prototxt")
     write_safetensors(Path("w.safetensors"), net.state_dict(), {"net": "r", "iteration": "9"})

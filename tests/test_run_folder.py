@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from prototxt.errors import InputError
-from zoo.plan import Options
-from zoo.run_folder import RunFolder, read_metrics, read_record
+from zoo.runs.run_folder import RunFolder, read_metrics, read_record
 from zoo.study.job import Job
 from zoo.study.record import still_to_do
+from zoo.train.plan import Options
 
 
 def metrics(folder: Path, *broken: bytes) -> Path:

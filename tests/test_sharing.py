@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from converters import Network, load_net, load_solver
-from converters.caffe_net import share_trained_layers
-from converters.export import deploy_net, export_onnx
-from converters.solver import Solver, learnable
-from converters.weights import write_safetensors
+from converters.export.onnx_file import deploy_net, export_onnx
+from converters.solver.net import share_trained_layers
+from converters.solver.rules import Solver, learnable
+from converters.weights.formats import write_safetensors
 from prototxt.caffe_pb2 import NetParameter, SolverParameter
 from prototxt.errors import InputError
 from zoo.cli import main

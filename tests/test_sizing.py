@@ -10,10 +10,10 @@ from prototxt.caffe_pb2 import NetParameter
 from prototxt.errors import InputError
 from prototxt.text import parse, read_net
 from zoo.catalogue import find
-from zoo.heads import head_of
-from zoo.plan import Options, make_plan
-from zoo.sizing import resize_input
-from zoo.variants import apply_variant
+from zoo.train.plan import Options, make_plan
+from zoo.variants.edits import apply_variant
+from zoo.variants.heads import head_of
+from zoo.variants.sizing import resize_input
 
 ARTICLE = read_net(find("allconv6")[0])
 
@@ -65,7 +65,7 @@ def test_a_net_without_such_a_layer_is_refused() -> None:
 
 
 def test_a_run_of_another_size_says_so(root: str) -> None:
-    from zoo.article import departures
+    from zoo.variants.article import departures
 
     plan = make_plan(Options(root=root, size=112))
     assert departures(plan) == ["input size 112 (article: 224)"]

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from converters import load_net
-from converters.rate import steps_taken
-from converters.solver import Solver, learnable, learning_rate
+from converters.solver.rates import steps_taken
+from converters.solver.rules import Solver, learnable, learning_rate
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError
 from prototxt.text import parse

@@ -8,10 +8,10 @@ import pytest
 from prototxt.errors import InputError
 from zoo.catalogue import studies
 from zoo.cli import main
-from zoo.plan import make_plan
 from zoo.study.expand import Run, arguments, expand, overridden
 from zoo.study.file import read_study
-from zoo.train import settle
+from zoo.train.command import settle
+from zoo.train.plan import make_plan
 
 
 def runs_of(text: str, tmp_path: Path, **overrides: Any) -> list[Run]:
@@ -121,11 +121,13 @@ def test_every_plan_is_made_before_the_first_run(
 
 
 def test_a_runs_options_come_out_of_its_command_line(tmp_path: Path, root: str) -> None:
-    import zoo.cli
+    import zoo.cli.commands
 
     text = RUNS + "variants = ['bn']\nbatch_size = 3\nset = 'lr_policy: \"fixed\"'\nnets = ['allconv7']"
     (run,) = runs_of(text, tmp_path, data=root, size=64, max_iter=2)
-    args = zoo.cli._parser().parse_args(["train", *arguments(run.options), "--output", str(tmp_path / "run")])
+    args = zoo.cli.commands._parser().parse_args(
+        ["train", *arguments(run.options), "--output", str(tmp_path / "run")]
+    )
     assert settle(args)[0].options == run.options
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from train_runs import ROOT, edit, lines, logged, same, wait_for, weights
 
-from converters.files import alone_in
+from converters.host.files import alone_in
 from prototxt.errors import InputError
 from zoo.cli import main
 from zoo.study.expand import arguments, expand

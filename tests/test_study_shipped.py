@@ -7,11 +7,11 @@ import pytest
 from converters.build import infer_shapes
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.text import read_net
-from zoo.article import departures
 from zoo.catalogue import find, find_study, studies
-from zoo.plan import Plan, make_plan
 from zoo.study.expand import expand, overridden
 from zoo.study.file import read_study
+from zoo.train.plan import Plan, make_plan
+from zoo.variants.article import departures
 
 
 def shipped(name: str, root: str, **overrides: Any) -> dict[str, Plan]:

@@ -14,7 +14,7 @@ from train_runs import ROOT, lines, same, train, weights
 
 from prototxt.text import read_net, read_solver
 from zoo.cli import main
-from zoo.run_folder import RunFolder, read_metrics
+from zoo.runs.run_folder import RunFolder, read_metrics
 
 pytestmark = pytest.mark.usefixtures("without_export")
 

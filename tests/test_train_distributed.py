@@ -9,13 +9,13 @@ import torch
 from tiny import NET, write_run
 from train_runs import edit, lines, logged, same, start, train, wait_for, weights
 
-from converters.seeds import iteration_seed
-from converters.transform import draw
+from converters.data.images.transform import draw
+from converters.solver.seeds import iteration_seed
 from prototxt.caffe_pb2 import NetParameter
 from prototxt.text import parse
-from zoo.dataset import open_images
-from zoo.feed import Feed, SourceFeed
-from zoo.run_folder import read_record
+from zoo.runs.run_folder import read_record
+from zoo.train.dataset import open_images
+from zoo.train.feed import Feed, SourceFeed
 
 DROPOUT = next(line for line in NET.splitlines() if '"drop1"' in line).replace("{{", "{").replace("}}", "}")
 RUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "zoo", "train"]

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from train_runs import edit, lines, logged, same, start, train, wait_for, weights
 
-from converters.files import whole
+from converters.host.files import whole
 from prototxt.errors import InputError
 from zoo.cli import main
-from zoo.run_folder import RunFolder
-from zoo.trainer import Trainer
+from zoo.runs.run_folder import RunFolder
+from zoo.train.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("without_export")
 
@@ -154,7 +154,9 @@ def test_a_kill_between_the_last_snapshot_and_the_weights(
 ) -> None:
     assert train(solver, "--output", "whole") == 0
     with monkeypatch.context() as patch:
-        patch.setattr("zoo.record.write_safetensors", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(
+            "zoo.runs.record.write_safetensors", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
         assert train(solver, "--output", "cut") == 130
     assert train(solver, "--output", "cut", "--resume") == 0
     assert same(weights("whole"), weights("cut")) and lines("whole") == lines("cut")
@@ -215,7 +217,7 @@ def test_a_folder_that_turns_read_only_keeps_the_snapshot_before(
 
     assert train(solver, "--output", "whole") == 0
     with monkeypatch.context() as patch:
-        patch.setattr("converters.files.tempfile.mkstemp", refuse)
+        patch.setattr("converters.host.files.tempfile.mkstemp", refuse)
         assert train(solver, "--output", "run") == 2
     assert "Read-only file system" in one_line(capsys)
     assert train(solver, "--output", "run", "--resume") == 0

@@ -12,7 +12,7 @@ from train_runs import edit, lines, same, train, weights
 
 from converters import load_net
 from prototxt.text import read_net
-from zoo.run_folder import read_metrics
+from zoo.runs.run_folder import read_metrics
 
 pytestmark = pytest.mark.usefixtures("without_export")
 
@@ -37,7 +37,7 @@ def test_caffes_own_snapshot_goes_on_to_where_caffe_ended(
     case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, data = GOLDEN / "solver" / case, arrays(GOLDEN / "solver" / case / "run.npz")
-    monkeypatch.setattr("zoo.sources._source", lambda plan, key, layer, index: Memory(layer, data))
+    monkeypatch.setattr("zoo.train.sources._source", lambda plan, key, layer, index: Memory(layer, data))
     monkeypatch.chdir(tmp_path)
     snapshot = folder / "snap_iter_15.solverstate"
     assert train(folder / "solver.prototxt", "--resume", str(snapshot), "--output", "run") == 0
@@ -50,7 +50,7 @@ def test_caffes_own_snapshot_goes_on_to_where_caffe_ended(
 
 
 def test_the_weights_of_a_state_are_where_it_says_or_beside_it(tmp_path: Path) -> None:
-    from converters.snapshot_names import find_weights
+    from converters.solver.names import find_weights
     from prototxt.errors import InputError
 
     state, there = tmp_path / "x_iter_5.solverstate", tmp_path / "there"

@@ -9,8 +9,8 @@ from prototxt.caffe_pb2 import TEST, NetParameter, PoolingParameter
 from prototxt.errors import InputError
 from prototxt.text import parse, read_net, to_text
 from zoo.catalogue import find
-from zoo.heads import head_of
-from zoo.variants import apply_variant
+from zoo.variants.edits import apply_variant
+from zoo.variants.heads import head_of
 
 ARTICLE = read_net(find("allconv6")[0])
 LENET = """

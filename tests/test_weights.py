@@ -15,8 +15,8 @@ from test_nets import SHARED
 
 from converters import Network, load_net
 from converters.graph import Node
-from converters.mean_image import read_mean, write_mean
-from converters.weights import read_safetensors, weights_format, write_safetensors
+from converters.weights.formats import read_safetensors, weights_format, write_safetensors
+from converters.weights.mean_image import read_mean, write_mean
 from prototxt.caffe_pb2 import BlobProto, NetParameter
 from prototxt.errors import InputError
 from zoo import catalogue

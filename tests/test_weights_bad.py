@@ -366,8 +366,8 @@ def test_the_message_that_is_written_is_cut_at_every_byte(tmp_path: Path) -> Non
 
 
 def test_a_net_that_exceeds_the_memory_is_refused_before_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("converters.memory.physical_memory", lambda: 31)
+    monkeypatch.setattr("converters.host.memory.physical_memory", lambda: 31)
     with pytest.raises(InputError, match=r'<text>:2: layer "ip": the net\'s parameters take 0.0 GiB'):
         load_net(IP)
-    monkeypatch.setattr("converters.memory.physical_memory", lambda: 32)
+    monkeypatch.setattr("converters.host.memory.physical_memory", lambda: 32)
     load_net(IP)

@@ -69,8 +69,8 @@ def test_the_wheel_has_its_data(site: Path) -> None:
         "prototxt/nets/allconv6.prototxt",
         "zoo/studies/article.toml",
         "zoo/py.typed",
-        "zoo/report/style.css",
-        "zoo/report/texts_zh.toml",
+        "zoo/report/write/style.css",
+        "zoo/report/say/texts_zh.toml",
     ):
         assert (site / name).is_file(), name
     assert (site / "bin" / "zoo").is_file()

@@ -10,14 +10,14 @@ import torch
 
 from converters.graph import build_graph, net_state
 from converters.load import load_net
-from converters.mean_image import write_mean
-from converters.solver_file import load_solver
-from converters.solver_nets import NetSource
+from converters.solver.file import load_solver
+from converters.solver.nets import NetSource
+from converters.weights.mean_image import write_mean
 from prototxt.caffe_pb2 import TEST, NetParameter, NetState, SolverParameter
 from prototxt.errors import InputError
 from prototxt.text import locate, parse, parse_net
 from zoo.cli import main
-from zoo.nets import edited
+from zoo.train.nets import edited
 
 HEAD = 'base_lr: 0.1 lr_policy: "fixed" max_iter: 1 '
 LOSS = """layer { name: "ip" type: "InnerProduct" bottom: "data" top: "y" inner_product_param { num_output: 2 } }

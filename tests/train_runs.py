@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from zoo.cli import main
-from zoo.run_folder import read_metrics
+from zoo.runs.run_folder import read_metrics
 
 ROOT = Path(__file__).parents[1]
 

@@ -8,22 +8,22 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from converters.build import check_input_shapes
-from converters.deploy import deploy, ending_in, with_softmax
-from converters.export import export_onnx
-from converters.export_names import value_names
-from converters.files import whole
+from converters.export.deploy import deploy, ending_in, with_softmax
+from converters.export.names import value_names
+from converters.export.onnx_file import export_onnx
 from converters.graph import Graph, Value, build_graph, net_state, refuse_python
+from converters.host.files import whole
 from converters.load import load_or_fill, located
 from converters.network import Network
-from converters.weights import read_metadata, write_safetensors
+from converters.weights.formats import read_metadata, write_safetensors
 from eval.cost import CONVENTION, layer_costs, parameters, total_macs
 from eval.parity import Difference, compare_onnx, write_onnx
 from prototxt.caffe_pb2 import NetParameter
 from prototxt.rawbytes import from_message, readable
 from prototxt.text import read_text
-from zoo.console import notice, stdout, table
 from zoo.ours import keep_others
 from zoo.show import find_net
+from zoo.terminal.console import notice, stdout, table
 
 _MARK = "zoo convert"  # as its ONNX files say; a run's, which no conversion could make again, do not
 

@@ -4,8 +4,8 @@ import argparse
 
 from converters.layers import layer_types
 from converters.layers.registry import Count, layer_counts, layer_family
-from zoo.console import table
 from zoo.layer_cases import CASES, IN_NETS
+from zoo.terminal.console import table
 
 _HEAD = """# Supported layers
 

@@ -8,9 +8,9 @@ from converters.load import located
 from prototxt.caffe_pb2 import NetParameter
 from prototxt.text import read_net, read_text
 from zoo import catalogue
-from zoo.console import notice, print_prototxt, table
 from zoo.study.file import read_study
-from zoo.variants import apply_variant, describe
+from zoo.terminal.console import notice, print_prototxt, table
+from zoo.variants.edits import apply_variant, describe
 
 
 def find_net(name: str, variant: str) -> tuple[NetParameter, Path]:
@@ -34,8 +34,8 @@ def run(args: argparse.Namespace) -> int:
 
 def run_list(args: argparse.Namespace) -> int:
     """Print the shipped nets, solvers and studies, the variants and the demo data."""
-    from zoo.data import demo_folder
-    from zoo.demo import CLASSES, TRAIN_IMAGES, VAL_IMAGES
+    from zoo.data.command import demo_folder
+    from zoo.data.demo import CLASSES, TRAIN_IMAGES, VAL_IMAGES
 
     files = [[name, "net"] for name in catalogue.nets()] + [[name, "solver"] for name in catalogue.solvers()]
     table("shipped prototxts", ["name", "kind"], files, left=2)

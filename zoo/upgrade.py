@@ -4,7 +4,7 @@ import argparse
 
 from prototxt.caffe_pb2 import NetParameter, SolverParameter
 from prototxt.text import is_solver, parse_net, parse_solver, read_text
-from zoo.console import notice, print_prototxt
+from zoo.terminal.console import notice, print_prototxt
 
 
 def run(args: argparse.Namespace) -> int:

@@ -5,14 +5,14 @@ from pathlib import Path
 
 from converters.data.dummy import DummySource
 from converters.data.hdf5 import Hdf5Source
-from converters.data.images import ImageSource
+from converters.data.images.pixels import Options
+from converters.data.images.source import ImageSource
 from converters.data.memory import MemorySource
-from converters.data.pixels import Options
 from converters.data.records import RecordSource
 from converters.data.source import DataSource
-from converters.data.windows import WindowSource
+from converters.data.windows.source import WindowSource
 from converters.graph import trains
-from converters.places import HERE
+from converters.host.places import HERE
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError, of_layer
 

@@ -2,10 +2,10 @@
 
 from converters.data.database import open_database
 from converters.data.datum import datum_pixels, parse_datum
+from converters.data.images.pixels import Options, PixelSource, Sample
 from converters.data.order import Rounds
-from converters.data.pixels import Options, PixelSource, Sample
 from converters.data.source import BadRecordError
-from converters.places import find
+from converters.host.places import find
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own customary name
 
-from converters.layers.gradient import with_slope
+from converters.layers.parts.gradient import with_slope
 from converters.layers.registry import Layer, Shapes, is_in_place, layer
 from prototxt.caffe_pb2 import FillerParameter, LayerParameter
 from prototxt.errors import InputError

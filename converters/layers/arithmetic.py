@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from converters.layers.gradient import with_gradient, with_slope, without_gradient_to
+from converters.layers.parts.gradient import with_gradient, with_slope, without_gradient_to
 from converters.layers.registry import (
     Layer,
     Shapes,

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from converters.layers.eltwise_in_place import eltwise_in_place, eltwise_notice
-from converters.layers.gradient import asks_gradient
+from converters.layers.parts.eltwise_in_place import eltwise_in_place, eltwise_notice
+from converters.layers.parts.gradient import asks_gradient
 from converters.layers.registry import Layer, Shapes, canonical_axis, is_in_place, layer
 from prototxt.caffe_pb2 import ConcatParameter, EltwiseParameter, LayerParameter, SliceParameter
 from prototxt.errors import InputError

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from converters.layers.indexing import Index
+from converters.layers.parts.indexing import Index
 from converters.layers.registry import Layer, Shapes, canonical_axis, checked_size, layer, positive
 from prototxt.caffe_pb2 import LayerParameter
 

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from converters.layers.gradient import with_slope
-from converters.layers.indexing import Index
+from converters.layers.parts.gradient import with_slope
+from converters.layers.parts.indexing import Index
 from converters.layers.registry import Layer, Shapes, canonical_axis, layer, positive
 from converters.layers.softmax import (
     LOSS_TOPS,

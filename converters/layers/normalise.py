@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
 
+from converters.layers.parts.windows import Windows, average_pool
 from converters.layers.registry import Layer, Shapes, is_in_place, layer
-from converters.layers.windows import Windows, average_pool
 from prototxt.caffe_pb2 import LayerParameter, LRNParameter
 from prototxt.errors import InputError
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from converters.layers.indexing import Index
+from converters.layers.parts.indexing import Index
 from converters.layers.registry import Layer, Shapes, layer
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError

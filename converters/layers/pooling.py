@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from converters.layers.parts.stochastic import stochastic_pool
+from converters.layers.parts.windows import Windows, average_pool, is_symbolic, max_pool, max_pool_with_mask
 from converters.layers.registry import Layer, Shapes, layer
-from converters.layers.stochastic import stochastic_pool
-from converters.layers.windows import Windows, average_pool, is_symbolic, max_pool, max_pool_with_mask
 from prototxt.caffe_pb2 import LayerParameter, PoolingParameter
 from prototxt.errors import InputError
 

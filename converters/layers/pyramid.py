@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
+from converters.layers.parts.stochastic import stochastic_pool
+from converters.layers.parts.windows import Windows, average_pool, is_symbolic, max_pool
 from converters.layers.registry import Layer, Shapes, layer, positive
-from converters.layers.stochastic import stochastic_pool
-from converters.layers.windows import Windows, average_pool, is_symbolic, max_pool
 from prototxt.caffe_pb2 import LayerParameter, SPPParameter
 from prototxt.errors import InputError
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from converters.layers.gradient import with_slope, without_gradient_to
+from converters.layers.parts.gradient import with_slope, without_gradient_to
 from converters.layers.registry import Layer, Shapes, checked_size, layer, positive
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from converters.layers.gradient import without_gradient_to
+from converters.layers.parts.gradient import without_gradient_to
 from converters.layers.registry import (
     Layer,
     Shapes,

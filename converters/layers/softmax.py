@@ -7,10 +7,10 @@ from google.protobuf.message import DecodeError
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from converters.layers.gradient import with_slope
-from converters.layers.indexing import Index
+from converters.host.places import find
+from converters.layers.parts.gradient import with_slope
+from converters.layers.parts.indexing import Index
 from converters.layers.registry import Layer, Shapes, canonical_axis, layer
-from converters.places import find
 from prototxt.caffe_pb2 import BlobProto, LayerParameter, LossParameter
 from prototxt.errors import InputError
 

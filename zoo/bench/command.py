@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from converters.files import as_json, write_text
 from converters.graph import build_graph, net_state
-from converters.machine import cores
+from converters.host.files import as_json, write_text
+from converters.host.machine import cores
+from converters.host.places import existing_folder
 from converters.network import Network
-from converters.places import existing_folder
 from eval.parity import write_onnx
 from prototxt.errors import InputError
 from prototxt.rawbytes import readable
@@ -26,10 +26,10 @@ from zoo.bench.plots import figure_paths, write_figures
 from zoo.bench.rows import HERE, Elsewhere, Model, find_runs
 from zoo.bench.tables import Row, grids
 from zoo.bench.timing import RUNS, Settings
-from zoo.charts import is_chart
-from zoo.console import notice, stdout, table
 from zoo.ours import keep_others
-from zoo.variants import apply_variant
+from zoo.plots.charts import is_chart
+from zoo.terminal.console import notice, stdout, table
+from zoo.variants.edits import apply_variant
 
 _ROW = {"runtime", "batch", "latency_p50_ms"}  # what every row has, of whichever version
 

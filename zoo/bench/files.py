@@ -6,15 +6,15 @@ from pathlib import Path
 
 from torch import Tensor
 
-from converters.export import deploy_message
-from converters.files import write_text
+from converters.export.onnx_file import deploy_message
+from converters.host.files import write_text
 from converters.network import Network
 from eval.accuracy import accuracy, wilson
 from eval.cost import parameters, total_macs
-from eval.engines import Job
 from eval.precision import to_fp16, to_int8
-from eval.rounds import Advance
 from eval.runtime import open_session
+from eval.speed.engines import Job
+from eval.speed.rounds import Advance
 from prototxt.errors import InputError
 from prototxt.text import to_text
 from zoo.bench.images import (
@@ -26,8 +26,8 @@ from zoo.bench.images import (
 )
 from zoo.bench.rows import Model, deployed
 from zoo.bench.tables import Row
-from zoo.console import notice
-from zoo.heads import head_of
+from zoo.terminal.console import notice
+from zoo.variants.heads import head_of
 
 CALIBRATION = 128  # images
 _UNMEASURED: Row = dict.fromkeys(

@@ -10,17 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from converters.places import seek
+from converters.host.places import seek
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 from zoo.bench.rows import Model, run_graph
-from zoo.dataset import ImageSet, fingerprint, of_classes, open_images
-from zoo.decoding import Advance
-from zoo.display import counting
-from zoo.feed import Feed
-from zoo.lists import sole_image_layer
-from zoo.resume import say_sampled
-from zoo.run_folder import RunFolder
+from zoo.runs.resume import say_sampled
+from zoo.runs.run_folder import RunFolder
+from zoo.terminal.progress import counting
+from zoo.train.dataset import ImageSet, fingerprint, of_classes, open_images
+from zoo.train.decoding import Advance
+from zoo.train.feed import Feed
+from zoo.train.lists import sole_image_layer
 
 _SEEN = {"TRAIN": "trained", "TEST": "tested"}
 

@@ -7,9 +7,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from eval.engines import RUNTIMES
-from eval.rounds import Samples, images_in_all, ratio
 from eval.runtime import provider_name
+from eval.speed.engines import RUNTIMES
+from eval.speed.rounds import Samples, images_in_all, ratio
 from prototxt.errors import InputError
 from zoo.bench.files import Subject, images_tested, subjects
 from zoo.bench.images import decode
@@ -17,9 +17,9 @@ from zoo.bench.pairs import find_pairs
 from zoo.bench.rows import Model
 from zoo.bench.tables import Row
 from zoo.bench.timing import Lane, Meter, Settings, batches_of, timed
-from zoo.console import notice
-from zoo.display import counting
-from zoo.run_folder import versions
+from zoo.runs.run_folder import versions
+from zoo.terminal.console import notice
+from zoo.terminal.progress import counting
 
 
 def measure_models(models: Sequence[Model], settings: Settings) -> list[Row]:

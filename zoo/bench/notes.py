@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from eval.cost import CONVENTION
-from eval.rounds import NOISY
+from eval.speed.rounds import NOISY
 from zoo.bench.tables import Row, distinct, other_lists
 
 

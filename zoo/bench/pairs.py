@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from prototxt.caffe_pb2 import NetParameter
 from zoo.bench.rows import Model
-from zoo.heads import head_of, set_fc
-from zoo.identity import as_key, kind, of_message
+from zoo.runs.identity import as_key, kind, of_message
+from zoo.variants.heads import head_of, set_fc
 
 
 def find_pairs(models: Sequence[Model]) -> tuple[list[tuple[Model, Model]], list[Model]]:
@@ -28,8 +28,8 @@ def _keyed(models: Sequence[Model], head: str) -> list[tuple[Model, tuple[object
 
 
 def but_head(model: Model) -> tuple[object, ...]:
-    """What a model and its partner have in common: all that zoo.identity compares, the head taken off its
-    nets, but not the seed.
+    """What a model and its partner have in common: all that zoo.runs.identity compares, the head taken off
+    its nets, but not the seed.
     """
     record, folder = model.record, model.folder
     if record is None or folder is None:

@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from prototxt.errors import InputError
 from zoo.bench.tables import Row, engine_name, lanes
-from zoo.charts import colour, new_figure, save, style
+from zoo.plots.charts import colour, new_figure, save, style
 
 LABELS = {
     "batch": "batch size",

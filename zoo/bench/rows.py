@@ -5,18 +5,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from converters.deploy import deploy
+from converters.export.deploy import deploy
 from converters.graph import Graph, build_graph, net_state
+from converters.host.places import existing_folder
 from converters.network import Network
-from converters.places import existing_folder
 from eval.runtime import input_shapes
 from prototxt.caffe_pb2 import NetParameter, NetState
 from prototxt.errors import InputError
 from prototxt.text import read_net, read_solver
-from zoo.identity import as_key, of_message
-from zoo.nets import read_nets
-from zoo.run_folder import RunFolder, read_record
-from zoo.sizing import resize_input
+from zoo.runs.identity import as_key, of_message
+from zoo.runs.run_folder import RunFolder, read_record
+from zoo.train.nets import read_nets
+from zoo.variants.sizing import resize_input
 
 # What is read of a finished run's record, and would not be in another program's run.json.
 _RECORD = {"name": str, "variant": str, "head": str, "seed": int, "iteration": int, "data": dict}

@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from converters.machine import cores
-from eval.latency import Latency, Worker, check_agreement, time_by_turns, workers
-from eval.rounds import images_in_all
+from converters.host.machine import cores
+from eval.speed.latency import Latency, Worker, check_agreement, time_by_turns, workers
+from eval.speed.rounds import images_in_all
 from prototxt.errors import InputError
 from zoo.bench.files import Subject, job
 from zoo.bench.rows import Model
-from zoo.console import notice
+from zoo.terminal.console import notice
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 RUNS = 200

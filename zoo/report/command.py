@@ -4,23 +4,23 @@ import argparse
 import re
 from pathlib import Path
 
-from converters.files import write_text
+from converters.host.files import write_text
 from prototxt.errors import InputError
 from prototxt.rawbytes import readable
 from zoo.bench.command import elsewhere
-from zoo.console import stdout, table
 from zoo.ours import keep_others
-from zoo.report import gallery, provenance
-from zoo.report.accuracy_section import accuracy_section, cost_section, head_section
-from zoo.report.answers import answers
-from zoo.report.as_html import as_html
-from zoo.report.as_markdown import as_markdown, write_figures
-from zoo.report.document import Document, Section
-from zoo.report.gather import Study, gather
-from zoo.report.results import Results
-from zoo.report.robustness_section import robustness_section
-from zoo.report.training_section import training_section
-from zoo.report.wording import TAGS, Words, bracketed, count, spread
+from zoo.report.read.gather import Study, gather
+from zoo.report.read.results import Results
+from zoo.report.say import gallery, provenance
+from zoo.report.say.accuracy_section import accuracy_section, cost_section, head_section
+from zoo.report.say.answers import answers
+from zoo.report.say.robustness_section import robustness_section
+from zoo.report.say.training_section import training_section
+from zoo.report.say.wording import TAGS, Words, bracketed, count, spread
+from zoo.report.write.as_html import as_html
+from zoo.report.write.as_markdown import as_markdown, write_figures
+from zoo.report.write.document import Document, Section
+from zoo.terminal.console import stdout, table
 
 
 def run(args: argparse.Namespace) -> int:

@@ -4,11 +4,11 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
-from zoo.console import notice
-from zoo.signals import interruptible
 from zoo.study.display import StudyDisplay
 from zoo.study.job import Job
 from zoo.study.record import StudyRecord
+from zoo.terminal.console import notice
+from zoo.train.signals import interruptible
 
 _PAUSE = 0.2  # seconds between looks at the runs
 

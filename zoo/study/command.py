@@ -5,16 +5,12 @@ from pathlib import Path
 
 import torch
 
-from converters.files import alone_in
-from converters.places import existing_folder
+from converters.host.files import alone_in
+from converters.host.places import existing_folder
 from prototxt.errors import InputError
 from zoo import catalogue
-from zoo.console import notice
-from zoo.data_import import Choice, import_folder
-from zoo.demo import TRAIN_LIST, VAL_LIST
-from zoo.events import check_installed
-from zoo.plan import Options, lists_wanted, make_plan
-from zoo.signals import outlasting_terminal
+from zoo.data.demo import TRAIN_LIST, VAL_LIST
+from zoo.data.importing import Choice, import_folder
 from zoo.study.carry import Engine, carry_out
 from zoo.study.display import StudyDisplay
 from zoo.study.expand import expand, overridden
@@ -23,6 +19,10 @@ from zoo.study.job import Job
 from zoo.study.local import Local, slots
 from zoo.study.on_ray import OnRay
 from zoo.study.record import StudyRecord, still_to_do
+from zoo.terminal.console import notice
+from zoo.train.events import check_installed
+from zoo.train.plan import Options, lists_wanted, make_plan
+from zoo.train.signals import outlasting_terminal
 
 _OVERRIDES = ("data", "max_iter", "batch_size", "size", "seeds")
 

@@ -8,9 +8,9 @@ from types import TracebackType
 from rich.progress import TaskID, TextColumn
 from rich.text import Text
 
-from zoo.console import stderr
-from zoo.display import bars
 from zoo.study.job import Job
+from zoo.terminal.console import stderr
+from zoo.terminal.progress import bars
 
 _PAUSE = 60  # seconds between the lines in a pipe
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from prototxt.errors import InputError
-from zoo.plan import Options
-from zoo.solver_changes import joined
 from zoo.study.file import Block, Study
+from zoo.train.plan import Options
+from zoo.train.solver_changes import joined
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from prototxt.errors import InputError, nearest
 from zoo import catalogue
-from zoo.cli_parts import MOST, MOST_SEED
+from zoo.cli.parts import MOST, MOST_SEED
 
 _NAME = re.compile(r"[\w.+-]+")
 

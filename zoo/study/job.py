@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo.plan import Options
-from zoo.run_folder import read_metrics, read_record
+from zoo.runs.run_folder import read_metrics, read_record
 from zoo.study.expand import arguments
+from zoo.train.plan import Options
 
 
 @dataclass(frozen=True)

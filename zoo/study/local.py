@@ -5,7 +5,7 @@ import signal
 import subprocess
 from collections.abc import Sequence
 
-from converters.machine import cores
+from converters.host.machine import cores
 from zoo.study.job import Job
 
 

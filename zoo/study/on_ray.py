@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from prototxt.errors import InputError
-from zoo.console import notice
 from zoo.study.job import Job, search_path
+from zoo.terminal.console import notice
 
 _PAUSE = 0.2  # seconds between looks at a run
 

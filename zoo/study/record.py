@@ -6,15 +6,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from converters.files import as_json, write_text
+from converters.host.files import as_json, write_text
 from prototxt.errors import InputError
 from prototxt.text import read_solver
-from zoo.console import notice
 from zoo.ours import keep_others
-from zoo.plan import Options, check_begun, make_plan
-from zoo.resume import check_kept, differs
-from zoo.run_folder import RunFolder, read_record
+from zoo.runs.resume import check_kept, differs
+from zoo.runs.run_folder import RunFolder, read_record
 from zoo.study.job import Job
+from zoo.terminal.console import notice
+from zoo.train.plan import Options, check_begun, make_plan
 
 NAME = "study.json"
 

@@ -1,0 +1,138 @@
+"""Rows of images and labels, transformed into batches: what ImageData and Data share
+(base_data_layer.cpp, data_transformer.cpp)."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from converters.data.images.transform import check, choose, draw, open_mean, transform
+from converters.data.order import Rounds
+from converters.data.source import BadRecordError, DataSource
+from converters.host.machine import cores
+from converters.layers.registry import positive
+from prototxt.caffe_pb2 import LayerParameter
+from prototxt.errors import InputError
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image, (height, width, channels) uint8 or float32; ``name`` is what messages call it. ``label`` is
+    several where the source was opened with a label_size.
+    """
+
+    name: str
+    pixels: Array
+    label: float | tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a source is opened; :func:`converters.data.open_data` says what each means."""
+
+    train: bool
+    seed: int
+    places: Sequence[Path]
+    skip_bad: bool
+    label_size: int | None = None
+
+
+class PixelSource(DataSource):
+    """A source whose rows are images. Without a crop all images of a batch have one size."""
+
+    def __init__(self, layer: LayerParameter, options: Options, rounds: Rounds, batch_size: int) -> None:
+        super().__init__(layer)
+        positive(layer, batch_size=batch_size)
+        self.options, self.rounds, self.batch_size = options, rounds, batch_size
+        self.mean = open_mean(layer, options.places)
+        self._pool = ThreadPoolExecutor(cores())  # decoding takes longer than all else
+        self.shapes = self._shapes()
+
+    @abstractmethod
+    def read(self, row: int) -> Sample:
+        """The image of a row. Raises BadRecordError, with its key or path, where it cannot be read."""
+
+    def record(self, index: int, sample: int) -> str:
+        """The name of the image that stands there, read once more."""
+        return self._sample(index * self.batch_size + sample).name
+
+    def batch(self, index: int) -> dict[str, Tensor]:
+        """(batch, channels, crop or height, crop or width), channels last in memory; labels (batch,), or
+        (batch, label_size).
+
+        Raises InputError naming the record that is broken, smaller than the crop or, without one, of
+        another size than the first of the batch.
+        """
+        start = index * self.batch_size
+        samples = list(self._pool.map(self._sample, range(start, start + self.batch_size)))
+        data = self._transformed(samples, draw(self.options.seed, index, self.batch_size))
+        labels = torch.tensor([sample.label for sample in samples], dtype=torch.float32)
+        return dict(zip(self.layer.top, (data, labels), strict=False))
+
+    def close(self) -> None:
+        """End the threads that decode."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def _sample(self, serial: int) -> Sample:
+        """The ``serial``-th image; in place of a broken one, with skip_bad, the next whole one, so that
+        a batch still follows from its index alone.
+        """
+        for step in range(self.rounds.count):
+            row = self.rounds.row(serial + step)
+            if row in self.bad:
+                continue
+            try:
+                return self.read(row)
+            except BadRecordError:
+                if not self.options.skip_bad:
+                    raise
+                self.bad.add(row)
+        raise InputError(f"all {self.rounds.count} records are broken", self.layer.name)
+
+    def _transformed(self, samples: Sequence[Sample], drawn: Array) -> Tensor:
+        for sample in samples:
+            self._check(sample, samples[0])
+        if len({sample.pixels.shape for sample in samples}) == 1:
+            return self._apply(np.stack([sample.pixels for sample in samples]), drawn)
+        parts = [self._apply(np.stack([each.pixels]), drawn[i : i + 1]) for i, each in enumerate(samples)]
+        return torch.cat(parts)
+
+    def _apply(self, images: Array, drawn: Array) -> Tensor:
+        size = (images.shape[1], images.shape[2])
+        choices = choose(self.layer, self.options.train, size, drawn)
+        return transform(self.layer, torch.from_numpy(images), choices, self.mean)
+
+    def _check(self, sample: Sample, first: Sample) -> None:
+        shape, other = sample.pixels.shape, first.pixels.shape
+        if shape[2] != other[2] or (shape != other and not self.layer.transform_param.crop_size):
+            raise InputError(
+                f"{sample.name} is {_size(shape)}, the first of its batch, {first.name}, {_size(other)}: "
+                "they do not fit in one batch",
+                self.layer.name,
+            )
+        height, width, channels = shape
+        try:
+            check(self.layer, height, width, channels, self.mean)
+        except InputError as error:
+            raise InputError(f"{sample.name}: {error}", self.layer.name) from None
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        first = self._sample(0)
+        self._check(first, first)
+        height, width, channels = first.pixels.shape
+        crop = self.layer.transform_param.crop_size
+        data = (self.batch_size, channels, crop or height, crop or width)
+        labels = (self.batch_size, *np.shape(first.label))
+        return dict(zip(self.layer.top, (data, labels), strict=False))
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return f"{shape[2]}×{shape[0]}×{shape[1]}"

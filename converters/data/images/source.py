@@ -1,0 +1,40 @@
+"""ImageData: images named by a list (image_data_layer.cpp)."""
+
+from converters.data.images.lists import read_image, read_list
+from converters.data.images.pixels import Options, PixelSource, Sample
+from converters.data.images.transform import check_resize
+from converters.data.order import Rounds, drawn_skip
+from converters.data.source import BadRecordError
+from converters.host.places import find, place_of_list, refuse_escapes
+from prototxt.caffe_pb2 import LayerParameter
+from prototxt.errors import InputError
+from prototxt.rawbytes import from_message
+
+
+class ImageSource(PixelSource):
+    """Images in the list's order, or shuffled anew each round; with rand_skip not from the first on."""
+
+    def __init__(self, layer: LayerParameter, options: Options) -> None:
+        param = layer.image_data_param
+        check_resize(layer)
+        refuse_escapes("root_folder", param.root_folder)
+        self.list_path = find(param.source, options.places)
+        self.entries = read_list(self.list_path, options.label_size)
+        names = [from_message(param.root_folder) + entry.path for entry in self.entries]
+        self.place = place_of_list(self.list_path, param.source, names, options.places)
+        skip = drawn_skip(options.seed, param.rand_skip)
+        if skip >= len(self.entries):
+            raise InputError(f"rand_skip left out {skip} of {len(self.entries)} images", layer.name)
+        rounds = Rounds(len(self.entries), param.shuffle, options.seed, skip)
+        super().__init__(layer, options, rounds, param.batch_size)
+
+    def read(self, row: int) -> Sample:
+        """The image of an entry: root_folder and path are joined as strings, as Caffe joins them."""
+        entry, param = self.entries[row], self.layer.image_data_param
+        path = self.place / (from_message(param.root_folder) + entry.path)
+        try:
+            pixels = read_image(path, param)
+        except InputError as error:
+            raise BadRecordError(f"{self.list_path}:{entry.line}: {error}", self.layer.name) from None
+        label = entry.label if self.options.label_size is None else entry.labels
+        return Sample(f"{self.list_path}:{entry.line}: image {path}", pixels, label)

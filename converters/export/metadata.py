@@ -1,0 +1,86 @@
+"""What an ONNX file says of its input besides the shape."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from converters.data.images.transform import open_mean
+from converters.host.places import HERE
+from converters.network import Network
+from prototxt.caffe_pb2 import LayerParameter
+from prototxt.errors import InputError
+from prototxt.text import to_stderr
+
+_ORDERS = {1: "grey", 3: "BGR"}  # as OpenCV decodes for Caffe (io.cpp)
+_TRANSFORMED = frozenset({"Data", "ImageData", "MemoryData", "WindowData"})
+
+
+def metadata(
+    net: Network, classes: Sequence[str], mean: str = "", places: Sequence[Path] = HERE
+) -> dict[str, str]:
+    """Each entry as JSON: channel_order (BGR, or grey; only where the first input's channels tell),
+    input_size (height, width; of an input of 4 axes), what its data layer did to the pixels (mean a
+    channel, scale), and classes.
+
+    A mean image stands as its mean a channel, and as mean_image, {"file", "shape" (C, H, W)}. ``mean``,
+    a file or numbers joined by commas, speaks where there is no data layer, and instead of one.
+    """
+    entries: dict[str, Any] = {}
+    if served := _image_input(net):
+        layer, shape = served
+        if len(shape) == 4:
+            entries |= {"channel_order": _ORDERS[shape[1]]} if shape[1] in _ORDERS else {}
+            entries["input_size"] = list(shape[2:])
+        entries |= _transform(layer, mean, places)
+    if classes:
+        entries["classes"] = list(classes)
+    return {name: json.dumps(value, ensure_ascii=False) for name, value in entries.items()}
+
+
+def _image_input(net: Network) -> tuple[LayerParameter, tuple[int, ...]] | None:
+    """The data layer and shape of the first input that is an image, else of the first."""
+    served = [
+        (node.layer, tuple(net.shapes[value]))
+        for node in net.graph.nodes
+        if node.is_data
+        for value in node.outputs
+    ]
+    images = [(layer, shape) for layer, shape in served if len(shape) == 4 and shape[1] in _ORDERS]
+    return next(iter(images or served), None)
+
+
+def _transform(layer: LayerParameter, mean: str, places: Sequence[Path]) -> dict[str, Any]:
+    if mean:
+        return _mean(_with_mean(mean), HERE)
+    if layer.type not in _TRANSFORMED:
+        return {}
+    return _mean(layer, places) | {"scale": layer.transform_param.scale}
+
+
+def _with_mean(mean: str) -> LayerParameter:
+    """A data layer that subtracts what ``--mean`` says."""
+    layer = LayerParameter(name="--mean")
+    try:
+        layer.transform_param.mean_value.extend(float(number) for number in mean.split(","))
+    except ValueError:
+        layer.transform_param.Clear()
+        layer.transform_param.mean_file = mean
+    return layer
+
+
+def _mean(layer: LayerParameter, places: Sequence[Path]) -> dict[str, Any]:
+    param = layer.transform_param
+    if not param.mean_file:
+        return {"mean": list(param.mean_value)}
+    try:
+        image = open_mean(layer, places)
+    except InputError as error:
+        if layer.name == "--mean":
+            raise
+        to_stderr(f"{error}: the ONNX file's metadata has no mean")
+        return {"mean_image": {"file": Path(param.mean_file).name}}
+    assert image is not None
+    height, width, channels = image.shape
+    shape = {"file": Path(param.mean_file).name, "shape": [channels, height, width]}
+    return {"mean": [round(value, 6) for value in image.double().mean((0, 1)).tolist()], "mean_image": shape}

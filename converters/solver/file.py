@@ -1,0 +1,78 @@
+"""From a solver prototxt to a solver in one call, as pycaffe's get_solver."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from converters.host.places import find
+from converters.solver.engine import CaffeSolver, Log
+from converters.solver.names import snapshot_prefix
+from converters.solver.net import build_net
+from converters.solver.nets import check_nets, solver_nets
+from converters.solver.rules import check_solver
+from prototxt.caffe_pb2 import SolverParameter
+from prototxt.errors import InputError, about
+from prototxt.text import read_solver, to_stderr
+
+
+def load_solver(
+    path: str | Path, log: Log = to_stderr, device: str | None = None, allow_python: bool = False
+) -> CaffeSolver:
+    """The solver of a prototxt, its nets and data layers built, its ``weights`` loaded.
+
+    Relative paths count from the current folder, as in Caffe; nets and data that are not there are sought
+    beside the solver. ``log`` takes Caffe's log lines; ``device`` (such as "cpu") beats solver_mode.
+    Raises InputError, with the file, for what Caffe refuses.
+    """
+    path = Path(path)
+    message = read_solver(path)
+    with about(path):
+        check_solver(message)
+        check_nets(message)
+        where = torch.device(device) if device else pick_device(message)
+    for line in notices(message):
+        log(f"{path}: {line}")
+    places = (Path(), path.parent)
+    seed = max(message.random_seed, 0)
+    sources = solver_nets(message, path, places)
+    net, *tests = [build_net(source, seed, places, allow_python).to(where) for source in sources]
+    solver = CaffeSolver(message, net, tests, snapshot_prefix(message, path), log)
+    for weights in _weights(message, places):
+        solver.load_weights(weights)
+    return solver
+
+
+def _weights(message: SolverParameter, places: Sequence[Path]) -> list[Path]:
+    """The files of the ``weights`` fields, each of which may hold several with commas between."""
+    names = [name.strip() for field in message.weights for name in field.split(",")]
+    return [find(name, places) for name in names if name]
+
+
+def pick_device(message: SolverParameter) -> torch.device:
+    """The GPU of device_id under solver_mode GPU, where there is a GPU; else the CPU. Raises InputError
+    for a device_id that is not there.
+    """
+    if message.solver_mode == SolverParameter.CPU or not torch.cuda.is_available():
+        return torch.device("cpu")
+    count = torch.cuda.device_count()
+    if not 0 <= message.device_id < count:
+        raise InputError(f"device_id {message.device_id}: PyTorch finds {count} GPUs, from 0 on")
+    return torch.device("cuda", message.device_id)
+
+
+def notices(message: SolverParameter) -> list[str]:
+    """One line for each field that is set and means nothing here, or something else than in Caffe."""
+    lines = []
+    wants_gpu = message.HasField("solver_mode") and message.solver_mode == SolverParameter.GPU
+    if wants_gpu and not torch.cuda.is_available():
+        lines.append("solver_mode GPU: PyTorch finds no GPU here, so the CPU computes")
+    elif message.HasField("device_id") and message.solver_mode == SolverParameter.CPU:
+        lines.append(f"device_id {message.device_id} means nothing under solver_mode CPU")
+    if message.HasField("layer_wise_reduce"):
+        lines.append("layer_wise_reduce means nothing here: torch.distributed decides when it reduces")
+    if message.random_seed < 0:
+        lines.append("random_seed is not given: Caffe draws one, here it is 0")
+    if message.debug_info:
+        lines.append("debug_info: the lines of Caffe's automatic Split layers are left out")
+    return lines

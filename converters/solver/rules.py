@@ -1,0 +1,227 @@
+"""Caffe's solvers: regularisation, clipping and update rules (sgd_solver.cpp and its kin)."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from converters.blobs import tensor_of
+from converters.host.places import refuse_escapes
+from converters.network import Network
+from converters.solver.rates import check_policy, learning_rate, steps_taken
+from prototxt.caffe_pb2 import SolverParameter
+from prototxt.errors import InputError
+
+__all__ = ["Parameter", "Solver", "check_solver", "learnable", "learning_rate", "solver_type"]
+
+_ENUM = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")  # solver_type's values, in order
+
+
+def solver_type(solver: SolverParameter) -> str:
+    """The update rule's name, from ``type`` or the older ``solver_type`` enum."""
+    return _ENUM[solver.solver_type] if solver.HasField("solver_type") else solver.type
+
+
+def check_solver(solver: SolverParameter) -> None:
+    """Raise InputError for settings that Caffe refuses too (Solver::Init, sgd_solver.cpp, sgd_solvers.hpp).
+
+    What a solver says of its nets is looked at by :mod:`converters.solver.nets`.
+    """
+    kind = solver_type(solver)
+    if kind not in _RULES:
+        raise InputError(f'solver type "{kind}" is not one of {", ".join(_RULES)}')
+    if solver.regularization_type not in ("L2", "L1"):
+        raise InputError(f'regularization_type "{solver.regularization_type}" is not L2 or L1')
+    if solver.iter_size < 1:
+        raise InputError(f"iter_size {solver.iter_size} must be at least 1")
+    if solver.average_loss < 1:
+        raise InputError(f"average_loss {solver.average_loss} must be at least 1")
+    if kind in ("AdaGrad", "RMSProp") and solver.momentum:
+        raise InputError(f"{kind} takes no momentum, and momentum is {solver.momentum:g}")
+    if kind == "RMSProp" and not 0 <= solver.rms_decay < 1:
+        raise InputError(f"rms_decay {solver.rms_decay:g} must be at least 0 and less than 1")
+    check_policy(solver)
+    refuse_escapes("snapshot_prefix", solver.snapshot_prefix)
+
+
+@dataclass
+class Parameter:
+    """A learnable blob with its multipliers, the solver's history of it, and what the last update took
+    off it where the solver keeps that.
+    """
+
+    name: str
+    blob: Tensor
+    lr_mult: float
+    decay_mult: float
+    history: list[Tensor] = field(default_factory=list)
+    taken: Tensor | None = None
+
+
+def learnable(net: Network) -> list[Parameter]:
+    """Every blob of every layer, once each, in the order of layers: Caffe's learnable_params.
+
+    Those with lr_mult 0 are frozen: they get no gradient, as in Caffe, and so no part in clipping.
+    BatchNorm's sums are among them. A shared blob has the multipliers of the first layer that gives them.
+    """
+    found = []
+    for blob in net.blobs:
+        if blob.owner is blob:
+            tensor, spec = tensor_of(blob, net.layers), blob.multipliers
+            tensor.requires_grad_(spec.lr_mult != 0)
+            found.append(Parameter(blob.name, tensor, spec.lr_mult, spec.decay_mult))
+    return found
+
+
+class Solver:
+    """Turns gradients into updates of ``parameters``; the caller runs forward and backward.
+
+    With ``iter_size`` > 1 the caller adds the gradients of that many batches before ``update``.
+    ``current_step`` is Caffe's count of the rate's steps; None: as the iteration says. With
+    ``keeps_updates`` each parameter's ``taken`` holds what the last update took off it.
+    """
+
+    def __init__(self, message: SolverParameter, parameters: Sequence[Parameter]) -> None:
+        check_solver(message)
+        self.message = message
+        self.parameters = list(parameters)
+        self.rule = _RULES[solver_type(message)]
+        self.slots = 2 if solver_type(message) in ("AdaDelta", "Adam") else 1
+        self.current_step: int | None = None
+        self.keeps_updates = False
+        self.has_loaded = False
+        for parameter in self.parameters:
+            parameter.history = [torch.zeros_like(parameter.blob) for _ in range(self.slots)]
+
+    def history_blobs(self) -> list[Tensor]:
+        """The histories as a .solverstate lists them: all of the first kind, then all of the second."""
+        return [parameter.history[slot] for slot in range(self.slots) for parameter in self.parameters]
+
+    @torch.no_grad()
+    def load_history(self, blobs: Sequence[Tensor]) -> None:
+        """Copy histories in the order of :meth:`history_blobs` (RestoreSolverStateFromBinaryProto).
+
+        Raises InputError, before any has changed, where :meth:`check_history` does.
+        """
+        self.check_history(blobs)
+        for blob, mine in zip(blobs, self.history_blobs(), strict=True):
+            mine.copy_(blob.reshape(mine.shape))
+        self.has_loaded = True
+
+    def check_history(self, blobs: Sequence[Tensor]) -> None:
+        """Raise InputError for another number of histories, or another shape, than this solver keeps; 4
+        axes of which the first are 1 stand for fewer, as in Caffe's old files (Blob::ShapeEquals).
+        """
+        ours = self.history_blobs()
+        if len(blobs) != len(ours):
+            raise InputError(
+                f"holds {len(blobs)} histories; {solver_type(self.message)} keeps {len(ours)} for "
+                f"the {len(self.parameters)} blobs of this net"
+            )
+        for index, (blob, mine) in enumerate(zip(blobs, ours, strict=True)):
+            if tuple(blob.shape) not in (tuple(mine.shape), (1,) * (4 - mine.dim()) + tuple(mine.shape)):
+                name = self.parameters[index % len(self.parameters)].name
+                shapes = f"{tuple(blob.shape)}; blob {name} has {tuple(mine.shape)}"
+                raise InputError(f"history {index} has shape {shapes}")
+
+    def rate(self, iteration: int) -> float:
+        """The learning rate of ``iteration``; where Caffe's count of steps is kept, it goes on."""
+        if self.current_step is not None:
+            self.current_step = steps_taken(self.message, iteration, self.current_step)
+        return learning_rate(self.message, iteration, self.current_step)
+
+    def coming_rate(self, iteration: int) -> float:
+        """What :meth:`rate` will say; the count of steps stays."""
+        return learning_rate(self.message, iteration, steps_taken(self.message, iteration, self.current_step))
+
+    @torch.no_grad()
+    def update(self, iteration: int, rate: float | None = None) -> None:
+        """One step from the gradients in ``blob.grad``, which it clears (SGDSolver::ApplyUpdate).
+
+        A blob that has none counts as having zeros: decay and momentum go on, and so do the histories of
+        frozen blobs, whose own values stay.
+        """
+        rate = self.rate(iteration) if rate is None else rate
+        self._clip()
+        for parameter in self.parameters:
+            if self._is_idle(parameter):
+                continue
+            gradient = self._regularised(parameter)
+            step = self.rule(self.message, gradient, parameter.history, rate * parameter.lr_mult, iteration)
+            parameter.blob.sub_(step)
+            parameter.blob.grad = None
+            if self.keeps_updates:
+                parameter.taken = step.clone()
+
+    def _is_idle(self, parameter: Parameter) -> bool:
+        """Whether all histories stay zero: a frozen blob whose history never was anything else."""
+        is_still = not parameter.blob.requires_grad and solver_type(self.message) in ("SGD", "Nesterov")
+        return is_still and not self.has_loaded
+
+    def _clip(self) -> None:
+        """Scale all gradients together so that their common L2 norm is at most clip_gradients."""
+        limit = self.message.clip_gradients
+        gradients = [p.blob.grad for p in self.parameters if p.blob.grad is not None]
+        if limit < 0 or not gradients:
+            return
+        norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients]))
+        factor = torch.where(norm > limit, limit / norm, 1.0)
+        for gradient in gradients:
+            gradient.mul_(factor)
+
+    def _regularised(self, parameter: Parameter) -> Tensor:
+        """The gradient over iter_size, plus weight decay (Normalize, then Regularize)."""
+        gradient = torch.zeros_like(parameter.blob) if parameter.blob.grad is None else parameter.blob.grad
+        gradient = gradient / self.message.iter_size if self.message.iter_size != 1 else gradient
+        decay = self.message.weight_decay * parameter.decay_mult
+        if not decay:
+            return gradient
+        pull = parameter.blob if self.message.regularization_type == "L2" else parameter.blob.sign()
+        return gradient.add(pull, alpha=decay)
+
+
+def _sgd(m: SolverParameter, g: Tensor, h: list[Tensor], rate: float, t: int) -> Tensor:
+    """The rate is inside the velocity: h = momentum·h + rate·g."""
+    return h[0].mul_(m.momentum).add_(g, alpha=rate)
+
+
+def _nesterov(m: SolverParameter, g: Tensor, h: list[Tensor], rate: float, t: int) -> Tensor:
+    before = h[0].clone()
+    return h[0].mul_(m.momentum).add_(g, alpha=rate) * (1 + m.momentum) - before * m.momentum
+
+
+def _adagrad(m: SolverParameter, g: Tensor, h: list[Tensor], rate: float, t: int) -> Tensor:
+    h[0].addcmul_(g, g)
+    return g / (h[0].sqrt() + m.delta) * rate
+
+
+def _rmsprop(m: SolverParameter, g: Tensor, h: list[Tensor], rate: float, t: int) -> Tensor:
+    h[0].mul_(m.rms_decay).addcmul_(g, g, value=1 - m.rms_decay)
+    return g / (h[0].sqrt() + m.delta) * rate
+
+
+def _adadelta(m: SolverParameter, g: Tensor, h: list[Tensor], rate: float, t: int) -> Tensor:
+    h[0].mul_(m.momentum).addcmul_(g, g, value=1 - m.momentum)
+    step = g * ((h[1] + m.delta) / (h[0] + m.delta)).sqrt()
+    h[1].mul_(m.momentum).addcmul_(step, step, value=1 - m.momentum)
+    return step * rate
+
+
+def _adam(m: SolverParameter, g: Tensor, h: list[Tensor], rate: float, t: int) -> Tensor:
+    h[0].mul_(m.momentum).add_(g, alpha=1 - m.momentum)
+    h[1].mul_(m.momentum2).addcmul_(g, g, value=1 - m.momentum2)
+    correction = math.sqrt(1 - m.momentum2 ** (t + 1)) / (1 - m.momentum ** (t + 1))
+    return h[0] / (h[1].sqrt() + m.delta) * (rate * correction)
+
+
+Rule = Callable[[SolverParameter, Tensor, list[Tensor], float, int], Tensor]
+_RULES: dict[str, Rule] = {
+    "SGD": _sgd,
+    "Nesterov": _nesterov,
+    "AdaGrad": _adagrad,
+    "RMSProp": _rmsprop,
+    "AdaDelta": _adadelta,
+    "Adam": _adam,
+}

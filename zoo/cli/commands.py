@@ -1,0 +1,190 @@
+"""The command line. Nothing heavy is imported before a command is known."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from zoo.cli.bench import add_bench
+from zoo.cli.data import add_data
+from zoo.cli.parts import Commands, add_variant, command, shape
+from zoo.cli.report import add_report
+from zoo.cli.train import add_study, add_train
+from zoo.terminal.lasting import lasting
+
+_EPILOG = "Each command's own --help says more. Notices go to stderr, results to stdout; bad input exits 2."
+
+
+_PRINTERS = ("zoo.show", "zoo.upgrade", "zoo.layers")  # modules whose commands print, and write no file
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; its exit code, 2 with one line on stderr for bad input.
+
+    A reader of stdout that has gone changes neither files nor the code; a disk that is full where stdout
+    goes is said, and changes the code of a command that does nothing but print.
+    """
+    with lasting() as errors:
+        args = _parser().parse_args(argv)
+        code = _run(args)
+    for error in errors[:1]:
+        print(f"zoo: what was to be printed is lost: {error}", file=sys.stderr)
+        code = code or 2 * args.run.startswith(_PRINTERS)
+    return code
+
+
+def _run(args: argparse.Namespace) -> int:
+    from prototxt.errors import InputError
+
+    module, _, function = args.run.partition(":")
+    try:
+        code: int = getattr(importlib.import_module(module), function)(args)
+        sys.stdout.flush()
+    except InputError as error:
+        layer = (
+            f'layer "{error.layer}": ' if error.layer and f'layer "{error.layer}"' not in str(error) else ""
+        )
+        print(f"zoo: {_one_line(layer + str(error))}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # of a part of a stream that does not last: the reader has what it wanted
+        return 0
+    except OSError as error:
+        said = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        print(f"zoo: {_one_line(said)}", file=sys.stderr)
+        return 2
+    except MemoryError as error:
+        print(f"zoo: this machine's memory does not suffice: {_one_line(str(error))}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("zoo: interrupted", file=sys.stderr)
+        return 130
+    return code
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split("\n"))
+
+
+def _parser() -> argparse.ArgumentParser:
+    description = "Caffe nets in PyTorch and ONNX: convert, train, benchmark."
+    parser = argparse.ArgumentParser("zoo", description=description, epilog=_EPILOG)
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
+    for add in (
+        _convert,
+        add_train,
+        add_study,
+        add_bench,
+        add_report,
+        _show,
+        _upgrade,
+        _list,
+        _layers,
+        add_data,
+    ):
+        add(commands)
+    return parser
+
+
+class _Version(argparse.Action):
+    """Prints the installed package's version; where it is looked up is imported for that alone."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(f"zoo {version('caffe-zoo')}")
+        except PackageNotFoundError:
+            print("zoo, of a folder that no package was installed from")
+        parser.exit()
+
+
+def _add_net(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("net", metavar="NET", help="a prototxt's path, or a shipped net's name (zoo list)")
+    add_variant(parser)
+
+
+def _convert(commands: Commands) -> None:  # type: ignore[valid-type]
+    parser = command(
+        commands, "convert", "zoo.convert:run", "Turn a prototxt into ONNX, with a table of its layers."
+    )
+    _add_net(parser)
+    parser.add_argument(
+        "--weights",
+        metavar="FILES",
+        help="a .caffemodel, .h5 or .safetensors file, or several with commas; what they lack is filled",
+    )
+    _add_state(parser, "whose layers (default: TEST)")
+    _add_file(parser)
+    parser.add_argument(
+        "--allow-python", action="store_true", help="let Python layers run the classes that they name"
+    )
+    text = "shape of an input that the prototxt does not tell, such as data=1,3,224,224; may be repeated"
+    parser.add_argument(
+        "--input-shape", action="append", type=shape, default=[], metavar="BLOB=N,C,H,W", help=text
+    )
+
+
+def _add_file(parser: argparse.ArgumentParser) -> None:
+    """What ``zoo convert`` writes, and how it is checked."""
+    parser.add_argument(
+        "--output", metavar="DIR", help="folder for the files (default: converted/<net>-<variant>)"
+    )
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="hold every weight and blob of the file against PyTorch, over several batches, and print how "
+        "far they are apart; exit 1 if they differ",
+    )
+    parser.add_argument(
+        "--output-blob",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a blob to put out, which ends the net there; may be repeated",
+    )
+    parser.add_argument(
+        "--softmax", action="store_true", help="put out the softmax of a net that ends in SoftmaxWithLoss"
+    )
+    parser.add_argument(
+        "--mean",
+        metavar="FILE|B,G,R",
+        help="the mean that was subtracted, for the file's metadata: a .binaryproto, or a number a channel",
+    )
+
+
+def _add_state(parser: argparse.ArgumentParser, help_text: str) -> None:
+    """The options that choose among a net's layers (NetState)."""
+    parser.add_argument("--phase", choices=("TEST", "TRAIN"), help=help_text)
+    parser.add_argument("--level", type=int, help="the level that min_level and max_level are held against")
+    parser.add_argument(
+        "--stage", action="append", default=[], metavar="NAME", help="a stage to be in; may be repeated"
+    )
+
+
+def _show(commands: Commands) -> None:  # type: ignore[valid-type]
+    parser = command(commands, "show", "zoo.show:run", "Print a net's prototxt with a variant's edits.")
+    _add_net(parser)
+    _add_state(parser, "print only the layers of this phase (TEST where a level or stage is given alone)")
+
+
+def _upgrade(commands: Commands) -> None:  # type: ignore[valid-type]
+    text = "Print a net's or solver's prototxt in today's syntax (V0, V1, input:, solver_type)."
+    command(commands, "upgrade", "zoo.upgrade:run", text).add_argument(
+        "file", metavar="FILE", help="a prototxt"
+    )
+
+
+def _list(commands: Commands) -> None:  # type: ignore[valid-type]
+    command(
+        commands,
+        "list",
+        "zoo.show:run_list",
+        "List the shipped nets and studies, the variants and the demo data.",
+    )
+
+
+def _layers(commands: Commands) -> None:  # type: ignore[valid-type]
+    text = "List the layer types, with the recordings of real Caffe that hold each."
+    parser = command(commands, "layers", "zoo.layers:run", text)
+    parser.add_argument("--markdown", action="store_true", help="as the page docs/layers.md")

@@ -1,0 +1,154 @@
+"""The demo data set: 20 classes of drawn images in the list layout that Caffe's ImageData layer reads."""
+
+import json
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from converters.host.machine import cores
+from prototxt.errors import InputError
+from zoo.catalogue import DEMO_MANIFEST as MANIFEST
+from zoo.data.drawing import Image, draw
+from zoo.data.patterns import PATTERNS
+
+CLASSES = tuple(PATTERNS)
+TRAIN_IMAGES, VAL_IMAGES = 2400, 1000
+TRAIN_LIST, VAL_LIST, CLASS_LIST = "list_train_shuffle.txt", "list_val_shuffle.txt", "classes.txt"
+# Raised whenever a seed's pixels change, so that an older folder is not taken for today's.
+DRAWING = 1
+
+_SPLITS = ("train", "val")
+_QUALITY = 85
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class DemoData:
+    """What a demo folder holds; its manifest is this as JSON."""
+
+    seed: int
+    train: int
+    val: int
+    drawing: int = DRAWING
+
+
+class _Entry(NamedTuple):
+    """A line of a list: which image."""
+
+    split: str
+    label: int
+    number: int
+
+    @property
+    def path(self) -> str:
+        return f"{self.split}/{CLASSES[self.label]}_{self.number + 1:04d}.jpg"
+
+
+def make_demo(
+    folder: Path,
+    seed: int = 0,
+    train: int = TRAIN_IMAGES,
+    val: int = VAL_IMAGES,
+    progress: Callable[[int], None] | None = None,
+) -> bool:
+    """Write the data set whole or not at all; False where the folder holds this very one already.
+
+    ``progress`` is called with the number of images written so far, out of ``train + val``.
+    """
+    folder = folder.absolute()
+    wanted = DemoData(seed, train, val)
+    _check(wanted)
+    if _is_there(folder, wanted):
+        return False
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as home:
+        whole = Path(home, folder.name)
+        whole.mkdir()
+        _write(whole, wanted, progress or (lambda written: None))
+        _take_place(whole, folder)
+    return True
+
+
+def draw_demo(seed: int, split: str, label: int, number: int) -> Image:
+    """One image, 256×256 BGR: a pure function of its four keys."""
+    key = np.random.SeedSequence([seed, _SPLITS.index(split), label, number])
+    return draw(PATTERNS[CLASSES[label]], np.random.Generator(np.random.Philox(key)))
+
+
+def _take_place(whole: Path, folder: Path) -> None:
+    if folder.exists():
+        folder.rmdir()  # found empty; elsewhere than on POSIX a rename does not replace even that
+    whole.rename(folder)
+
+
+def _check(wanted: DemoData) -> None:
+    if wanted.seed < 0:
+        raise InputError(f"the demo data's seed must not be negative, not {wanted.seed}")
+    if min(wanted.train, wanted.val) < len(CLASSES):
+        raise InputError(f"each list of the demo data needs at least {len(CLASSES)} images, one a class")
+
+
+def _is_there(folder: Path, wanted: DemoData) -> bool:
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return False
+    found = _manifest(folder)
+    if found is None:
+        raise InputError(f"{folder} holds something other than demo data; name another folder or empty it")
+    if found != asdict(wanted):
+        raise InputError(f"{folder} holds other demo data ({_named(found)}); wanted {_named(asdict(wanted))}")
+    return True
+
+
+def _manifest(folder: Path) -> dict[str, object] | None:
+    try:
+        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _named(manifest: dict[str, object]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in manifest.items())
+
+
+def _write(folder: Path, wanted: DemoData, progress: Callable[[int], None]) -> None:
+    lists = {
+        TRAIN_LIST: _shuffled(wanted.seed, "train", wanted.train),
+        VAL_LIST: _shuffled(wanted.seed, "val", wanted.val),
+    }
+    for split in _SPLITS:
+        (folder / split).mkdir()
+    _write_images(folder, wanted.seed, [entry for entries in lists.values() for entry in entries], progress)
+    for name, entries in lists.items():
+        _write_lines(folder / name, [f"{entry.path} {entry.label}" for entry in entries])
+    _write_lines(folder / CLASS_LIST, list(CLASSES))
+    _write_lines(folder / MANIFEST, [json.dumps(asdict(wanted))])
+
+
+def _shuffled(seed: int, split: str, count: int) -> list[_Entry]:
+    """The split's images, classes in equal numbers (to one), in an order of the seed's choice."""
+    order = np.random.default_rng([seed, _SPLITS.index(split)]).permutation(count)
+    return [_Entry(split, int(place) % len(CLASSES), int(place) // len(CLASSES)) for place in order]
+
+
+def _write_images(folder: Path, seed: int, entries: list[_Entry], progress: Callable[[int], None]) -> None:
+    def write(entry: _Entry) -> None:
+        encoded, data = cv2.imencode(".jpg", draw_demo(seed, *entry), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+        assert encoded
+        (folder / entry.path).write_bytes(data.tobytes())
+
+    with ThreadPoolExecutor(cores()) as pool:
+        for start in range(0, len(entries), _BATCH):
+            batch = entries[start : start + _BATCH]
+            list(pool.map(write, batch))
+            progress(start + len(batch))
+
+
+def _write_lines(file: Path, lines: list[str]) -> None:
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")

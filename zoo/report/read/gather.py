@@ -1,0 +1,145 @@
+"""Reading a folder of runs, and measuring what has not been measured: everything a report draws on."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from prototxt.errors import InputError
+from zoo.bench.command import measure_folder, trained, write_json
+from zoo.bench.rows import HERE, Elsewhere
+from zoo.bench.tables import Row
+from zoo.report.measure.measured import Measured, measure_run
+from zoo.report.read.results import Results, check_same_data, read_rows
+from zoo.report.read.runs import Run, group_runs, read_run
+from zoo.report.say.wording import Words, count
+from zoo.study.record import NAME as STUDY_RECORD
+from zoo.terminal.console import notice
+
+Study = Mapping[str, Any]  # study.json
+
+_BATCHES, _PRECISIONS = (1, 8, 64), ("fp32", "int8")  # what the report's tables hold
+
+
+def gather(
+    folder: Path, title: str | None, words: Words, given: Elsewhere = HERE
+) -> tuple[Results, Study | None]:
+    """The results of the finished runs of ``folder``, and its study.json where a study made it.
+
+    Raises InputError where no run is finished, runs are on different data, or a file cannot be read.
+    """
+    models = trained(folder, given)
+    study = read_study(folder)
+    planned = [entry["name"] for entry in study["runs"]] if study else []
+    models.sort(key=lambda model: model.path.parent.name not in planned)
+    known = [read_run(model) for model in models]
+    runs, twice = _distinct(known)
+    if given.list is None:
+        check_same_data(runs)
+    measured, failed = _measured(runs, folder, words)
+    runs = [run for run in runs if run.path in measured]
+    groups = group_runs(runs, planned)
+    rows = _rows(folder, runs, given)
+    notes = [*_cut_short(folder, known, study, words), *_doubled(twice, folder, words), *failed]
+    heading = title or (study or {}).get("title") or _title(groups, words)
+    other = None if given.list is None else given.list.name
+    return Results(folder, heading, groups, measured, rows, notes, other), study
+
+
+def read_study(folder: Path) -> Study | None:
+    """What `zoo study` wrote of its runs; None where the folder is no study's."""
+    path = folder / STUDY_RECORD
+    if not path.is_file():
+        return None
+    try:
+        study = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: is not JSON ({error})") from None
+    runs = study.get("runs") if isinstance(study, dict) else None
+    if not isinstance(runs, list) or not all(isinstance(run, dict) and "name" in run for run in runs):
+        raise InputError(f"{path}: is no record of a study's runs")
+    return dict(study)
+
+
+def _distinct(runs: Sequence[Run]) -> tuple[list[Run], list[tuple[Run, Run]]]:
+    """(the first run of every kind and seed, each other one with that): twins would count one training as
+    two."""
+    kept: dict[object, Run] = {}
+    twice = []
+    for run in runs:
+        first = kept.setdefault((run.kind, run.seed), run)
+        if first is not run:
+            twice.append((run, first))
+    return list(kept.values()), twice
+
+
+def _measured(runs: Sequence[Run], folder: Path, words: Words) -> tuple[dict[Path, Measured], list[str]]:
+    """(what was measured of each run, a line about each that could not be). InputError where none could."""
+    measured: dict[Path, Measured] = {}
+    errors: dict[Path, InputError] = {}
+    for run in runs:
+        try:
+            measured[run.path] = measure_run(run.model)
+        except InputError as error:
+            errors[run.path] = error
+    if not measured:
+        raise next(iter(errors.values()))
+    names = {path: path.relative_to(folder).as_posix() for path in errors}
+    return measured, [words("cut.unmeasured", run=names[path], reason=errors[path]) for path in errors]
+
+
+def _rows(folder: Path, runs: Sequence[Run], given: Elsewhere) -> Mapping[Path, Sequence[Row]]:
+    """What `zoo bench` measured of the runs; measured now, and kept, where it has measured nothing yet."""
+    path = folder / "bench.json"
+    if not path.is_file():
+        notice(f"{path}: not there; measuring size and latency, as zoo bench does")
+        write_json(path, measure_folder(folder, _BATCHES, _PRECISIONS, given=given))
+    rows = read_rows(path, runs)
+    for run in runs:
+        if not rows[run.path]:
+            notice(f"{path}: has nothing about {run.path.name}; zoo bench measures anew")
+    return rows
+
+
+def _cut_short(folder: Path, known: Sequence[Run], study: Study | None, words: Words) -> list[str]:
+    """A line for each run that is unfinished, missing, failed or shorter than planned."""
+    entries = {entry["name"]: entry for entry in study["runs"]} if study else {}
+    paths = {run.path for run in known}
+    names = {path.name for path in paths}
+    left_out = [path.parent for path in sorted(folder.rglob("run.json")) if path.parent not in paths]
+    lines = [
+        words("cut.unfinished", run=path.relative_to(folder).as_posix())
+        for path in left_out
+        if path.name not in entries
+    ]
+    lines += [_state(entry, words) for name, entry in entries.items() if name not in names]
+    return lines + [line for run in known if (line := _shortened(run, entries.get(run.path.name), words))]
+
+
+def _state(entry: Mapping[str, Any], words: Words) -> str:
+    name, state = entry["name"], entry.get("state")
+    if state in ("failed", "diverged"):
+        reason = str(entry.get("reason") or "–")
+        return words("cut.failed", run=name, state=words.translated("state", state), reason=reason)
+    return words("cut.missing" if state == "planned" else "cut.unfinished", run=name)
+
+
+def _shortened(run: Run, entry: Mapping[str, Any] | None, words: Words) -> str | None:
+    planned, done = (entry or {}).get("max_iter"), run.record["iteration"]
+    if not planned or done >= planned:
+        return None
+    return words("cut.short", run=run.path.name, iterations=count(done), planned=count(planned))
+
+
+def _doubled(twice: Sequence[tuple[Run, Run]], folder: Path, words: Words) -> list[str]:
+    names = [[run.path.relative_to(folder).as_posix() for run in pair] for pair in twice]
+    return [words("cut.twice", run=run, other=other) for run, other in names]
+
+
+def _title(groups: Sequence[Any], words: Words) -> str:
+    net = groups[0].first.record["net"] or groups[0].first.record["name"]
+    if len(groups) == 1:
+        return words("title.one", net=net, group=groups[0].label)
+    edits = {edit for group in groups for edit in group.variant}
+    is_article = any(edit.startswith(("dropout", "bn", "fc")) for edit in edits)
+    return words("title", net=net) if is_article else words("title.any", net=net, count=len(groups))

@@ -1,0 +1,64 @@
+"""How soon and how steadily the runs of a group learned, as their metrics.jsonl tells it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from eval.convergence import TOP1, Reached, Steadiness, iterations_to, steadiness
+from zoo.report.read.runs import Group, Run
+
+SHARES = (0.5, 0.8, 0.9)  # of a run's final accuracy
+COMMON_SHARE = 0.9  # of the baseline's final accuracy: how soon another group gets there
+UNEVEN = 1.25  # between runs of one net: above it the machine was busy with something else part of the time
+TOP5 = "accuracy_at_5"
+
+
+@dataclass(frozen=True)
+class Learning:
+    """One run: its last tested accuracy, where it stood at SHARES of that, and how steady it was."""
+
+    final: float | None
+    reached: tuple[Reached | None, ...]
+    steadiness: Steadiness
+
+
+def learning(run: Run) -> Learning:
+    """What a run's curve says; ``final`` is None where the run was never tested."""
+    final = final_accuracy(run)
+    reached = tuple(reach(run, share, final) if final else None for share in SHARES)
+    return Learning(final, reached, steadiness(run.lines))
+
+
+def final_accuracy(run: Run) -> float | None:
+    """Top 1 of the last test during training."""
+    tested = [line[TOP1] for line in run.lines if line.get(TOP1) is not None]
+    return float(tested[-1]) if tested else None
+
+
+def reach(run: Run, share: float, final: float) -> Reached | None:
+    """Where a run's test accuracy first stood at ``share`` of ``final``."""
+    return iterations_to(run.lines, share, final, run.images_per_step)
+
+
+def mean_final(group: Group) -> float | None:
+    """The mean of a group's last tested accuracies; None where one was never tested."""
+    found = [final_accuracy(run) for run in group.runs]
+    known = [value for value in found if value is not None]
+    return sum(known) / len(known) if len(known) == len(found) else None
+
+
+def mean_reached(found: Sequence[Reached | None]) -> Reached | None:
+    """The mean over runs; None where one never got there."""
+    known = [item for item in found if item is not None]
+    if not known or len(known) < len(found):
+        return None
+    return Reached(
+        sum(item.iteration for item in known) / len(known), sum(item.seconds for item in known) / len(known)
+    )
+
+
+def unevenness(groups: Sequence[Group]) -> float | None:
+    """By how much the machine's speed differed between runs of one group, where that is above UNEVEN: seconds
+    of different runs are then no comparison of nets. None where it is not."""
+    rates = [[run.rate for run in group.runs if run.rate] for group in groups]
+    worst = max((max(found) / min(found) for found in rates if found), default=1.0)
+    return worst if worst > UNEVEN else None

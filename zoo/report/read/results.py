@@ -1,0 +1,212 @@
+"""Everything a report draws on: groups of runs, what was measured of them, and what follows by arithmetic."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eval.robustness import PLAIN
+from eval.series import name_blocks
+from eval.statistics import Floats, Interval, difference, interval
+from prototxt.errors import InputError
+from zoo.bench.tables import Row
+from zoo.report.measure.measured import Measured
+from zoo.report.read.runs import Group, Run
+from zoo.report.say.wording import Words
+
+
+@dataclass(frozen=True)
+class Results:
+    """The groups of a folder of runs with what was measured of each run, by the run's folder.
+
+    ``notes`` are lines about runs that are not in it or are cut short.
+    """
+
+    folder: Path
+    title: str
+    groups: Sequence[Group]
+    measured: Mapping[Path, Measured]
+    rows: Mapping[Path, Sequence[Row]]
+    notes: Sequence[str] = ()
+    other_list: str | None = None  # judged by in place of the runs' own validation lists
+    _intervals: dict[tuple[Any, ...], Interval] = field(default_factory=dict)
+
+    def on_other_list(self, words: Words) -> str:
+        """What a table's title says where the runs are judged by a list that the user names."""
+        return words("other_list", list=self.other_list) if self.other_list else ""
+
+    @property
+    def first(self) -> Run:
+        """A run that stands for what all share: data, classes."""
+        return self.groups[0].first
+
+    @property
+    def baseline(self) -> Group:
+        """The group that others are compared with: the one without edits, else the first."""
+        return next((group for group in self.groups if not group.variant), self.groups[0])
+
+    @property
+    def others(self) -> list[Group]:
+        """Every group but the baseline."""
+        return [group for group in self.groups if group is not self.baseline]
+
+    @property
+    def class_names(self) -> list[str]:
+        """The classes' names; their numbers where the data has none."""
+        names = self.first.record.get("class_names") or []
+        sample = self.measured[self.first.path]
+        seen = max(*sample.labels, *sample.predictions) + 1
+        return list(names or map(str, range(max(seen, self.first.record.get("classes") or 0))))
+
+    @cached_property
+    def blocks(self) -> list[list[int]]:
+        """Rows of the validation list that are resampled together."""
+        sample = self.measured[self.first.path]
+        every = np.concatenate([self.right(group) for group in self.groups])
+        return name_blocks(sample.paths, sample.labels, every.astype(bool))
+
+    @cached_property
+    def tried_blocks(self) -> list[list[int]]:
+        """The same blocks among the photographs that conditions were tried on, as places among those."""
+        place = {row: index for index, row in enumerate(self.measured[self.first.path].rows)}
+        found = [[place[row] for row in block if row in place] for block in self.blocks]
+        return [block for block in found if block]
+
+    def of(self, group: Group) -> list[Measured]:
+        """What was measured of a group's runs."""
+        return [self.measured[run.path] for run in group.runs]
+
+    def right(self, group: Group) -> Floats:
+        """(S, N): was run s right on photograph i?"""
+        return np.array([found.right for found in self.of(group)], float)
+
+    def right_under(self, group: Group, condition: str) -> Floats:
+        """The same under a condition, for the photographs that conditions were tried on."""
+        return np.array([list(map(int, found.robustness[condition])) for found in self.of(group)], float)
+
+    def takes(self, group: Group, condition: str) -> bool:
+        """Whether the group's nets were measured under the condition."""
+        return all(condition in found.robustness for found in self.of(group))
+
+    def top1(self, group: Group) -> list[float]:
+        """The share of right answers of each run, over the whole validation list."""
+        return [float(row.mean()) for row in self.right(group)]
+
+    def mean_top1(self, group: Group) -> float:
+        """The mean of :meth:`top1` over the group's runs."""
+        return sum(self.top1(group)) / len(group.runs)
+
+    def train_top1(self, group: Group) -> float:
+        """The mean over the group's runs of their accuracy on the training list."""
+        return sum(found.train_top1 for found in self.of(group)) / len(group.runs)
+
+    def top5(self, group: Group) -> list[float]:
+        """The same for the true class among the first five."""
+        return [float(np.mean(found.in_top5)) for found in self.of(group)]
+
+    def interval(self, group: Group) -> Interval:
+        """95% interval of a group's accuracy."""
+        return self._once(("one", group.index), lambda: interval(self.right(group), self.blocks))
+
+    def difference(self, group: Group, other: Group) -> Interval:
+        """``group`` less ``other`` in accuracy, with its 95% interval."""
+        return self._once(
+            ("two", group.index, other.index),
+            lambda: difference(self.right(group), self.right(other), self.blocks),
+        )
+
+    def difference_under(self, group: Group, other: Group, condition: str) -> Interval:
+        """The same under a condition that both can take."""
+        return self._once(
+            ("two", group.index, other.index, condition),
+            lambda: difference(
+                self.right_under(group, condition), self.right_under(other, condition), self.tried_blocks
+            ),
+        )
+
+    def lost_less(self, group: Group, other: Group, conditions: Sequence[str]) -> Interval:
+        """How much less accuracy ``group`` loses than ``other``, on average over the conditions."""
+        return self._once(
+            ("lost", group.index, other.index, *conditions),
+            lambda: difference(
+                self._change(group, conditions), self._change(other, conditions), self.tried_blocks, reach=2.0
+            ),
+        )
+
+    def _change(self, group: Group, conditions: Sequence[str]) -> Floats:
+        every = np.array([self.right_under(group, condition) for condition in conditions])
+        return np.asarray(every.mean(0) - self.right_under(group, PLAIN))
+
+    def _once(self, key: tuple[Any, ...], make: Any) -> Interval:
+        if key not in self._intervals:
+            self._intervals[key] = make()
+        return self._intervals[key]
+
+    def row(self, group: Group, precision: str = "fp32", batch: int | None = 1) -> Row | None:
+        """The group's row in onnxruntime; ``batch`` None: of the batch with most images a second."""
+        found = [
+            row
+            for run in group.runs
+            for row in self.rows.get(run.path, ())
+            if (row.get("runtime", "onnxruntime"), row.get("precision", "fp32")) == ("onnxruntime", precision)
+            and (batch is None or row.get("batch") == batch)
+        ]
+        if batch is None:
+            return max(found, key=lambda row: float(row["images_per_second"]), default=None)
+        return found[0] if found else None
+
+    def top1_at(self, group: Group, precision: str) -> list[float]:
+        """Each run's accuracy at a precision, as the bench measured it."""
+        found = []
+        for run in group.runs:
+            rows = [row for row in self.rows.get(run.path, ()) if row.get("precision") == precision]
+            rows = [row for row in rows if _list_of(row) == self.other_list]
+            shares = [row["top1"] for row in rows if row.get("top1") is not None]
+            found += shares[:1]
+        return found
+
+
+def _list_of(row: Row) -> str | None:
+    """The list that a row's accuracy is of, where that is not the run's own."""
+    return Path(str(row["list"])).name if row.get("list") else None
+
+
+def check_same_data(runs: Sequence[Run]) -> None:
+    """Raise InputError unless all runs were tested on the same validation list."""
+    lists = [run.record.get("data", {}).get("TEST") for run in runs]
+    for run, about in zip(runs, lists, strict=True):
+        if about is None:
+            raise InputError(f"{run.path}: has no validation list, so there is nothing to compare")
+    # Runs of versions before the sums are compared with others by the pictures that both know.
+    name = "content" if all("content" in about for about in lists) else "fingerprint"
+    prints: dict[str, Path] = {}
+    for run, about in zip(runs, lists, strict=True):
+        prints.setdefault(about[name], run.path)
+    if len(prints) > 1:
+        raise InputError(
+            f"{' and '.join(map(str, prints.values()))} were tested on different data; "
+            "a report compares runs on the same validation list"
+        )
+
+
+def read_rows(path: Path, runs: Sequence[Run]) -> dict[Path, list[Row]]:
+    """The rows of a bench.json by run folder; a folder that was moved is known by its name and seed."""
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as JSON ({error})") from None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise InputError(f"{path}: is no list of rows as `zoo bench` writes it")
+    return {run.path: [row for row in rows if _is_of(row, run)] for run in runs}
+
+
+def _is_of(row: Row, run: Run) -> bool:
+    where = Path(str(row.get("run") or ""))
+    if where.resolve() == run.path.resolve():
+        return True
+    about = (where.name, row.get("variant"), row.get("seed"))
+    return about == (run.path.name, run.record["variant"], run.seed)

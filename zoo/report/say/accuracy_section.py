@@ -1,0 +1,228 @@
+"""How often the nets are right, and what they cost: all groups, then FC against GAP."""
+
+from collections.abc import Sequence
+
+from eval.statistics import Interval
+from zoo.bench.notes import noise_warning
+from zoo.bench.plots import LABELS, accuracy_figure, latency_figure
+from zoo.bench.tables import Row
+from zoo.report.read.results import Results
+from zoo.report.read.runs import Group, partners
+from zoo.report.say.wording import Words, bounds, bracketed, count, points, spread
+from zoo.report.write.document import Block, Chart, Charts, Heading, Paragraph, Section, Table
+from zoo.report.write.figures import Spot, accuracies
+
+_RATIOS = (("parameters", "parameters"), ("macs", "macs"), ("bytes", "model_bytes"))
+
+
+def accuracy_section(results: Results, words: Words) -> Section:
+    """The table and the chart of accuracies, with what the number of seeds cannot show."""
+    fewest = min(len(group.runs) for group in results.groups)
+    spots = [_spot(results, group) for group in results.groups]
+    chart = Chart.of("accuracy", words("accuracy.chart"), accuracies(spots, words("axis.top1")), is_wide=True)
+    blocks: list[Block] = [_accuracy_table(results, words), Charts((chart,))]
+    blocks.append(Paragraph(words("seeds.one" if fewest == 1 else "seeds.few", count=fewest), "note"))
+    return Section("accuracy", words("accuracy.title"), tuple(blocks))
+
+
+def _spot(results: Results, group: Group) -> Spot:
+    found = results.interval(group)
+    return Spot(group.label, group.index, results.top1(group), found.mean, found.low, found.high)
+
+
+def _accuracy_table(results: Results, words: Words) -> Table:
+    names = ("group", "runs", "top1", "interval", "top5", "difference", "real")
+    columns = [words(f"column.{name}", baseline=results.baseline.label) for name in names]
+    rows = []
+    for group in results.groups:
+        own = [
+            group.label,
+            str(len(group.runs)),
+            spread(results.top1(group)),
+            bounds(results.interval(group)),
+        ]
+        rows.append((*own, spread(results.top5(group)), *_against_baseline(results, group, words)))
+    images = len(results.measured[results.first.path].labels)
+    note = words("accuracy.note", images=count(images), blocks=count(len(results.blocks)))
+    caption = words("accuracy.caption") + results.on_other_list(words)
+    return Table(caption, tuple(columns), tuple(rows), note=note)
+
+
+def _against_baseline(results: Results, group: Group, words: Words) -> tuple[str, str]:
+    if group is results.baseline:
+        return "", ""
+    found = results.difference(group, results.baseline)
+    return bracketed(found), verdict(found, words)
+
+
+def verdict(found: Interval, words: Words) -> str:
+    """Whether a difference is real, in a word; of single runs only as far as photographs go."""
+    if found.too_few:
+        return words("real.few")
+    if not found.is_real:
+        return words("real.no")
+    return words("real.yes" if found.over_seeds else "real.one_seed")
+
+
+def cost_section(results: Results, words: Words) -> Section | None:
+    """Size and speed in onnxruntime, at fp32 and int8; None where nothing was benched."""
+    benched = [group for group in results.groups if results.row(group)]
+    if not benched:
+        return None
+    names = (
+        "group",
+        "parameters",
+        "macs",
+        "bytes",
+        "latency",
+        "rate",
+        "bytes_int8",
+        "latency_int8",
+        "lost_int8",
+    )
+    rows = tuple(_cost_row(results, group) for group in benched)
+    columns = tuple(words(f"column.{name}") for name in names)
+    table = Table(words("size.caption"), columns, rows, note=_bench_note(results, benched[0], words))
+    rows_of = [row for group in benched for row in _named_rows(results, group)]
+    noise = [Paragraph(words("size.noise"), "note")] if noise_warning(rows_of) else []
+    return Section("size", words("size.title"), (table, *noise, _plots(rows_of, words)))
+
+
+def _bench_note(results: Results, group: Group, words: Words) -> str:
+    """What the figures were measured on."""
+    row = results.row(group) or {}
+    return words(
+        "size.note",
+        processor=row.get("processor", "?"),
+        threads=row.get("threads", "?"),
+        provider=str(row.get("provider", "?")).removesuffix("ExecutionProvider"),
+        version=row.get("version_onnxruntime-gpu") or row.get("version_onnxruntime") or "?",
+    )
+
+
+def _cost_row(results: Results, group: Group) -> tuple[str, ...]:
+    row, small, most = results.row(group), results.row(group, "int8"), results.row(group, batch=None)
+    assert row is not None and most is not None
+    full, lossy = results.top1_at(group, "fp32"), results.top1_at(group, "int8")
+    lost = points((sum(lossy) - sum(full)) / len(full)) if lossy and len(lossy) == len(full) else "–"
+    return (
+        group.label,
+        count(row["parameters"]),
+        count(row["macs"]),
+        count(row["model_bytes"]),
+        f"{row['latency_p50_ms']:.2f}",
+        f"{most['images_per_second']:,.0f} ({most['batch']})",
+        count(small["model_bytes"]) if small else "–",
+        f"{small['latency_p50_ms']:.2f}" if small else "–",
+        lost,
+    )
+
+
+def _plots(rows: Sequence[Row], words: Words) -> Charts:
+    """The bench's own figures, under the groups' names and in their colours."""
+    labels = {name: words(f"bench.{name}", batch="{batch}") for name in LABELS}
+    charts = [Chart.of("latency", words("size.chart_latency"), latency_figure(rows, labels), is_wide=True)]
+    if any(row["top1"] is not None for row in rows):
+        figure = accuracy_figure(rows, labels)
+        charts.append(Chart.of("accuracy-cost", words("size.chart_accuracy"), figure, is_wide=True))
+    return Charts(tuple(charts))
+
+
+def _named_rows(results: Results, group: Group) -> list[Row]:
+    """A group's rows under its name, as a net of its own even where groups share one and its latency."""
+    about = {"name": group.label, "latency_of": group.label}
+    return [row | about for run in group.runs for row in results.rows.get(run.path, ())]
+
+
+def head_section(results: Results, words: Words) -> Section | None:
+    """FC against GAP in one table a pair; None where no two groups differ in the head alone."""
+    pairs = partners(results.groups)
+    if not pairs:
+        return None
+    blocks: list[Block] = []
+    for gap, fc in pairs:
+        blocks += [
+            Heading(words("head.pair", gap=gap.label, fc=fc.label)),
+            _head_table(results, gap, fc, words),
+        ]
+    return Section("heads", words("head.title"), tuple(blocks))
+
+
+def _head_table(results: Results, gap: Group, fc: Group, words: Words) -> Table:
+    columns = (words("column.quantity"), gap.label, fc.label, words("column.fc_gap"), words("column.real"))
+    rows = [_accuracy_row(results, gap, fc, words), *_int8_row(results, gap, fc, words)]
+    rows.append(_train_gap_row(results, gap, fc, words))
+    for name, key in _RATIOS:
+        rows += _ratio_row(results, (gap, fc), name, key, "fp32", words)
+    rows += _ratio_row(results, (gap, fc), "bytes_int8", "model_bytes", "int8", words)
+    rows += _latency_row(results, (gap, fc), "latency", "fp32", words)
+    rows += _latency_row(results, (gap, fc), "latency_int8", "int8", words)
+    rows += _rate_row(results, gap, fc, words)
+    return Table(words("head.caption"), columns, tuple(rows), note=words("head.note"))
+
+
+def _accuracy_row(results: Results, gap: Group, fc: Group, words: Words) -> tuple[str, ...]:
+    found = results.difference(fc, gap)
+    own = [spread(results.top1(group)) for group in (gap, fc)]
+    return (words("column.top1"), *own, bracketed(found), verdict(found, words))
+
+
+def _int8_row(results: Results, gap: Group, fc: Group, words: Words) -> list[tuple[str, ...]]:
+    found = [results.top1_at(group, "int8") for group in (gap, fc)]
+    if not all(found):
+        return []
+    means = [sum(values) / len(values) for values in found]
+    own = [spread(values) for values in found]
+    return [(words("column.top1_int8"), *own, points(means[1] - means[0]), "")]
+
+
+def _train_gap_row(results: Results, gap: Group, fc: Group, words: Words) -> tuple[str, ...]:
+    found = [results.train_top1(group) - results.mean_top1(group) for group in (gap, fc)]
+    return (words("column.gap"), *map(points, found), points(found[1] - found[0]), "")
+
+
+def _ratio_row(
+    results: Results, pair: Sequence[Group], name: str, key: str, precision: str, words: Words
+) -> list[tuple[str, ...]]:
+    rows = [results.row(group, precision) for group in pair]
+    if rows[0] is None or rows[1] is None:
+        return []
+    values = [float(row[key]) for row in rows if row]
+    return [(words(f"column.{name}"), *map(count, values), f"{values[1] / values[0]:.3f}×", "")]
+
+
+def _latency_row(
+    results: Results, pair: Sequence[Group], name: str, precision: str, words: Words
+) -> list[tuple[str, ...]]:
+    """Milliseconds at batch 1; the ratio is that of the bench's paired rounds, as is whether it is real."""
+    rows = [row for group in pair if (row := results.row(group, precision))]
+    if len(rows) < 2:
+        return []
+    times = [f"{row['latency_p50_ms']:.2f}" for row in rows]
+    return [(words(f"column.{name}"), *times, paired_ratio(rows[1]), _told(rows[1], words))]
+
+
+def _rate_row(results: Results, gap: Group, fc: Group, words: Words) -> list[tuple[str, ...]]:
+    """Images a second at the batch size at which GAP has most; the ratio from the same paired rounds."""
+    ours = results.row(gap, batch=None)
+    theirs = results.row(fc, batch=ours["batch"]) if ours else None
+    if ours is None or theirs is None:
+        return []
+    rates = [count(row["images_per_second"]) for row in (ours, theirs)]
+    quantity = words("column.rate_at", batch=ours["batch"])
+    return [(quantity, *rates, paired_ratio(theirs, is_rate=True), _told(theirs, words))]
+
+
+def _told(row: Row, words: Words) -> str:
+    return words("real.yes" if row.get("to_gap_told_apart") else "real.no")
+
+
+def paired_ratio(row: Row, is_rate: bool = False) -> str:
+    """An FC net's latency (or rate) over its GAP partner's, with the interval where the bench has one."""
+    found = [row.get(f"to_gap{end}") for end in ("", "_low", "_high")]
+    ratio, low, high = [1 / value if value and is_rate else value for value in found]
+    if ratio is None:
+        return "–"
+    if low is None or high is None:
+        return f"{ratio:.2f}×"
+    return f"{ratio:.2f}× [{min(low, high):.2f}×, {max(low, high):.2f}×]"

@@ -1,0 +1,245 @@
+"""The article's questions, answered as far as the figures allow."""
+
+import math
+from collections.abc import Sequence
+
+from eval.statistics import LEAST_BLOCKS, Interval
+from zoo.report.read.learning import COMMON_SHARE, learning, mean_final, reach, unevenness
+from zoo.report.read.results import Results
+from zoo.report.read.runs import Group
+from zoo.report.say.claims import (
+    EQUAL_WITHIN,
+    Order,
+    Side,
+    is_equal,
+    order,
+    ratios,
+    seen,
+    side,
+    together,
+    told,
+)
+from zoo.report.say.head_answers import head_answers
+from zoo.report.say.sentences import Compared, difference_sentence, ordered_sentence, uneven_sentence, verdict
+from zoo.report.say.wording import Words, count, percent, points
+from zoo.report.write.document import Answer, Answers, Standing
+
+_STANDINGS: dict[str, Standing] = {"below": "yes", "above": "no"}  # of questions after less of something
+_BETTER: dict[str, Standing] = {"above": "yes", "below": "no"}
+
+
+def answers(results: Results, words: Words) -> Answers:
+    """An answer for every question whose runs are there; of a study of other things, one for its groups."""
+    dropouts = single_edits(results, "dropout")
+    found: list[Answer] = []
+    if dropouts:
+        found += _dropout(results, dropouts, words)
+    norms = single_edits(results, "bn")
+    for group in norms:
+        suffix = f" ({group.label})" if len(norms) > 1 else ""
+        found += [_speed(results, group, suffix, words), _accuracy(results, group, suffix, words)]
+    found += head_answers(results, words)
+    return Answers(tuple(found or [_any(results, words)]))
+
+
+def single_edits(results: Results, name: str) -> list[Group]:
+    """Groups that are the baseline with one edit whose name begins so.
+
+    Their other settings may differ, as the author's BatchNorm nets had other batches and a study may try
+    a higher rate with them; the images of an iteration may not, since iterations are compared.
+    """
+    base = results.baseline
+    if base.variant:
+        return []
+    return [
+        group
+        for group in results.others
+        if len(group.variant) == 1
+        and min(group.variant).startswith(name)
+        and group.first.images_per_step == base.first.images_per_step
+    ]
+
+
+def _dropout(results: Results, dropouts: Sequence[Group], words: Words) -> list[Answer]:
+    steady, cost = _steadier(results, dropouts, words), _cost(results, dropouts, words)
+    found = [steady, cost]
+    pair = [group for group in dropouts if group.variant <= {"dropout0.5", "dropout0.9"}]
+    if len(pair) == 2:
+        equal = _equal(results, pair[0], pair[1], words)
+        found += [equal, _author(steady, cost, equal, words)]
+    return found
+
+
+def _steadier(results: Results, dropouts: Sequence[Group], words: Words) -> Answer:
+    """The verdict is on test accuracy; the training loss is told beside it."""
+    theirs = _wobbles(results.baseline, "accuracy")
+    orders = [order(_wobbles(group, "accuracy"), theirs) for group in dropouts]
+    sentences = [words("steady.method")]
+    for group in dropouts:
+        sentences += [_wobble_sentence(results, group, kind, words) for kind in ("accuracy", "loss")]
+    views = [seen(_wobbles(group, "accuracy"), theirs) for group in dropouts]
+    said, standing = _ordered(results, "steady", orders, views, words)
+    return Answer(words("steady.question"), said, tuple(sentences), standing)
+
+
+def _wobbles(group: Group, kind: str) -> list[float]:
+    """Scatter of test accuracy or training loss, a run each; none where a run has too few points."""
+    found = [getattr(learning(run).steadiness, kind) for run in group.runs]
+    return [] if None in found else found
+
+
+def _wobble_sentence(results: Results, group: Group, kind: str, words: Words) -> str:
+    ours, theirs = _wobbles(group, kind), _wobbles(results.baseline, kind)
+    if not ours or not theirs:
+        return words("steady.few", group=group.label)
+    figures = words(
+        f"steady.{kind}",
+        group=group.label,
+        baseline=results.baseline.label,
+        ours=f"{100 * sum(ours) / len(ours):.1f}",
+        theirs=f"{100 * sum(theirs) / len(theirs):.1f}",
+    )
+    return figures + ordered_sentence(group, results.baseline, order(ours, theirs), words)
+
+
+def _ordered(
+    results: Results, key: str, orders: Sequence[Order], views: Sequence[Side], words: Words
+) -> tuple[str, Standing]:
+    """A verdict from the orders of all groups: told only where chance is rare, else a tendency; of single
+    runs what was seen; nothing where the tests were of too few photographs.
+    """
+    if len(results.blocks) < LEAST_BLOCKS:
+        return words(f"{key}.open"), "open"
+    stand, view = together([found.side for found in orders]), together(views)
+    if stand == "open" and view in ("above", "below"):
+        return words(f"{key}.seen_{view}"), "open"
+    if stand in ("open", "mixed"):
+        return words(f"{key}.{stand}"), "open"
+    if (
+        all(found.is_rare for found in orders if found.side != "open")
+        and len({found.side for found in orders}) == 1
+    ):
+        return words(f"{key}.{stand}"), _STANDINGS[stand]
+    return words(f"{key}.tends_{stand}"), "open"
+
+
+def _cost(results: Results, dropouts: Sequence[Group], words: Words) -> Answer:
+    found = [(group, results.difference(group, results.baseline)) for group in dropouts]
+    sentences = [difference_sentence(results, group, results.baseline, item, words) for group, item in found]
+    text, standing = _cost_verdict([(group, side(item)) for group, item in found if item.over_seeds], words)
+    said = verdict(text, [Compared(group, results.baseline, item) for group, item in found], words)
+    is_whole = all(item.over_seeds for _, item in found)
+    return Answer(words("cost.question"), said, tuple(sentences), standing if is_whole else "open")
+
+
+def _cost_verdict(sides: Sequence[tuple[Group, Side]], words: Words) -> tuple[str, Standing]:
+    """Yes or no where all ratios say so; the ratios that show something where others show nothing."""
+    stand = together([found for _, found in sides])
+    if stand != "mixed":
+        return words(f"cost.{stand}"), _STANDINGS.get(stand, "open")
+    told = {found for _, found in sides if found != "open"}
+    if len(told) > 1:
+        return words("cost.mixed"), "open"
+    groups = words.listed([group.label for group, found in sides if found != "open"])
+    return words(f"cost.some_{told.pop()}", groups=groups), "open"
+
+
+def _equal(results: Results, half: Group, most: Group, words: Words) -> Answer:
+    found = results.difference(half, most)
+    key, standing = _equality(found)
+    sentence = difference_sentence(results, half, most, found, words)
+    margin = words("equal.margin", points=f"{100 * EQUAL_WITHIN:.0f}")
+    said = verdict(words(f"equal.{key}"), [Compared(half, most, found)], words)
+    return Answer(words("equal.question"), said, (sentence, margin), standing)
+
+
+def _equality(found: Interval) -> tuple[str, Standing]:
+    if is_equal(found):
+        return "yes", "yes"
+    return ("no", "no") if side(found) != "open" else ("open", "open")
+
+
+def _author(steady: Answer, cost: Answer, equal: Answer, words: Words) -> Answer:
+    standings = [steady.standing, cost.standing, equal.standing]
+    parts = [
+        words(f"author.{key}_{at}") for key, at in zip(("steady", "cost", "equal"), standings, strict=True)
+    ]
+    if all(at == "yes" for at in standings):
+        verdict, standing = "author.yes", "yes"
+    elif "no" in standings:
+        verdict, standing = ("author.part" if "yes" in standings else "author.no"), "no"
+    else:
+        verdict, standing = "author.open", "open"
+    return Answer(words("author.question"), words(verdict), tuple(parts), standing)  # type: ignore[arg-type]
+
+
+def _speed(results: Results, group: Group, suffix: str, words: Words) -> Answer:
+    base, final = results.baseline, mean_final(results.baseline)
+    question = words("speed.question") + suffix
+    if not final:
+        return Answer(question, words("speed.open"), (words("speed.untested"),), "open")
+    ours, theirs = ([reach(run, COMMON_SHARE, final) for run in side.runs] for side in (group, base))
+    steps = [[item.iteration if item else math.inf for item in found] for found in (ours, theirs)]
+    times = [[item.seconds if item else math.inf for item in found] for found in (ours, theirs)]
+    found = order(*steps)
+    goal = words(
+        "speed.goal", share=percent(COMMON_SHARE), baseline=base.label, target=percent(COMMON_SHARE * final)
+    )
+    told = [
+        goal,
+        _race("speed.iterations", steps, group, base, words) + ordered_sentence(group, base, found, words),
+    ]
+    if factor := unevenness(results.groups):
+        told.append(uneven_sentence(factor, words))
+    elif not any(map(math.isinf, [*times[0], *times[1]])):
+        told.append(_race("speed.seconds", times, group, base, words))
+    said, standing = _ordered(results, "speed", [found], [seen(*steps)], words)
+    gain = ratios(*steps)
+    if standing == "yes" and gain and math.isfinite(gain.high):
+        said = words("speed.by", ratio=words.ratio(gain))
+    return Answer(question, said, tuple(told), standing)
+
+
+def _race(key: str, sides: Sequence[Sequence[float]], group: Group, base: Group, words: Words) -> str:
+    """Two means with their ratio; who never got there is counted instead."""
+    missing = [sum(map(math.isinf, found)) for found in sides]
+    if any(missing):
+        return words(
+            "speed.missing", group=group.label, baseline=base.label, ours=missing[0], theirs=missing[1]
+        )
+    gain = ratios(*sides)
+    means = [sum(found) / len(found) for found in sides]
+    written = [words.duration(mean) if key.endswith("seconds") else count(mean) for mean in means]
+    ratio = words.ratio(gain) if gain else "–"
+    return words(key, group=group.label, baseline=base.label, ours=written[0], theirs=written[1], ratio=ratio)
+
+
+def _accuracy(results: Results, group: Group, suffix: str, words: Words) -> Answer:
+    found = results.difference(group, results.baseline)
+    sentence = difference_sentence(results, group, results.baseline, found, words)
+    stand = side(found)
+    standing = _BETTER.get(stand, "open")
+    said = verdict(words(f"bn.{stand}"), [Compared(group, results.baseline, found)], words)
+    return Answer(words("bn.question") + suffix, said, (sentence,), standing)
+
+
+def _any(results: Results, words: Words) -> Answer:
+    """Which groups are really better or worse than the first, for studies of other things."""
+    base = results.baseline
+    question = words("any.question", baseline=base.label)
+    if not results.others:
+        alone = words("any.alone", group=base.label, top1=percent(results.interval(base).mean))
+        return Answer(question, words("any.one"), (alone,), "open")
+    found: dict[str, list[str]] = {"above": [], "below": [], "these": [], "open": [], "few": []}
+    compared = [Compared(group, base, results.difference(group, base)) for group in results.others]
+    for item in compared:
+        found[told(item.found)].append(f"{item.group.label} ({points(item.found.mean)})")
+    sentences = [
+        words(f"any.{key}", groups=words.listed(names), baseline=base.label, least=LEAST_BLOCKS)
+        for key, names in found.items()
+        if names
+    ]
+    best = max(results.groups, key=lambda group: results.interval(group).mean)
+    is_told = bool(found["above"] or found["below"])
+    text = words("any.told" if is_told else "any.untold", best=best.label, baseline=base.label)
+    return Answer(question, verdict(text, compared, words), tuple(sentences), "yes" if is_told else "open")

@@ -1,0 +1,195 @@
+"""What was run where and with what, what was cut short, and how the figures are to be read."""
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from zoo.report.read.results import Results
+from zoo.report.read.runs import Run
+from zoo.report.say.wording import Words, count
+from zoo.report.write.document import Block, Code, Facts, Heading, Paragraph, Section, Table
+
+_METHOD = ("intervals", "orders", "tests", "training", "macs")
+
+
+def lead(results: Results, words: Words) -> tuple[Block, ...]:
+    """What stands under the title: what was compared, on what; drawn data is said first."""
+    about = results.first.record
+    facts = [(words("lead.compared"), words.listed([group.label for group in results.groups]))]
+    facts.append((words("lead.data"), _data(about, words) + results.on_other_list(words)))
+    facts.append((words("lead.seeds"), _seeds(results, words)))
+    facts.append((words("lead.length"), _length(results, words)))
+    facts.append((words("lead.device"), words.listed(_every(results, lambda run: str(run.record["device"])))))
+    if departed := _departures(results, words):
+        facts.append((words("lead.departures"), departed))
+    warning = [Paragraph(words("lead.synthetic"), "warning")] if about["data"]["synthetic"] else []
+    cut = [Paragraph(words("lead.cut", count=len(results.notes)), "warning")] if results.notes else []
+    return (*warning, *cut, Facts(tuple(facts)))
+
+
+def _every(results: Results, what: Any) -> list[str]:
+    """What the runs say, each text once, in order."""
+    return list(dict.fromkeys(what(run) for group in results.groups for run in group.runs))
+
+
+def _data(record: Mapping[str, Any], words: Words) -> str:
+    data = record["data"]
+    train, test = data.get("TRAIN", {}), data["TEST"]
+    return words(
+        "lead.data_text",
+        name=Path(test["list"]).parent.name,
+        train=count(train.get("images", 0)),
+        test=count(test["images"]),
+        classes=record["classes"] or "–",
+    )
+
+
+def _seeds(results: Results, words: Words) -> str:
+    seeds = sorted({run.seed for group in results.groups for run in group.runs})
+    most = max(len(group.runs) for group in results.groups)
+    return words("lead.seeds_text", seeds=", ".join(map(str, seeds)), most=most)
+
+
+def _length(results: Results, words: Words) -> str:
+    lengths = sorted({run.record["iteration"] for group in results.groups for run in group.runs})
+    batches = sorted({run.images_per_step for group in results.groups for run in group.runs})
+    return words("lead.length_text", iterations=_joined(lengths), batch=_joined(batches))
+
+
+def _joined(numbers: Sequence[int]) -> str:
+    return ", ".join(map(count, numbers))
+
+
+def _departures(results: Results, words: Words) -> str:
+    """Each departure from the article once, with the groups it holds for where it does not hold for all."""
+    found: dict[str, list[str]] = {}
+    for group in results.groups:
+        for line in group.first.record.get("departures", ()):
+            found.setdefault(line, []).append(group.label)
+    lines = []
+    for line, labels in found.items():
+        is_general = len(labels) == len(results.groups)
+        lines.append(departure(line, words) + ("" if is_general else f" [{words.listed(labels)}]"))
+    return words("semicolon").join(lines)
+
+
+def departure(line: str, words: Words) -> str:
+    """A line of :func:`zoo.variants.article.departures` in the reader's language, another as it is."""
+    match = re.fullmatch(r"(batch size|input size|convolution filler|\w+) (.+) \(article: (.+)\)", line)
+    if match is None:
+        return words("departure.data") if line.startswith("data:") else line
+    name, ours, theirs = (words.translated("departure", text) for text in match.groups())
+    return words("departure", name=name, ours=ours, theirs=theirs)
+
+
+def runs_section(results: Results, commands: str, words: Words) -> Section:
+    """Every run with its device and time, versions, the data's fingerprints, and how to repeat it."""
+    blocks: list[Block] = [_runs_table(results, words), Facts(tuple(_versions(results, words)))]
+    if results.notes:
+        blocks += [Heading(words("cut.title")), *(Paragraph(note) for note in results.notes)]
+    blocks += [Heading(words("commands.title")), Code(commands)]
+    return Section("runs", words("runs.title"), tuple(blocks))
+
+
+def _runs_table(results: Results, words: Words) -> Table:
+    names = (
+        "run",
+        "group",
+        "device",
+        "precision",
+        "seed",
+        "iterations",
+        "training_time",
+        "wall_time",
+        "rate",
+    )
+    rows = [
+        (
+            run.path.relative_to(results.folder).as_posix() or run.path.name,
+            group.label,
+            str(run.record["device"]),
+            str(run.record.get("precision", "fp32")),
+            str(run.seed),
+            count(run.record["iteration"]),
+            words.duration(run.seconds[-1]),
+            words.duration(_wall_seconds(run.record)),
+            "–" if run.rate is None else count(run.rate),
+        )
+        for group in results.groups
+        for run in group.runs
+    ]
+    columns = tuple(words(f"column.{name}") for name in names)
+    return Table(words("runs.caption"), columns, tuple(rows), text_columns=4, note=words("runs.note"))
+
+
+def _wall_seconds(record: Mapping[str, Any]) -> float | None:
+    """Seconds from a run's beginning to its end."""
+    if "ended" not in record:
+        return None
+    began, ended = (datetime.fromisoformat(record[key]) for key in ("started", "ended"))
+    return (ended - began).total_seconds()
+
+
+def _versions(results: Results, words: Words) -> list[tuple[str, str]]:
+    prints = results.first.record["data"]
+    found = [
+        words("runs.fingerprint", name=Path(prints[key]["list"]).name, fingerprint=_print_of(prints[key]))
+        for key in ("TRAIN", "TEST")
+        if key in prints
+    ]
+    versions = _every(
+        results, lambda run: ", ".join(f"{name} {number}" for name, number in run.record["versions"].items())
+    )
+    return [(words("runs.versions"), "; ".join(versions)), (words("runs.data"), "; ".join(found))]
+
+
+def _print_of(held: Mapping[str, Any]) -> str:
+    """The sum of a list's rows and pictures; of an earlier version's run, what it knew."""
+    return str(held.get("content") or held["fingerprint"])
+
+
+def commands(results: Results, study: Mapping[str, Any] | None) -> str:
+    """Lines that make the runs and this report again; DIR stands for a folder given by an absolute path."""
+    report = f"zoo report {shlex.quote(results.folder.name)}"
+    if study:
+        return f"{_study_command(study, results.folder)}\n{report}"
+    runs = [run for group in results.groups for run in group.runs]
+    return "\n".join([*(_train_command(run, results.folder) for run in runs), report])
+
+
+def _study_command(study: Mapping[str, Any], folder: Path) -> str:
+    given = [_option(name, value) for name, value in study.get("overrides", {}).items()]
+    path = Path(study.get("file", "STUDY"))
+    is_shipped = path.parts[-3:-1] == ("zoo", "studies")
+    name = path.stem if is_shipped else path.name
+    return " ".join(["zoo study", shlex.quote(name), *given, f"--output {shlex.quote(folder.name)}"])
+
+
+def _train_command(run: Run, folder: Path) -> str:
+    options = {**run.record.get("options", {}), "seed": run.seed}
+    given = [
+        _option(name, value) for name, value in options.items() if value is not None and value is not False
+    ]
+    output = Path(folder.name) / run.path.relative_to(folder)
+    return " ".join(["zoo train", *given, f"--output {shlex.quote(output.as_posix())}"])
+
+
+def _option(name: str, value: object) -> str:
+    flag = f"--{name.replace('_', '-')}"
+    return flag if value is True else f"{flag} {shlex.quote(_portable(value))}"
+
+
+def _portable(value: object) -> str:
+    """An option's text; of an absolute path, which means nothing elsewhere, the last part."""
+    text = str(value)
+    return Path(text).name if Path(text).is_absolute() else text
+
+
+def method_section(words: Words) -> Section:
+    """How the figures come about, and what they cannot show."""
+    return Section(
+        "method", words("method.title"), tuple(Paragraph(words(f"method.{key}")) for key in _METHOD)
+    )

@@ -1,0 +1,141 @@
+"""What a run folder says of a run: its texts and record at the start, its results at the end."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from converters.host.files import encoded, write_text
+from converters.weights.formats import write_safetensors
+from eval.environment import processor
+from eval.parity import write_onnx
+from prototxt.caffe_pb2 import SolverParameter
+from prototxt.errors import InputError
+from prototxt.text import to_text
+from zoo.ours import digest
+from zoo.runs.contents import files, names, of_images
+from zoo.runs.identity import ARITHMETIC
+from zoo.runs.run_folder import NET, SOLVER, RunFolder, read_record, versions
+from zoo.terminal.console import notice
+from zoo.train.dataset import ImageSet, fingerprint
+from zoo.train.plan import Plan
+from zoo.train.solver_changes import NETS
+from zoo.train.sources import Data, skip_note
+from zoo.train.trainer import DivergedError, Trainer
+from zoo.variants.article import departures
+from zoo.variants.heads import head_of
+
+
+def begin(folder: RunFolder, run: str, trainer: Trainer, data: Data) -> dict[str, Any]:
+    """Write the record and the texts of the run with that id into its folder, and drop the metrics that it
+    writes anew; the record.
+    """
+    earlier = (read_record(folder.path) if trainer.iteration else None) or {}
+    before = earlier.get("world_size", trainer.ranks.world)
+    if before != trainer.ranks.world:
+        notice(f"begun with {before} ranks, going on with {trainer.ranks.world}: other samples from here")
+    texts = prototxts(trainer.plan)
+    record = describe(trainer, data) | {"id": run, "started": earlier.get("started", _now())}
+    record["texts"] = {name: digest(encoded(text)) for name, text in texts.items()}
+    if earlier and (began := earlier.get("arithmetic", "none")) != ARITHMETIC:
+        record["arithmetic"] = f"{began}, then {ARITHMETIC}"
+    folder.write_record(record)  # first of all: it tells whose the other files are, half-written ones too
+    for name, text in texts.items():
+        write_text(folder.path / name, text)
+    folder.forget_from(trainer.iteration)
+    return record
+
+
+def prototxts(plan: Plan) -> dict[str, str]:
+    """The nets and the solver as they run, by their files' names: the folder trains again by itself."""
+    solver = SolverParameter()
+    solver.CopyFrom(plan.solver)
+    for field in NETS:
+        solver.ClearField(field)
+    solver.random_seed = plan.seed
+    solver.weights[:] = plan.weights
+    texts = {NET: to_text(plan.nets["TRAIN"].message)}
+    if all(source.message == plan.nets["TRAIN"].message for source in plan.nets.values()):
+        solver.net = NET
+    else:
+        solver.train_net = NET
+        for index, key in enumerate(plan.tests):
+            name = f"test_net{index or ''}.prototxt"
+            solver.test_net.append(name)
+            texts[name] = to_text(plan.nets[key].message)
+    return texts | {SOLVER: to_text(solver)}
+
+
+def describe(trainer: Trainer, data: Data) -> dict[str, Any]:
+    """run.json's content at the start."""
+    plan = trainer.plan
+    return {
+        "name": plan.name,
+        "net": plan.nets["TRAIN"].message.name,
+        "variant": plan.options.variant,
+        "head": head_of(plan.nets["TRAIN"].message),
+        "seed": plan.seed,
+        "classes": plan.classes,
+        "class_names": names(plan),
+        "data": {key: _image_record(held) for key, held in data.images.items()}
+        | {"synthetic": plan.is_synthetic},
+        "files": files(plan),
+        "arithmetic": ARITHMETIC,
+        "here": str(plan.here),
+        "places": [str(place) for place in plan.places],
+        "departures": departures(plan),
+        "options": plan.record(),
+        "device": processor(trainer.device.type),
+        "world_size": trainer.ranks.world,
+        "images_per_step": trainer.images_per_step,
+        "versions": versions(),
+        "iteration": trainer.iteration,
+        "finished": False,
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _image_record(images: ImageSet) -> dict[str, Any]:
+    return {
+        "list": str(images.list_path.absolute()),
+        "folder": str(images.base.absolute()),
+        "images": len(images.labels),
+        "skipped": images.skipped,
+        "fingerprint": fingerprint(images),  # by which runs of versions before the sums are known
+        **of_images(images),
+    }
+
+
+@contextmanager
+def noting_divergence(trainer: Trainer, folder: RunFolder, record: dict[str, Any]) -> Iterator[None]:
+    """Have run.json say why a run diverges in the block, so that nobody needs to try it again."""
+    try:
+        yield
+    except DivergedError as error:
+        if trainer.ranks.is_first:
+            folder.write_record({**record, "iteration": trainer.iteration, "diverged": str(error)})
+        raise
+
+
+def finish(trainer: Trainer, folder: RunFolder, record: dict[str, Any], data: Data, is_whole: bool) -> None:
+    """The weights, the ONNX file and the record of a run that has ended or stopped."""
+    record["iteration"] = trainer.iteration
+    record["skipped"] = {key: data.skipped(key) for key in data.feeds}
+    for key in data.sources:
+        if note := skip_note(f"data of the {key} net", data.skipped(key)):
+            notice(note)
+    if not is_whole:
+        folder.write_record(record)
+        notice(f"interrupted at iteration {trainer.iteration}; snapshot written, --resume goes on")
+        return
+    net = trainer.net.cpu()
+    metadata = {"net": trainer.plan.name, "iteration": str(trainer.iteration)}
+    write_safetensors(folder.weights, net.state_dict(), metadata)
+    try:
+        write_onnx(net, folder.model, record["class_names"])
+    except InputError as error:  # the training stands without it
+        notice(f"no {folder.model.name}: {error}")
+    folder.write_record({**record, "finished": True, "ended": _now()})

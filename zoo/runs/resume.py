@@ -1,0 +1,72 @@
+"""Whether a run folder's run is the one that is asked for, so that it may go on or count as finished."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from prototxt.errors import InputError
+from zoo.runs.contents import contents
+from zoo.runs.identity import check_same, of_plan
+from zoo.runs.run_folder import RunFolder, read_record
+from zoo.terminal.console import notice_once
+from zoo.train.dataset import ImageSet, fingerprint
+from zoo.train.plan import FILES, Options, Plan
+
+Record = Mapping[str, Any]
+
+
+def begun_in(record: Record) -> Path:
+    """The folder that a run's relative paths count from: that in which it was begun, while it is there."""
+    places = record.get("places") or []
+    here = record.get("here") or (places[-2] if len(places) > 1 else None)  # before it was recorded
+    return Path(here) if here is not None and Path(here).is_dir() else Path.cwd()
+
+
+def counted_from(given: Mapping[str, Any], here: Path) -> dict[str, Any]:
+    """Options as given in the current folder, their paths absolute where the run counts from another."""
+    if here.resolve() == Path.cwd().resolve():
+        return dict(given)
+    return {
+        name: str(Path(value).absolute()) if name in FILES and Path(value).exists() else value
+        for name, value in given.items()
+    }
+
+
+def check_kept(folder: RunFolder, record: Record, plan: Plan) -> None:
+    """Raise InputError, with the first difference, where the folder keeps results of another run than
+    ``plan``'s: of other classes, data, nets or another solver.
+    """
+    if folder.snapshots() or record.get("finished"):
+        check_same(folder, record, of_plan(plan, contents(plan)))
+
+
+def differs(folder: RunFolder, record: Record, saved: Options, plan: Plan) -> bool:
+    """Whether a run of ``plan`` is another than the folder's."""
+    try:
+        check_same(folder, record, of_plan(plan, contents(plan)))
+    except InputError:
+        return True
+    return saved != plan.options
+
+
+def check_sampled(folder: RunFolder, images: Mapping[str, ImageSet]) -> None:
+    """Of a run that goes on and whose data is known by some pictures alone: raise InputError where those
+    are others now, and say that the rest is not known.
+    """
+    record = read_record(folder.path) or {}
+    if not folder.snapshots() or "files" in record or not record:
+        return
+    for key, held in images.items():
+        known = record.get("data", {}).get(key, {}).get("fingerprint")
+        if known not in (None, fingerprint(held)):
+            raise InputError(
+                f"{folder.path}: was begun with other pictures in its {key} list than {held.list_path}"
+            )
+    say_sampled(folder.path)
+
+
+def say_sampled(path: Path) -> None:
+    """One line about a run of an earlier version."""
+    notice_once(
+        f"{path}: begun by an earlier version, which knew its data by some pictures alone: others may differ"
+    )

@@ -1,0 +1,215 @@
+"""The layout of a run folder.
+
+net.prototxt  solver.prototxt  run.json  metrics.jsonl  <snapshot_prefix>_iter_<n>.safetensors
+weights.safetensors  model.onnx
+"""
+
+import json
+import platform
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from converters.host.files import alone_in, as_json, encoded, naming, owned, sweep, write_text
+from converters.weights.formats import read_safetensors
+from prototxt.caffe_pb2 import SolverParameter
+from prototxt.errors import InputError
+from prototxt.rawbytes import from_message
+from zoo.ours import digest, keep_others
+from zoo.terminal.console import notice_once
+
+NET, SOLVER = "net.prototxt", "solver.prototxt"
+PACKAGES = ("torch", "onnx", "onnxruntime-gpu", "onnxruntime", "protobuf", "numpy", "opencv-python-headless")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run's files; ``prefix`` is the solver's snapshot_prefix, counted from the folder."""
+
+    path: Path
+    prefix: str
+
+    @classmethod
+    def of(cls, path: Path, solver: SolverParameter) -> "RunFolder":
+        """The folder at ``path`` for the run of ``solver``."""
+        return cls(path, from_message(solver.snapshot_prefix) or "snapshot")
+
+    @property
+    def net(self) -> Path:
+        """The net that was trained, variants applied."""
+        return self.path / NET
+
+    @property
+    def solver(self) -> Path:
+        """The solver as it ran."""
+        return self.path / SOLVER
+
+    @property
+    def weights(self) -> Path:
+        """The final weights."""
+        return self.path / "weights.safetensors"
+
+    @property
+    def model(self) -> Path:
+        """The deploy net."""
+        return self.path / "model.onnx"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON line per display or test point."""
+        return self.path / "metrics.jsonl"
+
+    def snapshot(self, iteration: int) -> Path:
+        """Where the snapshot after ``iteration`` updates goes, named as Caffe names it."""
+        return self.path / f"{self.prefix}_iter_{iteration}.safetensors"
+
+    def snapshots(self) -> list[Path]:
+        """Every snapshot in the folder, newest first."""
+        stem = self.snapshot(0)
+        found = {
+            int(match[1]): path
+            for path in stem.parent.glob("*.safetensors")
+            if (match := re.fullmatch(re.escape(Path(self.prefix).name) + r"_iter_(\d+)", path.stem))
+        }
+        return [found[iteration] for iteration in sorted(found, reverse=True)]
+
+    def newest_whole(self) -> tuple[Path | None, list[Path]]:
+        """(the newest snapshot that can be read, the newer ones that cannot)."""
+        broken: list[Path] = []
+        for path in self.snapshots():
+            try:
+                read_safetensors(path)
+            except InputError:
+                broken.append(path)
+            else:
+                return path, broken
+        return None, broken
+
+    def write_record(self, record: dict[str, Any]) -> None:
+        """Write run.json: what was run, where and with which versions."""
+        write_text(self.path / "run.json", as_json(record) + "\n")
+
+    def append(self, entry: dict[str, Any]) -> None:
+        """Add a line to metrics.jsonl."""
+        with naming(self.metrics), self.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+    @contextmanager
+    def writing(self) -> Iterator[str]:
+        """In the block this process alone carries the run on: the run's id, which its temporary files carry.
+
+        What killed processes of this very run left half-written goes. A new folder in which nothing came to
+        be goes with the block. Raises InputError where another process carries the run on.
+        """
+        is_new = not self.path.exists()
+        with alone_in(self.path) as lock:
+            try:
+                run = (read_record(self.path) or {}).get("id") or uuid4().hex
+                for folder in {self.path, self.snapshot(0).parent}:
+                    sweep(folder, run)
+                with owned(run):
+                    yield run
+            finally:
+                Path(lock.name).unlink(missing_ok=True)  # nobody else can have taken it
+                if is_new:
+                    with suppress(OSError):  # not empty
+                        self.path.rmdir()
+
+    def clear(self) -> None:
+        """Remove what a run that begins afresh must not find of the run before; other files stay."""
+        own = [path for path in self.snapshots() if path.is_relative_to(self.path)]
+        own += [path for path in self.path.glob("*.prototxt") if self._wrote(path)]
+        for path in (self.path / "run.json", self.metrics, self.weights, self.model, *own):
+            path.unlink(missing_ok=True)
+
+    def keep_others(self, texts: Mapping[str, str]) -> None:
+        """Raise InputError where a run that writes ``texts`` (by name) would write over a file that none
+        wrote: any of its names in a folder without a run's record, and a text that the run there did not
+        write as it is, unless it says the same.
+        """
+        for name, text in texts.items():
+            keep_others(self.path / name, "run", partial(self._may_go, encoded(text)))
+        if not is_runs(read_record(self.path)):
+            for path in (self.path / "run.json", self.metrics, self.weights, self.model):
+                keep_others(path, "run", lambda _: False)
+
+    def _may_go(self, data: bytes, path: Path) -> bool:
+        return path.read_bytes() == data or self._wrote(path)
+
+    def _wrote(self, path: Path) -> bool:
+        """Whether the folder's run wrote this text as it is; one of a version that kept no digests is
+        taken to have written its names.
+        """
+        record = read_record(self.path)
+        if record is None or not is_runs(record):
+            return False
+        if "texts" not in record:
+            return bool(re.fullmatch(r"(net|solver|test_net\d*)\.prototxt", path.name))
+        return bool(record["texts"].get(path.name) == digest(path.read_bytes()))
+
+    def forget_from(self, iteration: int) -> None:
+        """Drop the lines of metrics.jsonl at or after ``iteration``, which a resumed run writes anew."""
+        if self.metrics.is_file():
+            kept = [line for line in read_metrics(self.metrics) if line["iteration"] < iteration]
+            write_text(self.metrics, "".join(json.dumps(line) + "\n" for line in kept))
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a metrics.jsonl; a last line that a kill cut short is left out.
+
+    So is a broken line among the others, or one that names no iteration, with a notice: what follows it
+    stands.
+    """
+    entries = []
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    for number, line in enumerate(lines, 1):
+        entry = _entry(line)
+        if entry is not None:
+            entries.append(entry)
+        elif number < len(lines):
+            notice_once(f"{path}:{number}: a broken line, passed over")
+    return entries
+
+
+def _entry(line: str) -> dict[str, Any] | None:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) and type(entry.get("iteration")) is int else None
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """What run.json says, or None where the folder holds none. Raises InputError for no JSON object."""
+    path = folder / "run.json"
+    if not path.is_file():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: is not JSON ({error})") from None
+    if not isinstance(record, dict):
+        raise InputError(f"{path}: is no record of a run")
+    return record
+
+
+def is_runs(record: Mapping[str, Any] | None) -> bool:
+    """Whether run.json is that of ``zoo train``."""
+    return record is not None and isinstance(record.get("options"), dict)
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python and of the packages that compute."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except ModuleNotFoundError:
+            continue
+    return found

@@ -1,0 +1,97 @@
+"""Sums of files' bytes, kept: a file of the same size and time is not read again."""
+
+import hashlib
+import json
+import stat
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from converters.data.images.lists import Entry
+from converters.host.files import write_text
+from converters.host.machine import cores
+from prototxt.rawbytes import bytes_of
+
+MISSING = "missing"
+_PASSING = frozenset({"lock.mdb", "LOCK", "LOG", "LOG.old"})  # of a data base: who reads it writes them
+Status = tuple[int, int]  # size in bytes, time of the last change in ns
+
+
+class Sums:
+    """The sums of some files by path, as the file ``kept`` has them from earlier processes."""
+
+    def __init__(self, kept: Path) -> None:
+        self.kept, self.is_new = kept, False
+        self.held = _read(kept)
+
+    def of(self, path: Path) -> str:
+        """A file's sum; of a folder that of its files; ``MISSING`` where nothing is there."""
+        try:
+            found = path.stat()
+        except OSError:
+            return MISSING
+        if stat.S_ISDIR(found.st_mode):
+            inner = sorted(each for each in path.iterdir() if each.name not in _PASSING)
+            return short(bytes_of("".join(f"{each.name} {self.of(each)}\n" for each in inner)))
+        status = found.st_size, found.st_mtime_ns
+        known = self.held.get(str(path))
+        if known is not None and tuple(known[:2]) == status:
+            return str(known[2])
+        with path.open("rb") as file:
+            return self._take(path, status, hashlib.file_digest(file, _hash).hexdigest())
+
+    def take(self, path: Path, status: Status, data: bytes | memoryview) -> None:
+        """Keep the sum of ``data``, which was read from a file of that status."""
+        self._take(path, status, short(data))
+
+    def _take(self, path: Path, status: Status, total: str) -> str:
+        self.held[str(path)] = [*status, total]
+        self.is_new = True
+        return total
+
+    def save(self) -> None:
+        """Write down what is new."""
+        if self.is_new:
+            write_text(self.kept, json.dumps(self.held))
+            self.is_new = False
+
+
+def _hash() -> "hashlib.blake2b":
+    return hashlib.blake2b(digest_size=16)
+
+
+def short(data: bytes | memoryview) -> str:
+    """The sum of some bytes: 32 hexadecimal digits."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def status_of(path: Path) -> Status | None:
+    """A file's size and time; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def prints(entries: Sequence[Entry], paths: Sequence[Path], sums: Sums) -> tuple[str, str]:
+    """(a sum of a list's rows, paths as the list has them and labels; one of its rows and of all its
+    pictures' bytes). ``paths`` are the entries' files.
+    """
+    rows, content = _hash(), _hash()
+    with ThreadPoolExecutor(cores()) as pool:
+        for entry, total in zip(entries, pool.map(sums.of, paths), strict=True):
+            row = bytes_of(f"{entry.path}\0{entry.labels}\n")
+            rows.update(row)
+            content.update(row + total.encode())
+    sums.save()
+    return rows.hexdigest(), content.hexdigest()
+
+
+def _read(kept: Path) -> dict[str, list[int | str]]:
+    try:
+        held = json.loads(kept.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    is_whole = isinstance(held, dict) and all(isinstance(v, list) and len(v) == 3 for v in held.values())
+    return held if is_whole else {}

@@ -1,0 +1,201 @@
+"""``zoo train``: a solver's iterations, from nothing or from a snapshot, into a run folder.
+
+Under torchrun every rank runs this; rank 0 decides what is done, and tests, logs and snapshots.
+"""
+
+import argparse
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from eval.environment import processor
+from prototxt.errors import InputError
+from prototxt.rawbytes import readable
+from zoo.runs.record import begin, finish, noting_divergence, prototxts
+from zoo.runs.resume import begun_in, check_kept, check_sampled, counted_from
+from zoo.runs.run_folder import RunFolder, read_record
+from zoo.terminal.console import notice
+from zoo.train.display import CaffeLog, Display, TrainingDisplay
+from zoo.train.events import check_installed, recording
+from zoo.train.loop import iterate
+from zoo.train.plan import Options, Plan, check_begun, make_plan
+from zoo.train.ranks import Ranks, joined, under_torchrun
+from zoo.train.signals import outlasting_terminal
+from zoo.train.snapshot import check_resumable, fine_tune, restore
+from zoo.train.sources import Data, open_data
+from zoo.train.trainer import Trainer, keep_freed_memory, pick_device
+from zoo.variants.article import departures
+
+INTERRUPTED = 130  # the shell's code for a process that SIGINT ended
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train as the options say; the run folder's path goes to stdout."""
+    if args.tensorboard:
+        check_installed()
+    ranks = under_torchrun()
+    device = pick_device(args.device, ranks.local)
+    if device.type == "cpu":
+        keep_freed_memory()
+    with outlasting_terminal(), joined(ranks, device), ExitStack() as held:
+        run, folder, plan, snapshot = agree(args, ranks, held)
+        is_whole = run is None or train(args, run, plan, folder, snapshot, device, ranks)
+    return 0 if is_whole else INTERRUPTED
+
+
+def agree(
+    args: argparse.Namespace, ranks: Ranks, held: ExitStack
+) -> tuple[str | None, RunFolder, Plan, Path | None]:
+    """(the run's id, folder, plan, snapshot to go on from) as rank 0 finds them, which ``held`` then has hold
+    the folder; no id where the run has ended.
+    """
+    found: tuple[str | None, Options, Path, Path, Path | None] | None = None
+    if ranks.is_first:
+        plan, path = settle(args)
+        folder = RunFolder.of(path, plan.solver)
+        run: str | None = held.enter_context(folder.writing())
+        snapshot = find_snapshot(args.resume, folder, plan)
+        if snapshot is None and is_finished(folder, plan):
+            notice(f"{folder.path}: finished already, at iteration {plan.solver.max_iter}")
+            print(folder.path)
+            run = None
+        found = run, plan.options, plan.here, path, snapshot
+    run, options, here, path, snapshot = ranks.share(found)
+    with ranks.one_first():  # the first on each machine draws the demo set, where that is taken
+        plan = plan if ranks.is_first else make_plan(options, here)
+    return run, RunFolder.of(path, plan.solver), plan, snapshot
+
+
+def train(
+    args: argparse.Namespace,
+    run: str,
+    plan: Plan,
+    folder: RunFolder,
+    snapshot: Path | None,
+    device: torch.device,
+    ranks: Ranks,
+) -> bool:
+    """Run the plan to its end, under the id ``run``; False where SIGINT ended it before."""
+    data = open_data(plan, device, ranks)
+    if ranks.is_first and snapshot is not None:
+        check_sampled(folder, data.images)
+    announce(plan, device, ranks)
+    trainer = Trainer(plan, data.feeds, device, ranks)
+    place(trainer, snapshot)
+    return carry_out(args, trainer, folder, data, run)
+
+
+def carry_out(args: argparse.Namespace, trainer: Trainer, folder: RunFolder, data: Data, run: str) -> bool:
+    """The run's iterations, from where it is placed, recorded in its folder under its id ``run``."""
+    ranks = trainer.ranks
+    record: dict[str, Any] = begin(folder, run, trainer, data) if ranks.is_first else {}
+    events = recording(args.tensorboard if ranks.is_first else None, trainer.iteration)
+    with noting_divergence(trainer, folder, record), events as recorders:
+        is_whole = iterate(trainer, folder, pick_display(args.log_format, trainer), recorders)
+        if ranks.is_first:
+            finish(trainer, folder, record, data, is_whole)
+            print(folder.path)
+    return is_whole
+
+
+def pick_display(log_format: str, trainer: Trainer) -> Display:
+    """What shows the run; the same on every rank but for what it says."""
+    if not trainer.ranks.is_first:
+        return Display()
+    name, solver = readable(trainer.plan.name), trainer.plan.solver
+    if log_format == "caffe":
+        return CaffeLog(readable(trainer.plan.nets["TRAIN"].message.name) or name, solver)
+    return TrainingDisplay(name, solver.max_iter, trainer.images_per_step)
+
+
+def place(trainer: Trainer, snapshot: Path | None) -> None:
+    """Put the trainer where it starts: at a snapshot, or at iteration 0 with the weights to fine-tune."""
+    if snapshot is None and trainer.plan.weights and trainer.ranks.is_first:
+        for line in fine_tune(trainer):
+            notice(line)
+    restore(trainer, snapshot)
+    if snapshot is not None:
+        notice(f"going on from {snapshot}, iteration {trainer.iteration}")
+
+
+def settle(args: argparse.Namespace) -> tuple[Plan, Path]:
+    """The plan and its run folder; on --resume what the command line leaves open is as the folder says.
+
+    Raises InputError where the command line, the files or the data contradict the folder.
+    """
+    if args.resume and args.weights:
+        raise InputError("--resume FILE goes on from a snapshot, --weights begins from weights: give one")
+    given = {name: value for name in vars(Options()) if (value := getattr(args, name)) is not None}
+    plan = None if args.output else make_plan(Options(**given))
+    path = Path("runs") / plan.name if plan else Path(args.output)
+    record = read_record(path)  # before the demo data, which a run without lists would draw
+    if record is None or args.resume is None:
+        return plan or make_plan(Options(**given)), path
+    options = record.get("options")
+    if not isinstance(options, dict):
+        raise InputError(f"{path}: holds a run.json that is no record of a run")
+    if strange := options.keys() - vars(Options()).keys():
+        raise InputError(f"{path}: was begun with options that are not known here: {', '.join(strange)}")
+    saved = Options(**options)
+    check_begun(path, saved, given)
+    here = begun_in(record)
+    plan = make_plan(replace(saved, **counted_from(given, here)), here)
+    check_kept(RunFolder.of(path, plan.solver), record, plan)
+    return plan, path
+
+
+def find_snapshot(resume: str | None, folder: RunFolder, plan: Plan) -> Path | None:
+    """The snapshot to go on from, None to start afresh (or, with --resume, where the run has ended).
+
+    Raises InputError where an earlier run's results would be written over, or a file that no run wrote.
+    """
+    if resume != "" or not is_finished(folder, plan):
+        folder.keep_others(prototxts(plan))
+    if resume is None:
+        _check_free(folder)
+        return None
+    if resume:
+        check_resumable(Path(resume))
+        return Path(resume)
+    newest, broken = folder.newest_whole()
+    for path in broken:
+        notice(f"{path}: is not whole, passed over")
+    if newest is None:
+        notice(f"{folder.path}: no snapshot to resume from, starting afresh")
+    return None if is_finished(folder, plan) else newest
+
+
+def _check_free(folder: RunFolder) -> None:
+    """Raise InputError where an earlier run has left weights or snapshots."""
+    earlier = [path for path in (folder.weights, *folder.snapshots()) if path.is_file()]
+    if earlier and earlier[0].is_relative_to(folder.path):
+        raise InputError(
+            f"{folder.path}: holds an earlier run; --resume goes on with it, --output names another"
+        )
+    if earlier:
+        raise InputError(
+            f"{earlier[0]}: is an earlier run's, of this snapshot_prefix; --resume goes on from it, another "
+            "prefix leaves it alone"
+        )
+
+
+def is_finished(folder: RunFolder, plan: Plan) -> bool:
+    """Whether the folder's run has reached max_iter."""
+    record = read_record(folder.path)
+    return bool(record and record.get("finished") and record["iteration"] >= plan.solver.max_iter)
+
+
+def announce(plan: Plan, device: torch.device, ranks: Ranks) -> None:
+    """Say what is about to run, and what in it is not the article's."""
+    if plan.is_synthetic:
+        notice("the data is the demo data set, which is SYNTHETIC: drawn by this program, no photographs")
+    for line in plan.notices:
+        notice(line)
+    if found := departures(plan):
+        notice("not as in the article: " + "; ".join(found))
+    each = f", {ranks.world} ranks" if ranks.world > 1 else ""
+    where = f"on {processor(device.type)}{each}"
+    notice(f"{plan.name}: {plan.solver.max_iter} iterations, seed {plan.seed}, {where}")

@@ -1,0 +1,199 @@
+"""Images of a list as one uint8 array, decoded once and mapped from a cache on disk."""
+
+import hashlib
+import json
+import os
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from converters.data.images.lists import Entry, read_list
+from converters.data.images.transform import check, open_mean
+from converters.host.files import locked
+from converters.host.machine import free_memory
+from converters.host.places import place_of_list, refuse_escapes
+from prototxt.caffe_pb2 import ImageDataParameter, LayerParameter
+from prototxt.errors import InputError
+from prototxt.rawbytes import bytes_of, from_message
+from zoo.runs.sums import Sums, prints, short, status_of
+from zoo.terminal.console import notice_once
+from zoo.train.decoding import Advance, Array, Listed, cached_pixels, decode
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """What an ImageData layer serves: (N, H, W, C) pixels and (N,) whole labels, or with a label_size K
+    (N, K) float32 ones, in the list's order.
+
+    ``paths`` are the images' own, as the list has them, counted from ``base``; ``lines`` where they stand
+    in it. ``skipped`` counts the images of the list that could not be read and were passed over. ``rows``
+    and ``content`` are the list's :func:`zoo.runs.sums.prints`.
+    """
+
+    layer: LayerParameter
+    list_path: Path
+    pixels: Array
+    labels: np.ndarray[Any, np.dtype[Any]]
+    paths: tuple[str, ...]
+    lines: tuple[int, ...]
+    base: Path
+    mean: Tensor | None = None
+    skipped: int = 0
+    rows: str = ""
+    content: str = ""
+
+
+def cache_folder() -> Path:
+    """Where decoded images and the demo data lie: $ZOO_CACHE, else zoo/ in the user's cache folder."""
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zoo"
+    return Path(os.environ.get("ZOO_CACHE") or default)
+
+
+def open_images(
+    layer: LayerParameter,
+    list_path: Path,
+    places: Sequence[Path],
+    advance: Advance,
+    skip_bad: bool = False,
+    label_size: int | None = None,
+) -> ImageSet:
+    """Decode the list's images, or map them where the cache has them.
+
+    ``places`` are the folders that relative image paths may count from, as :func:`image_base` says. Raises
+    InputError naming list and line for a missing or broken image, one of another size than the first
+    (without new_height and new_width), or one smaller than the crop; ``skip_bad`` passes over those that
+    are missing or broken, ``label_size`` is ``read_list``'s.
+    """
+    entries = read_list(list_path, label_size)
+    mean = open_mean(layer, [*places, list_path.parent])
+    base = image_base(layer.image_data_param, list_path, entries, [*places, list_path.parent])
+    paths = [base / entry.path for entry in entries]
+    key = _key(list_path, layer.image_data_param, paths) + ("-skipping" if skip_bad else "")
+    cached = cache_folder() / "images" / f"{key}.npy"
+    sums = sums_of(list_path, base)
+    held = cached_pixels(cached, len(entries), skip_bad)
+    if held is None:
+        with locked(cache_folder() / "locks" / key):  # of several runs that begin at once, one decodes
+            held = cached_pixels(cached, len(entries), skip_bad)
+            if held is None:
+                decode(cached, Listed(layer, list_path, entries, paths, skip_bad, sums), advance)
+                held = cached_pixels(cached, len(entries), skip_bad)
+    assert held is not None, cached
+    pixels, bad = held
+    check(layer, *pixels.shape[1:], mean)
+    kept = [entry for row, entry in enumerate(entries) if row not in bad]
+    labels = _labels(kept, label_size)
+    names, lines = tuple(entry.path for entry in kept), tuple(entry.line for entry in kept)
+    found = prints(entries, paths, sums)
+    return ImageSet(layer, list_path, pixels, labels, names, lines, base, mean, len(bad), *found)
+
+
+def sums_of(list_path: Path, base: Path) -> Sums:
+    """The sums of a list's pictures, as the cache keeps them."""
+    name = short(bytes_of(f"{list_path.resolve()}\0{base.resolve()}"))
+    return Sums(cache_folder() / "sums" / f"{name}.json")
+
+
+def _labels(entries: Sequence[Entry], label_size: int | None) -> np.ndarray[Any, np.dtype[Any]]:
+    if label_size is None:
+        return np.array([entry.label for entry in entries], np.int64)
+    return np.array([entry.labels for entry in entries], np.float32)
+
+
+def first_shape(
+    layer: LayerParameter,
+    list_path: Path,
+    places: Sequence[Path],
+    skip_bad: bool = False,
+    label_size: int | None = None,
+) -> tuple[int, int, int]:
+    """(height, width, channels) of the list's images: of the first one that can be read, which all others
+    must equal. Raises InputError as :func:`open_images` does.
+    """
+    entries = read_list(list_path, label_size)
+    base = image_base(layer.image_data_param, list_path, entries, [*places, list_path.parent])
+    paths = [base / entry.path for entry in entries]
+    height, width, channels = Listed(layer, list_path, entries, paths, skip_bad).first().shape
+    return height, width, channels
+
+
+def image_base(
+    param: ImageDataParameter, list_path: Path, entries: Sequence[Entry], places: Sequence[Path]
+) -> Path:
+    """The folder that all of a list's paths count from: root_folder in the place where the list was found."""
+    refuse_escapes("root_folder", param.root_folder)
+    root = from_message(param.root_folder)
+    names = [f"{Path(root) / entry.path}" for entry in entries]
+    return place_of_list(list_path, param.source, names, places) / root
+
+
+def _key(list_path: Path, param: ImageDataParameter, paths: Sequence[Path]) -> str:
+    """A name for the decoded array that changes with the list, the resize and every image file."""
+    digest = hashlib.sha256(list_path.read_bytes())
+    digest.update(repr((param.new_height, param.new_width, param.is_color)).encode())
+    for path in paths:
+        status = status_of(path)
+        if status is None:
+            digest.update(bytes_of(f"{path} missing\n"))
+        else:
+            digest.update(bytes_of(f"{path.resolve()} {status[0]} {status[1]}\n"))
+    return digest.hexdigest()[:32]
+
+
+def check_labels(list_path: Path, classes: int, ignored: Collection[int] = ()) -> None:
+    """Raise InputError, naming list and line, for a label that ``classes`` outputs cannot stand for and
+    that is none of ``ignored``.
+    """
+    for entry in read_list(list_path):
+        if not 0 <= entry.label < classes and entry.label not in ignored:
+            raise InputError(
+                f"{list_path}:{entry.line}: label {entry.label} is out of range for {classes} classes"
+            )
+
+
+def of_classes(images: ImageSet, classes: int | None) -> ImageSet:
+    """The images whose labels are among ``classes``, which Accuracy counts; others' are ignored ones."""
+    rows = np.flatnonzero((images.labels >= 0) & (images.labels < (classes or images.labels.max() + 1)))
+    if len(rows) == len(images.labels):
+        return images
+    return replace(
+        images,
+        pixels=images.pixels[rows],
+        labels=images.labels[rows],
+        paths=tuple(images.paths[row] for row in rows),
+        lines=tuple(images.lines[row] for row in rows),
+    )
+
+
+def class_names(list_path: Path, classes: int) -> list[str]:
+    """The names in ``classes.txt`` beside a list, one line a label; none, and a notice, for too few or many.
+
+    A name that is no UTF-8 has "\ufffd" for the bytes that are none: names go into JSON and ONNX.
+    """
+    path = list_path.parent / "classes.txt"
+    text = path.read_text(encoding="utf-8-sig", errors="replace") if path.is_file() else ""
+    names = [name.strip() for name in text.splitlines() if name.strip()]
+    if names and len(names) != classes:
+        notice_once(f"{path}: {len(names)} names for {classes} classes, so that none is taken")
+    return names if len(names) == classes else []
+
+
+def memory_note(images: ImageSet) -> str | None:
+    """A line for the user where the array is larger than the memory that is free."""
+    free = free_memory()
+    if free is None or images.pixels.nbytes <= free:
+        return None
+    sizes = f"{images.pixels.nbytes / 2**30:.1f} GiB, more than the {free / 2**30:.1f} GiB of free memory"
+    return f"{images.list_path}: the decoded images take {sizes}: they are read from disk as they are needed"
+
+
+def fingerprint(images: ImageSet) -> str:
+    """A short name of the data itself, for telling whether two runs saw the same."""
+    about = json.dumps([list(images.pixels.shape), images.labels.tolist()])
+    digest = hashlib.sha256(about.encode())
+    digest.update(images.pixels[:: max(1, len(images.pixels) // 64)].tobytes())
+    return digest.hexdigest()[:16]

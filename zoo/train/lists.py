@@ -1,0 +1,108 @@
+"""The data layers of a run's nets, and the list files of those that read images."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from converters.data.images.lists import read_list
+from converters.data.images.transform import check_resize
+from converters.graph import Graph
+from converters.host.places import missing, seek
+from converters.layers.registry import positive
+from converters.load import located
+from converters.solver.nets import NetSource
+from prototxt.caffe_pb2 import LayerParameter
+from prototxt.errors import InputError, of_layer
+from prototxt.text import read_text
+
+# Outputs that need no image each: a list may hold a few images of ImageNet's thousand classes.
+_MOST_UNSEEN = 1000
+
+
+def data_layers(graph: Graph) -> list[LayerParameter]:
+    """The layers that a net is fed by, in order."""
+    return [node.layer for node in graph.nodes if node.is_data]
+
+
+def check_data(graph: Graph, path: Path, key: str) -> None:
+    """Raise InputError for a net that no file can feed, and for an ImageData that serves nothing."""
+    for layer in data_layers(graph):
+        with located(str(path), read_text(path)), of_layer(layer):
+            if layer.type == "Input":
+                raise InputError(
+                    f'the {key} net has "{layer.name}" (Input), which no file feeds: training needs a data '
+                    "layer, such as ImageData"
+                )
+            if layer.type == "ImageData":
+                positive(layer, batch_size=layer.image_data_param.batch_size)
+                check_resize(layer)
+
+
+def sole_image_layer(graph: Graph) -> LayerParameter | None:
+    """The net's ImageData layer where that alone feeds it: such images are decoded once, and kept."""
+    layers = data_layers(graph)
+    return layers[0] if len(layers) == 1 and layers[0].type == "ImageData" else None
+
+
+def find_lists(
+    layers: dict[str, LayerParameter], nets: dict[str, NetSource], places: tuple[Path, ...], may_be_demo: bool
+) -> dict[str, Path]:
+    """The list file of each net; where none is found and it may be, the demo data set's, drawn if need be."""
+    found = {key: seek(layer.image_data_param.source, places) for key, layer in layers.items()}
+    if layers and may_be_demo and not any(found.values()):
+        from zoo.data.command import demo_folder, ensure_demo
+
+        ensure_demo()
+        return {key: demo_folder() / layer.image_data_param.source for key, layer in layers.items()}
+    for key, layer in layers.items():
+        if found[key] is None:
+            with located(str(nets[key].path), read_text(nets[key].path)), of_layer(layer):
+                raise missing("list", layer.image_data_param.source, places)
+    return {key: path for key, path in found.items() if path}
+
+
+def rival_lists(layers: dict[str, LayerParameter], lists: dict[str, Path], here: Path) -> list[str]:
+    """A line for each list taken from --root where the current folder, Caffe's own place, has one too."""
+    found = {path: here / layers[key].image_data_param.source for key, path in lists.items()}
+    return [
+        f"{path}: taken, as --root says, and not {other}"
+        for path, other in found.items()
+        if other.is_file() and not other.samefile(path)
+    ]
+
+
+def listed_classes(lists: dict[str, Path], ignored: Collection[int] = ()) -> int | None:
+    """The outputs that the lists' labels call for, but for those ``ignored``: the greatest one and 1; None
+    where no label is left that counts.
+
+    Raises InputError, naming list and line, for a label that calls for more outputs than there are images.
+    """
+    entries = [(path, entry) for path in lists.values() for entry in read_list(path)]
+    counted = [pair for pair in entries if pair[1].label >= 0 and pair[1].label not in ignored]
+    if not counted:
+        return None
+    path, last = max(counted, key=lambda pair: pair[1].label)
+    if last.label >= max(_MOST_UNSEEN, len(entries)):
+        raise InputError(
+            f"{path}:{last.line}: label {last.label} calls for {last.label + 1:,} outputs, and there are "
+            f"{len(entries):,} images in the lists; labels count from 0 (--classes N allows it all the same)"
+        )
+    return last.label + 1
+
+
+def untrained_labels(lists: dict[str, Path], ignored: Collection[int] = ()) -> list[str]:
+    """A line for each list with labels, other than those ``ignored``, that no image of the training list
+    has, so that none is learned.
+    """
+    if "TRAIN" not in lists:
+        return []
+    trained = {entry.label for entry in read_list(lists["TRAIN"])} | set(ignored)
+    lines = []
+    for path in dict.fromkeys(lists.values()):
+        entries = [entry for entry in read_list(path) if entry.label not in trained]
+        if entries:
+            labels = sorted({entry.label for entry in entries})
+            shown = ", ".join(map(str, labels[:5])) + (", …" if len(labels) > 5 else "")
+            lines.append(
+                f"{path}:{entries[0].line}: {len(entries)} images with labels never trained: {shown}"
+            )
+    return lines

@@ -1,0 +1,48 @@
+"""The nets that a solver names, one a key: TRAIN, TEST, TEST1, …"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from converters.load import located
+from converters.solver.nets import NetSource, solver_nets
+from prototxt.caffe_pb2 import LayerParameter, SolverParameter
+from zoo.variants.edits import apply_variant
+from zoo.variants.sizing import resize_input
+
+_BATCHED = {
+    "ImageData": "image_data_param",
+    "Data": "data_param",
+    "HDF5Data": "hdf5_data_param",
+    "MemoryData": "memory_data_param",
+    "WindowData": "window_data_param",
+}
+
+
+def test_key(index: int) -> str:
+    """The key of a solver's test net: TEST, TEST1, TEST2, …"""
+    return f"TEST{index or ''}"
+
+
+def read_nets(solver: SolverParameter, path: Path, places: Sequence[Path]) -> dict[str, NetSource]:
+    """The train net and the test nets, as Caffe chooses them. Raises InputError."""
+    train, *tests = solver_nets(solver, path, places)
+    return {"TRAIN": train} | {test_key(index): net for index, net in enumerate(tests)}
+
+
+def batch_size(layer: LayerParameter) -> int:
+    """The batch_size of a data layer; 0 for one that has no such field."""
+    field = _BATCHED.get(layer.type)
+    return int(getattr(layer, field).batch_size) if field else 0
+
+
+def edited(source: NetSource, variant: str, batch_size: int | None, size: int | None) -> NetSource:
+    """The net with its variant, batch size and input size."""
+    with located(source.name, source.text):
+        message = apply_variant(source.message, variant)
+        if size is not None:
+            resize_input(message, size)
+    for layer in message.layer:
+        if layer.type in _BATCHED and batch_size is not None:
+            getattr(layer, _BATCHED[layer.type]).batch_size = batch_size
+    return replace(source, message=message)

@@ -1,0 +1,208 @@
+"""What a run will do: solver, nets with their variant, lists and classes, settled before any work."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from converters.graph import Graph
+from converters.host.places import existing_folder
+from converters.solver.nets import NetSource, check_nets
+from converters.solver.rules import check_solver
+from prototxt.caffe_pb2 import LayerParameter, SolverParameter
+from prototxt.errors import InputError, about
+from prototxt.rawbytes import from_message
+from prototxt.text import read_solver
+from zoo import catalogue
+from zoo.train.lists import (
+    check_data,
+    find_lists,
+    listed_classes,
+    rival_lists,
+    sole_image_layer,
+    untrained_labels,
+)
+from zoo.train.nets import edited, read_nets
+from zoo.train.solver_changes import changed_solver
+from zoo.variants.sizing import ignored_labels, size_classifiers
+
+# Fields that decide nothing here, and what stands in their place.
+MEANINGLESS = {
+    "solver_mode": "--device decides",
+    "device_id": "--device decides",
+    "snapshot_format": "a run's snapshots are .safetensors",
+    "snapshot_diff": "snapshots hold no gradients",
+    "debug_info": "no such output",
+    "layer_wise_reduce": "gradients are averaged once, after the backward pass",
+}
+
+
+FILES = ("solver", "root", "net", "weights")  # the options that are paths
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line of ``zoo train`` decides about a run's outcome; None: as the files say."""
+
+    variant: str = "baseline"
+    solver: str = f"{catalogue.ARTICLE}_solver"
+    root: str | None = None
+    max_iter: int | None = None
+    batch_size: int | None = None
+    seed: int | None = None
+    classes: int | None = None
+    size: int | None = None
+    weights: str | None = None
+    skip_bad: bool | None = None
+    net: str | None = None
+    set: str | None = None
+    label_size: int | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides a run's outcome but the device and the number of ranks.
+
+    ``nets`` goes by TRAIN, TEST, TEST1, …; ``lists`` has those of them whose one data layer is an
+    ImageData; ``classes`` is None where no list says and the user does not either.
+    """
+
+    options: Options
+    solver: SolverParameter
+    nets: dict[str, NetSource]
+    lists: dict[str, Path]
+    places: tuple[Path, ...]
+    classes: int | None
+    notices: tuple[str, ...]
+    here: Path
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether the images are a demo data set's."""
+        return any((path.parent / catalogue.DEMO_MANIFEST).is_file() for path in self.lists.values())
+
+    @property
+    def name(self) -> str:
+        """<net>-<variant>, fit for a folder."""
+        source = self.nets["TRAIN"]
+        name = from_message(source.message.name) or source.path.stem
+        return f"{name}-{self.options.variant}".replace("/", "_")
+
+    @property
+    def seed(self) -> int:
+        """The run's seed: the option, else the solver's random_seed, else 0."""
+        if self.options.seed is not None:
+            return self.options.seed
+        return max(self.solver.random_seed, 0)
+
+    @property
+    def tests(self) -> list[str]:
+        """The keys of the test nets, in the solver's order."""
+        return [key for key in self.nets if key != "TRAIN"]
+
+    @property
+    def weights(self) -> list[str]:
+        """The files to fine-tune from: the option, else the solver's weights, each a list with commas."""
+        given = [self.options.weights] if self.options.weights else self.solver.weights
+        return [name.strip() for names in given for name in names.split(",") if name.strip()]
+
+    def graph(self, key: str) -> Graph:
+        """The net of ``key``; errors name the layer's line."""
+        return self.nets[key].graph()
+
+    def record(self) -> dict[str, object]:
+        """The options, for run.json."""
+        return asdict(self.options)
+
+
+def make_plan(options: Options, here: Path | None = None) -> Plan:
+    """Settle a run, relative paths counting from ``here``, by default the current folder. Raises InputError
+    for whatever in the files or options cannot be trained.
+    """
+    here = here or Path.cwd()
+    draft = _read(options, here)
+    solver, nets, places = draft.solver, draft.nets, draft.places
+    may_be_demo = draft.is_shipped and options.root is None
+    lists = find_lists(draft.layers, nets, places, may_be_demo)
+    ignored = {label for net in nets.values() for label in ignored_labels(net.message.layer)}
+    has_numbers = options.label_size is not None
+    classes = options.classes
+    if classes is None and lists and not has_numbers:
+        classes = listed_classes(lists, ignored)
+    notices = [meaningless(solver, draft.path), *_sized(nets, classes, options)]
+    notices += [] if has_numbers else untrained_labels(lists, ignored)
+    notices += rival_lists(draft.layers, lists, here) if options.root else []
+    solver.max_iter = solver.max_iter if options.max_iter is None else options.max_iter
+    kept = tuple(dict.fromkeys(note for note in notices if note))
+    return Plan(options, solver, nets, lists, places, classes, kept, here)
+
+
+def lists_wanted(options: Options) -> set[str]:
+    """The names of the list files that a run reads. Raises InputError as :func:`make_plan` does."""
+    return {layer.image_data_param.source for layer in _read(options, Path.cwd()).layers.values()}
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A run's solver and nets, changed as the options say, before its data is looked for; ``layers`` are
+    the ImageData that alone feed a net.
+    """
+
+    path: Path
+    is_shipped: bool
+    solver: SolverParameter
+    places: tuple[Path, ...]
+    nets: dict[str, NetSource]
+    layers: dict[str, LayerParameter]
+
+
+def _read(options: Options, here: Path) -> _Draft:
+    path, is_shipped = catalogue.find(options.solver, here)
+    solver = changed_solver(read_solver(path), options, here)
+    _check(solver, path)
+    places = _places(options.root, path, here)
+    nets = {
+        key: edited(source, options.variant, options.batch_size, options.size)
+        for key, source in read_nets(solver, path, places).items()
+    }
+    graphs = {key: net.graph() for key, net in nets.items()}
+    for key, graph in graphs.items():
+        check_data(graph, nets[key].path, key)
+    layers = {key: layer for key, graph in graphs.items() if (layer := sole_image_layer(graph))}
+    return _Draft(path, is_shipped, solver, places, nets, layers)
+
+
+def check_begun(folder: Path, saved: Options, given: Mapping[str, object]) -> None:
+    """Raise InputError where a run folder's run was begun with an option other than the one given. The
+    length and what to do with broken images may change; what paths name is compared by itself.
+    """
+    for name, value in given.items():
+        if name not in (*FILES, "max_iter", "skip_bad") and value != getattr(saved, name):
+            option = f"--{name.replace('_', '-')}"
+            raise InputError(f"{folder}: was begun with {option} {getattr(saved, name)}, not {value}")
+
+
+def _check(solver: SolverParameter, path: Path) -> None:
+    with about(path):
+        check_solver(solver)
+        check_nets(solver)
+
+
+def _places(root: str | None, solver: Path, here: Path) -> tuple[Path, ...]:
+    """Where a solver's files are sought: --root, the current folder, beside the solver."""
+    given = [existing_folder(root, "--root ", here)] if root else []
+    return (*given, here, solver.absolute().parent)
+
+
+def _sized(nets: dict[str, NetSource], classes: int | None, options: Options) -> list[str]:
+    if classes is None:
+        return []
+    is_counted = options.classes is None
+    return [n for net in nets.values() for n in size_classifiers(net.message, classes, is_counted)]
+
+
+def meaningless(solver: SolverParameter, path: Path) -> str | None:
+    """One line about the fields of a solver that decide nothing here; None where it sets none."""
+    found = [f"{name} ({why})" for name, why in MEANINGLESS.items() if solver.HasField(name)]
+    if solver.test_interval and not solver.test_iter:
+        found.append("test_interval (no test_iter, so no tests)")
+    return f"{path.name}: without effect here: {', '.join(found)}" if found else None

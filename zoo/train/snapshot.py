@@ -1,0 +1,217 @@
+"""A trainer's state in and out of files: the run folder's own snapshots, Caffe's, and fine-tuning weights."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from converters.blobs import memory
+from converters.host.places import missing, seek
+from converters.network import Network
+from converters.solver.names import find_weights
+from converters.solver.rates import steps_taken
+from converters.solver.state import read_state
+from converters.state_names import todays_names
+from converters.weights.formats import (
+    begins_as_safetensors,
+    load_weights,
+    read_metadata,
+    read_safetensors,
+    weights_format,
+    write_safetensors,
+)
+from prototxt.errors import InputError, about
+from zoo.terminal.console import notice
+from zoo.train.trainer import DivergedError, Trainer
+
+
+def save(trainer: Trainer, path: Path) -> None:
+    """Write a snapshot, whole or not at all. Raises DivergedError for weights that are not finite."""
+    trainer.settle()
+    for name, blob in trainer.net.state_dict().items():
+        if not torch.isfinite(blob).all():
+            last = trainer.iteration - 1
+            raise DivergedError(f'blob "{name}" is not finite after iteration {last}; try a smaller base_lr')
+    state = {
+        "iteration": trainer.iteration,
+        "losses": list(trainer.losses),
+        "current_step": trainer.solver.current_step,
+    }
+    write_safetensors(path, _tensors(trainer), {"zoo": json.dumps(state)})
+
+
+def _tensors(trainer: Trainer) -> dict[str, Tensor]:
+    """Every tensor of a trainer's state: blobs, and the solver's histories of them."""
+    tensors = {f"net/{name}": blob for name, blob in trainer.net.state_dict().items()}
+    for parameter in trainer.solver.parameters:
+        for index, history in enumerate(parameter.history):
+            tensors[f"history/{parameter.name}/{index}"] = history
+    return tensors
+
+
+def restore(trainer: Trainer, path: Path | None) -> None:
+    """Put every rank where rank 0's snapshot stands, ours or Caffe's; only rank 0 reads the file."""
+    if path is not None and trainer.ranks.is_first:
+        (_restore_caffe if contents(path) == "state" else _restore_own)(trainer, path)
+    held = (trainer.iteration, trainer.solver.current_step, list(trainer.losses))
+    trainer.iteration, trainer.solver.current_step, losses = trainer.ranks.share(held)
+    trainer.losses.clear()
+    trainer.losses.extend(losses)
+    trainer.ranks.spread(list(_tensors(trainer).values()))
+
+
+@torch.no_grad()
+def _restore_own(trainer: Trainer, path: Path) -> None:
+    """Go on from a snapshot. Raises InputError for one that is not whole or is of another net."""
+    found, metadata = read_safetensors(path)
+    mine = _tensors(trainer)
+    if "zoo" not in metadata:
+        raise InputError(f"{path}: is not a snapshot of a run")
+    tensors = _todays(trainer.net, found)
+    if {n: t.shape for n, t in mine.items()} != {n: t.shape for n, t in tensors.items()}:
+        raise InputError(f"{path}: is a snapshot of another net or solver")
+    for name, blob in mine.items():
+        blob.copy_(tensors[name])
+    state = json.loads(metadata["zoo"])
+    trainer.iteration = state["iteration"]
+    trainer.losses.extend(state["losses"])
+    trainer.solver.current_step = state.get("current_step", _steps_before(trainer))
+
+
+def _todays(net: Network, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A snapshot's tensors by today's names of their blobs: net/<blob> and history/<blob>/<number>."""
+    split = {name: _split(name) for name in tensors}
+    names = todays_names(net, [blob for kind, blob, _ in split.values() if kind == "net"])
+    return {
+        f"{kind}/{names.get(blob, blob)}{rest}": tensors[name] for name, (kind, blob, rest) in split.items()
+    }
+
+
+def _split(name: str) -> tuple[str, str, str]:
+    kind, _, blob = name.partition("/")
+    if kind != "history":
+        return kind, blob, ""
+    blob, _, number = blob.rpartition("/")
+    return kind, blob, f"/{number}"
+
+
+def _steps_before(trainer: Trainer) -> int:
+    """The rate's steps before the coming iteration, which snapshots of version 0.1 do not name."""
+    return steps_taken(trainer.plan.solver, trainer.iteration - 1) if trainer.iteration else 0
+
+
+def contents(path: Path) -> str:
+    """What a file holds, whatever its name: "state" (a .solverstate of Caffe's), "snapshot" (of a run) or
+    "weights". Raises InputError for a file that cannot be read or is clearly something else.
+    """
+    if _begins_as_state(path):
+        return "state"
+    kind = weights_format(path)
+    if kind == "hdf5":
+        return "state" if _is_hdf5_state(path) else "weights"
+    return "snapshot" if kind == "safetensors" and "zoo" in read_metadata(path) else "weights"
+
+
+def _begins_as_state(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            head, size = file.read(9), file.seek(0, 2)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    # SolverState.iter; the length of a .safetensors' header may begin so too
+    return head[:1] == b"\x08" and not begins_as_safetensors(head, size)
+
+
+def _is_hdf5_state(path: Path) -> bool:
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            return "iter" in file
+    except OSError:  # not whole, which its reader says
+        return path.name.endswith(".solverstate.h5")
+
+
+def check_resumable(path: Path) -> None:
+    """Raise InputError for a file that --resume cannot go on from."""
+    if contents(path) == "weights":
+        raise InputError(
+            f"{path}: these are weights: give --resume the .solverstate that belongs to them or a run's "
+            "snapshot, or begin from them with --weights"
+        )
+
+
+def _check_weights(path: Path) -> None:
+    held = contents(path)
+    if held == "state" and path.suffix != ".binaryproto":
+        raise InputError(
+            f"{path}: is a solver's state and holds no weights: give it to --resume, or its .caffemodel to "
+            "--weights"
+        )
+    if held == "snapshot":
+        raise InputError(
+            f"{path}: is a run's snapshot: give it to --resume, or the run's weights.safetensors to --weights"
+        )
+
+
+def _restore_caffe(trainer: Trainer, path: Path) -> None:
+    """Go on from Caffe's .solverstate and the weights that belong to it (Solver::Restore).
+
+    Raises InputError, before anything has changed, for the state of another net or solver.
+    """
+    state = read_state(path)
+    with about(path):
+        trainer.solver.check_history(state.history)
+        weights = find_weights(state.learned_net, path)
+    _load(trainer.net, weights)
+    trainer.solver.load_history(state.history)
+    trainer.iteration, trainer.solver.current_step = state.iteration, state.current_step
+    notice(f"{path}: weights from {weights}")
+
+
+def fine_tune(trainer: Trainer) -> list[str]:
+    """Copy the plan's weight files into every net, layer by layer of the same name
+    (Net::CopyTrainedLayersFrom); lines about what was taken and what starts fresh.
+    """
+    paths = [_found(trainer, name) for name in trainer.plan.weights]
+    lines: list[str] = []
+    for key, net in trainer.nets.items():
+        loaded: set[int] = set()
+        said: list[str] = []
+        for path in paths:
+            taken, unknown = _load(net, path)
+            loaded |= {memory(blob) for blob in taken}
+            said.append(_taken(path, net, taken, unknown))
+        if key == "TRAIN" and paths:
+            fresh = [x.label for x in net.layer_blobs() if any(memory(b) not in loaded for b in x.blobs)]
+            lines = [*said, f"starting fresh: {', '.join(fresh) or 'no layer'}"]
+    return lines
+
+
+def _found(trainer: Trainer, name: str) -> Path:
+    path = seek(name, trainer.plan.places)
+    if path is None:
+        raise missing("the weights file", name, trainer.plan.places)
+    _check_weights(path)
+    return path
+
+
+def _load(net: Network, path: Path) -> tuple[list[Tensor], list[str]]:
+    """(blobs that the file gave, its layers that the net lacks)."""
+    try:
+        report, loaded = load_weights(net, path)
+    except InputError as error:
+        hint = (
+            "; a layer that is to start fresh needs a name of its own" if " has shape " in str(error) else ""
+        )
+        raise InputError(f"{error}{hint}", error.layer) from None
+    return loaded, report.unknown
+
+
+def _taken(path: Path, net: Network, loaded: Sequence[Tensor], unknown: Sequence[str]) -> str:
+    given = {memory(blob) for blob in loaded}
+    layers = [x.label for x in net.layer_blobs() if any(memory(blob) in given for blob in x.blobs)]
+    left = f"; not in the net: {', '.join(unknown)}" if unknown else ""
+    return f"{path}: weights of {', '.join(layers) or 'no layer of the net'}{left}"

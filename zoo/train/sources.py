@@ -1,0 +1,90 @@
+"""What feeds each net of a plan: decoded images where one ImageData does, else converters' data layers."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from converters.data.opening import open_data as open_layer
+from converters.graph import trains
+from converters.load import located
+from prototxt.caffe_pb2 import LayerParameter
+from prototxt.errors import of_layer
+from zoo.terminal.console import notice
+from zoo.terminal.progress import counting
+from zoo.train.dataset import ImageSet, check_labels, first_shape, memory_note, open_images
+from zoo.train.feed import Batches, Feed, SourceFeed, top_shapes
+from zoo.train.lists import data_layers
+from zoo.train.plan import Plan
+from zoo.train.ranks import Ranks
+from zoo.variants.sizing import scored_classes, unjudged_labels
+
+
+@dataclass
+class Data:
+    """The feed of every net, by its key, and the image sets among them."""
+
+    feeds: dict[str, Batches] = field(default_factory=dict)
+    images: dict[str, ImageSet] = field(default_factory=dict)
+    sources: dict[str, list[Any]] = field(default_factory=dict)
+
+    def skipped(self, key: str) -> int:
+        """How many broken images or records of a net's data were passed over so far."""
+        if key in self.images:
+            return self.images[key].skipped
+        return sum(getattr(source, "skipped", 0) for source in self.sources.get(key, []))
+
+
+def open_data(plan: Plan, device: torch.device, ranks: Ranks) -> Data:
+    """Open the data of every net: this rank's share of the train net's, and the test nets' for rank 0."""
+    data = Data()
+    with ranks.one_first():
+        for key in plan.nets:
+            spread = (ranks.rank, ranks.world) if key == "TRAIN" else (0, 1)
+            if key in plan.lists:
+                data.images[key] = _images(plan, key)
+                is_random = trains(data.images[key].layer, plan.nets[key].phase)
+                data.feeds[key] = Feed(data.images[key], is_random, plan.seed, device, *spread)
+            else:
+                layers = enumerate(data_layers(plan.graph(key)))
+                data.sources[key] = [_source(plan, key, layer, index) for index, layer in layers]
+                data.feeds[key] = SourceFeed(data.sources[key], device, *spread)
+    return data
+
+
+def _images(plan: Plan, key: str) -> ImageSet:
+    path, net = plan.lists[key], plan.nets[key]
+    graph, skip_bad, size = plan.graph(key), bool(plan.options.skip_bad), plan.options.label_size
+    layer = data_layers(graph)[0]
+    with located(net.name, net.text):  # before the decoding, which takes long
+        with of_layer(layer):
+            image = first_shape(layer, path, plan.places, skip_bad, size)
+            shapes = top_shapes(layer, image, () if size is None else (size,))
+        classes = scored_classes(graph, shapes) or plan.options.classes
+    if classes is not None and size is None:
+        check_labels(path, classes, unjudged_labels(graph))
+    with located(net.name, net.text), of_layer(layer), counting(f"decoding {path.name}") as advance:
+        images = open_images(layer, path, plan.places, advance, skip_bad, size)
+    taken = f"{key}: {len(images.labels)} images of {path}, in {images.base}"
+    for note in (taken, memory_note(images), skip_note(str(path), images.skipped)):
+        if note:
+            notice(note)
+    return images
+
+
+def skip_note(name: str, count: int) -> str | None:
+    """A line about what --skip-bad passed over; None where it was nothing."""
+    return f"{name}: {count} broken entries skipped" if count else None
+
+
+def _source(plan: Plan, key: str, layer: LayerParameter, index: int) -> Any:
+    """A data layer of Caffe's, read as Caffe reads it; errors name the layer's line.
+
+    Layers of one net choose independently, as in Caffe.
+    """
+    net = plan.nets[key]
+    extra: dict[str, Any] = {"skip_bad": True} if plan.options.skip_bad else {}
+    if layer.type == "ImageData":
+        extra["label_size"] = plan.options.label_size
+    with located(net.name, net.text):
+        return open_layer(layer, net.phase, seed=plan.seed + index, places=plan.places, **extra)

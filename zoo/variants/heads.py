@@ -1,0 +1,100 @@
+"""The two heads: global average pooling (GAP) before the first InnerProduct, or none (FC)."""
+
+from converters.build import infer_shapes
+from converters.graph import build_graph, net_state
+from prototxt.caffe_pb2 import LayerParameter, NetParameter, PoolingParameter
+from prototxt.errors import InputError
+from zoo.variants.layout import convolutions, inner_products, insert, trailing_number, unused_name
+
+_READERS = ("InnerProduct", "Flatten", "Reshape")
+
+
+def set_fc(net: NetParameter) -> None:
+    """The FC head: the first InnerProduct reads the whole feature map."""
+    inner_products(net)
+    for index in reversed(global_pools(net)):
+        pool = net.layer[index]
+        old, new = pool.top[0], pool.bottom[0]
+        del net.layer[index]
+        for layer in net.layer[index:]:
+            layer.bottom[:] = [new if blob == old else blob for blob in layer.bottom]
+            layer.top[:] = [new if blob == old else blob for blob in layer.top]
+
+
+def set_gap(net: NetParameter) -> None:
+    """The GAP head: the feature map is averaged to one value a channel before the InnerProduct."""
+    first = inner_products(net)[0]
+    if global_pools(net):
+        return
+    last = convolutions(net)[-1]
+    at = next(i for i in range(last + 1, first + 1) if net.layer[i].type in _READERS)
+    name = unused_name(net, f"pool{trailing_number(net.layer[last].name)}")
+    blob = net.layer[at].bottom[0]
+    pool = LayerParameter(name=name, type="Pooling", bottom=[blob], top=[name])
+    pool.pooling_param.pool = PoolingParameter.AVE
+    _cover(pool, _shape_before(net, at))
+    net.layer[at].bottom[0] = name
+    insert(net, at, pool)
+
+
+def head_of(net: NetParameter) -> str:
+    """``gap`` or ``fc``; ``other`` for a net without a convolution followed by an InnerProduct."""
+    try:
+        inner_products(net)
+    except InputError:
+        return "other"
+    return "gap" if global_pools(net) else "fc"
+
+
+def pool_whatever_size(net: NetParameter) -> None:
+    """Have a GAP head pool the whole map at whatever size; other nets stay as they are.
+
+    For edits that change the map's size; called before they do, while it can be told what is global.
+    """
+    for index in global_pools(net) if head_of(net) == "gap" else []:
+        pooling = net.layer[index].pooling_param
+        for field in ("kernel_size", "kernel_h", "kernel_w", "stride", "stride_h", "stride_w"):
+            pooling.ClearField(field)
+        pooling.global_pooling = True
+
+
+def _cover(pool: LayerParameter, shape: tuple[int, ...] | None) -> None:
+    """Make the window the whole map: its size where it is square and known, as the article writes it."""
+    if shape is not None and len(shape) == 4 and shape[2] == shape[3]:
+        pool.pooling_param.kernel_size = shape[2]
+        pool.pooling_param.stride = 1
+    else:
+        pool.pooling_param.global_pooling = True
+
+
+def global_pools(net: NetParameter) -> list[int]:
+    """AVE poolings over the whole map, between the last convolution and the first InnerProduct."""
+    between = range(convolutions(net)[-1] + 1, inner_products(net)[0])
+    averages = [
+        i
+        for i in between
+        if net.layer[i].type == "Pooling" and net.layer[i].pooling_param.pool == PoolingParameter.AVE
+    ]
+    return [i for i in averages if _is_global(net, i)]
+
+
+def _is_global(net: NetParameter, index: int) -> bool:
+    if net.layer[index].pooling_param.global_pooling:
+        return True
+    before, after = _shape_before(net, index), _shape_before(net, index + 1, net.layer[index].top[0])
+    return before is not None and after is not None and tuple(after[2:]) == (1, 1) != tuple(before[2:])
+
+
+def _shape_before(net: NetParameter, index: int, blob: str | None = None) -> tuple[int, ...] | None:
+    """The shape of a blob (by default layer ``index``'s bottom) as that layer finds it, if it can be told."""
+    wanted = blob or net.layer[index].bottom[0]
+    trunk = NetParameter(name=net.name, layer=net.layer[:index])
+    for phase in ("TRAIN", "TEST"):
+        try:
+            shapes = infer_shapes(build_graph(trunk, net_state(phase)), phase)
+        except InputError:
+            continue
+        for value in reversed(shapes):
+            if value.blob == wanted:
+                return tuple(shapes[value])
+    return None
