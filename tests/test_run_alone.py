@@ -12,7 +12,7 @@ from pathlib import Path
 from socket import gethostname
 
 import pytest
-from train_runs import ROOT, lines, logged, start, train, wait_for
+from train_runs import ROOT, edit, lines, logged, same, start, train, wait_for, weights
 
 from converters.host.files import LOCK, alone_in
 from prototxt.errors import InputError
@@ -137,7 +137,7 @@ def test_a_file_that_no_run_wrote_stays(
     for options in ([], ["--resume"]):
         assert train(solver, "--output", ".", *options) == 2
         said = capsys.readouterr().err
-        assert said.startswith(f"zoo: {name}: is no run") or "run.json that is no record of a run" in said
+        assert said.startswith(f"zoo: {name}: is no run") or "run.json: is no record of a run" in said
     assert Path(name).read_text() == "{}"
     assert sorted(path.name for path in Path().iterdir()) == sorted(["data", name])
 
@@ -185,3 +185,27 @@ def test_a_conversion_goes_over_its_own_files_alone(
         assert main(command) == 2
         assert "r.onnx: is no conversion's of ours" in capsys.readouterr().err
         assert Path("r.onnx").read_bytes() == content
+
+
+def test_a_resume_takes_its_own_runs_snapshots(
+    solver: Path, without_export: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two runs of one absolute snapshot_prefix: b goes on from its own 3, never from a's newer 6."""
+    prefix = Path("shared").absolute() / "x"
+    edit(solver, ('snapshot_prefix: "models/tiny_"', f'snapshot_prefix: "{prefix}"'))
+    assert train(solver, "--output", "b", "--seed", "1", "--max-iter", "3") == 0
+    assert (
+        train(solver, "--output", "whole", "--set", 'snapshot_prefix: "x"', "--seed", "1", "--max-iter", "5")
+        == 0
+    )
+    own = Path("shared").rename("aside")
+    assert train(solver, "--output", "a", "--max-iter", "6") == 0
+    (own / "x_iter_3.safetensors").rename(prefix.with_name("x_iter_3.safetensors"))
+    capsys.readouterr()
+    assert train(solver, "--output", "c") == train(solver, "--output", "c", "--resume") == 2
+    assert capsys.readouterr().err.count("another prefix leaves it alone") == 2
+    assert train(solver, "--output", "b", "--resume", "--max-iter", "5") == 0
+    said = capsys.readouterr().err
+    assert "x_iter_6.safetensors: is another run's, which has the same snapshot_prefix; passed over" in said
+    assert f"going on from {prefix}_iter_3.safetensors" in said
+    assert same(weights("b"), weights("whole"))

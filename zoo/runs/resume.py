@@ -22,6 +22,18 @@ def begun_in(record: Record) -> Path:
     return Path(here) if here is not None and Path(here).is_dir() else Path.cwd()
 
 
+def begun_with(folder: Path, record: Record) -> Options:
+    """The options that a folder's run was begun with. Raises InputError for another program's run.json, and
+    for options of a later version.
+    """
+    options = record.get("options")
+    if not isinstance(options, dict):
+        raise InputError(f"{folder / 'run.json'}: is no record of a run; move it away to begin one")
+    if strange := options.keys() - vars(Options()).keys():
+        raise InputError(f"{folder}: was begun with options that are not known here: {', '.join(strange)}")
+    return Options(**options)
+
+
 def counted_from(given: Mapping[str, Any], here: Path) -> dict[str, Any]:
     """Options as given in the current folder, their paths absolute where the run counts from another."""
     if here.resolve() == Path.cwd().resolve():

@@ -79,17 +79,34 @@ class RunFolder:
         }
         return [found[iteration] for iteration in sorted(found, reverse=True)]
 
-    def newest_whole(self) -> tuple[Path | None, list[Path]]:
-        """(the newest snapshot that can be read, the newer ones that cannot)."""
+    @property
+    def run_id(self) -> str | None:
+        """The id of the folder's run; None where no run, or one of an earlier version, has begun in it."""
+        return (read_record(self.path) or {}).get("id")
+
+    def newest_whole(self) -> tuple[Path | None, list[Path], list[Path]]:
+        """(the newest snapshot of the folder's run that can be read; of the newer ones those that cannot, and
+        those of other runs, which have the same snapshot_prefix).
+        """
         broken: list[Path] = []
+        others: list[Path] = []
         for path in self.snapshots():
             try:
-                read_safetensors(path)
+                writer = snapshot_writer(path)
             except InputError:
                 broken.append(path)
-            else:
-                return path, broken
-        return None, broken
+                continue
+            if self.may_own(path, writer):
+                return path, broken, others
+            others.append(path)
+        return None, broken, others
+
+    def may_own(self, path: Path, writer: str | None) -> bool:
+        """Whether a snapshot that the run ``writer`` wrote is the folder's own; one that names no writer, of
+        an earlier version, is taken to be, and so is what lies in a folder that has lost its run.json.
+        """
+        own = self.run_id
+        return writer in (None, own) or (own is None and path.is_relative_to(self.path))
 
     def write_record(self, record: dict[str, Any]) -> None:
         """Write run.json: what was run, where and with which versions."""
@@ -158,6 +175,18 @@ class RunFolder:
         if self.metrics.is_file():
             kept = [line for line in read_metrics(self.metrics) if line["iteration"] < iteration]
             write_text(self.metrics, "".join(json.dumps(line) + "\n" for line in kept))
+
+
+def snapshot_writer(path: Path) -> str | None:
+    """The id of the run that wrote a snapshot; None where it names none. Raises InputError for a file that is
+    not whole.
+    """
+    _, metadata = read_safetensors(path)
+    try:
+        state = json.loads(metadata.get("zoo", "{}"))
+    except ValueError:
+        return None
+    return state.get("run") if isinstance(state, dict) else None
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from converters.host.files import as_json, write_text
-from prototxt.errors import InputError
 from prototxt.text import read_solver
 from zoo.ours import keep_others
-from zoo.runs.resume import check_kept, differs
+from zoo.runs.resume import begun_with, check_kept, differs
 from zoo.runs.run_folder import RunFolder, read_record
 from zoo.study.job import Job
 from zoo.terminal.console import notice
-from zoo.train.plan import Options, check_begun, make_plan
+from zoo.train.plan import check_begun, make_plan
 
 NAME = "study.json"
 
@@ -89,7 +88,7 @@ def still_to_do(jobs: Sequence[Job], retry: bool) -> list[Job]:
 
 def _check(job: Job, state: str) -> None:
     record = read_record(job.folder) or {}
-    saved, plan = _saved(job.folder, record), make_plan(job.options, job.place)
+    saved, plan = begun_with(job.folder, record), make_plan(job.options, job.place)
     own = RunFolder.of(job.folder, plan.solver)
     if state != "diverged":
         check_begun(job.folder, saved, asdict(job.options))
@@ -97,11 +96,3 @@ def _check(job: Job, state: str) -> None:
     elif differs(own, record, saved, plan):
         notice(f"{job.name}: diverged with other settings, beginning afresh")
         RunFolder.of(job.folder, read_solver(job.folder / "solver.prototxt")).clear()
-
-
-def _saved(folder: Path, record: Mapping[str, Any]) -> Options:
-    """The options that a folder's run was begun with. Raises InputError for another program's run.json."""
-    try:
-        return Options(**record["options"])
-    except (KeyError, TypeError):
-        raise InputError(f"{folder / 'run.json'}: is no record of a run; move it away to begin one") from None

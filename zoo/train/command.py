@@ -15,8 +15,8 @@ from eval.environment import processor
 from prototxt.errors import InputError
 from prototxt.rawbytes import readable
 from zoo.runs.record import begin, finish, noting_divergence, prototxts
-from zoo.runs.resume import begun_in, check_kept, check_sampled, counted_from
-from zoo.runs.run_folder import RunFolder, read_record
+from zoo.runs.resume import begun_in, begun_with, check_kept, check_sampled, counted_from
+from zoo.runs.run_folder import RunFolder, read_record, snapshot_writer
 from zoo.terminal.console import notice
 from zoo.train.display import CaffeLog, Display, TrainingDisplay
 from zoo.train.events import check_installed, recording
@@ -29,6 +29,7 @@ from zoo.train.sources import Data, open_data
 from zoo.train.trainer import Trainer, keep_freed_memory, pick_device
 from zoo.variants.article import departures
 
+_OTHERS = "is another run's, which has the same snapshot_prefix"
 INTERRUPTED = 130  # the shell's code for a process that SIGINT ended
 
 
@@ -134,12 +135,7 @@ def settle(args: argparse.Namespace) -> tuple[Plan, Path]:
     record = read_record(path)  # before the demo data, which a run without lists would draw
     if record is None or args.resume is None:
         return plan or make_plan(Options(**given)), path
-    options = record.get("options")
-    if not isinstance(options, dict):
-        raise InputError(f"{path}: holds a run.json that is no record of a run")
-    if strange := options.keys() - vars(Options()).keys():
-        raise InputError(f"{path}: was begun with options that are not known here: {', '.join(strange)}")
-    saved = Options(**options)
+    saved = begun_with(path, record)
     check_begun(path, saved, given)
     here = begun_in(record)
     plan = make_plan(replace(saved, **counted_from(given, here)), here)
@@ -160,12 +156,23 @@ def find_snapshot(resume: str | None, folder: RunFolder, plan: Plan) -> Path | N
     if resume:
         check_resumable(Path(resume))
         return Path(resume)
-    newest, broken = folder.newest_whole()
+    return None if is_finished(folder, plan) else _newest(folder)
+
+
+def _newest(folder: RunFolder) -> Path | None:
+    """The newest snapshot of the folder's own run; None where it has none, so that it starts afresh. Raises
+    InputError where it would then write over another run's.
+    """
+    newest, broken, others = folder.newest_whole()
     for path in broken:
         notice(f"{path}: is not whole, passed over")
+    if others and newest is None:
+        raise InputError(f"{others[0]}: {_OTHERS}; another prefix leaves it alone")
+    for path in others[:1]:
+        notice(f"{path}: {_OTHERS}; passed over, {len(others)} in all")
     if newest is None:
         notice(f"{folder.path}: no snapshot to resume from, starting afresh")
-    return None if is_finished(folder, plan) else newest
+    return newest
 
 
 def _check_free(folder: RunFolder) -> None:
@@ -176,9 +183,10 @@ def _check_free(folder: RunFolder) -> None:
             f"{folder.path}: holds an earlier run; --resume goes on with it, --output names another"
         )
     if earlier:
+        is_own = folder.may_own(earlier[0], snapshot_writer(earlier[0]))
+        how = "--resume goes on from it, another" if is_own else "another"
         raise InputError(
-            f"{earlier[0]}: is an earlier run's, of this snapshot_prefix; --resume goes on from it, another "
-            "prefix leaves it alone"
+            f"{earlier[0]}: is an earlier run's, of this snapshot_prefix; {how} prefix leaves it alone"
         )
 
 

@@ -122,7 +122,7 @@ class Log:
         if self.trainer.ranks.is_first:
             self.trainer.settle()  # nothing is saved that a label out of range has taught
             path = self.folder.snapshot(self.trainer.iteration)
-            save(self.trainer, path)
+            save(self.trainer, path, self.folder.run_id)
             self.display.saved(path)
 
     def end(self) -> None:

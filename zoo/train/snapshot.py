@@ -27,8 +27,10 @@ from zoo.terminal.console import notice
 from zoo.train.trainer import DivergedError, Trainer
 
 
-def save(trainer: Trainer, path: Path) -> None:
-    """Write a snapshot, whole or not at all. Raises DivergedError for weights that are not finite."""
+def save(trainer: Trainer, path: Path, run: str | None) -> None:
+    """Write a snapshot of the run with that id, whole or not at all. Raises DivergedError for weights that
+    are not finite.
+    """
     trainer.settle()
     for name, blob in trainer.net.state_dict().items():
         if not torch.isfinite(blob).all():
@@ -38,6 +40,7 @@ def save(trainer: Trainer, path: Path) -> None:
         "iteration": trainer.iteration,
         "losses": list(trainer.losses),
         "current_step": trainer.solver.current_step,
+        "run": run,
     }
     write_safetensors(path, _tensors(trainer), {"zoo": json.dumps(state)})
 
