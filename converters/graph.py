@@ -1,12 +1,14 @@
 """A NetParameter as the layers one phase keeps, wired: Caffe's Net::Init without shapes and weights."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from itertools import count
 
 from converters.left_out import unmet, why_missing
 from prototxt.caffe_pb2 import TEST, TRAIN, LayerParameter, NetParameter, NetState, NetStateRule
 from prototxt.errors import InputError, of_layer
+from prototxt.net_file import NetFile
 
 DATA_TYPES = frozenset({"Data", "HDF5Data", "ImageData", "Input", "MemoryData", "WindowData"})
 AUTOMATIC = "(automatic)"  # the top of a loss layer that names none; it counts as a loss and is no output
@@ -42,7 +44,8 @@ class Node:
 class Graph:
     """Nodes in Caffe's order; ``inputs`` are the data layers' tops, ``outputs`` what no layer reads.
 
-    With ``force_backward`` gradients pass a bottom whose layer says ``propagate_down: false``.
+    With ``force_backward`` gradients pass a bottom whose layer says ``propagate_down: false``. ``file`` is
+    where the net was read from, if it was read.
     """
 
     name: str
@@ -50,6 +53,11 @@ class Graph:
     nodes: tuple[Node, ...]
     outputs: tuple[Value, ...]
     force_backward: bool = False
+    file: NetFile | None = None
+
+    def located(self) -> AbstractContextManager[None]:
+        """In the block an InputError about a layer gets its file and line, where the net has a file."""
+        return self.file.located() if self.file else nullcontext()
 
 
 def net_state(phase: str = "TEST", level: int = 0, stages: Iterable[str] = ()) -> NetState:
@@ -122,6 +130,14 @@ def build_graph(net: NetParameter, state: NetState, allow_python: bool = False) 
         refuse_python(nodes)
     inputs = [value for node in nodes if node.is_data for value in node.outputs]
     return Graph(net.name, tuple(inputs), tuple(nodes), unread(nodes), net.force_backward)
+
+
+def graph_of(file: NetFile, state: NetState, allow_python: bool = False) -> Graph:
+    """:func:`build_graph` of a file's net, which the graph then names in errors. Raises InputError, with file
+    and line.
+    """
+    with file.located():
+        return replace(build_graph(file.message, state, allow_python), file=file)
 
 
 def layer_labels(names: Sequence[str]) -> list[str]:

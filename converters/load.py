@@ -1,16 +1,18 @@
-"""From a prototxt to a module in one call."""
+"""From a prototxt to a module: a net's file becomes a graph (:func:`converters.graph.graph_of`), and a graph,
+or the part of it that a caller wants, a module (:func:`build`); :func:`load_net` is both in one call.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor
 
-from converters.graph import build_graph, net_state
+from converters.build import Shape
+from converters.graph import Graph, graph_of, net_state
 from converters.network import Network
 from converters.weights.formats import load_weights
-from prototxt.text import located, parse_net, read_text, to_stderr
-
-__all__ = ["load_net", "located"]
+from prototxt.net_file import NetFile
+from prototxt.text import Warn, to_stderr
 
 
 def load_net(
@@ -28,27 +30,34 @@ def load_net(
     and a line on stderr names that and what the net lacks. ``allow_python`` lets layers of type Python
     run the classes they name. Raises InputError, with file and line where they are known.
     """
-    name, text = named_text(net)
-    message = parse_net(text, name)
-    with located(name, text):
-        graph = build_graph(message, net_state(phase, level, stages), allow_python)
-        network = Network(graph, phase, input_shapes, fill_blobs=None if weights else True)
-    if weights:
-        with located(name, text):
-            load_or_fill(network, Path(weights))
+    graph = graph_of(NetFile.of(net), net_state(phase, level, stages), allow_python)
+    return build(graph, phase, input_shapes, weights=[Path(weights)] if weights else ())
+
+
+def build(
+    graph: Graph,
+    phase: str = "TEST",
+    input_shapes: Mapping[str, Shape] | None = None,
+    *,
+    seed: int = 0,
+    weights: Sequence[Path] = (),
+    warn: Warn = to_stderr,
+) -> Network:
+    """The module of a graph, in ``phase``'s mode: the blobs are the weight files', of several the later over
+    the earlier, and what these lack is filled as the prototxt says, from ``seed``; ``warn`` takes a line for
+    whatever does not match.
+
+    Raises InputError, with the file and line of the graph's net where it has them.
+    """
+    with graph.located():
+        network = Network(graph, phase, input_shapes, seed, fill_blobs=None if weights else True)
+        if weights:
+            _load_or_fill(network, weights, seed, warn)
     return network
 
 
-def named_text(net: str | Path) -> tuple[str, str]:
-    """(name for messages, text) of a prototxt given as a path or as its text."""
-    is_text = isinstance(net, str) and ("{" in net or "\n" in net)
-    return ("<text>", str(net)) if is_text else (str(net), read_text(net))
-
-
-def load_or_fill(network: Network, *paths: Path) -> None:
-    """Load a net's first weights, of several files the later over the earlier, fill what all of them lack,
-    and say on stderr what did not match.
-    """
+def _load_or_fill(network: Network, paths: Sequence[Path], seed: int, warn: Warn) -> None:
+    """Load a net's first weights, fill what all of the files lack, and warn of what did not match."""
     loaded: list[Tensor] = []
     lacking: set[str] | None = None
     unknown: list[str] = []
@@ -57,13 +66,13 @@ def load_or_fill(network: Network, *paths: Path) -> None:
         loaded += taken
         lacking = set(report.lacking) if lacking is None else lacking & set(report.lacking)
         if not taken:
-            to_stderr(f"{path}: holds no blob for any layer of the net")
+            warn(f"{path}: holds no blob for any layer of the net")
         if report.unknown:
             unknown.append(f"{path}: not in the net: {', '.join(report.unknown)}")
-    network.fill(0, keep=loaded)
+    network.fill(seed, keep=loaded)
     if lacking:
         files = ", ".join(map(str, paths))
         named = [name for name in report.lacking if name in lacking]
-        to_stderr(f"{files}: lacks {', '.join(named)}: filled as the prototxt says")
+        warn(f"{files}: lacks {', '.join(named)}: filled as the prototxt says")
     for line in unknown:
-        to_stderr(line)
+        warn(line)

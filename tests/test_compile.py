@@ -57,7 +57,7 @@ def test_recorded_layers_and_nets(case: str) -> None:
 @pytest.mark.parametrize("phase", ["TEST", "TRAIN"])
 @pytest.mark.parametrize(("name", "variant"), SHIPPED)
 def test_shipped_nets(name: str, variant: str, phase: str) -> None:
-    message = find_net(name, f"{variant}+msra")[0]
+    message = find_net(name, f"{variant}+msra").message
     resize_input(message, 64)
     net = load_net(to_text(message), phase=phase, input_shapes={"data": (2, 3, 64, 64), "label": (2,)})
     generator = torch.Generator().manual_seed(0)

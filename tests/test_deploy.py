@@ -35,7 +35,7 @@ def recorded(case: str) -> tuple[Network, list[torch.Tensor]]:
 
 
 def shipped(variant: str) -> tuple[Network, list[torch.Tensor]]:
-    net = load_net(to_text(find_net("allconv6", f"{variant}+msra")[0]))
+    net = load_net(to_text(find_net("allconv6", f"{variant}+msra").message))
     with torch.no_grad():  # statistics of an untrained BatchNorm are 0 and would blow every value up
         net.train().all_blobs(data=torch.randn(2, 3, 224, 224) * 50, label=torch.zeros(2))
     small = deploy_net(net)

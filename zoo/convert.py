@@ -11,16 +11,15 @@ from converters.build import check_input_shapes
 from converters.export.deploy import deploy, ending_in, with_softmax
 from converters.export.names import value_names
 from converters.export.onnx_file import export_onnx
-from converters.graph import Graph, Value, build_graph, net_state, refuse_python
+from converters.graph import Graph, Value, graph_of, net_state, refuse_python
 from converters.host.files import whole
-from converters.load import load_or_fill, located
+from converters.load import build
 from converters.network import Network
 from converters.weights.formats import read_metadata, write_safetensors
 from eval.cost import CONVENTION, layer_costs, parameters, total_macs
 from eval.parity import Difference, compare_onnx, write_onnx
-from prototxt.caffe_pb2 import NetParameter
+from prototxt.net_file import NetFile
 from prototxt.rawbytes import from_message, readable
-from prototxt.text import read_text
 from zoo.ours import keep_others
 from zoo.show import find_net
 from zoo.terminal.console import notice, stdout, table
@@ -34,38 +33,37 @@ class VerificationError(Exception):
 
 def run(args: argparse.Namespace) -> int:
     """Write the files and print the layers; 1, and no ONNX file, where --verify finds a difference."""
-    message, path = find_net(args.net, args.variant)
-    target = target_of(message, path, args)
-    with located(str(path), read_text(path)):
-        return convert(message, path, target, args)
+    file = find_net(args.net, args.variant)
+    target = target_of(file, args)
+    with file.located():
+        return convert(file, target, args)
 
 
-def convert(message: NetParameter, path: Path, target: Path, args: argparse.Namespace) -> int:
-    """:func:`run` from the net's message on; errors about a layer are without its line."""
-    net, graph = build(message, args)
-    fill(net, args.weights)
-    title = f"{message.name or path.stem}, {args.variant}, phase {args.phase or 'TEST'}"
+def convert(file: NetFile, target: Path, args: argparse.Namespace) -> int:
+    """:func:`run` from the net's file on; some errors about a layer are without its line."""
+    net, graph = build_net(file, args)
+    title = f"{file.message.name or file.path.stem}, {args.variant}, phase {args.phase or 'TEST'}"
     try:
-        write_model(net, graph, target, args, (path.parent, Path()))
+        write_model(net, graph, target, args, (file.path.parent, Path()))
     except VerificationError as error:
         print_layers(net, title)
         notice(f"{target}: not written: {error}")
         return 1
-    files = [target]
+    written = [target]
     if args.weights:
-        files.append(target.with_suffix(".safetensors"))
-        write_safetensors(files[1], net.state_dict(), {"net": target.stem})
+        written.append(target.with_suffix(".safetensors"))
+        write_safetensors(written[1], net.state_dict(), {"net": target.stem})
     print_layers(net, title)
-    for file in files:
-        print(file)
+    for path in written:
+        print(path)
     return 0
 
 
-def target_of(message: NetParameter, path: Path, args: argparse.Namespace) -> Path:
+def target_of(file: NetFile, args: argparse.Namespace) -> Path:
     """The ONNX file. Raises InputError where it, or the weights beside it, would go over a file that no
     conversion wrote.
     """
-    name = (from_message(message.name) or path.stem).replace("/", "_")
+    name = (from_message(file.message.name) or file.path.stem).replace("/", "_")
     stem = name if args.variant == "baseline" else f"{name}-{args.variant}"
     target = Path(args.output or Path("converted") / stem) / f"{stem}.onnx"
     keep_others(target, "conversion", is_marked)
@@ -76,13 +74,12 @@ def target_of(message: NetParameter, path: Path, args: argparse.Namespace) -> Pa
     return target
 
 
-def build(message: NetParameter, args: argparse.Namespace) -> tuple[Network, Graph]:
-    """The net of the state asked for, its blobs still to be given, and what of it is deployed. Python layers
-    that the deploy net does without do not run, and then the net is that alone.
+def build_net(file: NetFile, args: argparse.Namespace) -> tuple[Network, Graph]:
+    """The net of the state asked for, and what of it is deployed. Python layers that the deploy net does
+    without do not run, and then the net is that alone.
     """
-    graph = build_graph(
-        message, net_state(args.phase or "TEST", args.level or 0, args.stage), allow_python=True
-    )
+    phase = args.phase or "TEST"
+    graph = graph_of(file, net_state(phase, args.level or 0, args.stage), allow_python=True)
     check_input_shapes(graph, dict(args.input_shape))
     part = deploy(graph)
     python = [node.layer.name for node in graph.nodes if node.layer.type == "Python"]
@@ -92,7 +89,14 @@ def build(message: NetParameter, args: argparse.Namespace) -> tuple[Network, Gra
     base = part if python and not args.allow_python else graph
     unused = {value.blob for value in graph.inputs} - {value.blob for value in base.inputs}
     shapes = {blob: dims for blob, dims in args.input_shape if blob not in unused}
-    return Network(base, args.phase or "TEST", shapes, fill_blobs=None), _ending(part, graph, args)
+    net = build(base, phase, shapes, weights=_weight_files(args))
+    if not args.weights:
+        notice("no --weights: the blobs are filled as the prototxt says (seed 0)")
+    return net, _ending(part, graph, args)
+
+
+def _weight_files(args: argparse.Namespace) -> list[Path]:
+    return [Path(name) for name in args.weights.split(",")] if args.weights else []
 
 
 def _ending(part: Graph, graph: Graph, args: argparse.Namespace) -> Graph:
@@ -100,15 +104,6 @@ def _ending(part: Graph, graph: Graph, args: argparse.Namespace) -> Graph:
     if args.softmax:
         part = with_softmax(part, graph)
     return ending_in(part, args.output_blob) if args.output_blob else part
-
-
-def fill(net: Network, weights: str | None) -> None:
-    """Give the blobs their values, from weight files joined by commas, or from the fillers."""
-    if weights:
-        load_or_fill(net, *(Path(name) for name in weights.split(",")))
-    else:
-        net.fill(0)
-        notice("no --weights: the blobs are filled as the prototxt says (seed 0)")
 
 
 def print_layers(net: Network, title: str) -> None:

@@ -1,34 +1,34 @@
 """``zoo show`` and ``zoo list``: what a net is with a variant, and what there is."""
 
 import argparse
-from pathlib import Path
+from dataclasses import replace
 
 from converters.graph import filtered, net_state
-from converters.load import located
-from prototxt.caffe_pb2 import NetParameter
-from prototxt.text import read_net, read_text
+from prototxt.net_file import NetFile
 from zoo import catalogue
 from zoo.study.file import read_study
 from zoo.terminal.console import notice, print_prototxt, table
 from zoo.variants.edits import apply_variant, describe
 
 
-def find_net(name: str, variant: str) -> tuple[NetParameter, Path]:
-    """The net of a path or shipped name with a variant's edits, and its file; says where it is shipped."""
+def find_net(name: str, variant: str) -> NetFile:
+    """The net of a path or shipped name, with a variant's edits; says where it is shipped."""
     path, is_shipped = catalogue.find(name)
     if is_shipped:
         notice(f"{name}: the shipped net {path.stem}")
-    with located(str(path), read_text(path)):
-        return apply_variant(read_net(path, notice), variant), path
+    file = NetFile.read(path, notice)
+    with file.located():
+        return replace(file, message=apply_variant(file.message, variant))
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the edited prototxt and nothing else; filtered where a phase, level or stage is given."""
-    net, path = find_net(args.net, args.variant)
+    file = find_net(args.net, args.variant)
+    message = file.message
     if args.phase or args.level is not None or args.stage:
-        with located(str(path), read_text(path)):
-            net = filtered(net, net_state(args.phase or "TEST", args.level or 0, args.stage))
-    print_prototxt(net)
+        with file.located():
+            message = filtered(message, net_state(args.phase or "TEST", args.level or 0, args.stage))
+    print_prototxt(message)
     return 0
 
 

@@ -10,10 +10,9 @@ from torch import Tensor
 from converters.data.opening import SOURCE_TYPES, open_data
 from converters.data.source import DataSource
 from converters.graph import is_kept, net_state
-from converters.load import named_text
 from prototxt.caffe_pb2 import LayerParameter, NetParameter, NetState
 from prototxt.errors import InputError, nearest
-from prototxt.text import located, parse_net
+from prototxt.net_file import NetFile
 
 
 class Batches(Iterator[dict[str, Tensor]]):
@@ -54,10 +53,9 @@ def load_data(
     ``with load_data(…) as batches`` closes the files at the end.
     Raises InputError, with file and line where they are known.
     """
-    name, text = named_text(net)
-    message = parse_net(text, name)
-    with located(name, text):
-        chosen = _chosen(message, net_state(phase, level, stages), layer)
+    file = NetFile.of(net)
+    with file.located():
+        chosen = _chosen(file.message, net_state(phase, level, stages), layer)
         return Batches(open_data(chosen, phase, seed, skip_bad=skip_bad, label_size=label_size))
 
 

@@ -19,7 +19,6 @@ from converters.solver.seeds import iteration_seed
 from converters.solver.state import SavedState, read_state, write_state
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError, about
-from prototxt.text import located
 
 Log = Callable[[str], None]
 Scores = dict[str, float | list[float]]  # by blob; a list where a blob holds several values
@@ -153,7 +152,7 @@ class CaffeSolver:
         """One test net's means, which are logged too (Solver::Test)."""
         self.log(caffe_log.testing_line(self.iter, index))
         net, count = self.test_nets[index], self.message.test_iter[index]
-        with located(net.source.name, net.source.text):
+        with net.source.located():
             share_trained_layers(net, self.net)
         torch.manual_seed(iteration_seed(self.seed, self.iter))
         passes = [self._test_pass(net) for _ in range(count)]

@@ -14,7 +14,6 @@ from converters.data.memory import MemorySource
 from converters.data.opening import open_data
 from converters.graph import Graph, Node, Value, layer_labels
 from converters.layers.parts.indexing import Check, OutOfRangeError, deferring, raise_first
-from converters.load import located
 from converters.network import Network, loss_weights
 from converters.solver.log import Output
 from converters.solver.nets import NetSource
@@ -124,7 +123,7 @@ class SolverNet(Network):
     @contextmanager
     def _located(self) -> Iterator[None]:
         """Errors name file and line, and the record of a value out of range."""
-        with located(self.source.name, self.source.text):
+        with self.source.located():
             try:
                 yield
             except OutOfRangeError as error:
@@ -177,7 +176,7 @@ def build_net(source: NetSource, seed: int, places: Sequence[Path], allow_python
     holds them. Raises InputError, with file and line.
     """
     graph = source.graph(allow_python)
-    with located(source.name, source.text):
+    with source.located():
         fed = [node.layer for node in graph.nodes if node.is_data]
         labels = layer_labels([layer.name for layer in fed])
         sources = {  # each layer draws for itself, as in Caffe

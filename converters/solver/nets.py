@@ -1,35 +1,25 @@
 """Which nets a solver trains and tests, and in what state (Solver::InitTrainNet, InitTestNets)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from converters.graph import Graph, build_graph
+from converters.graph import Graph, graph_of
 from converters.host.places import missing, seek
 from prototxt.caffe_pb2 import TEST, TRAIN, NetParameter, NetState, SolverParameter
 from prototxt.errors import InputError
-from prototxt.text import located, read_net, read_text
+from prototxt.net_file import NetFile
+from prototxt.text import read_text
 
 _TRAIN_FIELDS = ("net", "net_param", "train_net", "train_net_param")
 
 
 @dataclass(frozen=True)
-class NetSource:
-    """A net as its text says it, and the ``state`` that its layers' rules are held against.
+class NetSource(NetFile):
+    """A net's file, and the ``state`` that its layers' rules are held against."""
 
-    ``name`` and ``text`` are the file it was read from, the solver's own for a net written out in it.
-    """
-
-    message: NetParameter
-    name: str
-    text: str
     state: NetState
-
-    @property
-    def path(self) -> Path:
-        """The file it was read from."""
-        return Path(self.name)
 
     @property
     def phase(self) -> str:
@@ -38,8 +28,7 @@ class NetSource:
 
     def graph(self, allow_python: bool = False) -> Graph:
         """The layers that its state keeps, wired; errors name file and line."""
-        with located(self.name, self.text):
-            return build_graph(self.message, self.state, allow_python)
+        return graph_of(self, self.state, allow_python)
 
 
 def check_nets(solver: SolverParameter) -> None:
@@ -68,40 +57,36 @@ def solver_nets(solver: SolverParameter, path: Path, places: Sequence[Path]) -> 
     """
     check_nets(solver)
     read = cache(lambda name: _read(name, path, places))
-    nets = [_written_or_read(solver, path, read, _TRAIN_FIELDS)]
-    nets += [_written(net, path) for net in solver.test_net_param]
-    nets += [read(name) for name in solver.test_net]
-    nets += [
-        _written_or_read(solver, path, read, ("net", "net_param"))
-        for _ in range(1 + len(solver.test_iter) - len(nets))
-    ]
+    written = cache(lambda: read_text(path))
+
+    def file_of(net: NetParameter | str) -> NetFile:
+        return read(net) if isinstance(net, str) else NetFile(net, str(path), written())
+
+    nets = [_first_set(solver, _TRAIN_FIELDS), *solver.test_net_param, *solver.test_net]
+    generic = range(1 + len(solver.test_iter) - len(nets))
+    nets += [_first_set(solver, ("net", "net_param")) for _ in generic]
     wanted = [solver.train_state, *(solver.test_state or [NetState()] * len(solver.test_iter))]
     return [
-        NetSource(net, name, text, merged_state(TEST if index else TRAIN, net.state, wanted[index]))
-        for index, (net, name, text) in enumerate(nets)
+        NetSource(
+            file.message,
+            file.name,
+            file.text,
+            merged_state(TEST if index else TRAIN, file.message.state, wanted[index]),
+        )
+        for index, file in enumerate(map(file_of, nets))
     ]
 
 
-_File = tuple[NetParameter, str, str]  # a net, its file's name, its file's text
+def _first_set(solver: SolverParameter, fields: Sequence[str]) -> NetParameter | str:
+    """What the first of ``fields`` that is set says: a net, or the name of its file."""
+    return next(getattr(solver, field) for field in fields if solver.HasField(field))  # type: ignore[no-any-return]
 
 
-def _written_or_read(
-    solver: SolverParameter, path: Path, read: Callable[[str], _File], fields: Sequence[str]
-) -> _File:
-    """The net of the one field that is set."""
-    held = next(getattr(solver, field) for field in fields if solver.HasField(field))
-    return _written(held, path) if isinstance(held, NetParameter) else read(held)
-
-
-def _written(net: NetParameter, path: Path) -> _File:
-    return net, str(path), read_text(path)
-
-
-def _read(name: str, solver: Path, places: Sequence[Path]) -> _File:
-    found = seek(name, places)
-    if found is None:
+def _read(name: str, solver: Path, places: Sequence[Path]) -> NetFile:
+    path = seek(name, places)
+    if path is None:
         raise missing(f"{solver}: net", name, places)
-    return read_net(found), str(found), read_text(found)
+    return NetFile.read(path)
 
 
 def merged_state(phase: int, own: NetState, wanted: NetState) -> NetState:

@@ -13,7 +13,7 @@ from converters.graph import build_graph, net_state
 from converters.host.files import as_json, write_text
 from converters.host.machine import cores
 from converters.host.places import existing_folder
-from converters.network import Network
+from converters.load import build
 from eval.parity import write_onnx
 from prototxt.errors import InputError
 from prototxt.rawbytes import readable
@@ -138,7 +138,7 @@ def untrained(variants: Sequence[str], scratch: Path) -> list[Model]:
     for variant in dict.fromkeys(variants):
         message = apply_variant(article, variant)
         path = scratch / f"{message.name}-{variant}.onnx"
-        write_onnx(Network(build_graph(message, net_state("TEST"))), path)
+        write_onnx(build(build_graph(message, net_state("TEST"))), path)
         models.append(Model(path.stem, path, message, record=None))
     return models
 

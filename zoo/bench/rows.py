@@ -8,11 +8,13 @@ from typing import Any
 from converters.export.deploy import deploy
 from converters.graph import Graph, build_graph, net_state
 from converters.host.places import existing_folder
+from converters.load import build
 from converters.network import Network
 from eval.runtime import input_shapes
 from prototxt.caffe_pb2 import NetParameter, NetState
 from prototxt.errors import InputError
 from prototxt.text import read_net, read_solver
+from prototxt.upgrade import quiet
 from zoo.runs.identity import as_key, of_message
 from zoo.runs.run_folder import RunFolder, read_record
 from zoo.train.nets import read_nets
@@ -109,18 +111,11 @@ def run_graph(folder: RunFolder, key: str, size: int | None = None) -> Graph | N
 
 
 def deployed(model: Model) -> Network:
-    """The net of the model's ONNX file in PyTorch, weights and all."""
-    shapes, batch = model.inputs
+    """The net of the model's ONNX file in PyTorch, weights and all, its inputs of the file's shapes."""
+    inputs, batch = model.inputs
+    shapes = {name: (batch or 1, *shape) for name, shape in inputs.items()}
     if model.folder is None:
-        return _deploy(build_graph(model.net, net_state("TEST")), shapes, batch or 1, fill=True)
+        return build(deploy(build_graph(model.net, net_state("TEST"))), "TEST", shapes)
     graph = run_graph(model.folder, "TRAIN")
     assert graph is not None
-    net = _deploy(graph, shapes, batch or 1, fill=None)
-    net.load_weights(model.folder.weights)
-    return net
-
-
-def _deploy(graph: Graph, inputs: dict[str, list[int]], batch: int, fill: bool | None) -> Network:
-    """The graph's deploy net, its inputs of the ONNX file's shapes."""
-    shapes = {name: (batch, *shape) for name, shape in inputs.items()}
-    return Network(deploy(graph), "TEST", shapes, fill_blobs=fill)
+    return build(deploy(graph), "TEST", shapes, weights=[model.folder.weights], warn=quiet)

@@ -8,11 +8,9 @@ from converters.data.images.transform import check_resize
 from converters.graph import Graph
 from converters.host.places import missing, seek
 from converters.layers.registry import positive
-from converters.load import located
 from converters.solver.nets import NetSource
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError, of_layer
-from prototxt.text import read_text
 
 # Outputs that need no image each: a list may hold a few images of ImageNet's thousand classes.
 _MOST_UNSEEN = 1000
@@ -23,10 +21,10 @@ def data_layers(graph: Graph) -> list[LayerParameter]:
     return [node.layer for node in graph.nodes if node.is_data]
 
 
-def check_data(graph: Graph, path: Path, key: str) -> None:
+def check_data(graph: Graph, key: str) -> None:
     """Raise InputError for a net that no file can feed, and for an ImageData that serves nothing."""
     for layer in data_layers(graph):
-        with located(str(path), read_text(path)), of_layer(layer):
+        with graph.located(), of_layer(layer):
             if layer.type == "Input":
                 raise InputError(
                     f'the {key} net has "{layer.name}" (Input), which no file feeds: training needs a data '
@@ -55,7 +53,7 @@ def find_lists(
         return {key: demo_folder() / layer.image_data_param.source for key, layer in layers.items()}
     for key, layer in layers.items():
         if found[key] is None:
-            with located(str(nets[key].path), read_text(nets[key].path)), of_layer(layer):
+            with nets[key].located(), of_layer(layer):
                 raise missing("list", layer.image_data_param.source, places)
     return {key: path for key, path in found.items() if path}
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from converters.load import located
 from converters.solver.nets import NetSource, solver_nets
 from prototxt.caffe_pb2 import LayerParameter, SolverParameter
 from zoo.variants.edits import apply_variant
@@ -38,7 +37,7 @@ def batch_size(layer: LayerParameter) -> int:
 
 def edited(source: NetSource, variant: str, batch_size: int | None, size: int | None) -> NetSource:
     """The net with its variant, batch size and input size."""
-    with located(source.name, source.text):
+    with source.located():
         message = apply_variant(source.message, variant)
         if size is not None:
             resize_input(message, size)

@@ -166,7 +166,7 @@ def _read(options: Options, here: Path) -> _Draft:
     }
     graphs = {key: net.graph() for key, net in nets.items()}
     for key, graph in graphs.items():
-        check_data(graph, nets[key].path, key)
+        check_data(graph, key)
     layers = {key: layer for key, graph in graphs.items() if (layer := sole_image_layer(graph))}
     return _Draft(path, is_shipped, solver, places, nets, layers)
 

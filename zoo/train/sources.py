@@ -7,7 +7,6 @@ import torch
 
 from converters.data.opening import open_data as open_layer
 from converters.graph import trains
-from converters.load import located
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import of_layer
 from zoo.terminal.console import notice
@@ -56,14 +55,14 @@ def _images(plan: Plan, key: str) -> ImageSet:
     path, net = plan.lists[key], plan.nets[key]
     graph, skip_bad, size = plan.graph(key), bool(plan.options.skip_bad), plan.options.label_size
     layer = data_layers(graph)[0]
-    with located(net.name, net.text):  # before the decoding, which takes long
+    with net.located():  # before the decoding, which takes long
         with of_layer(layer):
             image = first_shape(layer, path, plan.places, skip_bad, size)
             shapes = top_shapes(layer, image, () if size is None else (size,))
         classes = scored_classes(graph, shapes) or plan.options.classes
     if classes is not None and size is None:
         check_labels(path, classes, unjudged_labels(graph))
-    with located(net.name, net.text), of_layer(layer), counting(f"decoding {path.name}") as advance:
+    with net.located(), of_layer(layer), counting(f"decoding {path.name}") as advance:
         images = open_images(layer, path, plan.places, advance, skip_bad, size)
     taken = f"{key}: {len(images.labels)} images of {path}, in {images.base}"
     for note in (taken, memory_note(images), skip_note(str(path), images.skipped)):
@@ -86,5 +85,5 @@ def _source(plan: Plan, key: str, layer: LayerParameter, index: int) -> Any:
     extra: dict[str, Any] = {"skip_bad": True} if plan.options.skip_bad else {}
     if layer.type == "ImageData":
         extra["label_size"] = plan.options.label_size
-    with located(net.name, net.text):
+    with net.located():
         return open_layer(layer, net.phase, seed=plan.seed + index, places=plan.places, **extra)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from converters.graph import Value
 from converters.layers.parts.indexing import Check, OutOfRangeError, deferring, raise_first
-from converters.load import located
+from converters.load import build
 from converters.network import Network, loss_weights
 from converters.solver.net import share_trained_layers
 from converters.solver.records import with_record
@@ -50,8 +50,7 @@ class Trainer:
 
     def _network(self, key: str) -> Network:
         source, graph = self.plan.nets[key], self.plan.graph(key)
-        with located(source.name, source.text):
-            net = Network(graph, source.phase, self.feeds[key].shapes, seed=self.plan.seed)
+        net = build(graph, source.phase, self.feeds[key].shapes, seed=self.plan.seed)
         # Channels last halves a step's time on a CPU and feeds a GPU's tensor cores as they want it.
         return net.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
@@ -119,7 +118,7 @@ class Trainer:
         try:
             yield
         except OutOfRangeError as error:
-            with located(source.name, source.text):
+            with source.located():
                 record = partial(self.feeds[key].record, index)
                 raise with_record(error, self.nets[key].graph, record) from None
 
@@ -171,7 +170,7 @@ class Trainer:
         """
         net, source = self.nets[key], self.plan.nets[key]
         count = self.plan.solver.test_iter[self.plan.tests.index(key)]
-        with located(source.name, source.text):
+        with source.located():
             share_trained_layers(net, self.net)
         torch.manual_seed(iteration_seed(self.plan.seed, self.iteration))
         start = self._tests_before() * count

@@ -15,10 +15,12 @@ from converters.data.images.lists import read_image
 from converters.data.images.transform import choose, transform
 from converters.graph import Graph
 from converters.host.machine import cores
+from converters.load import build
 from converters.network import Network
 from eval.robustness import Pixels
 from prototxt.caffe_pb2 import ImageDataParameter, LayerParameter
 from prototxt.errors import InputError
+from prototxt.upgrade import quiet
 from zoo.bench.images import listed_images
 from zoo.bench.rows import Model, run_graph
 from zoo.runs.run_folder import RunFolder
@@ -47,11 +49,8 @@ def tested_graph(model: Model, size: int | None = None) -> Graph:
 def run_net(model: Model, size: int | None = None) -> Network:
     """:func:`tested_graph` with the run's weights. Raises InputError where it cannot take ``size``."""
     graph = tested_graph(model, size)
-    net = Network(
-        graph, input_shapes=_stored_shapes(model, graph) if size is None else None, fill_blobs=False
-    )
-    net.load_weights(folder_of(model).weights)
-    return net
+    shapes = _stored_shapes(model, graph) if size is None else None
+    return build(graph, "TEST", shapes, weights=[folder_of(model).weights], warn=quiet)
 
 
 def _stored_shapes(model: Model, graph: Graph) -> dict[str, list[int]]:
