@@ -19,6 +19,7 @@ from prototxt.errors import InputError
 from prototxt.rawbytes import readable
 from prototxt.text import read_net
 from zoo import catalogue
+from zoo.bench.images import check_classes
 from zoo.bench.measure import measure_models
 from zoo.bench.notes import noise_warning, notes
 from zoo.bench.pairs import find_pairs
@@ -81,12 +82,23 @@ def _holds_lines(path: Path) -> bool:
 def write_rows(rows: Sequence[Row], args: argparse.Namespace) -> list[Path]:
     """Every file that the command line asks for, before a table is drawn; the figures' paths."""
     if not args.untrained:
-        write_json(Path(args.folder) / "bench.json", rows)
+        path = Path(args.folder) / "bench.json"
+        write_json(path, [*rows, *rows_on_other_lists(path, rows)])
     if args.json:
         write_json(Path(args.json), rows)
     if args.csv:
         write_text(Path(args.csv), as_csv(rows))
     return write_figures(rows, Path(args.plot)) if args.plot else []
+
+
+def rows_on_other_lists(path: Path, rows: Sequence[Row]) -> list[Row]:
+    """The rows of a bench.json that are of other lists than ``rows``: those that --list named, and the runs'
+    own.
+    """
+    if not path.is_file():
+        return []
+    lists = {row.get("list") for row in rows}
+    return [row for row in json.loads(path.read_text(encoding="utf-8")) if row.get("list") not in lists]
 
 
 def measure_folder(
@@ -124,11 +136,16 @@ def elsewhere(args: argparse.Namespace) -> Elsewhere:
 
 
 def trained(folder: Path, given: Elsewhere = HERE) -> list[Model]:
-    """The finished runs of a folder; a notice about each other one."""
+    """The finished runs of a folder; a notice about each other one. Raises InputError where --list names a
+    list of other classes than a run's.
+    """
     models, left_out = find_runs(folder)
     for line in left_out:
         notice(line)
-    return [replace(model, elsewhere=given) for model in models]
+    models = [replace(model, elsewhere=given) for model in models]
+    for model in models:
+        check_classes(model)
+    return models
 
 
 def untrained(variants: Sequence[str], scratch: Path) -> list[Model]:

@@ -10,17 +10,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from converters.data.images.lists import read_list
 from converters.host.places import seek
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 from zoo.bench.rows import Model, run_graph
+from zoo.runs.identity import first_difference, of_classes_named
 from zoo.runs.resume import say_sampled
 from zoo.runs.run_folder import RunFolder
 from zoo.terminal.progress import counting
-from zoo.train.dataset import ImageSet, fingerprint, of_classes, open_images
+from zoo.train.dataset import (
+    ImageSet,
+    check_labels,
+    fingerprint,
+    names_beside,
+    of_classes,
+    open_images,
+)
 from zoo.train.decoding import Advance
 from zoo.train.feed import Feed
 from zoo.train.lists import sole_image_layer
+from zoo.variants.sizing import ignored_labels
 
 _SEEN = {"TRAIN": "trained", "TEST": "tested"}
 
@@ -107,6 +117,26 @@ def listed_images(model: Model, key: str, advance: Advance = _ignore) -> ImageSe
     if key != "TEST" or model.elsewhere.list is None:
         _check_seen(model, key, images)
     return images
+
+
+def check_classes(model: Model) -> None:
+    """Raise InputError, with the first difference, where the list that --list names is of other classes than
+    the run: where a classes.txt beside it names others or in another order, or a label is none of the run's.
+    """
+    path, record = model.elsewhere.list, model.record or {}
+    if path is None:
+        return
+    ours, theirs = record.get("class_names"), names_beside(path)
+    if ours and theirs and (other := first_difference(of_classes_named(ours), of_classes_named(theirs))):
+        raise InputError(f"{path}: the classes.txt beside it has {other} as {model.where} was trained with")
+    if record.get("classes") and not record.get("options", {}).get("label_size"):
+        check_labels(path, record["classes"], _passed_over(model, path))
+
+
+def _passed_over(model: Model, path: Path) -> set[int]:
+    """Labels that are no class: the net's ignore_label, and whatever is negative."""
+    negative = {entry.label for entry in read_list(path) if entry.label < 0}
+    return negative | ignored_labels(model.net.layer)
 
 
 def _whereabouts(model: Model, key: str, layer: LayerParameter) -> tuple[Path, list[Path]]:

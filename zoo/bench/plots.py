@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from prototxt.errors import InputError
-from zoo.bench.tables import Row, engine_name, lanes
+from zoo.bench.tables import Row, engine_name, lanes, other_lists
 from zoo.plots.charts import colour, new_figure, save, style
 
 LABELS = {
@@ -139,5 +139,6 @@ def write_figures(rows: Sequence[Row], target: Path) -> list[Path]:
     save(latency_figure(rows), paths[0])
     if all(row["top1"] is None for row in rows):
         return [paths[0]]
-    save(accuracy_figure(rows), paths[1])
+    other = "".join(f" on {Path(name).name}" for name in other_lists(rows))
+    save(accuracy_figure(rows, {**LABELS, "top1": LABELS["top1"] + other}), paths[1])
     return list(paths)

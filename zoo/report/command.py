@@ -31,8 +31,9 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--output {output}: the report is an .html file; its Markdown goes beside it")
     for path in (output, output.with_suffix(".md")):
         keep_others(path, "report", is_report)
-    words = Words(args.lang)
-    results, study = gather(folder, args.title, words, elsewhere(args))
+    where = elsewhere(args)
+    words = Words(args.lang, where.list.name if where.list else None)
+    results, study = gather(folder, args.title, words, where)
     document = compose(results, study, words, has_photographs=not args.no_images)
     write(document, output)
     print_summary(results, words)
@@ -99,5 +100,5 @@ def print_summary(results: Results, words: Words) -> None:
         speed = f"{row['latency_p50_ms']:.2f}" if row else "–"
         own = [group.label, str(len(group.runs)), spread(results.top1(group)), found]
         rows.append([*own, count(row.get("parameters")), speed])
-    title = words("terminal.title", folder=results.folder.name or str(results.folder))
-    table(title + results.on_other_list(words), columns, rows)
+    title = words.judged("terminal.title", folder=results.folder.name or str(results.folder))
+    table(title, columns, rows)

@@ -3,7 +3,7 @@
 Facts are (what, value) pairs in words; two runs are of one kind where theirs are equal.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -111,9 +111,14 @@ def of_texts(solver: SolverParameter, nets: Mapping[str, NetParameter], skipped:
     return found
 
 
+def of_classes_named(names: Iterable[object]) -> Facts:
+    """The names of classes, by label."""
+    return {f"class {label}": str(name) for label, name in enumerate(names)}
+
+
 def of_contents(record: Mapping[str, Any]) -> Facts:
     """The facts of a run's data as run.json has them: names of classes, lists, other files."""
-    found = {f"class {index}": str(name) for index, name in enumerate(record.get("class_names") or ())}
+    found = of_classes_named(record.get("class_names") or ())
     for key, held in record.get("data", {}).items():
         if isinstance(held, dict):
             found |= _of_list(key, held)
@@ -166,7 +171,7 @@ def first_difference(ours: Facts, theirs: Facts) -> str | None:
 
 
 def _said(key: str, theirs: Facts, ours: Facts) -> str:
-    return f"{key} {_short(theirs.get(key, 'not set'))}, not {_short(ours.get(key, 'not set'))}"
+    return f"{key} {_short(theirs.get(key, 'unset'))}, not {_short(ours.get(key, 'unset'))}"
 
 
 def _short(value: str) -> str:

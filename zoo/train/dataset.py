@@ -23,6 +23,8 @@ from zoo.runs.sums import Sums, prints, short, status_of
 from zoo.terminal.console import notice_once
 from zoo.train.decoding import Advance, Array, Listed, cached_pixels, decode
 
+CLASSES = "classes.txt"  # beside a list: the classes' names, one a line
+
 
 @dataclass(frozen=True)
 class ImageSet:
@@ -174,12 +176,18 @@ def class_names(list_path: Path, classes: int) -> list[str]:
 
     A name that is no UTF-8 has "\ufffd" for the bytes that are none: names go into JSON and ONNX.
     """
-    path = list_path.parent / "classes.txt"
-    text = path.read_text(encoding="utf-8-sig", errors="replace") if path.is_file() else ""
-    names = [name.strip() for name in text.splitlines() if name.strip()]
+    names = names_beside(list_path)
     if names and len(names) != classes:
+        path = list_path.parent / CLASSES
         notice_once(f"{path}: {len(names)} names for {classes} classes, so that none is taken")
     return names if len(names) == classes else []
+
+
+def names_beside(list_path: Path) -> list[str]:
+    """Whatever names ``classes.txt`` beside a list has, one a line; none where there is no such file."""
+    path = list_path.parent / CLASSES
+    text = path.read_text(encoding="utf-8-sig", errors="replace") if path.is_file() else ""
+    return [name.strip() for name in text.splitlines() if name.strip()]
 
 
 def memory_note(images: ImageSet) -> str | None:

@@ -9,8 +9,9 @@ from prototxt.errors import InputError
 from zoo.bench.command import measure_folder, trained, write_json
 from zoo.bench.rows import HERE, Elsewhere
 from zoo.bench.tables import Row
+from zoo.report.measure.images import open_list
 from zoo.report.measure.measured import Measured, measure_run
-from zoo.report.read.results import Results, check_same_data, read_rows
+from zoo.report.read.results import OtherList, Results, check_same_data, read_rows
 from zoo.report.read.runs import Run, group_runs, read_run
 from zoo.report.say.wording import Words, count
 from zoo.study.record import NAME as STUDY_RECORD
@@ -39,10 +40,10 @@ def gather(
     measured, failed = _measured(runs, folder, words)
     runs = [run for run in runs if run.path in measured]
     groups = group_runs(runs, planned)
-    rows = _rows(folder, runs, given)
+    other = _other_list(runs[0], given)
+    rows = _rows(folder, runs, given, other)
     notes = [*_cut_short(folder, known, study, words), *_doubled(twice, folder, words), *failed]
     heading = title or (study or {}).get("title") or _title(groups, words)
-    other = None if given.list is None else given.list.name
     return Results(folder, heading, groups, measured, rows, notes, other), study
 
 
@@ -88,16 +89,27 @@ def _measured(runs: Sequence[Run], folder: Path, words: Words) -> tuple[dict[Pat
     return measured, [words("cut.unmeasured", run=names[path], reason=errors[path]) for path in errors]
 
 
-def _rows(folder: Path, runs: Sequence[Run], given: Elsewhere) -> Mapping[Path, Sequence[Row]]:
+def _other_list(run: Run, given: Elsewhere) -> OtherList | None:
+    """The list that --list names, with its content as the run reads it; None without."""
+    return OtherList(given.list, open_list(run.model, "TEST").content) if given.list else None
+
+
+def _rows(
+    folder: Path, runs: Sequence[Run], given: Elsewhere, other: OtherList | None
+) -> Mapping[Path, Sequence[Row]]:
     """What `zoo bench` measured of the runs; measured now, and kept, where it has measured nothing yet."""
     path = folder / "bench.json"
     if not path.is_file():
         notice(f"{path}: not there; measuring size and latency, as zoo bench does")
         write_json(path, measure_folder(folder, _BATCHES, _PRECISIONS, given=given))
-    rows = read_rows(path, runs)
+    rows = read_rows(path, runs, other)
     for run in runs:
         if not rows[run.path]:
             notice(f"{path}: has nothing about {run.path.name}; zoo bench measures anew")
+        elif other and rows[run.path][0]["top1"] is None:
+            notice(
+                f"{path}: has no accuracy of {run.path.name} on {other.path}; zoo bench --list measures it"
+            )
     return rows
 
 

@@ -16,7 +16,14 @@ from prototxt.errors import InputError
 from zoo.bench.tables import Row
 from zoo.report.measure.measured import Measured
 from zoo.report.read.runs import Group, Run
-from zoo.report.say.wording import Words
+
+
+@dataclass(frozen=True)
+class OtherList:
+    """A list that --list names, and the sum of its rows and pictures, by which it is known."""
+
+    path: Path
+    content: str
 
 
 @dataclass(frozen=True)
@@ -32,12 +39,8 @@ class Results:
     measured: Mapping[Path, Measured]
     rows: Mapping[Path, Sequence[Row]]
     notes: Sequence[str] = ()
-    other_list: str | None = None  # judged by in place of the runs' own validation lists
+    judged_by: OtherList | None = None  # in place of the runs' own validation lists
     _intervals: dict[tuple[Any, ...], Interval] = field(default_factory=dict)
-
-    def on_other_list(self, words: Words) -> str:
-        """What a table's title says where the runs are judged by a list that the user names."""
-        return words("other_list", list=self.other_list) if self.other_list else ""
 
     @property
     def first(self) -> Run:
@@ -164,15 +167,9 @@ class Results:
         found = []
         for run in group.runs:
             rows = [row for row in self.rows.get(run.path, ()) if row.get("precision") == precision]
-            rows = [row for row in rows if _list_of(row) == self.other_list]
             shares = [row["top1"] for row in rows if row.get("top1") is not None]
             found += shares[:1]
         return found
-
-
-def _list_of(row: Row) -> str | None:
-    """The list that a row's accuracy is of, where that is not the run's own."""
-    return Path(str(row["list"])).name if row.get("list") else None
 
 
 def check_same_data(runs: Sequence[Run]) -> None:
@@ -193,15 +190,35 @@ def check_same_data(runs: Sequence[Run]) -> None:
         )
 
 
-def read_rows(path: Path, runs: Sequence[Run]) -> dict[Path, list[Row]]:
-    """The rows of a bench.json by run folder; a folder that was moved is known by its name and seed."""
+def read_rows(path: Path, runs: Sequence[Run], other: OtherList | None = None) -> dict[Path, list[Row]]:
+    """The rows of a bench.json by run folder, of the list that the runs are judged by where it has such; a
+    folder that was moved is known by its name and seed.
+    """
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as JSON ({error})") from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise InputError(f"{path}: is no list of rows as `zoo bench` writes it")
-    return {run.path: [row for row in rows if _is_of(row, run)] for run in runs}
+    return {run.path: _of_one_list([row for row in rows if _is_of(row, run)], run, other) for run in runs}
+
+
+def _of_one_list(rows: Sequence[Row], run: Run, other: OtherList | None) -> list[Row]:
+    """A run's rows on one list: that which it is judged by, else another one, their accuracy left out."""
+    judged = [row for row in rows if _is_judged(row, run, other)]
+    if judged or not rows:
+        return judged
+    return [row | {"top1": None, "top5": None} for row in rows if row.get("list") == rows[0].get("list")]
+
+
+def _is_judged(row: Row, run: Run, other: OtherList | None) -> bool:
+    """Whether a row's accuracy is of the list that the run is judged by: known by its content, as far as row
+    and run say what that was; a row of an earlier version, by its naming no list.
+    """
+    content = other.content if other else run.record["data"].get("TEST", {}).get("content")
+    if content and row.get("content"):
+        return bool(row["content"] == content)
+    return other is None and not row.get("list")
 
 
 def _is_of(row: Row, run: Run) -> bool:

@@ -19,10 +19,12 @@ def accuracy_section(results: Results, words: Words) -> Section:
     """The table and the chart of accuracies, with what the number of seeds cannot show."""
     fewest = min(len(group.runs) for group in results.groups)
     spots = [_spot(results, group) for group in results.groups]
-    chart = Chart.of("accuracy", words("accuracy.chart"), accuracies(spots, words("axis.top1")), is_wide=True)
+    chart = Chart.of(
+        "accuracy", words.judged("accuracy.chart"), accuracies(spots, words("axis.top1")), is_wide=True
+    )
     blocks: list[Block] = [_accuracy_table(results, words), Charts((chart,))]
     blocks.append(Paragraph(words("seeds.one" if fewest == 1 else "seeds.few", count=fewest), "note"))
-    return Section("accuracy", words("accuracy.title"), tuple(blocks))
+    return Section("accuracy", words.judged("accuracy.title"), tuple(blocks))
 
 
 def _spot(results: Results, group: Group) -> Spot:
@@ -44,7 +46,7 @@ def _accuracy_table(results: Results, words: Words) -> Table:
         rows.append((*own, spread(results.top5(group)), *_against_baseline(results, group, words)))
     images = len(results.measured[results.first.path].labels)
     note = words("accuracy.note", images=count(images), blocks=count(len(results.blocks)))
-    caption = words("accuracy.caption") + results.on_other_list(words)
+    caption = words.judged("accuracy.caption")
     return Table(caption, tuple(columns), tuple(rows), note=note)
 
 
@@ -82,7 +84,7 @@ def cost_section(results: Results, words: Words) -> Section | None:
     )
     rows = tuple(_cost_row(results, group) for group in benched)
     columns = tuple(words(f"column.{name}") for name in names)
-    table = Table(words("size.caption"), columns, rows, note=_bench_note(results, benched[0], words))
+    table = Table(words.judged("size.caption"), columns, rows, note=_bench_note(results, benched[0], words))
     rows_of = [row for group in benched for row in _named_rows(results, group)]
     noise = [Paragraph(words("size.noise"), "note")] if noise_warning(rows_of) else []
     return Section("size", words("size.title"), (table, *noise, _plots(rows_of, words)))
@@ -124,7 +126,7 @@ def _plots(rows: Sequence[Row], words: Words) -> Charts:
     charts = [Chart.of("latency", words("size.chart_latency"), latency_figure(rows, labels), is_wide=True)]
     if any(row["top1"] is not None for row in rows):
         figure = accuracy_figure(rows, labels)
-        charts.append(Chart.of("accuracy-cost", words("size.chart_accuracy"), figure, is_wide=True))
+        charts.append(Chart.of("accuracy-cost", words.judged("size.chart_accuracy"), figure, is_wide=True))
     return Charts(tuple(charts))
 
 
@@ -145,7 +147,7 @@ def head_section(results: Results, words: Words) -> Section | None:
             Heading(words("head.pair", gap=gap.label, fc=fc.label)),
             _head_table(results, gap, fc, words),
         ]
-    return Section("heads", words("head.title"), tuple(blocks))
+    return Section("heads", words.judged("head.title"), tuple(blocks))
 
 
 def _head_table(results: Results, gap: Group, fc: Group, words: Words) -> Table:
@@ -158,7 +160,7 @@ def _head_table(results: Results, gap: Group, fc: Group, words: Words) -> Table:
     rows += _latency_row(results, (gap, fc), "latency", "fp32", words)
     rows += _latency_row(results, (gap, fc), "latency_int8", "int8", words)
     rows += _rate_row(results, gap, fc, words)
-    return Table(words("head.caption"), columns, tuple(rows), note=words("head.note"))
+    return Table(words.judged("head.caption"), columns, tuple(rows), note=words("head.note"))
 
 
 def _accuracy_row(results: Results, gap: Group, fc: Group, words: Words) -> tuple[str, ...]:

@@ -129,7 +129,7 @@ def _cost(results: Results, dropouts: Sequence[Group], words: Words) -> Answer:
     text, standing = _cost_verdict([(group, side(item)) for group, item in found if item.over_seeds], words)
     said = verdict(text, [Compared(group, results.baseline, item) for group, item in found], words)
     is_whole = all(item.over_seeds for _, item in found)
-    return Answer(words("cost.question"), said, tuple(sentences), standing if is_whole else "open")
+    return Answer(words.judged("cost.question"), said, tuple(sentences), standing if is_whole else "open")
 
 
 def _cost_verdict(sides: Sequence[tuple[Group, Side]], words: Words) -> tuple[str, Standing]:
@@ -150,7 +150,7 @@ def _equal(results: Results, half: Group, most: Group, words: Words) -> Answer:
     sentence = difference_sentence(results, half, most, found, words)
     margin = words("equal.margin", points=f"{100 * EQUAL_WITHIN:.0f}")
     said = verdict(words(f"equal.{key}"), [Compared(half, most, found)], words)
-    return Answer(words("equal.question"), said, (sentence, margin), standing)
+    return Answer(words.judged("equal.question"), said, (sentence, margin), standing)
 
 
 def _equality(found: Interval) -> tuple[str, Standing]:
@@ -170,7 +170,7 @@ def _author(steady: Answer, cost: Answer, equal: Answer, words: Words) -> Answer
         verdict, standing = ("author.part" if "yes" in standings else "author.no"), "no"
     else:
         verdict, standing = "author.open", "open"
-    return Answer(words("author.question"), words(verdict), tuple(parts), standing)  # type: ignore[arg-type]
+    return Answer(words.judged("author.question"), words(verdict), tuple(parts), standing)  # type: ignore[arg-type]
 
 
 def _speed(results: Results, group: Group, suffix: str, words: Words) -> Answer:
@@ -220,13 +220,13 @@ def _accuracy(results: Results, group: Group, suffix: str, words: Words) -> Answ
     stand = side(found)
     standing = _BETTER.get(stand, "open")
     said = verdict(words(f"bn.{stand}"), [Compared(group, results.baseline, found)], words)
-    return Answer(words("bn.question") + suffix, said, (sentence,), standing)
+    return Answer(words.judged("bn.question") + suffix, said, (sentence,), standing)
 
 
 def _any(results: Results, words: Words) -> Answer:
     """Which groups are really better or worse than the first, for studies of other things."""
     base = results.baseline
-    question = words("any.question", baseline=base.label)
+    question = words.judged("any.question", baseline=base.label)
     if not results.others:
         alone = words("any.alone", group=base.label, top1=percent(results.interval(base).mean))
         return Answer(question, words("any.one"), (alone,), "open")

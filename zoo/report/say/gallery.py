@@ -36,7 +36,7 @@ def confusion_section(results: Results, words: Words) -> Section:
     """A confusion matrix a group, summed over its runs, and how often each class is recognised."""
     blocks = [_confusion(results, group, index == 0, words) for index, group in enumerate(results.groups)]
     intro = Paragraph(words("confusion.intro"))
-    return Section("confusion", words("confusion.title"), (intro, *blocks, _recalls(results, words)))
+    return Section("confusion", words.judged("confusion.title"), (intro, *blocks, _recalls(results, words)))
 
 
 def _counts(results: Results, group: Group) -> Any:
@@ -47,7 +47,7 @@ def _counts(results: Results, group: Group) -> Any:
 def _confusion(results: Results, group: Group, is_open: bool, words: Words) -> Foldable:
     names = results.class_names
     figure = figures.confusion(_counts(results, group), names, words("axis.predicted"), words("axis.true"))
-    caption = words("confusion.caption", group=group.label, runs=len(group.runs))
+    caption = words.judged("confusion.caption", group=group.label, runs=len(group.runs))
     chart = Chart.of(f"confusion-{group.index}", caption, figure, is_wide=True)
     return Foldable(group.label, (Charts((chart,)),), is_open)
 
@@ -59,7 +59,7 @@ def _recalls(results: Results, words: Words) -> Table:
         for index, name in enumerate(results.class_names)
     ]
     columns = (words("column.class"), *(group.label for group in results.groups))
-    return Table(words("recall.caption"), columns, tuple(rows))
+    return Table(words.judged("recall.caption"), columns, tuple(rows))
 
 
 def worst_section(results: Results, words: Words) -> Section | None:
@@ -82,7 +82,11 @@ def worst_section(results: Results, words: Words) -> Section | None:
             runs=len(runs),
         )
         pictures.append(Picture(f"worst-{place}", "jpeg", _jpeg(image), caption))
-    return Section("worst", words("worst.title"), (Pictures(words("worst.caption"), tuple(pictures), _SIDE),))
+    return Section(
+        "worst",
+        words.judged("worst.title"),
+        (Pictures(words.judged("worst.caption"), tuple(pictures), _SIDE),),
+    )
 
 
 def _jpeg(image: Pixels) -> bytes:
@@ -139,7 +143,7 @@ def maps_section(results: Results, words: Words) -> Section | None:
         blocks.append(Pictures(group.label, tuple(pictures), _SIDE))
     if not blocks:
         return None
-    return Section("maps", words("maps.title"), (Paragraph(words("maps.intro")), *blocks))
+    return Section("maps", words.judged("maps.title"), (Paragraph(words("maps.intro")), *blocks))
 
 
 def _looked_at(results: Results) -> list[int]:

@@ -34,7 +34,7 @@ def _accuracy(results: Results, pairs: Sequence[Pair], words: Words) -> Answer:
     standing = _STANDINGS.get(stand, "open")
     text = words(f"head.{together([side(item) for *_, item in found if item.over_seeds])}")
     fc_first = [Compared(fc, gap, results.difference(fc, gap)) for gap, fc, _ in found]
-    return Answer(words("head.question"), verdict(text, fc_first, words), tuple(sentences), standing)
+    return Answer(words.judged("head.question"), verdict(text, fc_first, words), tuple(sentences), standing)
 
 
 def _cost(results: Results, pairs: Sequence[Pair], words: Words) -> Answer | None:
@@ -88,7 +88,7 @@ def _robust(results: Results, pairs: Sequence[Pair], words: Words) -> Answer | N
     text = words(f"robust.verdict_{together([side(found) for *_, found in tried if found.over_seeds])}")
     compared = [Compared(gap, fc, it, words(f"kind.{kind}")) for gap, fc, kind, it in tried]
     return Answer(
-        words("robust.question"),
+        words.judged("robust.question"),
         verdict(text, compared, words),
         tuple(sentences),
         _STANDINGS.get(stand, "open"),

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from zoo.report.read.results import Results
+from zoo.report.read.results import OtherList, Results
 from zoo.report.read.runs import Run
 from zoo.report.say.wording import Words, count
 from zoo.report.write.document import Block, Code, Facts, Heading, Paragraph, Section, Table
@@ -19,7 +19,9 @@ def lead(results: Results, words: Words) -> tuple[Block, ...]:
     """What stands under the title: what was compared, on what; drawn data is said first."""
     about = results.first.record
     facts = [(words("lead.compared"), words.listed([group.label for group in results.groups]))]
-    facts.append((words("lead.data"), _data(about, words) + results.on_other_list(words)))
+    facts.append((words("lead.data"), _data(about, words)))
+    if results.judged_by:
+        facts.append((words("lead.judged"), _judged_by(results, results.judged_by, words)))
     facts.append((words("lead.seeds"), _seeds(results, words)))
     facts.append((words("lead.length"), _length(results, words)))
     facts.append((words("lead.device"), words.listed(_every(results, lambda run: str(run.record["device"])))))
@@ -45,6 +47,11 @@ def _data(record: Mapping[str, Any], words: Words) -> str:
         test=count(test["images"]),
         classes=record["classes"] or "–",
     )
+
+
+def _judged_by(results: Results, other: OtherList, words: Words) -> str:
+    images = count(len(results.measured[results.first.path].labels))
+    return words("lead.judged_text", name=other.path.name, images=images)
 
 
 def _seeds(results: Results, words: Words) -> str:
@@ -140,6 +147,8 @@ def _versions(results: Results, words: Words) -> list[tuple[str, str]]:
         for key in ("TRAIN", "TEST")
         if key in prints
     ]
+    if other := results.judged_by:
+        found.append(words("runs.fingerprint", name=other.path.name, fingerprint=other.content))
     versions = _every(
         results, lambda run: ", ".join(f"{name} {number}" for name, number in run.record["versions"].items())
     )
@@ -154,6 +163,8 @@ def _print_of(held: Mapping[str, Any]) -> str:
 def commands(results: Results, study: Mapping[str, Any] | None) -> str:
     """Lines that make the runs and this report again; DIR stands for a folder given by an absolute path."""
     report = f"zoo report {shlex.quote(results.folder.name)}"
+    if results.judged_by:
+        report += f" {_option('list', results.judged_by.path)}"
     if study:
         return f"{_study_command(study, results.folder)}\n{report}"
     runs = [run for group in results.groups for run in group.runs]
@@ -190,6 +201,6 @@ def _portable(value: object) -> str:
 
 def method_section(words: Words) -> Section:
     """How the figures come about, and what they cannot show."""
-    return Section(
-        "method", words("method.title"), tuple(Paragraph(words(f"method.{key}")) for key in _METHOD)
-    )
+    keys = ("other_list" if key == "tests" and words.other_list else key for key in _METHOD)
+    texts = tuple(Paragraph(words(f"method.{key}", list=words.other_list)) for key in keys)
+    return Section("method", words("method.title"), texts)

@@ -25,7 +25,7 @@ def robustness_section(results: Results, words: Words) -> Section:
     if len(results.groups) <= _MOST_IN_CHART:
         blocks.append(Charts(tuple(_chart(results, kind, words) for kind in _UNCHANGED)))
     blocks += [_pair_table(results, gap, fc, words) for gap, fc in partners(results.groups)]
-    return Section("robustness", words("robust.title"), tuple(blocks))
+    return Section("robustness", words.judged("robust.title"), tuple(blocks))
 
 
 def _name(condition: Condition, words: Words) -> str:
@@ -53,7 +53,7 @@ def _table(results: Results, words: Words) -> Table:
         ]
         rows.append((name, *takes))
     columns = (words("column.condition"), *(group.label for group in results.groups))
-    return Table(words("robust.caption"), columns, tuple(rows))
+    return Table(words.judged("robust.caption"), columns, tuple(rows))
 
 
 def _chart(results: Results, kind: str, words: Words) -> Chart:
@@ -64,7 +64,7 @@ def _chart(results: Results, kind: str, words: Words) -> Chart:
     ticks = {item.amount: amount(item) for item in conditions}
     ticks[_UNCHANGED[kind]] = "0" if kind == "shift" else "1×"
     figure = traces(found, words(f"axis.{kind}"), words("axis.top1"), ticks)
-    return Chart.of(f"robust-{kind}", words(f"robust.chart_{kind}"), figure)
+    return Chart.of(f"robust-{kind}", words.judged(f"robust.chart_{kind}"), figure)
 
 
 def _points(
@@ -83,5 +83,5 @@ def _pair_table(results: Results, gap: Group, fc: Group, words: Words) -> Table:
             rows.append((_name(item, words), bracketed(found), bracketed(lost), verdict(lost, words)))
     names = ("condition", "gap_fc", "lost_less", "real")
     columns = tuple(words(f"column.{name}", gap=gap.label, fc=fc.label) for name in names)
-    caption = words("robust.pair", gap=gap.label, fc=fc.label)
+    caption = words.judged("robust.pair", gap=gap.label, fc=fc.label)
     return Table(caption, columns, tuple(rows), note=words("robust.pair_note"))

@@ -125,7 +125,7 @@ def _steady_table(results: Results, words: Words) -> Table:
     names = ("group", "train_top1", "val_top1", "gap", "wobble_top1", "wobble_loss")
     rows = [_steady_row(results, group) for group in results.groups]
     columns = tuple(words(f"column.{name}") for name in names)
-    return Table(words("steady.caption"), columns, tuple(rows), note=words("steady.note"))
+    return Table(words.judged("steady.caption"), columns, tuple(rows), note=words("steady.note"))
 
 
 def _steady_row(results: Results, group: Group) -> tuple[str, ...]:

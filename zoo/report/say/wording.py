@@ -21,13 +21,23 @@ def read_texts(language: str) -> dict[str, str]:
 class Words:
     """The texts of one language, by key: ``words("seeds", count=3)``."""
 
-    def __init__(self, language: str) -> None:
+    def __init__(self, language: str, other_list: str | None = None) -> None:
         self.language = language
+        self.other_list = other_list  # its name, where runs are judged by it and not by their own
         self._texts = read_texts(language)
 
     def __call__(self, key: str, **values: object) -> str:
         """The text with its placeholders filled."""
         return self._texts[key].format(**values)
+
+    def judged(self, key: str, **values: object) -> str:
+        """The text of a title, question or caption whose figures are of the list that runs are judged by: it
+        names the list where that is not the runs' own.
+        """
+        if self.other_list is None:
+            return self(key, **values)
+        suffix = "title" if key.endswith((".title", ".question")) else "caption"
+        return self(key, **values) + self(f"other_list.{suffix}", list=self.other_list)
 
     def translated(self, kind: str, text: str) -> str:
         """A word that a run's record holds in English; as it is where there is no text for it."""
