@@ -11,6 +11,7 @@ from converters.data.shapes import top_shapes
 from converters.graph import Graph, Node, Value, trains
 from converters.layers import Layer, build_layer
 from converters.layers.registry import checked_size
+from converters.meta import QuickShapes
 from prototxt.caffe_pb2 import TEST, TRAIN, LayerParameter
 from prototxt.errors import InputError, nearest, of_layer
 
@@ -26,7 +27,7 @@ def build_modules(
     """
     modules: dict[Node, Layer] = {}
     values: dict[Value, Tensor] = {}
-    with torch.device("meta"), torch.no_grad():
+    with torch.device("meta"), torch.no_grad(), QuickShapes():  # type: ignore[no-untyped-call]
         for node in graph.nodes:
             bottoms = [values[value] for value in node.inputs]
             with _layer_named(node, bottoms):

@@ -82,7 +82,9 @@ class Network(nn.Module):
         self._held = {node: list(group) for node, group in groupby(self.blobs, attrgetter("node"))}
         name_state(self)
         refuse_excess(self.params)
-        self.to_empty(device="cpu")
+        self._apply(
+            lambda blob: torch.empty(blob.shape, dtype=blob.dtype, device="cpu")
+        )  # as to_empty, without its cost
 
     def _add(self, modules: Mapping[Node, Layer]) -> dict[Node, str]:
         """Register the modules in ``layers``: each one's name there."""
