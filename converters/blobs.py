@@ -183,9 +183,8 @@ def fill_first(blob: Blob, tensor: Tensor, module: Layer, source: str) -> None:
 
     Raises InputError, naming the layer, for a filler that cannot fill it.
     """
-    given = module.fillers[blob.index] if blob.index < len(module.fillers) else None
     generator = torch.Generator().manual_seed(zlib.crc32(f"{source}/{blob.index}".encode()))
     try:
-        fill(tensor, _ZEROS if given is None else given, generator)
+        fill(tensor, module.fillers.get(blob.slot, _ZEROS), generator)
     except InputError as error:
         raise InputError(str(error), blob.node.layer.name, blob.node.layer) from None

@@ -10,7 +10,7 @@ from torch import Tensor
 from converters.data.shapes import top_shapes
 from converters.graph import Graph, Node, Value, trains
 from converters.layers import Layer, build_layer
-from converters.layers.registry import checked_size
+from converters.layers.checks import checked_size
 from converters.meta import QuickShapes
 from prototxt.caffe_pb2 import TEST, TRAIN, LayerParameter
 from prototxt.errors import InputError, nearest, of_layer

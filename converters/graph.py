@@ -5,12 +5,12 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import count
 
+from converters.layers.registry import record_of
 from converters.left_out import unmet, why_missing
 from prototxt.caffe_pb2 import TEST, TRAIN, LayerParameter, NetParameter, NetState, NetStateRule
 from prototxt.errors import InputError, of_layer
 from prototxt.net_file import NetFile
 
-DATA_TYPES = frozenset({"Data", "HDF5Data", "ImageData", "Input", "MemoryData", "WindowData"})
 AUTOMATIC = "(automatic)"  # the top of a loss layer that names none; it counts as a loss and is no output
 PHASES = {"TRAIN": TRAIN, "TEST": TEST}
 
@@ -37,7 +37,7 @@ class Node:
     @property
     def is_data(self) -> bool:
         """True where the layer's tops are fed from outside."""
-        return self.layer.type in DATA_TYPES
+        return record_of(self.layer).role == "data"
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,7 +189,7 @@ def _wire(
     for blob in layer.bottom:
         readers[blob].append(f'layer "{layer.name}"')
     inputs = tuple(current[blob] for blob in layer.bottom)
-    if not layer.top and layer.type.endswith("Loss"):
+    if not layer.top and record_of(layer).role == "loss":
         return Node(layer, inputs, (Value(AUTOMATIC, label),))
     for index, blob in enumerate(layer.top):
         in_place = index < len(layer.bottom) and layer.bottom[index] == blob

@@ -4,13 +4,8 @@ from collections.abc import Iterator, Mapping
 
 from converters.graph import Node, Value
 from converters.layers import Layer
-from converters.layers.registry import is_in_place
+from converters.layers.checks import is_in_place
 from prototxt.caffe_pb2 import LayerParameter
-
-# What each layer_layer.cpp reads in Backward_cpu and keeps no copy of.
-_READ_TOP = frozenset({"ELU", "Exp", "LRN", "MVN", "Sigmoid", "Softmax", "Swish", "TanH"})
-_READ_BOTTOM = frozenset({"BNLL", "Clip", "Log", "ReLU"})  # which is the same blob where they work in place
-_WHOLE = frozenset({"LRN", "MVN", "Softmax"})  # the gradient of one element reads the others too
 
 
 def notices(modules: Mapping[Node, Layer]) -> list[str]:
@@ -25,7 +20,7 @@ def overwritten_gradients(modules: Mapping[Node, Layer]) -> Iterator[str]:
     for writer, module in modules.items():
         if module.training and is_in_place(writer.layer):
             for maker in _chain(writer.inputs[0], makers):
-                if _is_lost(maker, writer):
+                if _is_lost(modules[maker], writer.layer):
                     yield (
                         f'layer "{maker.layer.name}": Caffe takes its gradient from values that layer '
                         f'"{writer.layer.name}" has written over in place; here it is the derivative'
@@ -40,23 +35,13 @@ def _chain(value: Value, makers: Mapping[Value, Node]) -> Iterator[Node]:
         maker = makers.get(maker.inputs[0]) if is_in_place(maker.layer) else None
 
 
-def _is_lost(maker: Node, writer: Node) -> bool:
+def _is_lost(maker: Layer, writer: LayerParameter) -> bool:
     """Whether what ``writer`` leaves changes the gradient of ``maker``: a ReLU or, behind a ReLU, a Dropout
     changes values only where the gradient that arrives is 0, or not their sign.
     """
-    kind, by = maker.layer.type, writer.layer.type
-    if by == "ReLU" and not writer.layer.relu_param.negative_slope and kind not in _WHOLE:
+    reads, kind = maker.backward_reads(), maker.message.type
+    if writer.type == "ReLU" and not writer.relu_param.negative_slope and not maker.record.mixes:
         return False
-    if kind == "ReLU" and by == "Dropout":
+    if kind == "ReLU" and writer.type == "Dropout":
         return False
-    if kind == "Power":
-        return _is_power_lost(maker.layer)
-    return kind in _READ_TOP or (kind in _READ_BOTTOM and is_in_place(maker.layer))
-
-
-def _is_power_lost(layer: LayerParameter) -> bool:
-    """A slope that is constant reads nothing, the square's its bottom alone (power_layer.cpp)."""
-    param = layer.power_param
-    if param.power == 1 or param.power * param.scale == 0:
-        return False
-    return param.power != 2 or is_in_place(layer)
+    return reads == "top" or (reads == "bottom" and is_in_place(maker.message))

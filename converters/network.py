@@ -15,6 +15,7 @@ from converters.graph import Graph, Node, Value
 from converters.host.memory import refuse_excess
 from converters.in_place import notices
 from converters.layers import Layer
+from converters.layers.registry import record_of
 from converters.state_names import child_name, name_state
 from converters.steps import number_values
 from converters.weights.caffemodel import LayerBlobs, SavedLayer, save_caffemodel
@@ -230,7 +231,7 @@ class Network(nn.Module):
 
 
 def loss_weights(node: Node) -> list[float]:
-    """One weight per top: as given, else 1 for a loss layer's first (Layer::SetLossWeights)."""
+    """One weight per top: as given, else what the type's record says of the first (Layer::SetLossWeights)."""
     if node.layer.loss_weight:
         return list(node.layer.loss_weight)
-    return [1.0] if node.layer.type.endswith("Loss") else []
+    return [record_of(node.layer).loss_weight]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from converters.layers.judge import is_top
+from converters.layers.metrics import is_top
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from converters.graph import Node, Value
-from converters.layers.recurrent import Recurrent
+from converters.layers.registry import record_of
 from converters.network import Network
 from eval.runtime import Feeds
-
-_ROUTES = frozenset(
-    {"Split", "Slice", "Concat", "Reshape", "Flatten", "Crop", "Tile", "Filter", "BatchReindex"}
-)
-_MARKS = {"LSTM": 1, "RNN": 1, "LSTMUnit": 2}  # the bottom that marks, with 0, where a sequence begins
 
 
 def draw_constants(net: Network, model: onnx.ModelProto, seed: int = 0) -> None:
@@ -92,34 +87,29 @@ def _index_limit(net: Network, value: Value, shape: tuple[int, ...]) -> int | No
     reads it as such.
     """
     spread = {value}
-    limits = []
+    limits: list[int] = []
     for node in net.graph.nodes:
-        limits += [limit for i in _at(node, spread) if (limit := _limit(net, node, i, shape)) is not None]
-        if node.layer.type in _ROUTES and node.inputs and node.inputs[0] in spread:
+        limits += _limits(net, node, spread, shape)
+        if record_of(node.layer).routes and node.inputs and node.inputs[0] in spread:
             spread.update(node.outputs)
     return min(limits, default=None)
 
 
-def _at(node: Node, values: set[Value]) -> list[int]:
-    return [index for index, value in enumerate(node.inputs) if value in values]
-
-
-def _limit(net: Network, node: Node, index: int, shape: tuple[int, ...]) -> int | None:
-    kind = node.layer.type
-    if kind == "Embed":
-        return int(node.layer.embed_param.input_dim)
-    if kind == "BatchReindex" and index == 1:
-        return min(net.shapes[node.inputs[0]][0], shape[0])
-    if _MARKS.get(kind) == index or (kind == "Filter" and index == len(node.inputs) - 1):
-        return 2
-    return None
+def _limits(net: Network, node: Node, values: set[Value], shape: tuple[int, ...]) -> list[int]:
+    """What limits the bottoms of a layer that are among ``values``, which have this shape."""
+    shapes = [torch.Size(shape) if value in values else net.shapes[value] for value in node.inputs]
+    return [
+        limit(net.module_of(node), shapes)
+        for at, limit in record_of(node.layer).indices.items()
+        if node.inputs[at] in values
+    ]
 
 
 def forget(net: Network) -> None:
     """Have recurrent layers begin anew, as an ONNX file does at every run."""
-    for module in net.modules():
-        if isinstance(module, Recurrent):
-            module.reset()
+    for node in net.graph.nodes:
+        if not node.is_data:
+            net.module_of(node).reset()
 
 
 def tensors(feeds: Feeds) -> dict[str, Tensor]:

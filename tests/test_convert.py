@@ -199,7 +199,7 @@ def test_an_unknown_cost_is_listed_and_never_zero() -> None:
     from converters.layers import registry
 
     name = "NotInTheConvention"
-    registry.layer(name)(registry.build_layer.__globals__["_BUILDERS"]["ReLU"])
+    registry.layer(name)(registry._RECORDS["ReLU"].builder)
     try:
         net = load_net(
             'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 } } }'
@@ -208,7 +208,7 @@ def test_an_unknown_cost_is_listed_and_never_zero() -> None:
         assert total_macs(net) == (0, [f"odd ({name})"])
         assert layer_costs(net)[1].macs is None
     finally:
-        del registry._BUILDERS[name]
+        del registry._RECORDS[name]
 
 
 @pytest.mark.parametrize(

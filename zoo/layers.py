@@ -2,8 +2,7 @@
 
 import argparse
 
-from converters.layers import layer_types
-from converters.layers.registry import Count, layer_counts, layer_family
+from converters.layers.registry import Count, Record, records
 from zoo.layer_cases import CASES, IN_NETS
 from zoo.terminal.console import table
 
@@ -11,9 +10,9 @@ _HEAD = """# Supported layers
 
 All layer types of Caffe 1.0. Written by `zoo layers --markdown > docs/layers.md`; a test keeps it current.
 
-*Recordings* are the cases under `tests/golden/layers` that real Caffe computed and that hold this type,
-forward and backward; *nets* counts the small nets among them. A type without recordings is a data layer
-or has tests of its own.
+*Follows* names the file of Caffe whose rule it is. *Recordings* are the cases under `tests/golden/layers`
+that real Caffe computed and that hold this type, forward and backward; *nets* counts the small nets among
+them. A type without recordings is a data layer or has tests of its own.
 
 Where this is not Caffe:
 
@@ -28,8 +27,8 @@ Where this is not Caffe:
   has no parameter blobs.
 - HDF5Output writes no file on its own; `converters.layers.source.write_hdf5` writes what Caffe would.
 
-| type | file | bottoms | tops | recordings | nets |
-|---|---|---|---|---|---|
+| type | file | follows | bottoms | tops | recordings | nets |
+|---|---|---|---|---|---|---|
 """
 
 
@@ -38,8 +37,8 @@ def run(args: argparse.Namespace) -> int:
     if args.markdown:
         print(markdown(), end="")
     else:
-        rows = [[*row[:4], str(len(CASES.get(row[0], ()))), row[5], row[4]] for row in _rows()]
-        columns = ["type", "file", "bottoms", "tops", "cases", "nets", "names of the cases"]
+        rows = [[*row[:5], str(len(CASES.get(row[0], ()))), row[6], row[5]] for row in _rows()]
+        columns = ["type", "file", "follows", "bottoms", "tops", "cases", "nets", "names of the cases"]
         table("layer types", columns, rows, left=len(columns))
     return 0
 
@@ -51,13 +50,13 @@ def markdown() -> str:
 
 
 def _rows() -> list[list[str]]:
-    return [_row(name) for name in layer_types()]
+    return [_row(record) for record in records()]
 
 
-def _row(name: str) -> list[str]:
-    bottoms, tops = layer_counts(name)
-    cases = ", ".join(CASES.get(name, ()))
-    return [name, layer_family(name), _range(bottoms), _range(tops), cases, str(IN_NETS.get(name, 0))]
+def _row(record: Record) -> list[str]:
+    name, cases = record.type, ", ".join(CASES.get(record.type, ()))
+    counts = [_range(record.bottoms), _range(record.tops)]
+    return [name, record.family, record.source, *counts, cases, str(IN_NETS.get(name, 0))]
 
 
 def _range(count: Count) -> str:

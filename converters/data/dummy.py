@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from converters.data.source import DataSource
+from converters.data.source import DataSource, Options
 from converters.layers import build_layer
 from converters.layers.source import DummyData
 from prototxt.caffe_pb2 import LayerParameter
@@ -13,11 +13,11 @@ from prototxt.caffe_pb2 import LayerParameter
 class DummySource(DataSource):
     """Batches of a DummyData layer. A net has that layer within it and needs no source for it."""
 
-    def __init__(self, layer: LayerParameter, seed: int) -> None:
+    def __init__(self, layer: LayerParameter, options: Options) -> None:
         super().__init__(layer)
         module = build_layer(layer, [])
         assert isinstance(module, DummyData)
-        self.module, self.seed = module, seed
+        self.module, self.seed = module, options.seed
         self.shapes = dict(zip(layer.top, module.shapes, strict=True))
 
     def batch(self, index: int) -> dict[str, Tensor]:

@@ -7,11 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from converters.data.images.pixels import Options
 from converters.data.order import file_order, row_order
-from converters.data.source import DataSource
+from converters.data.source import DataSource, Options
 from converters.host.places import find
-from converters.layers.registry import positive
+from converters.layers.checks import positive
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 from prototxt.rawbytes import text_of

@@ -7,7 +7,7 @@ from typing import Self
 
 from torch import Tensor
 
-from converters.data.opening import SOURCE_TYPES, open_data
+from converters.data.opening import is_readable, open_data
 from converters.data.source import DataSource
 from converters.graph import is_kept, net_state
 from prototxt.caffe_pb2 import LayerParameter, NetParameter, NetState
@@ -60,7 +60,7 @@ def load_data(
 
 
 def _chosen(net: NetParameter, state: NetState, name: str | None) -> LayerParameter:
-    kept = [layer for layer in net.layer if layer.type in SOURCE_TYPES and is_kept(layer, state)]
+    kept = [layer for layer in net.layer if is_readable(layer) and is_kept(layer, state)]
     if name is not None:
         named = [layer for layer in kept if layer.name == name]
         if not named:

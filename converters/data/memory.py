@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from converters.data.source import DataSource
-from converters.layers.registry import positive
+from converters.data.source import DataSource, Options
+from converters.layers.checks import positive
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 from prototxt.text import to_stderr
@@ -16,7 +16,7 @@ from prototxt.text import to_stderr
 class MemorySource(DataSource):
     """Consecutive rows of the arrays, wrapping round; nothing is served before :meth:`set`."""
 
-    def __init__(self, layer: LayerParameter) -> None:
+    def __init__(self, layer: LayerParameter, options: Options) -> None:
         super().__init__(layer)
         param = layer.memory_data_param
         self.batch_size = param.batch_size

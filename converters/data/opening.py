@@ -1,30 +1,21 @@
-"""From a data layer's message to its source: the one table of families."""
+"""From a data layer's message to its source, which the record of the layer's type names."""
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 
-from converters.data.dummy import DummySource
-from converters.data.hdf5 import Hdf5Source
-from converters.data.images.pixels import Options
-from converters.data.images.source import ImageSource
-from converters.data.memory import MemorySource
-from converters.data.records import RecordSource
-from converters.data.source import DataSource
-from converters.data.windows.source import WindowSource
+from converters.data.source import DataSource, Options
 from converters.graph import trains
 from converters.host.places import HERE
+from converters.layers.registry import record_of
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError, of_layer
 
-_FAMILIES: dict[str, Callable[[LayerParameter, Options], DataSource]] = {
-    "Data": RecordSource,
-    "DummyData": lambda layer, options: DummySource(layer, options.seed),
-    "HDF5Data": Hdf5Source,
-    "ImageData": ImageSource,
-    "MemoryData": lambda layer, options: MemorySource(layer),
-    "WindowData": WindowSource,
-}
-SOURCE_TYPES = frozenset(_FAMILIES)
+
+def is_readable(layer: LayerParameter) -> bool:
+    """Whether a layer's type has a source that :func:`open_data` opens."""
+    feed = record_of(layer).feed
+    return feed is not None and bool(feed.reader)
 
 
 def open_data(
@@ -47,19 +38,13 @@ def open_data(
     and for parameters that do not fit the data.
     """
     with of_layer(layer):
-        if layer.type not in _FAMILIES:
+        feed = record_of(layer).feed
+        if feed is None or not feed.reader:
             raise InputError(f'type "{layer.type}" reads no data')
-        if layer.type in _NAMED and not getattr(layer, _NAMED[layer.type]).source:
-            raise InputError(f"{_NAMED[layer.type]} names no source")
-        if label_size is not None and layer.type != "ImageData":
+        if feed.has_field("source") and not getattr(layer, feed.param).source:
+            raise InputError(f"{feed.param} names no source")
+        if label_size is not None and not feed.takes_label_lists:
             raise InputError(f"label_size is for lists of images, not {layer.type}")
-        options = Options(trains(layer, phase), seed, list(places) or HERE, skip_bad, label_size)
-        return _FAMILIES[layer.type](layer, options)
-
-
-_NAMED = {
-    "Data": "data_param",
-    "HDF5Data": "hdf5_data_param",
-    "ImageData": "image_data_param",
-    "WindowData": "window_data_param",
-}
+        module, _, name = feed.reader.partition(":")
+        source: Callable[[LayerParameter, Options], DataSource] = getattr(import_module(module), name)
+        return source(layer, Options(trains(layer, phase), seed, list(places) or HERE, skip_bad, label_size))

@@ -2,9 +2,9 @@
 
 from converters.data.database import open_database
 from converters.data.datum import datum_pixels, parse_datum
-from converters.data.images.pixels import Options, PixelSource, Sample
+from converters.data.images.pixels import PixelSource, Sample
 from converters.data.order import Rounds
-from converters.data.source import BadRecordError
+from converters.data.source import BadRecordError, Options
 from converters.host.places import find
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError

@@ -1,6 +1,9 @@
 """What every data layer offers: batches by number."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -12,6 +15,17 @@ from prototxt.errors import InputError
 
 class BadRecordError(InputError):
     """A record that cannot be read; ``skip_bad`` passes over it."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a source is opened; :func:`converters.data.open_data` says what each means."""
+
+    train: bool
+    seed: int
+    places: Sequence[Path]
+    skip_bad: bool
+    label_size: int | None = None
 
 
 class DataSource(ABC):

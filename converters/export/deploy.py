@@ -3,24 +3,22 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
-import converters.layers  # noqa: F401 - registers the types and with them the roles of their bottoms
 from converters.graph import Graph, Node, Value, unread
-from converters.layers.registry import label_bottoms
+from converters.layers.registry import record_of
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError, nearest
-
-LEARNED = frozenset({"Convolution", "Deconvolution", "InnerProduct", "Embed", "LSTM", "RNN"})
-_LABELLED = frozenset({"Data", "ImageData", "MemoryData", "WindowData"})  # their second top is the label
 
 
 def is_judge(layer: LayerParameter) -> bool:
     """Whether the layer only compares a prediction with a label: a loss, Accuracy, HDF5Output, any layer
-    without weights whose top has a loss weight, and a Python layer without a top.
+    without weights whose top has a loss weight, and one without a top that could have any number of them
+    (Python).
     """
-    if _judges_by_type(layer):
+    record = record_of(layer)
+    if record.judges:
         return True
-    is_weighted = any(layer.loss_weight) and layer.type not in LEARNED
-    return is_weighted or (layer.type == "Python" and not layer.top)
+    is_weighted = any(layer.loss_weight) and not record.learns
+    return is_weighted or (record.tops == (0, None) and not layer.top)
 
 
 def deploy(graph: Graph) -> Graph:
@@ -86,24 +84,23 @@ def _label_tops(graph: Graph, judges: Sequence[Node]) -> set[Value]:
     told = [node for node in judges if _has_roles(node.layer)]
     predicted = [value for node in told for value in node.inputs if value not in roles[node]]
     sources = set(graph.inputs)
-    named = {
-        value for node in graph.nodes if judges and node.layer.type in _LABELLED for value in node.outputs[1:]
-    }
+    named = {value for node in graph.nodes if judges and _has_labels(node) for value in node.outputs[1:]}
     return (_before(graph.nodes, targets) & sources | named) - _before(graph.nodes, predicted)
 
 
 def _has_roles(layer: LayerParameter) -> bool:
-    return _judges_by_type(layer) or len(layer.bottom) > 1
+    return record_of(layer).judges or len(layer.bottom) > 1
 
 
-def _judges_by_type(layer: LayerParameter) -> bool:
-    return label_bottoms(layer.type) is not None or layer.type.endswith("Loss")
+def _has_labels(node: Node) -> bool:
+    """Whether it is a data layer of images, whose second top is the label."""
+    feed = record_of(node.layer).feed
+    return feed is not None and feed.is_images
 
 
 def _label_values(graph: Graph, node: Node) -> set[Value]:
     """The bottoms of a judge that hold what should have been."""
-    stated = label_bottoms(node.layer.type)
-    if stated:
+    if stated := record_of(node.layer).labels:
         return {node.inputs[i] for i in stated if i < len(node.inputs)}
     learned = [value for value in node.inputs if _is_learned(graph, value)]
     if learned:  # either bottom of a distance may be the target: that which no weights made
@@ -113,7 +110,7 @@ def _label_values(graph: Graph, node: Node) -> set[Value]:
 
 def _is_learned(graph: Graph, value: Value) -> bool:
     needed = _before(graph.nodes, [value])
-    return any(node.layer.type in LEARNED and needed.intersection(node.outputs) for node in graph.nodes)
+    return any(record_of(node.layer).learns and needed.intersection(node.outputs) for node in graph.nodes)
 
 
 def _before(nodes: Sequence[Node], values: Iterable[Value]) -> set[Value]:

@@ -7,13 +7,13 @@ from typing import Any
 
 from converters.data.images.transform import open_mean
 from converters.host.places import HERE
+from converters.layers.registry import record_of
 from converters.network import Network
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 from prototxt.text import to_stderr
 
 _ORDERS = {1: "grey", 3: "BGR"}  # as OpenCV decodes for Caffe (io.cpp)
-_TRANSFORMED = frozenset({"Data", "ImageData", "MemoryData", "WindowData"})
 
 
 def metadata(
@@ -53,7 +53,8 @@ def _image_input(net: Network) -> tuple[LayerParameter, tuple[int, ...]] | None:
 def _transform(layer: LayerParameter, mean: str, places: Sequence[Path]) -> dict[str, Any]:
     if mean:
         return _mean(_with_mean(mean), HERE)
-    if layer.type not in _TRANSFORMED:
+    feed = record_of(layer).feed
+    if feed is None or not feed.is_images:
         return {}
     return _mean(layer, places) | {"scale": layer.transform_param.scale}
 

@@ -20,7 +20,6 @@ from converters.export.tidy import tidy
 from converters.graph import Graph, without_rules
 from converters.host.files import whole
 from converters.host.places import HERE
-from converters.layers.normalise import BatchNorm
 from converters.network import Network
 from prototxt.caffe_pb2 import NetParameter
 from prototxt.errors import InputError
@@ -42,9 +41,9 @@ def deploy_net(net: Network, graph: Graph | None = None) -> Network:
 def file_net(net: Network, graph: Graph | None = None) -> Network:
     """The deploy net as a file holds it: BatchNorm's sums divided by their factor for good."""
     copy = deploy_net(net, graph).cpu()
-    for module in copy.modules():
-        if isinstance(module, BatchNorm):
-            module.settle()
+    for node in copy.graph.nodes:
+        if not node.is_data:
+            copy.module_of(node).settle()
     return copy
 
 

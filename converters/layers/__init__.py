@@ -1,29 +1,12 @@
-"""Every layer type; importing the package fills the registry."""
+"""Every layer type; importing the package fills the registry from each of its modules."""
 
-from converters.layers import (
-    activation,
-    arithmetic,
-    combine,
-    convolution,
-    dense,
-    judge,
-    normalise,
-    pick,
-    pooling,
-    pyramid,
-    python_layer,
-    recurrent,
-    reduce,
-    scale,
-    shape,
-    softmax,
-    source,
-)
-from converters.layers.registry import LARGEST, Layer, Shapes, build_layer, layer_types
+from importlib import import_module
+from pkgutil import walk_packages
 
-__all__ = [
-    "LARGEST", "Layer", "Shapes", "activation", "arithmetic", "build_layer", "combine", "convolution",
-    "dense", "judge", "layer_types", "normalise", "pick", "pooling", "pyramid", "python_layer",
-    "recurrent", "reduce",
-    "scale", "shape", "softmax", "source",
-]  # fmt: skip
+from converters.layers.base import Layer, build_layer
+from converters.layers.registry import Shapes, layer_types
+
+__all__ = ["Layer", "Shapes", "build_layer", "layer_types"]
+
+for _module in walk_packages(__path__, f"{__name__}."):
+    import_module(_module.name)

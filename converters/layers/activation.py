@@ -6,15 +6,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own customary name
 
+from converters.layers.base import Layer
+from converters.layers.checks import is_in_place
 from converters.layers.parts.gradient import with_slope
-from converters.layers.registry import Layer, Shapes, is_in_place, layer
+from converters.layers.registry import Shapes, free, layer
 from prototxt.caffe_pb2 import FillerParameter, LayerParameter
 from prototxt.errors import InputError
 
 _BNLL_THRESHOLD = 50.0  # beyond it the backward pass takes exp as exp(50), and so do we (bnll_layer.cpp)
 
 
-@layer("ReLU")
+@layer("ReLU", source="relu_layer.cpp", macs=free, pointwise=True, backward_reads="bottom")
 class ReLU(Layer):
     """max(x, 0) + negative_slope·min(x, 0); the gradient at 0 is negative_slope (relu_layer.cpp). In place
     the sign that decides the gradient is the top's, another only where negative_slope is below 0.
@@ -33,7 +35,7 @@ class ReLU(Layer):
         return with_slope(x, y, torch.where(y > 0, 1.0, self.slope)) if self.reads_overwritten else y
 
 
-@layer("PReLU")
+@layer("PReLU", source="prelu_layer.cpp", blobs=("slope",), macs=free, pointwise=True)
 class PReLU(Layer):
     """max(x, 0) + slope·min(x, 0) with a learned slope per channel, or one for all with channel_shared;
     the gradient at 0 is the slope. Filled with 0.25 where no filler is given (prelu_layer.cpp).
@@ -46,14 +48,14 @@ class PReLU(Layer):
         param = message.prelu_param
         self.slope = nn.Parameter(torch.empty(() if param.channel_shared else bottoms[0][1]))
         quarter = FillerParameter(type="constant", value=0.25)
-        self.fillers = [param.filler if param.HasField("filler") else quarter]
+        self.fillers = {"slope": param.filler if param.HasField("filler") else quarter}
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, …) to the same shape."""
         return F.prelu(x, self.slope.reshape(-1))
 
 
-@layer("ELU")
+@layer("ELU", source="elu_layer.cpp", macs=free, pointwise=True, backward_reads="top")
 class ELU(Layer):
     """x above 0, else alpha·(exp(x) - 1); the gradient at 0 is alpha (elu_layer.cpp). In place the sign that
     decides the gradient is the top's, another only where alpha is below 0.
@@ -70,7 +72,7 @@ class ELU(Layer):
         return with_slope(x, y, torch.where(y > 0, 1.0, y + self.alpha)) if self.reads_overwritten else y
 
 
-@layer("Sigmoid")
+@layer("Sigmoid", source="sigmoid_layer.cpp", macs=free, pointwise=True, backward_reads="top")
 class Sigmoid(Layer):
     """1 / (1 + exp(-x)) (sigmoid_layer.cpp)."""
 
@@ -82,7 +84,7 @@ class Sigmoid(Layer):
         return torch.sigmoid(x)
 
 
-@layer("TanH")
+@layer("TanH", source="tanh_layer.cpp", macs=free, pointwise=True, backward_reads="top")
 class TanH(Layer):
     """The hyperbolic tangent (tanh_layer.cpp)."""
 
@@ -94,7 +96,7 @@ class TanH(Layer):
         return torch.tanh(x)
 
 
-@layer("Swish")
+@layer("Swish", source="swish_layer.cpp", macs=free, backward_reads="top")
 class Swish(Layer):
     """x·sigmoid(beta·x) (swish_layer.cpp)."""
 
@@ -107,7 +109,7 @@ class Swish(Layer):
         return x * torch.sigmoid(self.beta * x)
 
 
-@layer("BNLL")
+@layer("BNLL", source="bnll_layer.cpp", macs=free, backward_reads="bottom")
 class BNLL(Layer):
     """log(1 + exp(x)), the binomial normal log likelihood (bnll_layer.cpp). In place Caffe takes the
     gradient's sigmoid of the top.
@@ -123,7 +125,7 @@ class BNLL(Layer):
         return with_slope(x, y, torch.sigmoid(y.clamp(max=_BNLL_THRESHOLD))) if self.reads_overwritten else y
 
 
-@layer("Clip")
+@layer("Clip", source="clip_layer.cpp", macs=free, backward_reads="bottom")
 class Clip(Layer):
     """x between ``min`` and ``max``; the gradient at the bounds passes (clip_layer.cpp), and so, in place,
     where every value lies between them by then, it does everywhere.
@@ -145,7 +147,7 @@ class Clip(Layer):
         return with_slope(x, y, ((y >= self.least) & (y <= self.most)).to(y.dtype))
 
 
-@layer("Dropout")
+@layer("Dropout", source="dropout_layer.cpp", macs=free, pointwise=True)
 class Dropout(Layer):
     """TRAIN: zero with probability dropout_ratio, the rest times 1/(1-ratio); TEST: identity, whatever the
     ratio (dropout_layer.cpp, whose check of it is a debug one).

@@ -5,19 +5,15 @@ import math
 import torch
 from torch import Tensor
 
+from converters.layers.base import Layer
+from converters.layers.checks import is_in_place, not_in_place
 from converters.layers.parts.gradient import with_gradient, with_slope, without_gradient_to
-from converters.layers.registry import (
-    Layer,
-    Shapes,
-    is_in_place,
-    layer,
-    not_in_place,
-)
+from converters.layers.registry import Shapes, free, layer
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
 
-@layer("AbsVal")
+@layer("AbsVal", source="absval_layer.cpp", macs=free)
 class AbsVal(Layer):
     """|x|; the gradient at 0 is 0 (absval_layer.cpp)."""
 
@@ -30,7 +26,7 @@ class AbsVal(Layer):
         return x.abs()
 
 
-@layer("Power")
+@layer("Power", source="power_layer.cpp", macs=free)
 class Power(Layer):
     """(shift + scale·x)^power (power_layer.cpp).
 
@@ -44,6 +40,12 @@ class Power(Layer):
         param = message.power_param
         self.power, self.scale, self.shift = param.power, param.scale, param.shift
         self.reads_overwritten = is_in_place(message) and self.power * self.scale != 0
+
+    def backward_reads(self) -> str:
+        """A slope that is constant reads nothing, the square's the bottom alone."""
+        if self.power == 1 or self.power * self.scale == 0:
+            return ""
+        return "bottom" if self.power == 2 else "top"
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape to the same shape."""
@@ -89,7 +91,7 @@ def _log_of(message: LayerParameter, base: float) -> float:
     return math.log(base)
 
 
-@layer("Exp")
+@layer("Exp", source="exp_layer.cpp", macs=free, backward_reads="top")
 class Exp(Layer):
     """base^(shift + scale·x), where base -1 stands for e (exp_layer.cpp)."""
 
@@ -110,7 +112,7 @@ def _power_of_e(x: float) -> float:
     return float(torch.tensor(x, device="cpu").exp())
 
 
-@layer("Log")
+@layer("Log", source="log_layer.cpp", macs=free, backward_reads="bottom")
 class Log(Layer):
     """The logarithm of shift + scale·x to ``base``, where -1 stands for e (log_layer.cpp). In place Caffe's
     gradient is the slope at the top's values, squared, whatever the top's gradient is.
@@ -135,7 +137,7 @@ class Log(Layer):
         return with_gradient(x, y, slope * slope)
 
 
-@layer("Threshold")
+@layer("Threshold", source="threshold_layer.cpp", macs=free)
 class Threshold(Layer):
     """1 above the threshold, else 0; Caffe has no backward pass for it (threshold_layer.cpp)."""
 

@@ -7,9 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from converters.layers.base import Layer
+from converters.layers.checks import canonical_axis, is_in_place
 from converters.layers.parts.eltwise_in_place import eltwise_in_place, eltwise_notice
 from converters.layers.parts.gradient import asks_gradient
-from converters.layers.registry import Layer, Shapes, canonical_axis, is_in_place, layer
+from converters.layers.registry import ONE_OR_MORE, Shapes, free, layer
 from prototxt.caffe_pb2 import ConcatParameter, EltwiseParameter, LayerParameter, SliceParameter
 from prototxt.errors import InputError
 
@@ -23,7 +25,7 @@ def _axis(message: LayerParameter, param: ConcatParameter | SliceParameter, lega
     return canonical_axis(message, getattr(param, legacy), dims)
 
 
-@layer("Concat", bottoms=(1, None))
+@layer("Concat", source="concat_layer.cpp", bottoms=ONE_OR_MORE, macs=free, routes=True)
 class Concat(Layer):
     """The bottoms one after another along ``axis`` (or the older ``concat_dim``) (concat_layer.cpp)."""
 
@@ -40,7 +42,7 @@ class Concat(Layer):
         return torch.cat(bottoms, self.axis)
 
 
-@layer("Slice", tops=(1, None))
+@layer("Slice", source="slice_layer.cpp", tops=ONE_OR_MORE, macs=free, routes=True)
 class Slice(Layer):
     """The bottom cut along ``axis`` (or the older ``slice_dim``) at ``slice_point``, else into equal parts
     (slice_layer.cpp).
@@ -70,7 +72,7 @@ class Slice(Layer):
         return torch.split(x, self._sizes(x.shape[self.axis]), self.axis)
 
 
-@layer("Eltwise", bottoms=(2, None))
+@layer("Eltwise", source="eltwise_layer.cpp", bottoms=(2, None), macs=free)
 class Eltwise(Layer):
     """PROD, SUM (with one ``coeff`` per bottom) or MAX of equal shapes (eltwise_layer.cpp).
 
@@ -135,7 +137,7 @@ def _divided_product(bottoms: tuple[Tensor, ...]) -> Tensor:
     return product
 
 
-@layer("Split", tops=(1, None))
+@layer("Split", source="split_layer.cpp", tops=ONE_OR_MORE, macs=free, routes=True)
 class Split(Layer):
     """The bottom on every top (split_layer.cpp); gradients add up."""
 
@@ -148,7 +150,7 @@ class Split(Layer):
         return (x,) * self.count
 
 
-@layer("Silence", bottoms=(1, None), tops=(0, 0))
+@layer("Silence", source="silence_layer.cpp", bottoms=ONE_OR_MORE, tops=(0, 0), macs=free)
 class Silence(Layer):
     """Reads its bottoms, so that they are no outputs of the net; their gradient is 0 (silence_layer.cpp)."""
 

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from converters.layers.registry import Layer, Shapes, canonical_axis, checked_size, layer, positive
+from converters.layers.base import Layer
+from converters.layers.checks import canonical_axis, checked_size, positive
+from converters.layers.registry import ONE_OR_MORE, Shapes, free, layer
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
@@ -86,6 +88,18 @@ def check_fit(message: LayerParameter, found: Geometry, sizes: Sequence[int]) ->
             raise InputError(f"kernel {k} (dilation {d}) is larger than {n} + 2·{p} pad", message.name)
 
 
+def _per_output(module: Layer, bottoms: Shapes, tops: Shapes) -> int:
+    """Each output value takes one weight per input it sees: the weights of one output channel."""
+    weight = module.blobs()[0]
+    return sum(shape[1:].numel() for shape in tops) * weight[0].numel()
+
+
+def _per_input(module: Layer, bottoms: Shapes, tops: Shapes) -> int:
+    """Each input value of a deconvolution meets the weights of its channel once."""
+    weight = module.blobs()[0]
+    return sum(shape[1:].numel() for shape in bottoms) * weight[0].numel()
+
+
 class _Sliding(Layer):
     """What Convolution and Deconvolution share: blobs, groups, and axes that are folded into the batch."""
 
@@ -107,7 +121,7 @@ class _Sliding(Layer):
         blob = checked_size(message, "weights", (outer, inner // param.group, *self.geometry.kernel))
         self.weight = nn.Parameter(torch.empty(blob))
         self.bias = nn.Parameter(torch.empty(param.num_output)) if param.bias_term else None
-        self.fillers = [param.weight_filler, param.bias_filler]
+        self.fillers = {"weight": param.weight_filler, "bias": param.bias_filler}
 
     def _ends(self, channels: int, outputs: int) -> tuple[int, int]:
         """The weight blob's first two axes, before the group divides the second."""
@@ -140,7 +154,15 @@ class _Sliding(Layer):
         return y if self.axis == 1 else y.reshape(*x.shape[: self.axis], *y.shape[1:])
 
 
-@layer("Convolution", bottoms=(1, None), tops=(1, None))
+@layer(
+    "Convolution",
+    source="conv_layer.cpp",
+    bottoms=ONE_OR_MORE,
+    tops=ONE_OR_MORE,
+    blobs=("weight", "bias"),
+    learns=True,
+    macs=_per_output,
+)
 class Convolution(_Sliding):
     """Cross-correlation over 0 to 3 spatial axes, those behind ``axis``, with the same weights for every
     bottom (conv_layer.cpp). Axes before ``axis`` are batch axes; ``force_nd_im2col`` and ``engine`` change
@@ -159,7 +181,15 @@ class Convolution(_Sliding):
         return y
 
 
-@layer("Deconvolution", bottoms=(1, None), tops=(1, None))
+@layer(
+    "Deconvolution",
+    source="deconv_layer.cpp",
+    bottoms=ONE_OR_MORE,
+    tops=ONE_OR_MORE,
+    blobs=("weight", "bias"),
+    learns=True,
+    macs=_per_input,
+)
 class Deconvolution(_Sliding):
     """The transpose of Convolution, stride·(in - 1) + extent - 2·pad pixels wide; its weight blob is
     (C, num_output / group, kernel…) (deconv_layer.cpp).
@@ -181,7 +211,7 @@ class Deconvolution(_Sliding):
         return y
 
 
-@layer("Im2col")
+@layer("Im2col", source="im2col_layer.cpp", macs=free)
 class Im2col(Layer):
     """The pixels under each place of the kernel as channels: (…, C, spatial…) to
     (…, C·kernel…, places…), over any number of spatial axes (im2col_layer.cpp).

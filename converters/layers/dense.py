@@ -4,12 +4,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from converters.layers.base import Layer
+from converters.layers.checks import canonical_axis, checked_size, positive
 from converters.layers.parts.indexing import Index
-from converters.layers.registry import Layer, Shapes, canonical_axis, checked_size, layer, positive
+from converters.layers.registry import Shapes, free, layer
 from prototxt.caffe_pb2 import LayerParameter
 
 
-@layer("InnerProduct")
+def _per_output(module: Layer, bottoms: Shapes, tops: Shapes) -> int:
+    """Each output value takes one weight per input value."""
+    outputs = module.message.inner_product_param.num_output
+    return tops[0][1:].numel() * (module.blobs()[0].numel() // outputs)
+
+
+@layer(
+    "InnerProduct",
+    source="inner_product_layer.cpp",
+    blobs=("weight", "bias"),
+    learns=True,
+    macs=_per_output,
+)
 class InnerProduct(Layer):
     """y = W·x + b over all axes from ``axis`` on: (…, a, b) to (…, num_output); ``transpose`` keeps W
     as (in, out) (inner_product_layer.cpp).
@@ -25,7 +39,7 @@ class InnerProduct(Layer):
         shape = (size, param.num_output) if param.transpose else (param.num_output, size)
         self.weight = nn.Parameter(torch.empty(checked_size(message, "weights", shape)))
         self.bias = nn.Parameter(torch.empty(param.num_output)) if param.bias_term else None
-        self.fillers = [param.weight_filler, param.bias_filler]
+        self.fillers = {"weight": param.weight_filler, "bias": param.bias_filler}
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, a, b) to (…, num_output)."""
@@ -33,7 +47,14 @@ class InnerProduct(Layer):
         return F.linear(x.flatten(self.axis), weight, self.bias)
 
 
-@layer("Embed")
+@layer(
+    "Embed",
+    source="embed_layer.cpp",
+    blobs=("weight", "bias"),
+    learns=True,
+    macs=free,
+    indices={0: lambda module, bottoms: module.message.embed_param.input_dim},
+)
 class Embed(Layer):
     """Row x of a table of ``input_dim`` rows, plus a bias: (…) to (…, num_output). The bottom holds whole
     numbers and gets no gradient (embed_layer.cpp).
@@ -47,7 +68,7 @@ class Embed(Layer):
         self.index = Index(message, "index", bottom=0)
         self.weight = nn.Parameter(torch.empty(shape))
         self.bias = nn.Parameter(torch.empty(param.num_output)) if param.bias_term else None
-        self.fillers = [param.weight_filler, param.bias_filler]
+        self.fillers = {"weight": param.weight_filler, "bias": param.bias_filler}
 
     def forward(self, x: Tensor) -> Tensor:
         """(…) to (…, num_output)."""

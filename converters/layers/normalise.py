@@ -7,13 +7,21 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
 
+from converters.layers.base import Layer
+from converters.layers.checks import is_in_place
 from converters.layers.parts.windows import Windows, average_pool
-from converters.layers.registry import Layer, Shapes, is_in_place, layer
+from converters.layers.registry import Shapes, free, layer
 from prototxt.caffe_pb2 import LayerParameter, LRNParameter
 from prototxt.errors import InputError
 
 
-@layer("BatchNorm")
+@layer(
+    "BatchNorm",
+    source="batch_norm_layer.cpp",
+    blobs=("mean", "variance", "scale_factor"),
+    macs=free,
+    pointwise=True,
+)
 class BatchNorm(Layer):
     """(x - mean) / sqrt(variance + eps) per channel; no scale or shift (batch_norm_layer.cpp).
 
@@ -38,7 +46,6 @@ class BatchNorm(Layer):
         self.mean = nn.Buffer(torch.empty(channels))
         self.variance = nn.Buffer(torch.empty(channels))
         self.scale_factor = nn.Buffer(torch.empty(1))
-        self.fillers = [None, None, None]
         self.is_settled = False
 
     def forward(self, x: Tensor) -> Tensor:
@@ -147,7 +154,7 @@ def _spread(channels: Tensor, x: Tensor) -> Tensor:
     return channels.to(x.dtype).reshape(-1, *(1,) * (x.dim() - 2))
 
 
-@layer("LRN")
+@layer("LRN", source="lrn_layer.cpp", macs=free, pointwise=True, backward_reads="top", mixes=True)
 class LRN(Layer):
     """Local response normalisation, x / (k + alpha/n · sum of squares)^beta across channels; within a
     channel the n×n window's mean replaces the sum over n and k is 1 (lrn_layer.cpp). Across channels in
@@ -207,7 +214,7 @@ def _deviation(rows: Tensor, eps: float) -> Tensor:
     return (rows * rows).mean(1, keepdim=True).sqrt() + eps
 
 
-@layer("MVN")
+@layer("MVN", source="mvn_layer.cpp", macs=free, backward_reads="top", mixes=True)
 class MVN(Layer):
     """Each channel, or with ``across_channels`` each sample, to mean 0 and with ``normalize_variance``
     divided by its deviation + eps, whose gradient Caffe takes as if eps were part of the deviation

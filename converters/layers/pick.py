@@ -2,13 +2,21 @@
 
 from torch import Tensor
 
+from converters.layers.base import Layer
 from converters.layers.parts.indexing import Index
-from converters.layers.registry import Layer, Shapes, layer
+from converters.layers.registry import ONE_OR_MORE, Shapes, free, layer, zero_or_one
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
 
-@layer("BatchReindex", bottoms=(2, 2))
+@layer(
+    "BatchReindex",
+    source="batch_reindex_layer.cpp",
+    bottoms=(2, 2),
+    macs=free,
+    routes=True,
+    indices={1: lambda module, bottoms: min(bottoms[0][0], bottoms[1][0])},
+)
 class BatchReindex(Layer):
     """x[index]: samples repeated, left out or reordered as the second bottom says
     (batch_reindex_layer.cpp). Indices are compared as they are.
@@ -27,12 +35,20 @@ class BatchReindex(Layer):
         return x.index_select(0, self.index(index, x.shape[0]))
 
 
-@layer("Filter", bottoms=(2, None), tops=(1, None))
+@layer(
+    "Filter",
+    source="filter_layer.cpp",
+    bottoms=(2, None),
+    tops=ONE_OR_MORE,
+    macs=free,
+    routes=True,
+    indices={-1: zero_or_one},
+    most=lambda module, bottoms: bottoms[:-1],
+)
 class Filter(Layer):
     """The samples of every bottom but the last where the last, the selector, is not 0 (filter_layer.cpp).
 
-    How many that are, only the values tell: while the net is built they count as all, as in Caffe before
-    its first pass.
+    How many that are, only the values tell; in Caffe, too, all count before the first pass.
     """
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
@@ -49,7 +65,5 @@ class Filter(Layer):
 
     def forward(self, *bottoms: Tensor) -> tuple[Tensor, ...]:
         """(N, …) each, and a selector of N values, to (M, …) each."""
-        if bottoms[-1].is_meta:
-            return bottoms[:-1]
         chosen = bottoms[-1].detach().reshape(-1) != 0
         return tuple(x[chosen] for x in bottoms[:-1])

@@ -4,9 +4,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from converters.layers.base import Layer
 from converters.layers.parts.stochastic import stochastic_pool
 from converters.layers.parts.windows import Windows, average_pool, is_symbolic, max_pool, max_pool_with_mask
-from converters.layers.registry import Layer, Shapes, layer
+from converters.layers.registry import Shapes, free, layer
 from prototxt.caffe_pb2 import LayerParameter, PoolingParameter
 from prototxt.errors import InputError
 
@@ -24,7 +25,7 @@ def _pair(message: LayerParameter, name: str, default: int) -> tuple[int, int]:
     return getattr(param, sides[0]), getattr(param, sides[1])
 
 
-@layer("Pooling", tops=(1, 2))
+@layer("Pooling", source="pooling_layer.cpp", tops=(1, 2), macs=free)
 class Pooling(Layer):
     """MAX (optionally with a second top, each maximum's index in its plane), AVE or STOCHASTIC over
     (N, C, H, W). Of equal maxima the first in the window counts, forward and backward.

@@ -3,14 +3,16 @@
 import torch
 from torch import Tensor
 
+from converters.layers.base import Layer
+from converters.layers.checks import positive
 from converters.layers.parts.stochastic import stochastic_pool
 from converters.layers.parts.windows import Windows, average_pool, is_symbolic, max_pool
-from converters.layers.registry import Layer, Shapes, layer, positive
+from converters.layers.registry import Shapes, free, layer
 from prototxt.caffe_pb2 import LayerParameter, SPPParameter
 from prototxt.errors import InputError
 
 
-@layer("SPP")
+@layer("SPP", source="spp_layer.cpp", macs=free)
 class SPP(Layer):
     """Poolings of 1, 2, 4, … bins a side, flattened and joined: (N, C, H, W) to (N, C·bins); a pyramid of
     height 1 keeps its axes (spp_layer.cpp). Where the bins do not divide the image, Caffe pads both

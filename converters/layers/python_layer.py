@@ -7,13 +7,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from converters.layers.registry import Placed, Shapes, checked_size, layer
+from converters.layers.base import Placed
+from converters.layers.checks import checked_size
+from converters.layers.registry import Shapes, layer
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
@@ -121,7 +123,13 @@ class _Run(torch.autograd.Function):
         return None, *(x if need else None for x, need in zip(found, needed, strict=True))
 
 
-@layer("Python", bottoms=(0, None), tops=(0, None))
+@layer(
+    "Python",
+    source="python_layer.hpp",
+    bottoms=(0, None),
+    tops=(0, None),
+    most=lambda module, bottoms: [torch.Size(top.shape) for top in cast("PythonModule", module).tops],
+)
 class PythonModule(Placed):
     """Runs ``python_param``'s class as pycaffe does (python_layer.hpp), on the CPU through numpy.
 
@@ -170,8 +178,6 @@ class PythonModule(Placed):
 
     def forward(self, *bottoms: Tensor) -> tuple[Tensor, ...]:
         """What the user's class makes of them."""
-        if self.place.is_meta:
-            return tuple(self.place.new_empty(top.shape) for top in self.tops)
         if not bottoms:
             return self.tensors(self.run(())[1])
         made: tuple[Tensor, ...] = _Run.apply(self, *bottoms)  # type: ignore[no-untyped-call]

@@ -4,10 +4,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from converters.layers.base import Layer
+from converters.layers.checks import checked_size, positive
 from converters.layers.parts.gradient import with_slope, without_gradient_to
-from converters.layers.registry import Layer, Shapes, checked_size, layer, positive
+from converters.layers.registry import Shapes, free, layer, zero_or_one
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
+
+
+def _per_step(module: Layer, bottoms: Shapes, tops: Shapes) -> int:
+    """Every matrix once a step of one sequence; a static input's matrix once."""
+    blobs = dict(zip(module.slots, module.blobs(), strict=True))
+    static = blobs["weight_static"].numel() if "weight_static" in blobs else 0
+    matrices = sum(blob.numel() for name, blob in blobs.items() if name.startswith("weight")) - static
+    return bottoms[0][0] * matrices + static
 
 
 class Recurrent(Layer):
@@ -61,8 +71,8 @@ class Recurrent(Layer):
             static = checked_size(message, "weights", (width, bottoms[2][1:].numel()))
             self.weight_static = nn.Parameter(torch.empty(static))
         self.weight_h = nn.Parameter(torch.empty(checked_size(message, "weights", (width, self.size))))
-        weights = [param.weight_filler] * self.has_static
-        self.fillers = [param.weight_filler, param.bias_filler, *weights, param.weight_filler]
+        weights = dict.fromkeys(("weight_x", "weight_static", "weight_h", "weight_o"), param.weight_filler)
+        self.fillers = weights | dict.fromkeys(("bias", "bias_o"), param.bias_filler)
 
     def reset(self) -> None:
         """Forget the hidden state of the pass before (RecurrentLayer::Reset)."""
@@ -119,7 +129,16 @@ def _unit(gates: Tensor, mark: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
     return new, torch.sigmoid(o) * torch.tanh(new)
 
 
-@layer("LSTM", bottoms=(2, 5), tops=(1, 3))
+@layer(
+    "LSTM",
+    source="lstm_layer.cpp",
+    bottoms=(2, 5),
+    tops=(1, 3),
+    blobs=("weight_x", "bias", "weight_static", "weight_h"),
+    learns=True,
+    macs=_per_step,
+    indices={1: zero_or_one},
+)
 class LSTM(Recurrent):
     """Long short-term memory; hidden states are h and c, gates i, f, o, g (lstm_layer.cpp). Blobs: W_xc,
     b_c, W_xc_static with a static input, W_hc.
@@ -133,7 +152,16 @@ class LSTM(Recurrent):
         return hidden, (hidden, cell)
 
 
-@layer("RNN", bottoms=(2, 4), tops=(1, 2))
+@layer(
+    "RNN",
+    source="rnn_layer.cpp",
+    bottoms=(2, 4),
+    tops=(1, 2),
+    blobs=("weight_x", "bias", "weight_static", "weight_h", "weight_o", "bias_o"),
+    learns=True,
+    macs=_per_step,
+    indices={1: zero_or_one},
+)
 class RNN(Recurrent):
     """h = tanh(W_hh·h + W_xh·x + b_h), output tanh(W_ho·h + b_o) (rnn_layer.cpp). Blobs: W_xh, b_h,
     W_xh_static with a static input, W_hh, W_ho, b_o.
@@ -141,17 +169,17 @@ class RNN(Recurrent):
 
     def _declare(self, message: LayerParameter, bottoms: Shapes) -> None:
         super()._declare(message, bottoms)
-        param = message.recurrent_param
         self.weight_o = nn.Parameter(torch.empty(self.size, self.size))
         self.bias_o = nn.Parameter(torch.empty(self.size))
-        self.fillers = [*self.fillers, param.weight_filler, param.bias_filler]
 
     def _step(self, x: Tensor, mark: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         hidden = torch.tanh(x + F.linear(state[0] * mark, self.weight_h))
         return torch.tanh(F.linear(hidden, self.weight_o, self.bias_o)), (hidden,)
 
 
-@layer("LSTMUnit", bottoms=(3, 3), tops=(2, 2))
+@layer(
+    "LSTMUnit", source="lstm_unit_layer.cpp", bottoms=(3, 3), tops=(2, 2), macs=free, indices={2: zero_or_one}
+)
 class LSTMUnit(Layer):
     """One step of an LSTM: the cell (1, N, D), the gates' sums (1, N, 4·D) and marks (1, N) to the new
     cell and output (lstm_unit_layer.cpp). The marks get no gradient.

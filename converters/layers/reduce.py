@@ -6,12 +6,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from converters.layers.registry import Layer, Shapes, canonical_axis, layer, not_in_place, positive
+from converters.layers.base import Layer
+from converters.layers.checks import canonical_axis, not_in_place, positive
+from converters.layers.registry import Shapes, free, layer
 from prototxt.caffe_pb2 import LayerParameter, ReductionParameter
 from prototxt.errors import InputError
 
 
-@layer("Reduction")
+@layer("Reduction", source="reduction_layer.cpp", macs=free)
 class Reduction(Layer):
     """``coeff`` times the SUM, sum of absolute values (ASUM), of squares (SUMSQ) or MEAN over all axes
     from ``axis`` on (reduction_layer.cpp). The gradient of ASUM at 0 is 0.
@@ -39,7 +41,7 @@ _OPERATIONS: dict[int, Callable[[Tensor], Tensor]] = {
 }
 
 
-@layer("ArgMax")
+@layer("ArgMax", source="argmax_layer.cpp", macs=free)
 class ArgMax(Layer):
     """The indices of the ``top_k`` greatest values, along ``axis`` or of each whole sample; with
     ``out_max_val`` the values instead, without an axis the values beside the indices

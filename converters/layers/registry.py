@@ -1,125 +1,144 @@
-"""The one table from a layer's type to the module that computes it."""
+"""The one table of layer types: what is so of every layer of a type, as its ``@layer`` says it."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, Self, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack
 
 import torch
-from torch import Tensor, nn
 
-from prototxt.caffe_pb2 import FillerParameter, LayerParameter
-from prototxt.errors import InputError, nearest
+from prototxt.caffe_pb2 import LayerParameter
+
+if TYPE_CHECKING:
+    from converters.layers.base import Layer
 
 Shapes = Sequence[torch.Size]
 Count = tuple[int, int | None]  # least and most; None: any number
-_IN_PLACE_GRADIENT = (
-    "works in place, and its gradient is Caffe's, which reads the bottom after it was written over and so is "
-    "not the derivative: give the top another name"
-)
-LARGEST = 2**31 - 1  # elements of a blob: Caffe counts them in an int (blob.cpp, Reshape)
+Builder = Callable[[LayerParameter, Shapes], "Layer"]
+Role = Literal["operation", "data", "loss", "metric", "sink"]
+Reads = Literal["", "bottom", "top"]
+
+ONE_OR_MORE: Count = (1, None)
 
 
-class Layer(nn.Module):
-    """Base of every layer: built from its message and its bottoms' shapes, called with its bottoms.
+@dataclass(frozen=True)
+class Feed:
+    """Where the tops of a layer come from that has no bottoms.
 
-    A layer's parameters and buffers, in the order they are declared, are Caffe's blob list; ``fillers``
-    has one entry per blob (None: zeros). A layer that ``has_own_phase`` keeps its mode whatever the net's is.
-    What depends on the bottoms' sizes is worked out in ``forward``. ``reads_overwritten`` is set where it
-    works in place and Caffe's backward pass reads what the forward pass wrote over.
+    ``reader`` is "module:class" of its DataSource, imported when it is opened (what reads images and data
+    bases is heavy to import), "" where a program hands over the tensors. ``param`` is its field of the
+    message. ``shapes`` gives each top's shape as far as the prototxt says, None where only the data know.
+    ``is_images``: pixels that ``transform_param`` changes, and a second top of labels. ``takes_label_lists``:
+    a line of its list may end in several numbers.
     """
 
-    fillers: Sequence[FillerParameter | None] = ()
-    has_own_phase = False
-    reads_overwritten = False
-    slots: tuple[str, ...] = ()  # the attributes that hold the blobs; set by build_layer
-    message: LayerParameter  # these four are set by build_layer
-    numbers: dict[str, Any]  # what the layer was built with, as which axes it works along
-    sizes: list[tuple[int, ...]]  # of its blobs
-    taken: set[tuple[torch.Size, ...]]  # shapes of bottoms for which it could be built
+    reader: str = ""
+    param: str = ""
+    shapes: Callable[[LayerParameter], Sequence[Sequence[int] | None]] | None = None
+    is_images: bool = False
+    takes_label_lists: bool = False
 
-    def train(self, mode: bool = True) -> Self:
-        """Take the net's mode, where the layer has no phase of its own."""
-        return super().train(self.training if self.has_own_phase else mode)
-
-    def __call__(self, *bottoms: Tensor) -> Any:
-        """The tops. Raises InputError, naming the layer, for shapes that it could not have been built for
-        with the blobs it has; a compiled or exported net leaves them to torch.
-        """
-        if not torch.compiler.is_compiling():
-            shapes = tuple(x.shape for x in bottoms)
-            if shapes not in self.taken:
-                self._follow(shapes)
-        return super().__call__(*bottoms)
-
-    def _follow(self, shapes: tuple[torch.Size, ...]) -> None:
-        try:
-            self.reshape(shapes)
-        except InputError as error:  # nobody above this call knows the layer
-            raise InputError(f'layer "{self.message.name}": {error}') from None
-        self.taken.add(shapes)
-
-    def reshape(self, bottoms: Shapes) -> None:
-        """Raise InputError for shapes of bottoms that this layer does not take (Layer::Reshape)."""
-        with torch.device("meta"):
-            other = build_layer(self.message, bottoms)
-        if self.sizes == other.sizes and self.numbers == other.numbers:
-            return
-        listed = ", ".join(str(tuple(shape)) for shape in bottoms)
-        reason = "it was built for other axes"
-        if self.sizes != other.sizes:
-            reason = f"blobs {self.sizes} would have to be {other.sizes}"
-        raise InputError(f"cannot take bottoms {listed}: {reason}", self.message.name)
-
-    def blobs(self) -> list[Tensor]:
-        """Caffe's blobs of this layer, in Caffe's order, as live tensors."""
-        return [getattr(self, slot) for slot in self.slots]
-
-    def notice(self) -> str | None:
-        """What whoever builds a net of it should be told, in one line; None where that is nothing."""
-        return _IN_PLACE_GRADIENT if self.reads_overwritten and self.training else None
+    def has_field(self, name: str) -> bool:
+        """Whether the layer's own field of the message has a field ``name``, such as batch_size."""
+        return bool(self.param) and hasattr(getattr(LayerParameter(), self.param), name)
 
 
-class Placed(Layer):
-    """Base of layers that make tensors of their own: ``place`` is an empty one of the net's device and
-    dtype. It is none of Caffe's blobs.
+class Facts(TypedDict, total=False):
+    """What ``@layer`` may say; see :class:`Record`."""
+
+    source: str
+    role: Role
+    bottoms: Count
+    tops: Count
+    labels: tuple[int, ...]
+    default_loss_weight: float
+    scores_classes: bool
+    blobs: tuple[str, ...]
+    learns: bool
+    macs: "Callable[[Layer, Shapes, Shapes], int]"
+    pointwise: bool
+    routes: bool
+    indices: "Mapping[int, Callable[[Layer, Shapes], int]]"
+    backward_reads: Reads
+    mixes: bool
+    most: "Callable[[Layer, Shapes], Shapes]"
+    feed: Feed
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is so of every layer of a type.
+
+    ``source`` is the file of Caffe, or of its fork, whose rule it follows. ``role``: a data layer's tops are
+    inputs of the net; losses, metrics and sinks (HDF5Output) only compare what a net computes with
+    ``labels``, their bottoms that get no gradient (LossLayer::AllowForceBackward), and no deployed net has
+    them. A loss that takes either bottom for the target has no labels. ``default_loss_weight`` is that of the
+    first top where the prototxt gives none: 1 for a loss unless it says otherwise.
+    ``scores_classes``: its first bottom holds a score a class, its second the right class.
+
+    ``blobs`` are the module's attributes that hold Caffe's blobs, in Caffe's order, whether parameters or
+    buffers; a layer need not have them all. ``learns``: it has a weight matrix, and so makes predictions.
+    ``macs`` counts the multiply-accumulates of one image from the module and the shapes of bottoms and
+    tops; None: nobody knows.
+
+    ``pointwise``: the top has the bottom's shape, each channel by itself (or with its neighbours).
+    ``routes``: its tops hold values of the first bottom as they are. ``indices``: of the bottoms that hold
+    whole numbers (from the end where negative) one more than the largest, from the shapes of the bottoms.
+    ``backward_reads``: the blob that Caffe's backward pass reads and keeps no copy of; ``mixes``: one
+    element's gradient depends on others too. ``most``: the shapes of the tops at their largest, where values
+    decide how many rows there are or code that torch cannot follow makes them.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.place = torch.empty(0)
+    type: str
+    builder: Builder
+    source: str = ""
+    role: Role = "operation"
+    bottoms: Count = (1, 1)
+    tops: Count = (1, 1)
+    labels: tuple[int, ...] = ()
+    default_loss_weight: float | None = None
+    scores_classes: bool = False
+    blobs: tuple[str, ...] = ()
+    learns: bool = False
+    macs: "Callable[[Layer, Shapes, Shapes], int] | None" = None
+    pointwise: bool = False
+    routes: bool = False
+    indices: "Mapping[int, Callable[[Layer, Shapes], int]]" = field(default_factory=dict)
+    backward_reads: Reads = ""
+    mixes: bool = False
+    most: "Callable[[Layer, Shapes], Shapes] | None" = None
+    feed: Feed | None = None
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Placed":
-        self.place = fn(self.place)
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        return self
+    @property
+    def loss_weight(self) -> float:
+        """That of the first top where the prototxt gives none."""
+        if self.default_loss_weight is not None:
+            return self.default_loss_weight
+        return 1.0 if self.role == "loss" else 0.0
+
+    @property
+    def judges(self) -> bool:
+        """Whether such a layer only judges what the net computes."""
+        return self.role in ("loss", "metric", "sink")
+
+    @property
+    def family(self) -> str:
+        """The name of the file that computes it."""
+        return self.builder.__module__.removeprefix("converters.layers.").replace(".", "/")
 
 
-Builder = Callable[[LayerParameter, Shapes], Layer]
 B = TypeVar("B", bound=Builder)
+_RECORDS: dict[str, Record] = {}
 
 
-_BUILDERS: dict[str, Builder] = {}
-_COUNTS: dict[str, tuple[Count, Count]] = {}  # of bottoms and of tops
-_LABELS: dict[str, tuple[int, ...]] = {}  # bottoms that say what should have been, of layers that judge
-
-
-def layer(
-    *types: str, bottoms: Count = (1, 1), tops: Count = (1, 1), labels: tuple[int, ...] | None = None
-) -> Callable[[B], B]:
-    """Register a class, or a function that returns a Layer, for Caffe's type names, with the numbers of
-    bottoms and tops that Caffe takes.
-
-    ``labels`` marks a layer that only judges what a net computes, and no deployed net has: the bottoms
-    that no gradient passes to (LossLayer::AllowForceBackward), its others being predictions. A judge that
-    takes either bottom for the target has none.
+def layer(*types: str, **facts: Unpack[Facts]) -> Callable[[B], B]:
+    """Register a class, or a function that returns a Layer, for Caffe's type names, with what
+    :class:`Record` has to say of them.
     """
 
     def register(builder: B) -> B:
         for name in types:
-            assert name not in _BUILDERS, f"layer type {name} is registered twice"
-            _BUILDERS[name] = builder
-            _COUNTS[name] = bottoms, tops
-            if labels is not None:
-                _LABELS[name] = labels
+            assert name not in _RECORDS, f"layer type {name} is registered twice"
+            _RECORDS[name] = Record(name, builder, **facts)
         return builder
 
     return register
@@ -127,99 +146,36 @@ def layer(
 
 def layer_types() -> list[str]:
     """Every registered type, sorted."""
-    return sorted(_BUILDERS)
+    return sorted(_RECORDS)
 
 
-def layer_family(name: str) -> str:
-    """The name of the file that computes the type ``name``."""
-    return _BUILDERS[name].__module__.rpartition(".")[2]
+def records() -> list[Record]:
+    """Every record, in the order of types."""
+    return [_RECORDS[name] for name in layer_types()]
 
 
-def layer_counts(name: str) -> tuple[Count, Count]:
-    """How many (bottoms, tops) the type ``name`` takes."""
-    return _COUNTS[name]
+def is_registered(name: str) -> bool:
+    """Whether a layer of the type ``name`` can be built."""
+    return name in _RECORDS
 
 
-def label_bottoms(name: str) -> tuple[int, ...] | None:
-    """Which bottoms of a type that only judges are labels; None for a type that computes something."""
-    return _LABELS.get(name)
+def record_of(layer: LayerParameter) -> Record:
+    """The record of a layer's type. Of a type that nobody registered the name alone says something."""
+    return _RECORDS.get(layer.type) or _unknown(layer.type)
 
 
-def build_layer(message: LayerParameter, bottoms: Shapes) -> Layer:
-    """The module of one layer. Raises InputError, naming the layer, for a type that is not known and
-    for what Caffe's Layer::CheckBlobCounts and Net::Init refuse.
-    """
-    if message.type not in _BUILDERS:
-        hint = nearest(message.type, _BUILDERS)
-        raise InputError(f'type "{message.type}" is not supported{hint}', message.name)
-    wanted_bottoms, wanted_tops = _COUNTS[message.type]
-    _check_count(message, "bottom", len(bottoms), wanted_bottoms)
-    _check_count(message, "top", len(message.top), wanted_tops)
-    _check_listed(message, "loss_weight", len(message.loss_weight), max(len(message.top), 1))
-    _check_listed(message, "propagate_down", len(message.propagate_down), len(bottoms))
-    module = _BUILDERS[message.type](message, bottoms)
-    held = [*module._parameters.items(), *module._buffers.items()]
-    module.slots = tuple(name for name, blob in held if blob is not None)
-    if len(message.param) > len(module.slots):
-        raise InputError(f"{len(message.param)} param for a layer of {len(module.slots)} blobs", message.name)
-    module.message, module.taken = message, {tuple(bottoms)}
-    module.numbers = {name: x for name, x in vars(module).items() if isinstance(x, int | tuple | list)}
-    module.sizes = [tuple(blob.shape) for blob in module.blobs()]
-    return module
+def _unknown(name: str) -> Record:
+    def refuse(message: LayerParameter, bottoms: Shapes) -> Any:
+        raise AssertionError(f"nothing builds {name}")
+
+    return Record(name, refuse, role="loss" if name.endswith("Loss") else "operation")
 
 
-def _check_count(message: LayerParameter, what: str, count: int, wanted: Count) -> None:
-    least, most = wanted
-    if count < least or (most is not None and count > most):
-        raise InputError(f"takes {_counted(wanted, what)}, not {count}", message.name)
+def free(module: "Layer", bottoms: Shapes, tops: Shapes) -> int:
+    """The MAC rule of a type that has no multiply-accumulates by the convention of eval/cost.py."""
+    return 0
 
 
-def _counted(count: Count, what: str) -> str:
-    least, most = count
-    plural = "s" if least != 1 or most != 1 else ""
-    if most is None:
-        return f"at least {least} {what}s" if least != 1 else f"at least 1 {what}"
-    return f"{least} {what}{plural}" if least == most else f"{least} to {most} {what}s"
-
-
-def _check_listed(message: LayerParameter, what: str, count: int, wanted: int) -> None:
-    if count not in (0, wanted):
-        raise InputError(f"{count} {what} where Caffe takes none or {wanted}", message.name)
-
-
-def canonical_axis(message: LayerParameter, axis: int, dims: int) -> int:
-    """``axis`` counted from the front (Blob::CanonicalAxisIndex). Raises InputError out of range."""
-    if not -dims <= axis < dims:
-        raise InputError(f"axis {axis} is out of range for a blob of {dims} axes", message.name)
-    return axis % dims
-
-
-def checked_size(message: LayerParameter, what: str, shape: Sequence[int]) -> tuple[int, ...]:
-    """``shape`` as a tuple. Raises InputError for a negative dim or more than LARGEST elements, before
-    anything is allocated.
-    """
-    count = 1
-    for dim in shape:
-        count *= dim
-        if dim < 0 or count > LARGEST:
-            reason = f"the dim {dim}" if dim < 0 else f"more than the {LARGEST} elements a blob may have"
-            raise InputError(f"{what} {tuple(shape)} has {reason}", message.name)
-    return tuple(shape)
-
-
-def is_in_place(message: LayerParameter) -> bool:
-    """Whether the first top is the first bottom, which then share values and gradient in Caffe."""
-    return bool(message.bottom and message.top) and message.bottom[0] == message.top[0]
-
-
-def not_in_place(message: LayerParameter) -> None:
-    """Raise InputError where the top is the bottom, which Caffe refuses for this type."""
-    if is_in_place(message):
-        raise InputError(f"{message.type} does not work in place", message.name)
-
-
-def positive(message: LayerParameter, **numbers: int) -> None:
-    """Raise InputError for a number, named as in the prototxt, that is not at least 1."""
-    for name, number in numbers.items():
-        if number < 1:
-            raise InputError(f"{name} must be at least 1", message.name)
+def zero_or_one(module: "Layer", bottoms: Shapes) -> int:
+    """The index rule of a bottom that holds 0 and 1."""
+    return 2

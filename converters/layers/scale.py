@@ -3,7 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from converters.layers.registry import Layer, Shapes, canonical_axis, layer
+from converters.layers.base import Layer
+from converters.layers.checks import canonical_axis
+from converters.layers.registry import Shapes, free, layer
 from prototxt.caffe_pb2 import BiasParameter, FillerParameter, LayerParameter, ScaleParameter
 from prototxt.errors import InputError
 
@@ -35,7 +37,7 @@ def _spread(blob: Tensor, x: Tensor, axis: int) -> Tensor:
     return blob.reshape(blob.shape + (1,) * (x.dim() - axis - blob.dim()))
 
 
-@layer("Scale", bottoms=(1, 2))
+@layer("Scale", source="scale_layer.cpp", bottoms=(1, 2), blobs=("weight", "bias"), macs=free, pointwise=True)
 class Scale(Layer):
     """x times a blob of scales along ``axis``, plus a bias with ``bias_term``; with two bottoms the
     second is the scale. One scale per element of ``num_axes`` axes, -1: all that follow
@@ -49,7 +51,7 @@ class Scale(Layer):
         self.weight = nn.Parameter(torch.empty(covered)) if len(bottoms) == 1 else None
         self.bias = nn.Parameter(torch.empty(covered)) if param.bias_term else None
         one = param.filler if param.HasField("filler") else FillerParameter(value=1)
-        self.fillers = ([one] if len(bottoms) == 1 else []) + [param.bias_filler]
+        self.fillers = {"weight": one, "bias": param.bias_filler}
 
     def forward(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
         """Any shape to the same shape."""
@@ -59,7 +61,7 @@ class Scale(Layer):
         return y if self.bias is None else y + _spread(self.bias, x, self.axis)
 
 
-@layer("Bias", bottoms=(1, 2))
+@layer("Bias", source="bias_layer.cpp", bottoms=(1, 2), blobs=("bias",), macs=free, pointwise=True)
 class Bias(Layer):
     """x plus a blob of biases along ``axis``, or plus the second bottom; axes as in Scale
     (bias_layer.cpp).
@@ -70,7 +72,7 @@ class Bias(Layer):
         param = message.bias_param
         self.axis, covered = _covered(message, param, bottoms)
         self.bias = nn.Parameter(torch.empty(covered)) if len(bottoms) == 1 else None
-        self.fillers = [param.filler]
+        self.fillers = {"bias": param.filler}
 
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         """Any shape to the same shape."""

@@ -3,21 +3,15 @@
 import torch
 from torch import Tensor
 
+from converters.layers.base import Layer
+from converters.layers.checks import canonical_axis, checked_size, not_in_place, positive
 from converters.layers.parts.gradient import without_gradient_to
-from converters.layers.registry import (
-    Layer,
-    Shapes,
-    canonical_axis,
-    checked_size,
-    layer,
-    not_in_place,
-    positive,
-)
+from converters.layers.registry import Shapes, free, layer
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
 
-@layer("Flatten")
+@layer("Flatten", source="flatten_layer.cpp", macs=free, routes=True)
 class Flatten(Layer):
     """The axes from ``axis`` to ``end_axis`` made one; where the end lies just before the start, a new
     axis of 1 there (flatten_layer.cpp).
@@ -37,7 +31,7 @@ class Flatten(Layer):
         return x.unsqueeze(self.start) if self.end < self.start else x.flatten(self.start, self.end)
 
 
-@layer("Reshape")
+@layer("Reshape", source="reshape_layer.cpp", macs=free, routes=True)
 class Reshape(Layer):
     """The ``num_axes`` axes from ``axis`` on replaced by ``shape``, in which 0 copies the bottom's dim at
     that place and one -1 is what the count leaves. A negative axis counts from behind the last
@@ -80,7 +74,7 @@ class Reshape(Layer):
         return x.reshape(self._shape(x.shape))
 
 
-@layer("Crop", bottoms=(2, 2))
+@layer("Crop", source="crop_layer.cpp", bottoms=(2, 2), macs=free, routes=True)
 class Crop(Layer):
     """The first bottom cut to the second's size along ``axis`` and all that follow, from ``offset``: none
     (0), one for all, or one each (crop_layer.cpp). The gradient of the second bottom is 0.
@@ -111,7 +105,7 @@ class Crop(Layer):
         return without_gradient_to(reference, x)
 
 
-@layer("Tile")
+@layer("Tile", source="tile_layer.cpp", macs=free, routes=True)
 class Tile(Layer):
     """The bottom ``tiles`` times along ``axis`` (tile_layer.cpp)."""
 

@@ -8,9 +8,11 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from converters.host.places import find
+from converters.layers.base import Layer
+from converters.layers.checks import canonical_axis
 from converters.layers.parts.gradient import with_slope
 from converters.layers.parts.indexing import Index
-from converters.layers.registry import Layer, Shapes, canonical_axis, layer
+from converters.layers.registry import Shapes, free, layer
 from prototxt.caffe_pb2 import BlobProto, LayerParameter, LossParameter
 from prototxt.errors import InputError
 
@@ -19,7 +21,7 @@ _WORST = -math.log(torch.finfo(torch.float32).tiny)  # the loss of a probability
 _LEAST = 1e-20  # kLOG_THRESHOLD: the least probability whose logarithm is taken
 
 
-@layer("Softmax")
+@layer("Softmax", source="softmax_layer.cpp", macs=free, backward_reads="top", mixes=True)
 class Softmax(Layer):
     """exp(x) / sum exp(x) along ``axis`` (softmax_layer.cpp)."""
 
@@ -98,7 +100,16 @@ class _OfLabels(Layer):
         return normaliser(self.mode, math.prod(x.shape[: self.axis]), valid)
 
 
-@layer("SoftmaxWithLoss", bottoms=(2, 2), tops=(0, 2), labels=(1,))
+@layer(
+    "SoftmaxWithLoss",
+    source="softmax_loss_layer.cpp",
+    role="loss",
+    bottoms=(2, 2),
+    tops=(0, 2),
+    labels=(1,),
+    scores_classes=True,
+    macs=free,
+)
 class SoftmaxWithLoss(_OfLabels):
     """Multinomial logistic loss of softmax(x) against integer labels; a second top is the softmax.
 
@@ -119,7 +130,15 @@ class SoftmaxWithLoss(_OfLabels):
         return (loss, logs.detach().exp()) if self.has_softmax else loss
 
 
-@layer("InfogainLoss", bottoms=(2, 3), tops=(0, 2), labels=(1, 2))
+@layer(
+    "InfogainLoss",
+    source="infogain_loss_layer.cpp",
+    role="loss",
+    bottoms=(2, 3),
+    tops=(0, 2),
+    labels=(1, 2),
+    macs=free,
+)
 class InfogainLoss(_OfLabels):
     """Sum over classes of -H[label, class]·log softmax(x), H being the third bottom or the blob in the
     file ``source``; a second top is the softmax (infogain_loss_layer.cpp).
@@ -167,7 +186,15 @@ def _read_matrix(message: LayerParameter) -> Tensor:
     return torch.tensor(blob.double_data or blob.data, dtype=torch.float32, device="cpu")
 
 
-@layer("MultinomialLogisticLoss", bottoms=(2, 2), tops=LOSS_TOPS, labels=(1,))
+@layer(
+    "MultinomialLogisticLoss",
+    source="multinomial_logistic_loss_layer.cpp",
+    role="loss",
+    bottoms=(2, 2),
+    tops=LOSS_TOPS,
+    labels=(1,),
+    macs=free,
+)
 class MultinomialLogisticLoss(Layer):
     """The mean of -log p[label] of given probabilities, which count as at least 1e-20, forward and
     backward (multinomial_logistic_loss_layer.cpp).

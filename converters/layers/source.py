@@ -1,4 +1,4 @@
-"""Layers at a net's ends: what is fed, what makes its own values, what goes to a file."""
+"""Layers at a net's ends: what makes its own values, and what goes to a file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,31 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from converters.filler import fill
-from converters.layers.registry import Layer, Placed, Shapes, checked_size, layer
+from converters.layers.base import Layer, Placed
+from converters.layers.checks import checked_size
+from converters.layers.registry import ONE_OR_MORE, Feed, Shapes, free, layer
 from prototxt.caffe_pb2 import DummyDataParameter, FillerParameter, LayerParameter
 from prototxt.errors import InputError
 
 T = TypeVar("T")
 
 
-@layer("Data", bottoms=(0, 0), tops=(1, 2))
-@layer("ImageData", "MemoryData", "WindowData", bottoms=(0, 0), tops=(2, 2))
-@layer("HDF5Data", "Input", bottoms=(0, 0), tops=(1, None))
-class Fed(Layer):
-    """A layer whose tops are inputs of the net: it stands in the graph and is never called (the reading
-    of data_layer.cpp, hdf5_data_layer.cpp, image_data_layer.cpp, memory_data_layer.cpp and
-    window_data_layer.cpp is a training loop's).
-    """
-
-    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
-        super().__init__()
-
-    def forward(self) -> tuple[Tensor, ...]:
-        """Not called."""
-        raise AssertionError("the tops of a data layer are inputs of the net")
-
-
-@layer("Parameter", bottoms=(0, 0))
+@layer("Parameter", source="parameter_layer.hpp", bottoms=(0, 0), blobs=("weight",), macs=free)
 class Parameter(Layer):
     """A learned blob of the shape given, zeros at first, as the top (parameter_layer.hpp)."""
 
@@ -46,7 +31,14 @@ class Parameter(Layer):
         return self.weight.view_as(self.weight)
 
 
-@layer("DummyData", bottoms=(0, 0), tops=(1, None))
+@layer(
+    "DummyData",
+    source="dummy_data_layer.cpp",
+    bottoms=(0, 0),
+    tops=ONE_OR_MORE,
+    macs=free,
+    feed=Feed("converters.data.dummy:DummySource"),
+)
 class DummyData(Placed):
     """Tops of the shapes given (``shape``, or the older num, channels, height and width), each once for
     all or once each, as the fillers fill them: a constant stays, others are drawn anew in every pass from
@@ -89,7 +81,15 @@ def _one_each(message: LayerParameter, what: str, given: list[T], tops: int) -> 
     return given * tops if len(given) == 1 else given
 
 
-@layer("HDF5Output", bottoms=(2, 2), tops=(0, 0), labels=(1,))
+@layer(
+    "HDF5Output",
+    source="hdf5_output_layer.cpp",
+    role="sink",
+    bottoms=(2, 2),
+    tops=(0, 0),
+    labels=(1,),
+    macs=free,
+)
 class HDF5Output(Layer):
     """A sink (hdf5_output_layer.cpp). Caffe writes its bottoms, as ``data`` and ``label``, to a file that
     the prototxt names; a net loaded here touches no file on its own, and :func:`write_hdf5` writes the

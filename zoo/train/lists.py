@@ -7,7 +7,7 @@ from converters.data.images.lists import read_list
 from converters.data.images.transform import check_resize
 from converters.graph import Graph
 from converters.host.places import missing, seek
-from converters.layers.registry import positive
+from converters.layers.checks import positive
 from converters.solver.nets import NetSource
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError, of_layer

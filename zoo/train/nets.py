@@ -4,18 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from converters.layers.registry import record_of
 from converters.solver.nets import NetSource, solver_nets
 from prototxt.caffe_pb2 import LayerParameter, SolverParameter
 from zoo.variants.edits import apply_variant
 from zoo.variants.sizing import resize_input
-
-_BATCHED = {
-    "ImageData": "image_data_param",
-    "Data": "data_param",
-    "HDF5Data": "hdf5_data_param",
-    "MemoryData": "memory_data_param",
-    "WindowData": "window_data_param",
-}
 
 
 def test_key(index: int) -> str:
@@ -31,8 +24,8 @@ def read_nets(solver: SolverParameter, path: Path, places: Sequence[Path]) -> di
 
 def batch_size(layer: LayerParameter) -> int:
     """The batch_size of a data layer; 0 for one that has no such field."""
-    field = _BATCHED.get(layer.type)
-    return int(getattr(layer, field).batch_size) if field else 0
+    feed = record_of(layer).feed
+    return int(getattr(layer, feed.param).batch_size) if feed and feed.has_field("batch_size") else 0
 
 
 def edited(source: NetSource, variant: str, batch_size: int | None, size: int | None) -> NetSource:
@@ -42,6 +35,7 @@ def edited(source: NetSource, variant: str, batch_size: int | None, size: int | 
         if size is not None:
             resize_input(message, size)
     for layer in message.layer:
-        if layer.type in _BATCHED and batch_size is not None:
-            getattr(layer, _BATCHED[layer.type]).batch_size = batch_size
+        feed = record_of(layer).feed
+        if feed and feed.has_field("batch_size") and batch_size is not None:
+            getattr(layer, feed.param).batch_size = batch_size
     return replace(source, message=message)

@@ -2,16 +2,9 @@
 
 import re
 
+from converters.layers.registry import record_of
 from prototxt.caffe_pb2 import LayerParameter, NetParameter
 from prototxt.errors import InputError
-
-# Layers that follow a convolution without changing its shape.
-POINTWISE = frozenset(
-    {"BatchNorm", "Scale", "Bias", "ReLU", "PReLU", "ELU", "Sigmoid", "TanH", "Dropout", "LRN"}
-)
-
-# Layers that compare the scores of classes with labels.
-JUDGES = frozenset({"SoftmaxWithLoss", "HingeLoss", "Accuracy"})
 
 
 def convolutions(net: NetParameter) -> list[int]:
@@ -29,7 +22,7 @@ def tail(net: NetParameter, index: int) -> list[int]:
         layer = net.layer[later]
         if blob not in layer.bottom:
             continue
-        if layer.type not in POINTWISE:
+        if not record_of(layer).pointwise:
             break
         block.append(later)
         blob = layer.top[0]
@@ -43,7 +36,7 @@ def last_block(net: NetParameter) -> list[int]:
 
 def classifiers(net: NetParameter) -> list[LayerParameter]:
     """The InnerProducts whose scores a layer compares with labels; other nets have none."""
-    scored = {layer.bottom[0] for layer in net.layer if layer.type in JUDGES and layer.bottom}
+    scored = {layer.bottom[0] for layer in net.layer if record_of(layer).scores_classes and layer.bottom}
     return [layer for layer in net.layer if layer.type == "InnerProduct" and layer.top[0] in scored]
 
 

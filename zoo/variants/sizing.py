@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from converters.build import infer_shapes
 from converters.graph import Graph, Node
-from converters.layers.registry import LARGEST
+from converters.layers.checks import LARGEST
+from converters.layers.registry import record_of
 from prototxt.caffe_pb2 import LayerParameter, NetParameter
 from prototxt.errors import InputError, of_layer
 from zoo.variants.heads import pool_whatever_size
-from zoo.variants.layout import JUDGES, classifiers
+from zoo.variants.layout import classifiers
 
 
 def size_classifiers(net: NetParameter, classes: int, announce: bool) -> list[str]:
@@ -43,7 +44,7 @@ def scored_classes(graph: Graph, tops: Mapping[str, Sequence[int]]) -> int | Non
 
 
 def _judges_data(node: Node, graph: Graph) -> bool:
-    return node.layer.type in JUDGES and node.inputs[1] in graph.inputs
+    return record_of(node.layer).scores_classes and node.inputs[1] in graph.inputs
 
 
 def unjudged_labels(graph: Graph) -> set[int]:

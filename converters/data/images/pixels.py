@@ -5,7 +5,6 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,9 @@ from torch import Tensor
 
 from converters.data.images.transform import check, choose, draw, open_mean, transform
 from converters.data.order import Rounds
-from converters.data.source import BadRecordError, DataSource
+from converters.data.source import BadRecordError, DataSource, Options
 from converters.host.machine import cores
-from converters.layers.registry import positive
+from converters.layers.checks import positive
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
@@ -32,17 +31,6 @@ class Sample:
     name: str
     pixels: Array
     label: float | tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a source is opened; :func:`converters.data.open_data` says what each means."""
-
-    train: bool
-    seed: int
-    places: Sequence[Path]
-    skip_bad: bool
-    label_size: int | None = None
 
 
 class PixelSource(DataSource):

@@ -1,10 +1,10 @@
 """ImageData: images named by a list (image_data_layer.cpp)."""
 
 from converters.data.images.lists import read_image, read_list
-from converters.data.images.pixels import Options, PixelSource, Sample
+from converters.data.images.pixels import PixelSource, Sample
 from converters.data.images.transform import check_resize
 from converters.data.order import Rounds, drawn_skip
-from converters.data.source import BadRecordError
+from converters.data.source import BadRecordError, Options
 from converters.host.places import find, place_of_list, refuse_escapes
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError

@@ -8,13 +8,12 @@ import torch
 from torch import Tensor
 
 from converters.data.images.lists import Pixels, read_image
-from converters.data.images.pixels import Options
 from converters.data.images.transform import draw, open_mean
-from converters.data.source import BadRecordError, DataSource
+from converters.data.source import BadRecordError, DataSource, Options
 from converters.data.windows.crop import Placement, place
 from converters.data.windows.file import Window, read_windows
 from converters.host.places import find, place_of_list, refuse_escapes
-from converters.layers.registry import positive
+from converters.layers.checks import positive
 from prototxt.caffe_pb2 import ImageDataParameter, LayerParameter
 from prototxt.errors import InputError
 from prototxt.rawbytes import from_message

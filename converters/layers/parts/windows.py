@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from converters.layers.registry import checked_size, positive
+from converters.layers.checks import checked_size, positive
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 

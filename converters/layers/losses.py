@@ -1,16 +1,16 @@
-"""Layers that compare a prediction with what it should have been: distances, margins, Accuracy."""
+"""Losses that are distances and margins; those of class probabilities stand in softmax.py."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from converters.layers.base import Layer
 from converters.layers.parts.gradient import with_slope
 from converters.layers.parts.indexing import Index
-from converters.layers.registry import Layer, Shapes, canonical_axis, layer, positive
+from converters.layers.registry import Shapes, free, layer
 from converters.layers.softmax import (
     LOSS_TOPS,
     check_first_axes,
-    check_labels,
     ignored_label,
     normaliser,
     normalization,
@@ -21,7 +21,16 @@ from prototxt.errors import InputError
 _NEAR = 1e-4  # what ContrastiveLoss adds to a distance that it divides by
 
 
-@layer("HingeLoss", bottoms=(2, 2), tops=LOSS_TOPS, labels=(1,))
+@layer(
+    "HingeLoss",
+    source="hinge_loss_layer.cpp",
+    role="loss",
+    bottoms=(2, 2),
+    tops=LOSS_TOPS,
+    labels=(1,),
+    scores_classes=True,
+    macs=free,
+)
 class HingeLoss(Layer):
     """Sum over classes of max(0, 1 ∓ x), squared with norm L2, over the batch size (hinge_loss_layer.cpp)."""
 
@@ -42,7 +51,14 @@ class HingeLoss(Layer):
         return (margins * margins if self.is_squared else margins).sum() / x.shape[0]
 
 
-@layer("EuclideanLoss", bottoms=(2, 2), tops=LOSS_TOPS, labels=())
+@layer(
+    "EuclideanLoss",
+    source="euclidean_loss_layer.cpp",
+    role="loss",
+    bottoms=(2, 2),
+    tops=LOSS_TOPS,
+    macs=free,
+)
 class EuclideanLoss(Layer):
     """Half the mean over the batch of squared distances; both bottoms get a gradient
     (euclidean_loss_layer.cpp).
@@ -60,7 +76,15 @@ class EuclideanLoss(Layer):
         return (difference * difference).sum() / (2 * a.shape[0])
 
 
-@layer("SigmoidCrossEntropyLoss", bottoms=(2, 2), tops=LOSS_TOPS, labels=(1,))
+@layer(
+    "SigmoidCrossEntropyLoss",
+    source="sigmoid_cross_entropy_loss_layer.cpp",
+    role="loss",
+    bottoms=(2, 2),
+    tops=LOSS_TOPS,
+    labels=(1,),
+    macs=free,
+)
 class SigmoidCrossEntropyLoss(Layer):
     """Cross entropy of sigmoid(x) against targets from 0 to 1, summed over all and divided by the batch
     size where ``loss_param`` does not say otherwise (sigmoid_cross_entropy_loss_layer.cpp). A target
@@ -87,7 +111,15 @@ class SigmoidCrossEntropyLoss(Layer):
         return each.sum() / normaliser(self.mode, x.shape[0], valid)
 
 
-@layer("ContrastiveLoss", bottoms=(3, 3), tops=LOSS_TOPS, labels=(2,))
+@layer(
+    "ContrastiveLoss",
+    source="contrastive_loss_layer.cpp",
+    role="loss",
+    bottoms=(3, 3),
+    tops=LOSS_TOPS,
+    labels=(2,),
+    macs=free,
+)
 class ContrastiveLoss(Layer):
     """Half the mean of d² for pairs marked similar and max(margin - d, 0)² for others, d being their
     distance; ``legacy_version`` takes max(margin - d², 0) (contrastive_loss_layer.cpp). The gradient of
@@ -125,47 +157,3 @@ class ContrastiveLoss(Layer):
         distance = square.sqrt()
         room = (self.margin - distance).clamp(min=0)
         return room * room, -room / (distance + _NEAR)
-
-
-@layer("Accuracy", bottoms=(2, 2), tops=(1, 2), labels=(1,))
-class Accuracy(Layer):
-    """The share of labels among the top_k scores; a score equal to the label's counts as better.
-
-    A second top holds the accuracy per class, 0 for a class without a sample (accuracy_layer.cpp).
-    """
-
-    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
-        super().__init__()
-        param = message.accuracy_param
-        self.axis = canonical_axis(message, param.axis, len(bottoms[0]))
-        check_labels(message, bottoms, self.axis)
-        positive(message, top_k=param.top_k)
-        self.top_k = param.top_k
-        if self.top_k > bottoms[0][self.axis]:
-            raise InputError(
-                f"top_k {self.top_k} is more than the {bottoms[0][self.axis]} classes", message.name
-            )
-        self.ignore = param.ignore_label if param.HasField("ignore_label") else None
-        self.index = Index(message, "label", bottom=1)
-        self.per_class = len(message.top) > 1
-
-    def forward(self, x: Tensor, label: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """Scores (N, K, …) and labels (N, …) to a scalar, and K with the second top."""
-        scores = x.detach().movedim(self.axis, -1).flatten(0, -2)
-        target = self.index(label, scores.shape[1], self.ignore).reshape(-1)
-        counts = torch.ones_like(target, dtype=torch.bool) if self.ignore is None else target != self.ignore
-        target = torch.where(counts, target, 0)
-        hits = (is_top(scores, target, self.top_k) & counts).to(x.dtype)
-        total = hits.sum() / counts.sum().clamp(min=1)
-        return (total, _per_class(hits, target, counts, scores.shape[1])) if self.per_class else total
-
-
-def is_top(scores: Tensor, target: Tensor, k: int) -> Tensor:
-    """Whether fewer than k other classes score at least as much as the target: (N, K), (N,) to (N,)."""
-    better = (scores >= scores.gather(1, target[:, None])).sum(1) - 1
-    return better < k
-
-
-def _per_class(hits: Tensor, target: Tensor, counts: Tensor, classes: int) -> Tensor:
-    one_hot = F.one_hot(target, classes).to(hits.dtype) * counts[:, None]
-    return (hits[:, None] * one_hot).sum(0) / one_hot.sum(0).clamp(min=1)

@@ -1,0 +1,68 @@
+"""What a layer's message, bottoms and blobs must be, each check with Caffe's own words where it has any."""
+
+from collections.abc import Sequence
+
+from converters.layers.registry import Count
+from prototxt.caffe_pb2 import LayerParameter
+from prototxt.errors import InputError
+
+LARGEST = 2**31 - 1  # elements of a blob: Caffe counts them in an int (blob.cpp, Reshape)
+
+
+def check_count(message: LayerParameter, what: str, count: int, wanted: Count) -> None:
+    """Raise InputError for a number of bottoms or tops that the type does not take."""
+    least, most = wanted
+    if count < least or (most is not None and count > most):
+        raise InputError(f"takes {_counted(wanted, what)}, not {count}", message.name)
+
+
+def _counted(count: Count, what: str) -> str:
+    least, most = count
+    plural = "s" if least != 1 or most != 1 else ""
+    if most is None:
+        return f"at least {least} {what}s" if least != 1 else f"at least 1 {what}"
+    return f"{least} {what}{plural}" if least == most else f"{least} to {most} {what}s"
+
+
+def check_listed(message: LayerParameter, what: str, count: int, wanted: int) -> None:
+    """Raise InputError for a list that is neither left out nor has ``wanted`` entries."""
+    if count not in (0, wanted):
+        raise InputError(f"{count} {what} where Caffe takes none or {wanted}", message.name)
+
+
+def canonical_axis(message: LayerParameter, axis: int, dims: int) -> int:
+    """``axis`` counted from the front (Blob::CanonicalAxisIndex). Raises InputError out of range."""
+    if not -dims <= axis < dims:
+        raise InputError(f"axis {axis} is out of range for a blob of {dims} axes", message.name)
+    return axis % dims
+
+
+def checked_size(message: LayerParameter, what: str, shape: Sequence[int]) -> tuple[int, ...]:
+    """``shape`` as a tuple. Raises InputError for a negative dim or more than LARGEST elements, before
+    anything is allocated.
+    """
+    count = 1
+    for dim in shape:
+        count *= dim
+        if dim < 0 or count > LARGEST:
+            reason = f"the dim {dim}" if dim < 0 else f"more than the {LARGEST} elements a blob may have"
+            raise InputError(f"{what} {tuple(shape)} has {reason}", message.name)
+    return tuple(shape)
+
+
+def is_in_place(message: LayerParameter) -> bool:
+    """Whether the first top is the first bottom, which then share values and gradient in Caffe."""
+    return bool(message.bottom and message.top) and message.bottom[0] == message.top[0]
+
+
+def not_in_place(message: LayerParameter) -> None:
+    """Raise InputError where the top is the bottom, which Caffe refuses for this type."""
+    if is_in_place(message):
+        raise InputError(f"{message.type} does not work in place", message.name)
+
+
+def positive(message: LayerParameter, **numbers: int) -> None:
+    """Raise InputError for a number, named as in the prototxt, that is not at least 1."""
+    for name, number in numbers.items():
+        if number < 1:
+            raise InputError(f"{name} must be at least 1", message.name)

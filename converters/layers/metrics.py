@@ -1,0 +1,66 @@
+"""Layers that say how good a prediction is, and send back no gradient."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from converters.layers.base import Layer
+from converters.layers.checks import canonical_axis, positive
+from converters.layers.parts.indexing import Index
+from converters.layers.registry import Shapes, free, layer
+from converters.layers.softmax import check_labels
+from prototxt.caffe_pb2 import LayerParameter
+from prototxt.errors import InputError
+
+
+@layer(
+    "Accuracy",
+    source="accuracy_layer.cpp",
+    role="metric",
+    bottoms=(2, 2),
+    tops=(1, 2),
+    labels=(1,),
+    scores_classes=True,
+    macs=free,
+)
+class Accuracy(Layer):
+    """The share of labels among the top_k scores; a score equal to the label's counts as better.
+
+    A second top holds the accuracy per class, 0 for a class without a sample (accuracy_layer.cpp).
+    """
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+        param = message.accuracy_param
+        self.axis = canonical_axis(message, param.axis, len(bottoms[0]))
+        check_labels(message, bottoms, self.axis)
+        positive(message, top_k=param.top_k)
+        self.top_k = param.top_k
+        if self.top_k > bottoms[0][self.axis]:
+            raise InputError(
+                f"top_k {self.top_k} is more than the {bottoms[0][self.axis]} classes", message.name
+            )
+        self.ignore = param.ignore_label if param.HasField("ignore_label") else None
+        self.index = Index(message, "label", bottom=1)
+        self.per_class = len(message.top) > 1
+
+    def forward(self, x: Tensor, label: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Scores (N, K, …) and labels (N, …) to a scalar, and K with the second top."""
+        scores = x.detach().movedim(self.axis, -1).flatten(0, -2)
+        target = self.index(label, scores.shape[1], self.ignore).reshape(-1)
+        counts = torch.ones_like(target, dtype=torch.bool) if self.ignore is None else target != self.ignore
+        target = torch.where(counts, target, 0)
+        hits = (is_top(scores, target, self.top_k) & counts).to(x.dtype)
+        total = hits.sum() / counts.sum().clamp(min=1)
+        return (total, _per_class(hits, target, counts, scores.shape[1])) if self.per_class else total
+
+
+def is_top(scores: Tensor, target: Tensor, k: int) -> Tensor:
+    """Whether fewer than k other classes score at least as much as the target: (N, K), (N,) to (N,)."""
+    better = (scores >= scores.gather(1, target[:, None])).sum(1) - 1
+    return better < k
+
+
+def _per_class(hits: Tensor, target: Tensor, counts: Tensor, classes: int) -> Tensor:
+    one_hot = F.one_hot(target, classes).to(hits.dtype) * counts[:, None]
+    return (hits[:, None] * one_hot).sum(0) / one_hot.sum(0).clamp(min=1)
