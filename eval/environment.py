@@ -1,8 +1,11 @@
-"""What machine a figure comes from."""
+"""What machine a figure comes from, and which versions computed it."""
 
 import platform
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
+
+PACKAGES = ("torch", "onnx", "onnxruntime-gpu", "onnxruntime", "protobuf", "numpy", "opencv-python-headless")
 
 
 def cpu_name() -> str:
@@ -28,3 +31,14 @@ def gpu_name() -> str | None:
 def processor(device: str) -> str:
     """``cpu`` or ``cuda`` with the name of what that is here."""
     return f"CPU ({cpu_name()})" if device == "cpu" else f"GPU ({gpu_name() or 'unnamed'})"
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python and of the packages that compute."""
+    numbers = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            numbers[package] = version(package)
+        except ModuleNotFoundError:
+            continue
+    return numbers

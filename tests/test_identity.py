@@ -136,7 +136,9 @@ def test_resume_refuses_other_names_and_pictures(runs: Path, capsys: pytest.Capt
     assert "class 0 cat, not zebra" in refused(capsys)
     (runs / "data" / "classes.txt").write_text("cat\ndog\nfox\n")
     paint(runs / "data" / "class 1_4.png")
-    assert "TRAIN list: the pictures' sum" in refused(capsys)
+    said = refused(capsys)
+    assert "TRAIN list: the pictures' sum" in said
+    assert f"(first {runs}/data/train.txt:9: class 1_4.png is another picture)" in said
     shutil.copytree(runs / "data", runs / "other")
     assert "TRAIN list: the pictures' sum" in refused(capsys, "--root", "other")
 
@@ -207,7 +209,8 @@ def test_no_accuracy_on_another_list(runs: Path, capsys: pytest.CaptureFixture[s
     bench = ["bench", "runs/a", "--runs", "1", "--batch-sizes", "1", "--threads", "1"]
     assert main(bench) == 0
     out, err = capsys.readouterr()
-    assert "val.txt: it is not what runs/a was tested on" in err and "none: other data" in out
+    assert "val.txt: it is not what runs/a was tested on (first " in err and "none: other data" in out
+    assert "val.txt:1: class 0_0.png is another row); --root names" in err
     assert json.loads(Path("runs/a/bench.json").read_text())[0]["top1"] is None
     assert main(["report", "runs/a"]) == 2
     assert "val.txt: it is not what runs/a was tested on" in capsys.readouterr().err
@@ -246,3 +249,24 @@ def test_every_file_of_a_list_of_data_files_counts(tmp_path: Path, monkeypatch: 
         Path(name).write_text("other")
         seen.add(files(plan)["TRAIN net"])
     assert len(seen) == 4
+
+
+def test_the_first_other_row_is_named(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A row changed, one more, one less; a run folder without the rows' sums names list and sum alone."""
+    path = runs / "data" / "train.txt"
+    rows = path.read_text().splitlines(keepends=True)
+    relabelled = "".join(rows).replace("class 0_4.png 0", "class 0_4.png 1")
+    for text, said in (
+        (relabelled, f"{path}:4: class 0_4.png is another row"),
+        ("".join([*rows, rows[0]]), f"{path}:16: class 0_0.png is a row more"),
+        ("".join(rows[:-1]), f"{path} has 14 rows, not 15"),
+    ):
+        path.write_text(text)
+        assert f"(first {said})" in refused(capsys)
+    (runs / "runs" / "a" / "rows.safetensors").unlink()
+    assert "TRAIN list: pictures 15, not 14; --output" in refused(capsys)
+    path.write_text("".join(rows))
+    resume = ["--output", "runs/a", "--root", "data", "--resume", "--max-iter", "3"]
+    assert train(Path("data/solver.prototxt"), *resume) == 0
+    path.write_text(relabelled)
+    assert f"(first {path}:4: class 0_4.png is another row)" in refused(capsys)  # its rows are known again

@@ -15,6 +15,7 @@ from converters.host.places import seek
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 from zoo.bench.rows import Model, run_graph
+from zoo.runs.first_row import first_other_row
 from zoo.runs.identity import first_difference, of_classes_named
 from zoo.runs.resume import say_sampled
 from zoo.runs.run_folder import RunFolder
@@ -169,10 +170,18 @@ def _check_seen(model: Model, key: str, images: ImageSet) -> None:
         is_same = has_rows and (key != "TEST" or held.get("fingerprint") in (None, fingerprint(images)))
     if not is_same:
         what = "its pictures are" if has_rows else "it is"
+        seen = f"what {model.where} was {_SEEN[key]} on{_first_row(model, key, images)}"
         raise OtherDataError(
-            f"{images.list_path}: {what} not what {model.where} was {_SEEN[key]} on; --root names where its "
-            "own pictures lie now, --list another list to judge by"
+            f"{images.list_path}: {what} not {seen}; --root names where its own "
+            "pictures lie now, --list another list to judge by"
         )
+
+
+def _first_row(model: Model, key: str, images: ImageSet) -> str:
+    assert model.folder is not None and model.record is not None
+    label_size = model.record.get("options", {}).get("label_size")
+    row = first_other_row(model.folder, key, images.list_path, images.row_sums, label_size)
+    return f" (first {row})" if row else ""
 
 
 def _reading_layer(folder: RunFolder, key: str) -> LayerParameter:

@@ -7,6 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from eval.environment import versions
 from eval.runtime import provider_name
 from eval.speed.engines import RUNTIMES
 from eval.speed.rounds import Samples, images_in_all, ratio
@@ -17,7 +18,6 @@ from zoo.bench.pairs import find_pairs
 from zoo.bench.rows import Model
 from zoo.bench.tables import Row
 from zoo.bench.timing import Lane, Meter, Settings, batches_of, timed
-from zoo.runs.run_folder import versions
 from zoo.terminal.console import notice
 from zoo.terminal.progress import counting
 

@@ -13,7 +13,7 @@ from converters.host.places import find
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.rawbytes import bytes_of, from_message
 from zoo.runs.identity import PATHS, full_name
-from zoo.runs.sums import Sums, prints, short
+from zoo.runs.sums import RowSums, Sums, prints, short
 from zoo.train.dataset import ImageSet, cache_folder, class_names, image_base, sums_of
 from zoo.train.lists import data_layers
 from zoo.train.plan import Plan
@@ -38,11 +38,20 @@ def names(plan: Plan) -> list[str]:
 
 
 def _list(plan: Plan, key: str, path: Path) -> dict[str, Any]:
+    rows, content, each = _prints(plan, key, path)
+    return {"images": len(each), "skipped": 0, "rows": rows, "content": content}
+
+
+def row_sums(plan: Plan, key: str) -> RowSums:
+    """The sums of every row of the plan's list of ``key``."""
+    return _prints(plan, key, plan.lists[key])[2]
+
+
+def _prints(plan: Plan, key: str, path: Path) -> tuple[str, str, RowSums]:
     entries = read_list(path, plan.options.label_size)
     param = data_layers(plan.graph(key))[0].image_data_param
     base = image_base(param, path, entries, [*plan.places, path.parent])
-    rows, content = prints(entries, [base / entry.path for entry in entries], sums_of(path, base))
-    return {"images": len(entries), "skipped": 0, "rows": rows, "content": content}
+    return prints(entries, [base / entry.path for entry in entries], sums_of(path, base))
 
 
 def of_images(images: ImageSet) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from zoo.train.plan import MEANINGLESS, Plan
 ARITHMETIC = 1
 
 Facts = dict[str, str]
+_LIST = " list: "  # in a fact's name, after the net whose list it is about
 Edit = Callable[[NetParameter], NetParameter]
 
 # What such a field names is compared by its bytes (zoo.runs.contents), so that no spelling counts.
@@ -130,11 +131,11 @@ def of_contents(record: Mapping[str, Any]) -> Facts:
 def _of_list(key: str, held: Mapping[str, Any]) -> Facts:
     if "content" in held:
         return {
-            f"{key} list: pictures": str(held["images"] + held["skipped"]),
-            f"{key} list: the rows' sum": str(held["rows"]),
-            f"{key} list: the pictures' sum": str(held["content"]),
+            f"{key}{_LIST}pictures": str(held["images"] + held["skipped"]),
+            f"{key}{_LIST}the rows' sum": str(held["rows"]),
+            f"{key}{_LIST}the pictures' sum": str(held["content"]),
         }
-    return {f"{key} list: fingerprint": str(held.get("fingerprint"))}
+    return {f"{key}{_LIST}fingerprint": str(held.get("fingerprint"))}
 
 
 def of_plan(plan: Plan, contents: Mapping[str, Any]) -> Facts:
@@ -167,7 +168,12 @@ def as_key(facts: Facts) -> tuple[tuple[str, str], ...]:
 
 def first_difference(ours: Facts, theirs: Facts) -> str | None:
     """Where ``theirs`` first differs: "base_lr 0.1, not 0.01"; None where they are equal."""
-    return next((_said(key, theirs, ours) for key in ours | theirs if ours.get(key) != theirs.get(key)), None)
+    key = _first_other(ours, theirs)
+    return None if key is None else _said(key, theirs, ours)
+
+
+def _first_other(ours: Facts, theirs: Facts) -> str | None:
+    return next((key for key in ours | theirs if ours.get(key) != theirs.get(key)), None)
 
 
 def _said(key: str, theirs: Facts, ours: Facts) -> str:
@@ -178,16 +184,24 @@ def _short(value: str) -> str:
     return value if len(value) < 60 else f"{value[:57]}…"
 
 
-def check_same(folder: RunFolder, record: Mapping[str, Any], now: Facts) -> None:
+def check_same(
+    folder: RunFolder, record: Mapping[str, Any], now: Facts, first_row: Callable[[str], str | None]
+) -> None:
     """Raise InputError, with the first difference, where the run of ``folder`` is another than the one of
     ``now`` (:func:`of_plan`) in more than what may change. Of a version that recorded no sums, texts and
-    names of classes are compared.
+    names of classes are compared. ``first_row`` says where the list of a net (TRAIN, TEST, …) first
+    differs, as far as that is known.
     """
     saved = of_contents(record) if "files" in record else of_contents({**record, "data": {}})
     if "files" not in record:
-        now = {key: value for key, value in now.items() if " list: " not in key and "files' sum" not in key}
+        now = {key: value for key, value in now.items() if _LIST not in key and "files' sum" not in key}
     if folder.solver.is_file():
         saved |= _of_folder(folder, NEUTRAL)
-    kept = [{key: value for key, value in facts.items() if key not in MAY_CHANGE} for facts in (now, saved)]
-    if found := first_difference(*kept):
-        raise InputError(f"{folder.path}: was begun with {found}; --output names a folder for another run")
+    ours, theirs = (
+        {key: value for key, value in facts.items() if key not in MAY_CHANGE} for facts in (now, saved)
+    )
+    if (key := _first_other(ours, theirs)) is None:
+        return
+    row = first_row(key.partition(_LIST)[0]) if _LIST in key else None
+    said = _said(key, theirs, ours) + (f" (first {row})" if row else "")
+    raise InputError(f"{folder.path}: was begun with {said}; --output names a folder for another run")

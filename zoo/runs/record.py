@@ -7,15 +7,16 @@ from typing import Any
 
 from converters.host.files import encoded, write_text
 from converters.weights.formats import write_safetensors
-from eval.environment import processor
+from eval.environment import processor, versions
 from eval.parity import write_onnx
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError
 from prototxt.text import to_text
 from zoo.ours import digest
 from zoo.runs.contents import files, names, of_images
+from zoo.runs.first_row import keep_rows
 from zoo.runs.identity import ARITHMETIC
-from zoo.runs.run_folder import NET, SOLVER, RunFolder, read_record, versions
+from zoo.runs.run_folder import NET, SOLVER, RunFolder, read_record
 from zoo.terminal.console import notice
 from zoo.train.dataset import ImageSet, fingerprint
 from zoo.train.plan import Plan
@@ -42,6 +43,7 @@ def begin(folder: RunFolder, run: str, trainer: Trainer, data: Data) -> dict[str
     folder.write_record(record)  # first of all: it tells whose the other files are, half-written ones too
     for name, text in texts.items():
         write_text(folder.path / name, text)
+    keep_rows(folder, {key: images.row_sums for key, images in data.images.items()})
     folder.forget_from(trainer.iteration)
     return record
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from prototxt.errors import InputError
-from zoo.runs.contents import contents
+from zoo.runs.contents import contents, row_sums
+from zoo.runs.first_row import first_other_row
 from zoo.runs.identity import check_same, of_plan
 from zoo.runs.run_folder import RunFolder, read_record
 from zoo.terminal.console import notice_once
@@ -49,13 +50,23 @@ def check_kept(folder: RunFolder, record: Record, plan: Plan) -> None:
     ``plan``'s: of other classes, data, nets or another solver.
     """
     if folder.snapshots() or record.get("finished"):
-        check_same(folder, record, of_plan(plan, contents(plan)))
+        _check_same(folder, record, plan)
+
+
+def _check_same(folder: RunFolder, record: Record, plan: Plan) -> None:
+    def first_row(key: str) -> str | None:
+        if key not in plan.lists:
+            return None
+        sums, label_size = row_sums(plan, key), plan.options.label_size
+        return first_other_row(folder, key, plan.lists[key], sums, label_size)
+
+    check_same(folder, record, of_plan(plan, contents(plan)), first_row)
 
 
 def differs(folder: RunFolder, record: Record, saved: Options, plan: Plan) -> bool:
     """Whether a run of ``plan`` is another than the folder's."""
     try:
-        check_same(folder, record, of_plan(plan, contents(plan)))
+        _check_same(folder, record, plan)
     except InputError:
         return True
     return saved != plan.options

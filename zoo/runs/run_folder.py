@@ -1,17 +1,15 @@
 """The layout of a run folder.
 
 net.prototxt  solver.prototxt  run.json  metrics.jsonl  <snapshot_prefix>_iter_<n>.safetensors
-weights.safetensors  model.onnx
+weights.safetensors  model.onnx  rows.safetensors
 """
 
 import json
-import platform
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -25,7 +23,6 @@ from zoo.ours import digest, keep_others
 from zoo.terminal.console import notice_once
 
 NET, SOLVER = "net.prototxt", "solver.prototxt"
-PACKAGES = ("torch", "onnx", "onnxruntime-gpu", "onnxruntime", "protobuf", "numpy", "opencv-python-headless")
 
 
 @dataclass(frozen=True)
@@ -59,6 +56,16 @@ class RunFolder:
     def model(self) -> Path:
         """The deploy net."""
         return self.path / "model.onnx"
+
+    @property
+    def rows(self) -> Path:
+        """Two short sums of every row of the lists, by which the first other row is known."""
+        return self.path / "rows.safetensors"
+
+    @property
+    def _own(self) -> tuple[Path, ...]:
+        """What a run writes besides texts and snapshots."""
+        return self.path / "run.json", self.metrics, self.weights, self.model, self.rows
 
     @property
     def metrics(self) -> Path:
@@ -142,7 +149,7 @@ class RunFolder:
         """Remove what a run that begins afresh must not find of the run before; other files stay."""
         own = [path for path in self.snapshots() if path.is_relative_to(self.path)]
         own += [path for path in self.path.glob("*.prototxt") if self._wrote(path)]
-        for path in (self.path / "run.json", self.metrics, self.weights, self.model, *own):
+        for path in (*self._own, *own):
             path.unlink(missing_ok=True)
 
     def keep_others(self, texts: Mapping[str, str]) -> None:
@@ -153,7 +160,7 @@ class RunFolder:
         for name, text in texts.items():
             keep_others(self.path / name, "run", partial(self._may_go, encoded(text)))
         if not is_runs(read_record(self.path)):
-            for path in (self.path / "run.json", self.metrics, self.weights, self.model):
+            for path in self._own:
                 keep_others(path, "run", lambda _: False)
 
     def _may_go(self, data: bytes, path: Path) -> bool:
@@ -231,14 +238,3 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 def is_runs(record: Mapping[str, Any] | None) -> bool:
     """Whether run.json is that of ``zoo train``."""
     return record is not None and isinstance(record.get("options"), dict)
-
-
-def versions() -> dict[str, str]:
-    """The versions of Python and of the packages that compute."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except ModuleNotFoundError:
-            continue
-    return found

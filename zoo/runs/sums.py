@@ -6,6 +6,9 @@ import stat
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from converters.data.images.lists import Entry
 from converters.host.files import write_text
@@ -14,6 +17,7 @@ from prototxt.rawbytes import bytes_of
 
 MISSING = "missing"
 _PASSING = frozenset({"lock.mdb", "LOCK", "LOG", "LOG.old"})  # of a data base: who reads it writes them
+RowSums = np.ndarray[Any, np.dtype[np.int32]]  # (rows, 2): of each row of a list, of its picture
 Status = tuple[int, int]  # size in bytes, time of the last change in ns
 
 
@@ -74,18 +78,24 @@ def status_of(path: Path) -> Status | None:
     return status.st_size, status.st_mtime_ns
 
 
-def prints(entries: Sequence[Entry], paths: Sequence[Path], sums: Sums) -> tuple[str, str]:
+def prints(entries: Sequence[Entry], paths: Sequence[Path], sums: Sums) -> tuple[str, str, RowSums]:
     """(a sum of a list's rows, paths as the list has them and labels; one of its rows and of all its
-    pictures' bytes). ``paths`` are the entries' files.
+    pictures' bytes; two short ones of each row). ``paths`` are the entries' files.
     """
     rows, content = _hash(), _hash()
+    each = np.empty((len(entries), 2), np.int32)
     with ThreadPoolExecutor(cores()) as pool:
-        for entry, total in zip(entries, pool.map(sums.of, paths), strict=True):
+        for index, (entry, total) in enumerate(zip(entries, pool.map(sums.of, paths), strict=True)):
             row = bytes_of(f"{entry.path}\0{entry.labels}\n")
             rows.update(row)
             content.update(row + total.encode())
+            each[index] = _four_bytes(row), _four_bytes(total.encode())
     sums.save()
-    return rows.hexdigest(), content.hexdigest()
+    return rows.hexdigest(), content.hexdigest(), each
+
+
+def _four_bytes(data: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(data, digest_size=4).digest(), "little", signed=True)
 
 
 def _read(kept: Path) -> dict[str, list[int | str]]:

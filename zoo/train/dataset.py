@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from converters.host.places import place_of_list, refuse_escapes
 from prototxt.caffe_pb2 import ImageDataParameter, LayerParameter
 from prototxt.errors import InputError
 from prototxt.rawbytes import bytes_of, from_message
-from zoo.runs.sums import Sums, prints, short, status_of
+from zoo.runs.sums import RowSums, Sums, prints, short, status_of
 from zoo.terminal.console import notice_once
 from zoo.train.decoding import Advance, Array, Listed, cached_pixels, decode
 
@@ -32,8 +32,8 @@ class ImageSet:
     (N, K) float32 ones, in the list's order.
 
     ``paths`` are the images' own, as the list has them, counted from ``base``; ``lines`` where they stand
-    in it. ``skipped`` counts the images of the list that could not be read and were passed over. ``rows``
-    and ``content`` are the list's :func:`zoo.runs.sums.prints`.
+    in it. ``skipped`` counts the images of the list that could not be read and were passed over. ``rows``,
+    ``content`` and ``row_sums`` are the list's :func:`zoo.runs.sums.prints`.
     """
 
     layer: LayerParameter
@@ -47,6 +47,7 @@ class ImageSet:
     skipped: int = 0
     rows: str = ""
     content: str = ""
+    row_sums: RowSums = field(default_factory=lambda: np.empty((0, 2), np.int32))
 
 
 def cache_folder() -> Path:

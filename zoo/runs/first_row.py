@@ -1,0 +1,44 @@
+"""The first row of a list that is not as a run saw it: eight bytes a row are kept in the run's folder."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from converters.data.images.lists import read_list
+from converters.weights.formats import read_safetensors, write_safetensors
+from prototxt.errors import InputError
+from prototxt.rawbytes import readable
+from zoo.runs.run_folder import RunFolder
+from zoo.runs.sums import RowSums
+
+
+def keep_rows(folder: RunFolder, sums: Mapping[str, RowSums]) -> None:
+    """Write down the sums of every row of a run's lists, by TRAIN, TEST, …."""
+    if sums:
+        write_safetensors(folder.rows, {key: torch.from_numpy(each) for key, each in sums.items()}, {})
+
+
+def first_other_row(
+    folder: RunFolder, key: str, list_path: Path, now: RowSums, label_size: int | None
+) -> str | None:
+    """Where a list first differs from what the folder's run saw as ``key``; None where that is not known.
+
+    A run of a version that kept no rows knows none, and nor does one whose file is not whole.
+    """
+    try:
+        then = read_safetensors(folder.rows)[0][key].numpy()
+    except (InputError, KeyError):
+        return None
+    common = min(len(then), len(now))
+    rows = np.flatnonzero((then[:common] != now[:common]).any(1))
+    if len(rows) == 0 and len(then) == len(now):
+        return None
+    row = int(rows[0]) if len(rows) else common
+    if row == len(now):
+        return f"{list_path} has {row} rows, not {len(then)}"
+    entry = read_list(list_path, label_size)[row]
+    is_picture = row < len(then) and then[row, 0] == now[row, 0]
+    what = "another picture" if is_picture else "another row" if row < len(then) else "a row more"
+    return readable(f"{list_path}:{entry.line}: {entry.path} is {what}")
