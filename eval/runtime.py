@@ -9,16 +9,11 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from eval.choices import PROVIDERS
 from prototxt.errors import InputError
 from prototxt.rawbytes import is_utf8
 
 Feeds = Mapping[str, np.ndarray[Any, np.dtype[np.float32]]]
-PROVIDERS = {
-    "cpu": "CPUExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
-    "openvino": "OpenVINOExecutionProvider",
-}
 
 
 def has_gpu() -> bool:

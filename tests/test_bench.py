@@ -10,8 +10,8 @@ import torch
 from tiny import write_run
 
 from eval.accuracy import accuracy, wilson
+from eval.choices import ROUNDS
 from eval.runtime import input_shapes
-from eval.speed.rounds import ROUNDS
 from prototxt.errors import InputError
 from zoo.bench.command import trained
 from zoo.bench.files import measure_accuracy

@@ -7,9 +7,9 @@ from statistics import median
 
 import pytest
 
+from eval.choices import ROUNDS
 from eval.speed.rounds import (
     NOISY,
-    ROUNDS,
     Samples,
     calls_a_round,
     images_in_all,

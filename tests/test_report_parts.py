@@ -10,12 +10,13 @@ from report_runs import write_run
 
 from eval.statistics import Interval
 from zoo.bench.rows import find_runs
+from zoo.cli.choices import LANGUAGES
 from zoo.plots.charts import new_figure, style, to_svg
 from zoo.report.read.curves import curve, thinned
 from zoo.report.read.runs import group_runs, partners, read_run
 from zoo.report.say.accuracy_section import verdict
 from zoo.report.say.claims import is_equal, order, ratios, side, together, told
-from zoo.report.say.wording import TAGS, Words, bracketed, percent, points, read_texts, spread
+from zoo.report.say.wording import Words, bracketed, percent, points, read_texts, spread
 from zoo.report.write.as_html import as_html
 from zoo.report.write.as_markdown import as_markdown
 from zoo.report.write.document import Document, Heading, Paragraph, Section, Table
@@ -143,7 +144,7 @@ def test_a_variant_at_two_settings_is_named_by_its_folder(tmp_path: Path) -> Non
 
 
 def test_the_languages_have_the_same_texts() -> None:
-    texts = {language: read_texts(language) for language in TAGS}
+    texts = {language: read_texts(language) for language in LANGUAGES}
     english = texts.pop("en")
     for language, found in texts.items():
         assert found.keys() == english.keys(), language

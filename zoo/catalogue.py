@@ -4,8 +4,10 @@ from importlib.resources import files
 from pathlib import Path
 
 from prototxt.errors import InputError, nearest
+from zoo.cli.choices import ARTICLE
 
-ARTICLE = "allconv6"
+__all__ = ["ARTICLE"]
+
 DEMO_MANIFEST = "demo.json"  # in the folder of a demo data set
 CLASSES = 20  # of the article's data and of the demo set
 

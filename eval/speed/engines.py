@@ -10,7 +10,6 @@ import numpy as np
 from eval.environment import cpu_name, gpu_name
 from eval.runtime import Feeds, open_session, resolve
 
-RUNTIMES = ("onnxruntime", "opencv", "torch", "torch-compile")
 Arrays = list[np.ndarray[Any, np.dtype[Any]]]
 
 

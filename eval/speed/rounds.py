@@ -13,7 +13,8 @@ from typing import Protocol
 
 import numpy as np
 
-ROUNDS = 20
+from eval.choices import ROUNDS
+
 NOISY = 0.10  # a spread above which a machine is called noisy
 _ENOUGH = 8  # rounds below which no interval of 99% can be had: 2 · 0.5⁸ < 0.01 < 2 · 0.5⁷
 

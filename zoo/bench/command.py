@@ -26,7 +26,8 @@ from zoo.bench.pairs import find_pairs
 from zoo.bench.plots import figure_paths, write_figures
 from zoo.bench.rows import HERE, Elsewhere, Model, find_runs
 from zoo.bench.tables import Row, grids
-from zoo.bench.timing import RUNS, Settings
+from zoo.bench.timing import Settings
+from zoo.cli.choices import AUTO, CALLS
 from zoo.ours import keep_others
 from zoo.plots.charts import is_chart
 from zoo.terminal.console import notice, stdout, table
@@ -105,10 +106,10 @@ def measure_folder(
     folder: Path,
     batches: Sequence[int],
     precisions: Sequence[str],
-    providers: Sequence[str] = ("auto",),
+    providers: Sequence[str] = (AUTO,),
     against: Sequence[str] = (),
     threads: int | None = None,
-    runs: int = RUNS,
+    runs: int = CALLS,
     given: Elsewhere = HERE,
 ) -> list[Row]:
     """The rows of every finished run at or below ``folder``, as ``zoo bench`` writes them to bench.json.

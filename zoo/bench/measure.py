@@ -7,9 +7,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from eval.choices import RUNTIMES
 from eval.environment import versions
 from eval.runtime import provider_name
-from eval.speed.engines import RUNTIMES
 from eval.speed.rounds import Samples, images_in_all, ratio
 from prototxt.errors import InputError
 from zoo.bench.files import Subject, images_tested, subjects

@@ -10,22 +10,20 @@ from eval.speed.rounds import images_in_all
 from prototxt.errors import InputError
 from zoo.bench.files import Subject, job
 from zoo.bench.rows import Model
+from zoo.cli.choices import AUTO, BATCH_SIZES, CALLS, PRECISIONS
 from zoo.terminal.console import notice
-
-BATCHES = (1, 2, 4, 8, 16, 32, 64)
-RUNS = 200
 
 
 @dataclass(frozen=True)
 class Settings:
     """What ``zoo bench`` was asked for; ``runs`` are timed calls at batch 1."""
 
-    batches: Sequence[int] = BATCHES
-    precisions: Sequence[str] = ("fp32",)
-    providers: Sequence[str] = ("auto",)
+    batches: Sequence[int] = BATCH_SIZES
+    precisions: Sequence[str] = PRECISIONS[:1]
+    providers: Sequence[str] = (AUTO,)
     against: Sequence[str] = ()
     threads: int = field(default_factory=cores)
-    runs: int = RUNS
+    runs: int = CALLS
 
 
 @dataclass

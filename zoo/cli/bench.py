@@ -2,19 +2,18 @@
 
 import argparse
 
+from zoo.cli.choices import AGAINST, ARTICLE, AUTO, BATCH_SIZES, CALLS, PRECISIONS, PROVIDERS, ROUNDS, RUNS
 from zoo.cli.parts import Commands, add_elsewhere, command, positive
-
-_RUNTIMES = ("opencv", "torch", "torch-compile")
 
 
 def add_bench(commands: Commands) -> None:  # type: ignore[valid-type]
     """The command ``zoo bench``."""
     text = "Accuracy, size and latency of runs in onnxruntime and elsewhere, and FC against GAP."
     parser = command(commands, "bench", "zoo.bench.command:run", text)
-    text = "a folder of runs (default: runs); the rows are written to its bench.json"
-    parser.add_argument("folder", nargs="?", default="runs", metavar="RUNS", help=text)
+    text = f"a folder of runs (default: {RUNS}); the rows are written to its bench.json"
+    parser.add_argument("folder", nargs="?", default=RUNS, metavar="RUNS", help=text)
     parser.add_argument(
-        "--untrained", nargs="+", metavar="VARIANT", help="bench variants of allconv6 without runs"
+        "--untrained", nargs="+", metavar="VARIANT", help=f"bench variants of {ARTICLE} without runs"
     )
     add_elsewhere(parser)
     _add_what(parser)
@@ -26,18 +25,15 @@ def add_bench(commands: Commands) -> None:  # type: ignore[valid-type]
 
 
 def _add_what(parser: argparse.ArgumentParser) -> None:
-    sizes = [1, 2, 4, 8, 16, 32, 64]
+    sizes = list(BATCH_SIZES)
     text = f"(default: {' '.join(map(str, sizes))})"
     parser.add_argument("--batch-sizes", nargs="+", type=positive, default=sizes, metavar="N", help=text)
-    text = "int8 is static quantisation, calibrated on training images (default: fp32)"
-    kinds = ("fp32", "fp16", "int8")
-    parser.add_argument("--precisions", nargs="+", default=["fp32"], choices=kinds, help=text)
-    text = "onnxruntime's; auto takes CUDA where there is a GPU (default: auto)"
-    names = ("auto", "cpu", "cuda", "tensorrt", "openvino")
-    parser.add_argument("--providers", nargs="+", default=["auto"], choices=names, help=text)
-    text = (
-        f"time the same nets there too, by turns with onnxruntime; joined by commas: {', '.join(_RUNTIMES)}"
-    )
+    first = PRECISIONS[0]
+    text = f"int8 is static quantisation, calibrated on training images (default: {first})"
+    parser.add_argument("--precisions", nargs="+", default=[first], choices=PRECISIONS, help=text)
+    text = f"onnxruntime's; {AUTO} takes CUDA where there is a GPU (default: {AUTO})"
+    parser.add_argument("--providers", nargs="+", default=[AUTO], choices=(AUTO, *PROVIDERS), help=text)
+    text = f"time the same nets there too, by turns with onnxruntime; joined by commas: {', '.join(AGAINST)}"
     parser.add_argument("--against", type=_runtimes, default=[], metavar="RUNTIMES", help=text)
 
 
@@ -45,14 +41,15 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
     text = "threads of every runtime (default: the cores there are)"
     parser.add_argument("--threads", type=positive, metavar="N", help=text)
     text = (
-        "timed calls at batch 1, in up to 20 rounds; fewer at larger batches, but one a round (default: 200)"
+        f"timed calls at batch 1, in up to {ROUNDS} rounds; fewer at larger batches, but one a round "
+        f"(default: {CALLS})"
     )
-    parser.add_argument("--runs", type=positive, default=200, metavar="N", help=text)
+    parser.add_argument("--runs", type=positive, default=CALLS, metavar="N", help=text)
 
 
 def _runtimes(text: str) -> list[str]:
     found = text.split(",")
     for name in found:
-        if name not in _RUNTIMES:
-            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(_RUNTIMES)}")
+        if name not in AGAINST:
+            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(AGAINST)}")
     return found

@@ -2,6 +2,8 @@
 
 import argparse
 
+from zoo.cli.choices import MOST, MOST_SEED, VARIANT
+
 Commands = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
@@ -12,9 +14,9 @@ def command(commands: Commands, name: str, run: str, text: str) -> argparse.Argu
     return parser
 
 
-def add_variant(parser: argparse.ArgumentParser, default: str | None = "baseline") -> None:
+def add_variant(parser: argparse.ArgumentParser, default: str | None = VARIANT) -> None:
     """The option --variant."""
-    text = "edits of the net, joined by + (bn+dropout0.5+fc); zoo list names them (default: baseline)"
+    text = f"edits of the net, joined by + (bn+dropout0.5+fc); zoo list names them (default: {VARIANT})"
     parser.add_argument("--variant", default=default, help=text)
 
 
@@ -24,9 +26,6 @@ def add_elsewhere(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", metavar="DIR", help=text)
     text = "judge by this list, and not by the runs' own validation lists; every table names it"
     parser.add_argument("--list", metavar="FILE", help=text)
-
-
-MOST, MOST_SEED = 2**31 - 1, 2**63 - 1  # what the fields of a prototxt hold
 
 
 def positive(text: str) -> int:

@@ -1,5 +1,6 @@
 """The parser of ``zoo report``. Nothing heavy is imported."""
 
+from zoo.cli.choices import LANGUAGES, RUNS
 from zoo.cli.parts import Commands, add_elsewhere, command
 
 
@@ -7,10 +8,11 @@ def add_report(commands: Commands) -> None:  # type: ignore[valid-type]
     """The command ``zoo report``."""
     text = "Write what runs show as one HTML page, and as Markdown: answers, curves, tables, pictures."
     parser = command(commands, "report", "zoo.report.command:run", text)
-    text = "a folder of runs (default: runs)"
-    parser.add_argument("folder", nargs="?", default="runs", metavar="RUNS", help=text)
+    text = f"a folder of runs (default: {RUNS})"
+    parser.add_argument("folder", nargs="?", default=RUNS, metavar="RUNS", help=text)
     add_elsewhere(parser)
-    parser.add_argument("--lang", choices=("en", "zh"), default="en", help="language (default: en)")
+    first = next(iter(LANGUAGES))
+    parser.add_argument("--lang", choices=LANGUAGES, default=first, help=f"language (default: {first})")
     text = "the page (default: RUNS/report.html, or report.zh.html); its Markdown goes beside it"
     parser.add_argument("--output", metavar="FILE.html", help=text)
     text = "leave out every photograph, to publish the page"

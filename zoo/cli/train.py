@@ -2,6 +2,7 @@
 
 import argparse
 
+from zoo.cli.choices import AUTO, DEVICES, LOG_FORMATS, RUNS, SOLVER, STUDY_ENGINES
 from zoo.cli.parts import Commands, add_variant, command, positive, whole
 
 _TRAIN_EPILOG = """\
@@ -25,21 +26,28 @@ def add_train(commands: Commands) -> None:  # type: ignore[valid-type]
     parser.add_argument(
         "--solver",
         metavar="FILE",
-        help="a solver prototxt or a shipped one's name (default: allconv6_solver)",
+        help=f"a solver prototxt or a shipped one's name (default: {SOLVER})",
     )
     _add_changes(parser)
     _add_data(parser)
     parser.add_argument("--max-iter", type=positive, metavar="N", help="iterations, instead of the solver's")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default: auto)")
+    _add_device(parser)
     parser.add_argument(
         "--seed", type=whole, metavar="N", help="instead of the solver's random_seed (default: 0)"
     )
-    parser.add_argument("--output", metavar="DIR", help="run folder (default: runs/<net>-<variant>)")
+    parser.add_argument("--output", metavar="DIR", help=f"run folder (default: {RUNS}/<net>-<variant>)")
     _add_beginnings(parser)
     _add_tensorboard(parser, "metrics by iteration")
     parser.add_argument(
-        "--log-format", choices=("zoo", "caffe"), default="zoo", help="caffe: Caffe's own log lines on stderr"
+        "--log-format",
+        choices=LOG_FORMATS,
+        default=LOG_FORMATS[0],
+        help="caffe: Caffe's own log lines on stderr",
     )
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", choices=DEVICES, default=AUTO, help=f"(default: {AUTO})")
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
@@ -91,13 +99,14 @@ def add_study(commands: Commands) -> None:  # type: ignore[valid-type]
     parser = command(commands, "study", "zoo.study.command:run", text)
     parser.add_argument("study", metavar="STUDY", help="a study file (TOML), or a shipped study's name")
     parser.add_argument("--data", metavar="DIR", help="folder of the list files, or of class folders")
-    parser.add_argument("--output", metavar="DIR", help="folder of the runs (default: runs/<study>)")
+    parser.add_argument("--output", metavar="DIR", help=f"folder of the runs (default: {RUNS}/<study>)")
     parser.add_argument(
         "--jobs", type=positive, metavar="N", help="runs at a time (default: one a GPU, or one)"
     )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default: auto)")
-    text = "what runs them: processes of this machine, or tasks of a Ray cluster (default: local)"
-    parser.add_argument("--engine", choices=("local", "ray"), default="local", help=text)
+    _add_device(parser)
+    first = STUDY_ENGINES[0]
+    text = f"what runs them: processes of this machine, or tasks of a Ray cluster (default: {first})"
+    parser.add_argument("--engine", choices=STUDY_ENGINES, default=first, help=text)
     _add_tensorboard(parser, "one folder a run")
     parser.add_argument("--retry", action="store_true", help="try runs that diverged again")
     parser.add_argument(

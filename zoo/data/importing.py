@@ -11,12 +11,11 @@ import numpy as np
 from converters.host.files import write_text
 from converters.host.places import existing_folder
 from prototxt.errors import InputError
+from zoo.cli.choices import GROCERY_LABELS, SEED, VALIDATION_SHARE
 from zoo.data.demo import CLASS_LIST, TRAIN_LIST, VAL_LIST
 from zoo.data.folders import Classes, Keys, byte_keys, find_split, split
 from zoo.data.grocery import find_lists, read_lists, read_names
 from zoo.terminal.console import notice
-
-_VAL = 0.2
 
 Entries = list[tuple[str, int]]  # an image's path from the folder, its class
 
@@ -30,7 +29,7 @@ class Choice:
     """
 
     val: float | None = None
-    seed: int = 0
+    seed: int = SEED
     labels: str | None = None
     classes: int | None = None
 
@@ -97,7 +96,7 @@ def _from_lists(folder: Path, choice: Choice) -> Images | None:
         return None
     if choice.val is not None:
         raise InputError(f"--val: the split is that of the lists in {place}")
-    labels = choice.labels or "coarse"
+    labels = choice.labels or GROCERY_LABELS[0]
     images = Images(*read_lists(folder, place, labels), read_names(place, labels))
     keys = byte_keys(folder, [path for path, _ in images.train + images.held])
     _tell_doubles(folder, images, keys)  # and leave the split, which others' figures stand on
@@ -105,7 +104,7 @@ def _from_lists(folder: Path, choice: Choice) -> Images | None:
 
 
 def _from_folders(folder: Path, choice: Choice, random: np.random.Generator) -> Images:
-    val = _VAL if choice.val is None else choice.val
+    val = VALIDATION_SHARE if choice.val is None else choice.val
     if not 0 < val < 1:
         raise InputError(f"--val {val:g} must be above 0 and below 1")
     if choice.labels is not None:

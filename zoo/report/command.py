@@ -8,6 +8,7 @@ from converters.host.files import write_text
 from prototxt.errors import InputError
 from prototxt.rawbytes import readable
 from zoo.bench.command import elsewhere
+from zoo.cli.choices import LANGUAGES
 from zoo.ours import keep_others
 from zoo.report.read.gather import Study, gather
 from zoo.report.read.results import Results
@@ -16,7 +17,7 @@ from zoo.report.say.accuracy_section import accuracy_section, cost_section, head
 from zoo.report.say.answers import answers
 from zoo.report.say.robustness_section import robustness_section
 from zoo.report.say.training_section import training_section
-from zoo.report.say.wording import TAGS, Words, bracketed, count, spread
+from zoo.report.say.wording import Words, bracketed, count, spread
 from zoo.report.write.as_html import as_html
 from zoo.report.write.as_markdown import as_markdown, write_figures
 from zoo.report.write.document import Document, Section
@@ -64,7 +65,7 @@ def compose(results: Results, study: Study | None, words: Words, has_photographs
         provenance.method_section(words),
     ]
     return Document(
-        TAGS[words.language],
+        LANGUAGES[words.language],
         results.title,
         provenance.lead(results, words),
         tuple(section for section in sections if section),
@@ -84,7 +85,7 @@ def write(document: Document, output: Path) -> None:
 def is_report(path: Path) -> bool:
     """Whether a page, or its Markdown, ends as a report does in one of the languages."""
     text = path.read_text(encoding="utf-8")
-    ends = (re.escape(Words(language)("footer", runs=0)).replace("0", r"\d+") for language in TAGS)
+    ends = (re.escape(Words(language)("footer", runs=0)).replace("0", r"\d+") for language in LANGUAGES)
     return any(re.search(rf"{end}(</p></footer>\s*</main>\s*</body>\s*</html>)?\s*\Z", text) for end in ends)
 
 

@@ -9,6 +9,7 @@ from converters.host.files import alone_in
 from converters.host.places import existing_folder
 from prototxt.errors import InputError
 from zoo import catalogue
+from zoo.cli.choices import RUNS
 from zoo.data.demo import TRAIN_LIST, VAL_LIST
 from zoo.data.importing import Choice, import_folder
 from zoo.study.carry import Engine, carry_out
@@ -34,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     study = overridden(read_study(path), given)
     if study.data is not None:
         existing_folder(study.data, "--data ")
-    folder = Path(args.output or f"runs/{path.stem}")
+    folder = Path(args.output or f"{RUNS}/{path.stem}")
     if args.tensorboard:
         check_installed()
     jobs = settle(study, path, folder.absolute(), args)

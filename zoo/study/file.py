@@ -9,7 +9,7 @@ from typing import Any
 
 from prototxt.errors import InputError, nearest
 from zoo import catalogue
-from zoo.cli.parts import MOST, MOST_SEED
+from zoo.cli.choices import MOST, MOST_SEED, VARIANT
 
 _NAME = re.compile(r"[\w.+-]+")
 
@@ -23,7 +23,7 @@ class Block:
     """
 
     nets: Sequence[str] = ()
-    variants: Sequence[str] = ("baseline",)
+    variants: Sequence[str] = (VARIANT,)
     changes: Mapping[str, str] = field(default_factory=dict)
     batch_size: int | None = None
     iter_size: int | None = None

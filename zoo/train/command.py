@@ -14,6 +14,7 @@ import torch
 from eval.environment import processor
 from prototxt.errors import InputError
 from prototxt.rawbytes import readable
+from zoo.cli.choices import RUNS
 from zoo.runs.record import begin, finish, noting_divergence, prototxts
 from zoo.runs.resume import begun_in, begun_with, check_kept, check_sampled, counted_from
 from zoo.runs.run_folder import RunFolder, read_record, snapshot_writer
@@ -131,7 +132,7 @@ def settle(args: argparse.Namespace) -> tuple[Plan, Path]:
         raise InputError("--resume FILE goes on from a snapshot, --weights begins from weights: give one")
     given = {name: value for name in vars(Options()) if (value := getattr(args, name)) is not None}
     plan = None if args.output else make_plan(Options(**given))
-    path = Path("runs") / plan.name if plan else Path(args.output)
+    path = Path(RUNS) / plan.name if plan else Path(args.output)
     record = read_record(path)  # before the demo data, which a run without lists would draw
     if record is None or args.resume is None:
         return plan or make_plan(Options(**given)), path

@@ -13,6 +13,7 @@ from prototxt.errors import InputError, about
 from prototxt.rawbytes import from_message
 from prototxt.text import read_solver
 from zoo import catalogue
+from zoo.cli.choices import SOLVER, VARIANT
 from zoo.train.lists import (
     check_data,
     find_lists,
@@ -43,8 +44,8 @@ FILES = ("solver", "root", "net", "weights")  # the options that are paths
 class Options:
     """What the command line of ``zoo train`` decides about a run's outcome; None: as the files say."""
 
-    variant: str = "baseline"
-    solver: str = f"{catalogue.ARTICLE}_solver"
+    variant: str = VARIANT
+    solver: str = SOLVER
     root: str | None = None
     max_iter: int | None = None
     batch_size: int | None = None

@@ -8,8 +8,6 @@ from importlib.resources import files
 from eval.statistics import Interval, mean_std
 from zoo.report.say.claims import Range
 
-TAGS = {"en": "en", "zh": "zh-Hans"}  # the languages there are, as a page names them
-
 
 def read_texts(language: str) -> dict[str, str]:
     """Every text of a language by its key."""

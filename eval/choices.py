@@ -1,0 +1,11 @@
+"""What can be measured, by the names that a user gives it. Nothing is imported, so that a parser may."""
+
+PRECISIONS = ("fp32", "fp16", "int8")
+PROVIDERS = {  # onnxruntime's, beside "auto"
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+}
+RUNTIMES = ("onnxruntime", "opencv", "torch", "torch-compile")  # in the order of their rows
+ROUNDS = 20  # of a timing by turns, at most

@@ -1,0 +1,27 @@
+"""What the command line offers and what it takes by default: said here once, for the parsers and for what
+they start. Nothing heavy is imported.
+"""
+
+from eval.choices import PRECISIONS, PROVIDERS, ROUNDS, RUNTIMES
+
+__all__ = ["PRECISIONS", "PROVIDERS", "ROUNDS", "RUNTIMES"]
+
+MOST, MOST_SEED = 2**31 - 1, 2**63 - 1  # what the fields of a prototxt hold
+
+ARTICLE = "allconv6"  # the article's net
+SOLVER = f"{ARTICLE}_solver"
+VARIANT = "baseline"
+RUNS = "runs"  # the folder of run folders
+AUTO = "auto"
+DEVICES = (AUTO, "cpu", "cuda")
+LOG_FORMATS = ("zoo", "caffe")
+STUDY_ENGINES = ("local", "ray")
+
+BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
+CALLS = 200  # timed at batch 1
+AGAINST = RUNTIMES[1:]  # what onnxruntime is timed against
+
+LANGUAGES = {"en": "en", "zh": "zh-Hans"}  # of a report, as a page names them
+VALIDATION_SHARE = 0.2  # of class folders
+SEED = 0  # of data that is drawn or dealt out
+GROCERY_LABELS = ("coarse", "fine")
