@@ -16,8 +16,8 @@ from converters.host.memory import refuse_excess
 from converters.in_place import notices
 from converters.layers import Layer
 from converters.layers.registry import record_of
-from converters.state_names import child_name, name_state
-from converters.steps import number_values
+from converters.state_names import child_names, name_state
+from converters.steps import Step, number_values, read_from_outside
 from converters.weights.caffemodel import LayerBlobs, SavedLayer, save_caffemodel
 from converters.weights.formats import Report, load_weights
 from converters.weights.hdf5 import save_hdf5
@@ -56,7 +56,7 @@ class Network(nn.Module):
         for line in notices(modules):
             to_stderr(line)
         self._children = self._add(modules)
-        self._wire(list(modules))
+        self._wire()
         self.train(phase == "TRAIN")
         self._allocate(modules)
         if fill_blobs:
@@ -64,11 +64,11 @@ class Network(nn.Module):
         elif fill_blobs is not None:
             self._clear()
 
-    def _wire(self, nodes: Sequence[Node]) -> None:
+    def _wire(self) -> None:
         """Number the values of a pass: what is put out, and what counts as loss with which weight."""
-        self._values, self._steps = number_values(self.graph, nodes)
-        places = {value: place for place, value in enumerate(self._values)}
-        self._ends = [(value.blob, places[value]) for value in self.graph.outputs]
+        self._values, self._steps = number_values(self.graph, self._children)
+        self._numbers = {value: number for number, value in enumerate(self._values)}
+        self._ends = [(value.blob, self._numbers[value]) for value in self.graph.outputs]
         self._weights = [
             (value, weight)
             for node in self.graph.nodes
@@ -89,10 +89,8 @@ class Network(nn.Module):
 
     def _add(self, modules: Mapping[Node, Layer]) -> dict[Node, str]:
         """Register the modules in ``layers``: each one's name there."""
-        taken, names = set(dir(self.layers)), {}
+        names = child_names(modules, dir(self.layers))
         for node, module in modules.items():
-            names[node] = child_name(node.layer.name, taken)
-            taken.add(names[node])
             self.layers[names[node]] = module
         return names
 
@@ -161,25 +159,38 @@ class Network(nn.Module):
         """Every value of one forward pass. Raises InputError for an input that is missing."""
         if missing := [blob for blob in self.inputs if blob not in inputs]:
             raise InputError(f"no tensor for input {', '.join(missing)}")
-        return dict(zip(self._values, self._run([inputs[blob] for blob in self.inputs]), strict=True))
+        made = self._pass(self._steps, dict(enumerate(inputs[blob] for blob in self.inputs)))
+        return {self._values[number]: tensor for number, tensor in made.items()}
 
-    def _run(self, inputs: Sequence[Tensor]) -> list[Tensor]:
-        """Every value of one forward pass, in the order of their places.
+    def reads(self, start: int, end: int) -> list[Value]:
+        """The values that :meth:`run` needs for layers ``start`` to ``end``."""
+        return [self._values[number] for number in read_from_outside(self._steps[start : end + 1])]
 
-        Places and not values go by here, which torch.compile could not follow.
+    def run(self, start: int, end: int, values: Mapping[Value, Tensor]) -> dict[Value, Tensor]:
+        """What layers ``start`` to ``end`` of ``graph.nodes`` make, both included (Net::ForwardFromTo), from
+        ``values``: what they read that none of them makes, and the tops of data layers among them
+        (:meth:`reads`). Gradients flow, from the tops to the blobs and to ``values``.
+
+        Raises InputError for a value that is missing.
         """
-        values = list(inputs)
-        for place, (step, layer) in enumerate(zip(self._steps, self.layers.values(), strict=True)):
-            bottoms = [
-                values[at] if passes else values[at].detach()
-                for at, passes in zip(step.bottoms, step.passes, strict=True)
-            ]
-            values.extend(as_tuple(layer(*self._read(place, bottoms)))[: step.tops])
-        return values
+        needed = self.reads(start, end)
+        if missing := [value.blob for value in needed if value not in values]:
+            raise InputError(f"no tensor for {', '.join(missing)}")
+        steps = self._steps[start : end + 1]
+        made = self._pass(steps, {self._numbers[value]: values[value] for value in needed})
+        return {self._values[number]: made[number] for step in steps for number in step.tops}
 
-    def _read(self, place: int, bottoms: list[Tensor]) -> list[Tensor]:
-        """What layer number ``place`` is given of its bottoms."""
-        return bottoms
+    def _pass(self, steps: Sequence[Step], values: dict[int, Tensor]) -> dict[int, Tensor]:
+        """``values`` with what the steps make of them, all by their numbers."""
+        for step in steps:
+            if step.child:
+                bottoms = [
+                    values[number] if passes else values[number].detach()
+                    for number, passes in zip(step.bottoms, step.passes, strict=True)
+                ]
+                tops = as_tuple(self.layers[step.child](*bottoms))
+                values.update(zip(step.tops, tops, strict=False))
+        return values
 
     def all_blobs(self, /, **inputs: Tensor) -> dict[str, Tensor]:
         """Every blob under Caffe's name as it stands after the forward pass; gradients flow."""
@@ -193,8 +204,8 @@ class Network(nn.Module):
         if len(inputs) != len(self.inputs):
             named = ", ".join(self.inputs) or "none"
             raise InputError(f"{len(inputs)} tensors for {len(self.inputs)} inputs: {named}")
-        values = self._run(inputs)
-        outputs = {blob: values[place] for blob, place in self._ends}
+        values = self._pass(self._steps, dict(enumerate(inputs)))
+        outputs = {blob: values[number] for blob, number in self._ends}
         return outputs if len(outputs) != 1 else next(iter(outputs.values()))
 
     def loss(self, values: Mapping[Value, Tensor]) -> Tensor:

@@ -29,12 +29,19 @@ _SOLVER_NET = _NETWORK | {
 _MODULE = set(dir(nn.Module()))
 
 
-def child_name(name: str, taken: Collection[str]) -> str:
-    """A layer's name made fit for a module's attribute that is not ``taken``."""
-    name = name.replace(".", "_") or "unnamed"
-    while name in taken:
-        name += "_"
-    return name
+def child_names(nodes: Iterable[Node], reserved: Collection[str]) -> dict[Node, str]:
+    """Each layer's name made fit for a module's attribute: one of its own, and none that is ``reserved``."""
+    taken = set(reserved)
+    last: dict[str, str] = {}  # a name to what it was lengthened to for the layer before of that name
+    children = {}
+    for node in nodes:
+        plain = node.layer.name.replace(".", "_") or "unnamed"
+        name = last.get(plain, plain)
+        while name in taken:
+            name += "_"
+        taken.add(name)
+        last[plain] = children[node] = name
+    return children
 
 
 def todays_names(net: "Network", keys: Iterable[str]) -> dict[str, str]:
@@ -53,12 +60,8 @@ def todays_names(net: "Network", keys: Iterable[str]) -> dict[str, str]:
 
 def _old_names(net: "Network", reserved: set[str]) -> dict[str, str]:
     """Old name → today's name of every blob."""
-    taken = reserved | _MODULE
-    children: dict[Node, str] = {}
-    for node in net.graph.nodes:
-        if not node.is_data:
-            children[node] = child_name(node.layer.name, taken)
-            taken.add(children[node])
+    layers = [node for node in net.graph.nodes if not node.is_data]
+    children = child_names(layers, reserved | _MODULE)
     return {f"{children[blob.node]}.{blob.slot}": blob.name for blob in net.blobs}
 
 

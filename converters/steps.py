@@ -1,32 +1,49 @@
-"""A graph's calls by place: a pass looks nothing up, so that torch.compile can follow it."""
+"""A graph's calls by number: a pass looks up no layer and no value, so that torch.compile can follow it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from converters.graph import Graph, Node, Value
 
 
 class Step(NamedTuple):
-    """A layer's call: the places of what it reads among the pass's values, which of them get a gradient,
-    and how many values it makes.
+    """A layer's call: its module's name in ``Network.layers``, the numbers of what it reads among the pass's
+    values, which of those get a gradient, and the numbers of what it makes.
+
+    A data layer has no module, "": its tops come from outside.
     """
 
+    child: str
     bottoms: tuple[int, ...]
     passes: tuple[bool, ...]
-    tops: int
+    tops: tuple[int, ...]
 
 
-def number_values(graph: Graph, nodes: Sequence[Node]) -> tuple[list[Value], list[Step]]:
-    """Every value of a pass in the order of its places, the inputs' first and then each layer's; and the
-    call of each of ``nodes``.
+def number_values(graph: Graph, children: Mapping[Node, str]) -> tuple[list[Value], list[Step]]:
+    """Every value of a pass in the order of its numbers, the inputs' first and then each layer's; and the
+    step of each of the graph's nodes.
     """
-    values = [*graph.inputs, *(value for node in nodes for value in node.outputs)]
-    places = {value: place for place, value in enumerate(values)}
-    return values, [_step(graph, node, places) for node in nodes]
+    made = (value for node in graph.nodes if not node.is_data for value in node.outputs)
+    values = [*graph.inputs, *made]
+    numbers = {value: number for number, value in enumerate(values)}
+    return values, [_step(graph, node, children.get(node, ""), numbers) for node in graph.nodes]
 
 
-def _step(graph: Graph, node: Node, places: Mapping[Value, int]) -> Step:
+def _step(graph: Graph, node: Node, child: str, numbers: Mapping[Value, int]) -> Step:
     """A bottom of ``propagate_down: false`` is cut off from the gradient."""
-    told = () if graph.force_backward else tuple(node.layer.propagate_down)
-    passes = told or (True,) * len(node.inputs)
-    return Step(tuple(places[value] for value in node.inputs), passes, len(node.outputs))
+    said = () if graph.force_backward else tuple(node.layer.propagate_down)
+    bottoms, tops = (tuple(numbers[value] for value in side) for side in (node.inputs, node.outputs))
+    return Step(child, bottoms, said or (True,) * len(bottoms), tops)
+
+
+def read_from_outside(steps: Iterable[Step]) -> list[int]:
+    """The numbers of the values that some steps on end need: what they read and none of them made before, and
+    the tops of data layers.
+    """
+    needed: dict[int, None] = {}
+    made: set[int] = set()
+    for step in steps:
+        needed.update(dict.fromkeys(number for number in step.bottoms if number not in made))
+        needed.update({} if step.child else dict.fromkeys(step.tops))
+        made.update(step.tops)
+    return list(needed)

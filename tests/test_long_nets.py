@@ -1,5 +1,6 @@
-"""Walks over a net of many layers: each layer's blobs are looked at a fixed number of times."""
+"""Walks over a net of many layers, and building one: each layer takes a fixed number of looks and of lines run."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,3 +78,41 @@ def test_a_walk_looks_at_each_blob_a_fixed_number_of_times(
     run = WALKS.get(walk) or through(walk, tmp_path)
     short, long = (looks(monkeypatch, layers, run) for layers in (20, 80))
     assert long <= 4 * short + 8
+
+
+LAYERS = {
+    "convolutions": 'name: "l{0}" type: "Convolution" bottom: "t{0}" top: "t{1}" '
+    "convolution_param {{ num_output: 2 kernel_size: 1 }}",
+    "one name": 'name: "l" type: "BatchNorm" bottom: "t{0}" top: "t{1}"',
+    "one blob": 'name: "l{0}" type: "Scale" bottom: "t{0}" top: "t{1}" param {{ name: "w" }}',
+    "one bottom": 'name: "l{0}" type: "Sigmoid" bottom: "t0" top: "t{1}"',
+    "joined": 'name: "l{0}" type: "Eltwise" bottom: "t{0}" bottom: "t0" top: "t{1}"',
+    "in place": 'name: "l{0}" type: "Sigmoid" bottom: "t0" top: "t0"',
+}
+
+
+def lines_run(kind: str, layers: int) -> int:
+    """How many lines of Python run on the way from text to module."""
+    text = INPUT.replace("dim: 2", "dim: 2 dim: 3 dim: 3")
+    text += "".join(f"layer {{ {LAYERS[kind].format(i, i + 1)} }}\n" for i in range(layers))
+    count = 0
+
+    def note(frame: object, event: str, argument: object) -> Callable[..., object]:
+        nonlocal count
+        count += event == "line"
+        return note
+
+    before = sys.gettrace()
+    sys.settrace(note)
+    try:
+        load_net(text)
+    finally:
+        sys.settrace(before)
+    return count
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_building_takes_as_many_lines_a_layer_in_a_long_net(kind: str) -> None:
+    lines_run(kind, 2)  # what is done once a process
+    short, long = (lines_run(kind, layers) for layers in (50, 200))
+    assert long <= 4.1 * short

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from converters.blobs import owner, tensor_of
 from converters.data.input import InputTensors
@@ -71,7 +72,6 @@ class SolverNet(Network):
         self.source = source
         self.feeds = {name: Feed(source) for name, source in sources.items()}
         self.seen = {}
-        self._readers = [node for node in graph.nodes if not node.is_data]
 
     def next_batch(self) -> dict[str, Tensor]:
         """Every data layer's next batch, where the net's blobs are. Raises InputError from the layers."""
@@ -110,7 +110,7 @@ class SolverNet(Network):
 
         Raises InputError from the layers, with the record of a value that is out of range.
         """
-        with self._located(), deferring() as self._checks:
+        with self._located(), deferring() as self._checks, self._watching():
             return self.values(self.next_batch())
 
     def number(self, loss: Tensor) -> float:
@@ -142,16 +142,25 @@ class SolverNet(Network):
             if not isinstance(feed.source, MemorySource | InputTensors):
                 feed.position = batches
 
-    def _read(self, place: int, bottoms: list[Tensor]) -> list[Tensor]:
-        if not self.watches:
-            return bottoms
+    @contextmanager
+    def _watching(self) -> Iterator[None]:
+        """Keep what each layer reads in the block, where :attr:`watches` is on."""
+        nodes = [node for node in self.graph.nodes if self.watches and not node.is_data]
+        hooks = [self.module_of(node).register_forward_pre_hook(partial(self._see, node)) for node in nodes]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _see(self, node: Node, module: nn.Module, bottoms: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         # A view of its own has this reader's share of the gradient alone, as Caffe's Split has it.
         views = [x.view_as(x) for x in bottoms]
         for x in views:
             if x.requires_grad:
                 x.retain_grad()
-        self.seen[self._readers[place]] = views  # type: ignore[index]
-        return views
+        self.seen[node] = views  # type: ignore[index]
+        return tuple(views)
 
     def forget(self) -> None:
         """Let go of what :attr:`watches` kept."""
