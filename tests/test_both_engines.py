@@ -83,6 +83,7 @@ SAME = {
     "all frozen": (SOLVER, {"rates": "param { lr_mult: 0 } param { lr_mult: 0 }"}),
     "clipped, one frozen": (SOLVER + " clip_gradients: 0.01", {"rates": "param { lr_mult: 0 }"}),
     "iter_size": (SOLVER + " iter_size: 2 type: 'Adam' momentum2: 0.99", {}),
+    "debug_info": (SOLVER + " debug_info: true iter_size: 2 momentum: 0.9", {}),
     "no iteration": (SOLVER + " max_iter: 0 test_iter: 1 test_interval: 3", {}),
 }
 

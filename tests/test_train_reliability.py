@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from train_runs import edit, lines, logged, same, start, train, wait_for, weights
 
+from converters import CaffeSolver
 from converters.host.files import whole
 from prototxt.errors import InputError
 from zoo.cli import main
 from zoo.runs.run_folder import RunFolder
-from zoo.train.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("without_export")
 
@@ -33,14 +33,14 @@ def long_solver(solver: Path) -> Path:
 
 def signal_at(monkeypatch: pytest.MonkeyPatch, iteration: int, number: int) -> None:
     """Send this process a signal in the middle of an iteration."""
-    step = Trainer.step
+    step = CaffeSolver.iterate
 
-    def stepping(self: Trainer) -> None:
-        if self.iteration == iteration:
+    def stepping(self: CaffeSolver) -> None:
+        if self.iter == iteration:
             os.kill(os.getpid(), number)
         step(self)
 
-    monkeypatch.setattr(Trainer, "step", stepping)
+    monkeypatch.setattr(CaffeSolver, "iterate", stepping)
 
 
 def test_hangup_snapshots_and_goes_on(solver: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,12 +3,11 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from golden_cases import GOLDEN, arrays, error, named
-from train_runs import edit, lines, same, train, weights
+from train_runs import Memory, edit, lines, same, train, weights
 
 from converters import load_net
 from prototxt.text import read_net
@@ -17,22 +16,7 @@ from zoo.runs.run_folder import read_metrics
 pytestmark = pytest.mark.usefixtures("without_export")
 
 
-class Memory:
-    """MemoryData with a recording's arrays."""
-
-    def __init__(self, layer: Any, data: dict[str, Any]) -> None:
-        self.size = layer.memory_data_param.batch_size
-        self.tops = dict(
-            zip(layer.top, (torch.from_numpy(data["X"]), torch.from_numpy(data["y"])), strict=True)
-        )
-        self.shapes = {top: (self.size, *rows.shape[1:]) for top, rows in self.tops.items()}
-
-    def batch(self, index: int) -> dict[str, torch.Tensor]:
-        serial = torch.arange(index * self.size, (index + 1) * self.size)
-        return {top: rows[serial % len(rows)] for top, rows in self.tops.items()}
-
-
-@pytest.mark.parametrize("case", ["sgd_step", "adam"])
+@pytest.mark.parametrize("case", sorted(path.name for path in (GOLDEN / "solver").iterdir()))
 def test_caffes_own_snapshot_goes_on_to_where_caffe_ended(
     case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,7 +177,9 @@ def test_the_test_loss_is_computed_where_asked(solver: Path) -> None:
 
 
 def test_what_has_no_effect_is_named_in_one_line(solver: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    solver.write_text(solver.read_text() + "solver_mode: GPU device_id: 0 debug_info: true\n")
+    solver.write_text(solver.read_text() + "solver_mode: GPU device_id: 0 layer_wise_reduce: false\n")
     assert train(solver, "--max-iter", "1") == 0
     said = [line for line in capsys.readouterr().err.splitlines() if "without effect here" in line]
-    assert len(said) == 1 and all(name in said[0] for name in ("solver_mode", "device_id", "debug_info"))
+    assert len(said) == 1 and all(
+        name in said[0] for name in ("solver_mode", "device_id", "layer_wise_reduce")
+    )

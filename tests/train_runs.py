@@ -17,6 +17,21 @@ from zoo.runs.run_folder import read_metrics
 ROOT = Path(__file__).parents[1]
 
 
+class Memory:
+    """MemoryData with a recording's arrays."""
+
+    def __init__(self, layer: Any, data: dict[str, Any]) -> None:
+        self.size = layer.memory_data_param.batch_size
+        self.tops = dict(
+            zip(layer.top, (torch.from_numpy(data["X"]), torch.from_numpy(data["y"])), strict=True)
+        )
+        self.shapes = {top: (self.size, *rows.shape[1:]) for top, rows in self.tops.items()}
+
+    def batch(self, index: int) -> dict[str, torch.Tensor]:
+        serial = torch.arange(index * self.size, (index + 1) * self.size)
+        return {top: rows[serial % len(rows)] for top, rows in self.tops.items()}
+
+
 def train(solver: Path, *options: str) -> int:
     return main(["train", "--solver", str(solver), "--device", "cpu", *options])
 

@@ -14,6 +14,8 @@ from converters.graph import Node, Value
 from converters.network import Network
 from converters.solver.rules import Parameter
 
+NOTICE = "debug_info: the lines of Caffe's automatic Split layers are left out"
+
 
 def forward_lines(net: Network, values: Mapping[Value, Tensor]) -> list[str]:
     """Every layer's tops and parameters (Net::ForwardDebugInfo)."""

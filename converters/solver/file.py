@@ -1,15 +1,18 @@
 """From a solver prototxt to a solver in one call, as pycaffe's get_solver."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 
 from converters.host.places import find
-from converters.solver.engine import CaffeSolver, Log
+from converters.solver.debug import NOTICE
+from converters.solver.engine import CaffeSolver
+from converters.solver.feed import open_feed
+from converters.solver.log import CaffeLog
 from converters.solver.names import snapshot_prefix
-from converters.solver.net import build_net
-from converters.solver.nets import check_nets, solver_nets
+from converters.solver.net import SolverNet
+from converters.solver.nets import NetSource, check_nets, solver_nets
 from converters.solver.rules import check_solver
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError, about
@@ -17,7 +20,10 @@ from prototxt.text import read_solver, to_stderr
 
 
 def load_solver(
-    path: str | Path, log: Log = to_stderr, device: str | None = None, allow_python: bool = False
+    path: str | Path,
+    log: Callable[[str], object] = to_stderr,
+    device: str | None = None,
+    allow_python: bool = False,
 ) -> CaffeSolver:
     """The solver of a prototxt, its nets and data layers built, its ``weights`` loaded.
 
@@ -36,11 +42,21 @@ def load_solver(
     places = (Path(), path.parent)
     seed = max(message.random_seed, 0)
     sources = solver_nets(message, path, places)
-    net, *tests = [build_net(source, seed, places, allow_python).to(where) for source in sources]
-    solver = CaffeSolver(message, net, tests, snapshot_prefix(message, path), log)
+    net, *tests = [_build_net(source, seed, places, where, allow_python) for source in sources]
+    listener = CaffeLog(message, lambda _, line: log(line))
+    solver = CaffeSolver(message, net, tests, snapshot_prefix(message, path), listeners=[listener], seed=seed)
     for weights in _weights(message, places):
         solver.load_weights(weights)
     return solver
+
+
+def _build_net(
+    source: NetSource, seed: int, places: Sequence[Path], device: torch.device, allow_python: bool
+) -> SolverNet:
+    """The net with its data layers opened; errors name file and line."""
+    graph = source.graph(allow_python)
+    feed = open_feed(graph, source.phase, seed, places, device)
+    return SolverNet(graph, source.phase, feed, seed).to(device)
 
 
 def _weights(message: SolverParameter, places: Sequence[Path]) -> list[Path]:
@@ -74,5 +90,5 @@ def notices(message: SolverParameter) -> list[str]:
     if message.random_seed < 0:
         lines.append("random_seed is not given: Caffe draws one, here it is 0")
     if message.debug_info:
-        lines.append("debug_info: the lines of Caffe's automatic Split layers are left out")
+        lines.append(NOTICE)
     return lines

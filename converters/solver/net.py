@@ -1,146 +1,104 @@
-"""A net with its data layers, as a solver has it: it serves its own batches."""
+"""A net with what feeds it, as a solver has it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from converters.blobs import owner, tensor_of
-from converters.data.input import InputTensors
-from converters.data.memory import MemorySource
-from converters.data.opening import open_data
-from converters.graph import Graph, Node, Value, layer_labels
+from converters.graph import Graph, Node, Value
 from converters.layers.parts.indexing import Check, OutOfRangeError, deferring, raise_first
-from converters.network import Network, loss_weights
-from converters.solver.log import Output
-from converters.solver.nets import NetSource
+from converters.network import Network
+from converters.solver.events import Output
+from converters.solver.feed import Batches, SourceFeed
 from converters.solver.records import with_record
 from converters.weights.caffemodel import by_name
-from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
 
-class Batches(Protocol):
-    """What a data layer is here: batches by number, and the shapes of its tops."""
-
-    @property
-    def shapes(self) -> Mapping[str, tuple[int, ...]]:
-        """Of every top."""
-
-    def batch(self, index: int) -> dict[str, Tensor]:
-        """The batch of that number, by the names of the tops."""
-
-    def record(self, index: int, sample: int) -> str:
-        """What messages call a sample of it."""
-
-
-class Feed:
-    """A data layer with the number of the batch that it serves next."""
-
-    def __init__(self, source: Batches) -> None:
-        self.source = source
-        self.position = 0
-
-    def next_batch(self) -> dict[str, Tensor]:
-        """The next batch."""
-        batch = self.source.batch(self.position)
-        self.position += 1
-        return batch
-
-
 class SolverNet(Network):
-    """A Network with a feed for each of its data layers; ``feeds`` go by layer name
-    (:func:`converters.graph.layer_labels`).
+    """A Network with its feed; ``position`` is the number of the batch that comes next.
 
     With ``watches`` on, a forward pass keeps what each layer read, so that after the backward pass its
-    gradient can be told (debug_info).
+    gradient can be told (debug_info). Raises InputError, with file and line.
     """
 
-    feeds: Mapping[str, Feed] = {}
     watches = False
     seen: Mapping[Node, list[Tensor]] = {}
 
-    _checks: Sequence[Check] = ()
-
-    def __init__(self, graph: Graph, source: NetSource, sources: Mapping[str, Batches], seed: int) -> None:
-        shapes = {top: shape for source in sources.values() for top, shape in source.shapes.items()}
-        super().__init__(graph, source.phase, shapes, seed)
-        self.source = source
-        self.feeds = {name: Feed(source) for name, source in sources.items()}
+    def __init__(self, graph: Graph, phase: str, feed: Batches, seed: int) -> None:
+        with graph.located():
+            super().__init__(graph, phase, feed.shapes, seed)
+        self.feed, self.position = feed, 0
         self.seen = {}
+        self._checks: list[tuple[int, Check]] = []  # batch, and what is still to be read of it
+
+    @property
+    def device(self) -> torch.device:
+        """Where its blobs are."""
+        return tensor_of(self.blobs[0], self.layers).device if self.blobs else torch.device("cpu")
 
     def next_batch(self) -> dict[str, Tensor]:
-        """Every data layer's next batch, where the net's blobs are. Raises InputError from the layers."""
-        where = self._device()
-        batches = [feed.next_batch() for feed in self.feeds.values()]
-        return {top: tensor.to(where) for batch in batches for top, tensor in batch.items()}
-
-    def _device(self) -> torch.device:
-        return tensor_of(self.blobs[0], self.layers).device if self.blobs else torch.device("cpu")
+        """The next batch, by top. Raises InputError from the data layers."""
+        batch = self.feed.batch(self.position)
+        self.position += 1
+        return batch
 
     def set_input_arrays(self, data: Any, labels: Any) -> None:
         """Have the net's MemoryData layer serve these rows from the first one on, whatever came before.
 
         Raises InputError where the net has none, and for arrays that Caffe refuses.
         """
-        feeds = [feed for feed in self.feeds.values() if isinstance(feed.source, MemorySource)]
-        if not feeds:
-            held = ", ".join(f'"{feed}"' for feed in self.feeds) or "none"
-            raise InputError(f"set_input_arrays needs a MemoryData layer; the net's data layers: {held}")
-        assert isinstance(feeds[0].source, MemorySource)
-        feeds[0].source.set(data, labels)
-        feeds[0].position = 0
+        self._layers_feed().set_arrays(data, labels, self.position)
 
     def set_inputs(self, /, **blobs: Any) -> None:
         """Set tops of Input layers, by name. Raises InputError for one that is none, or another shape."""
-        for top, values in blobs.items():
-            for feed in self.feeds.values():
-                if isinstance(feed.source, InputTensors) and top in feed.source.shapes:
-                    feed.source.set(top, values)
-                    break
-            else:
-                raise InputError(f'"{top}" is no top of an Input layer')
+        self._layers_feed().set_inputs(blobs)
+
+    def _layers_feed(self) -> SourceFeed:
+        assert isinstance(self.feed, SourceFeed)
+        return self.feed
+
+    def go_to(self, batches: int) -> None:
+        """Serve batch number ``batches`` next; arrays go on as they are."""
+        if isinstance(self.feed, SourceFeed):
+            self.feed.skip(batches - self.position)
+        self.position = batches
 
     def next_values(self) -> dict[Value, Tensor]:
-        """A forward pass over every data layer's next batch; on a GPU :meth:`number` checks what indexes.
+        """A forward pass over the next batch; :meth:`check` then reads what indexes out of range.
 
-        Raises InputError from the layers, with the record of a value that is out of range.
+        Raises InputError from the layers, with file, line and record.
         """
-        with self._located(), deferring() as self._checks, self._watching():
-            return self.values(self.next_batch())
+        index = self.position
+        with self._located(index), deferring() as checks, self._watching():
+            values = self.values(self.next_batch())
+        self._checks += [(index, check) for check in checks]
+        return values
 
-    def number(self, loss: Tensor) -> float:
-        """A loss of the last pass, read. Raises InputError for a value that indexed out of range in it."""
-        number = loss.item()
-        with self._located():
-            raise_first(self._checks)
-        return number
+    def check(self) -> None:
+        """Raise InputError for the first value that indexed out of range since the last call; on a GPU this
+        waits for the passes.
+        """
+        checks, self._checks = self._checks, []
+        try:
+            raise_first([check for _, check in checks])
+        except OutOfRangeError as error:
+            index = next(index for index, check in checks if check is error.check)
+            with self._located(index):
+                raise
 
     @contextmanager
-    def _located(self) -> Iterator[None]:
-        """Errors name file and line, and the record of a value out of range."""
-        with self.source.located():
+    def _located(self, index: int) -> Iterator[None]:
+        """Errors name file and line, and the record of a value of batch ``index`` that is out of range."""
+        with self.graph.located():
             try:
                 yield
             except OutOfRangeError as error:
-                raise with_record(error, self.graph, self._record) from None
-
-    def _record(self, top: str, sample: int, samples: int) -> str | None:
-        """The name of a sample of the batch served last."""
-        for feed in self.feeds.values():
-            if feed.source.shapes.get(top, ())[:1] == (samples,):
-                return feed.source.record(feed.position - 1, sample)
-        return None
-
-    def go_to(self, batches: int) -> None:
-        """Have every layer that reads files serve batch number ``batches`` next; arrays go on as they are."""
-        for feed in self.feeds.values():
-            if not isinstance(feed.source, MemorySource | InputTensors):
-                feed.position = batches
+                raise with_record(error, self.graph, partial(self.feed.record, index)) from None
 
     @contextmanager
     def _watching(self) -> Iterator[None]:
@@ -166,39 +124,33 @@ class SolverNet(Network):
         """Let go of what :attr:`watches` kept."""
         self.watches, self.seen = False, {}
 
+    def means(self, count: int) -> tuple[list[Output], float]:
+        """The means of outputs and loss over the next ``count`` batches, summed in float32 (Solver::Test).
+
+        Raises InputError as :meth:`next_values` and :meth:`check` do.
+        """
+        sums: dict[Value, Tensor] = {}
+        total = torch.zeros(())
+        for _ in range(count):
+            values = self.next_values()
+            total += self.loss(values).cpu()
+            for value in self.graph.outputs:
+                sums[value] = sums.get(value, torch.zeros(())) + values[value].reshape(-1).cpu()
+        self.check()
+        means = {value: tensor / count for value, tensor in sums.items()}
+        return self.output_values(means), (total / max(count, 1)).item()
+
     def output_values(self, values: Mapping[Value, Tensor]) -> list[Output]:
-        """Every number that the net puts out, in Caffe's order, with its blob's loss weight."""
-        weights = {
-            value: weight
-            for node in self.graph.nodes
-            for value, weight in zip(node.outputs, loss_weights(node), strict=False)
-        }
+        """Every number that the net puts out, in Caffe's order, with its blob's loss weight; ``values`` has
+        the outputs, in any shape.
+        """
+        weights = dict(self._weights)
         return [
             Output(value.blob, number, weights.get(value, 0.0))
             for value in self.graph.outputs
+            if value in values
             for number in values[value].detach().reshape(-1).tolist()
         ]
-
-
-def build_net(source: NetSource, seed: int, places: Sequence[Path], allow_python: bool = False) -> SolverNet:
-    """The net with its data layers opened; relative paths in it count from ``places``, the first that
-    holds them. Raises InputError, with file and line.
-    """
-    graph = source.graph(allow_python)
-    with source.located():
-        fed = [node.layer for node in graph.nodes if node.is_data]
-        labels = layer_labels([layer.name for layer in fed])
-        sources = {  # each layer draws for itself, as in Caffe
-            label: _open(layer, source.phase, seed + index, places)
-            for index, (label, layer) in enumerate(zip(labels, fed, strict=True))
-        }
-        return SolverNet(graph, source, sources, seed)
-
-
-def _open(layer: LayerParameter, phase: str, seed: int, places: Sequence[Path]) -> Batches:
-    if layer.type == "Input":
-        return InputTensors(layer)
-    return open_data(layer, phase, seed, places)
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ from zoo.ours import digest
 from zoo.runs.contents import files, names, of_images
 from zoo.runs.first_row import keep_rows
 from zoo.runs.identity import ARITHMETIC
-from zoo.runs.run_folder import NET, SOLVER, RunFolder, read_record
+from zoo.runs.run_folder import CAFFE_SNAPSHOTS, NET, SOLVER, RunFolder, read_record
 from zoo.terminal.console import notice
 from zoo.train.dataset import ImageSet, fingerprint
 from zoo.train.plan import Plan
@@ -38,6 +38,8 @@ def begin(folder: RunFolder, run: str, trainer: Trainer, data: Data) -> dict[str
     texts = prototxts(trainer.plan)
     record = describe(trainer, data) | {"id": run, "started": earlier.get("started", _now())}
     record["texts"] = {name: digest(encoded(text)) for name, text in texts.items()}
+    if caffes := (read_record(folder.path) or {}).get(CAFFE_SNAPSHOTS):
+        record[CAFFE_SNAPSHOTS] = caffes
     if earlier and (began := earlier.get("arithmetic", "none")) != ARITHMETIC:
         record["arithmetic"] = f"{began}, then {ARITHMETIC}"
     folder.write_record(record)  # first of all: it tells whose the other files are, half-written ones too
@@ -118,7 +120,7 @@ def noting_divergence(trainer: Trainer, folder: RunFolder, record: dict[str, Any
         yield
     except DivergedError as error:
         if trainer.ranks.is_first:
-            folder.write_record({**record, "iteration": trainer.iteration, "diverged": str(error)})
+            folder.write_record({**record, "iteration": error.iterations, "diverged": str(error)})
         raise
 
 

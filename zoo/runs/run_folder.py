@@ -23,6 +23,8 @@ from zoo.ours import digest, keep_others
 from zoo.terminal.console import notice_once
 
 NET, SOLVER = "net.prototxt", "solver.prototxt"
+# Of run.json: the names of the snapshots in Caffe's format, as snapshot_prefix has them.
+CAFFE_SNAPSHOTS = "caffe_snapshots"
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,8 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove what a run that begins afresh must not find of the run before; other files stay."""
-        own = [path for path in self.snapshots() if path.is_relative_to(self.path)]
+        caffes = (self.path / name for name in (read_record(self.path) or {}).get(CAFFE_SNAPSHOTS, ()))
+        own = [path for path in (*self.snapshots(), *caffes) if path.is_relative_to(self.path)]
         own += [path for path in self.path.glob("*.prototxt") if self._wrote(path)]
         for path in (*self._own, *own):
             path.unlink(missing_ok=True)

@@ -19,13 +19,14 @@ from zoo.runs.record import begin, finish, noting_divergence, prototxts
 from zoo.runs.resume import begun_in, begun_with, check_kept, check_sampled, counted_from
 from zoo.runs.run_folder import RunFolder, read_record, snapshot_writer
 from zoo.terminal.console import notice
-from zoo.train.display import CaffeLog, Display, TrainingDisplay
+from zoo.train.caffe_snapshots import keep_others_snapshots
+from zoo.train.display import CaffeDisplay, Display, TrainingDisplay
 from zoo.train.events import check_installed, recording
 from zoo.train.loop import iterate
 from zoo.train.plan import Options, Plan, check_begun, make_plan
 from zoo.train.ranks import Ranks, joined, under_torchrun
 from zoo.train.signals import outlasting_terminal
-from zoo.train.snapshot import check_resumable, fine_tune, restore
+from zoo.train.snapshot import check_resumable, fine_tune, iteration_of, restore
 from zoo.train.sources import Data, open_data
 from zoo.train.trainer import Trainer, keep_freed_memory, pick_device
 from zoo.variants.article import departures
@@ -64,6 +65,8 @@ def agree(
             notice(f"{folder.path}: finished already, at iteration {plan.solver.max_iter}")
             print(folder.path)
             run = None
+        else:
+            keep_others_snapshots(folder, plan.solver, iteration_of(snapshot) if snapshot else 0)
         found = run, plan.options, plan.here, path, snapshot
     run, options, here, path, snapshot = ranks.share(found)
     with ranks.one_first():  # the first on each machine draws the demo set, where that is taken
@@ -96,7 +99,7 @@ def carry_out(args: argparse.Namespace, trainer: Trainer, folder: RunFolder, dat
     record: dict[str, Any] = begin(folder, run, trainer, data) if ranks.is_first else {}
     events = recording(args.tensorboard if ranks.is_first else None, trainer.iteration)
     with noting_divergence(trainer, folder, record), events as recorders:
-        is_whole = iterate(trainer, folder, pick_display(args.log_format, trainer), recorders)
+        is_whole = iterate(trainer, folder, record, pick_display(args.log_format, trainer), recorders)
         if ranks.is_first:
             finish(trainer, folder, record, data, is_whole)
             print(folder.path)
@@ -107,10 +110,10 @@ def pick_display(log_format: str, trainer: Trainer) -> Display:
     """What shows the run; the same on every rank but for what it says."""
     if not trainer.ranks.is_first:
         return Display()
-    name, solver = readable(trainer.plan.name), trainer.plan.solver
+    solver = trainer.plan.solver
     if log_format == "caffe":
-        return CaffeLog(readable(trainer.plan.nets["TRAIN"].message.name) or name, solver)
-    return TrainingDisplay(name, solver.max_iter, trainer.images_per_step)
+        return CaffeDisplay(solver)
+    return TrainingDisplay(readable(trainer.plan.name), solver.max_iter, trainer.images_per_step)
 
 
 def place(trainer: Trainer, snapshot: Path | None) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -13,26 +12,6 @@ from prototxt.caffe_pb2 import LayerParameter
 from zoo.train.dataset import ImageSet
 
 Shapes = dict[str, tuple[int, ...]]
-
-
-class Batches(Protocol):
-    """What a net is fed from."""
-
-    @property
-    def batch_size(self) -> int:
-        """Samples in one batch of one rank."""
-
-    @property
-    def shapes(self) -> Shapes:
-        """The shape of every top."""
-
-    def batch(self, index: int) -> dict[str, Tensor]:
-        """This rank's share of the ``index``-th batch since the start of training, by top."""
-
-    def record(self, index: int, top: str, sample: int, samples: int) -> str | None:
-        """Where the ``sample``-th of the ``samples`` of that batch's ``top`` was read; None where no
-        sample is a row of the data.
-        """
 
 
 def top_shapes(layer: LayerParameter, image: Sequence[int], labels: Sequence[int] = ()) -> Shapes:
@@ -104,41 +83,3 @@ class Feed:
     def rows(self, index: int) -> Order:
         """Rows of the array that this rank's share of batch ``index`` holds."""
         return self._rounds.rows((index * self.world + self.rank) * self.batch_size, self.batch_size)
-
-
-@dataclass
-class SourceFeed:
-    """Serves the batches of data layers other than the one ImageData, several layers as one.
-
-    Rank r of w takes the batches r, w + r, 2·w + r, … of each.
-    """
-
-    sources: Sequence[Any]  # converters.data.DataSource
-    device: torch.device
-    rank: int = 0
-    world: int = 1
-
-    @property
-    def shapes(self) -> Shapes:
-        """The shape of every top."""
-        return {top: tuple(shape) for source in self.sources for top, shape in source.shapes.items()}
-
-    @property
-    def batch_size(self) -> int:
-        """Samples in one batch of one rank; 1 for a net that feeds itself."""
-        return next((shape[0] for shape in self.shapes.values() if shape), 1)
-
-    def batch(self, index: int) -> dict[str, Tensor]:
-        """This rank's share of the ``index``-th batch since the start of training, by top."""
-        found: dict[str, Tensor] = {}
-        for source in self.sources:
-            for top, tensor in source.batch(index * self.world + self.rank).items():
-                found[top] = tensor.to(self.device)
-        return found
-
-    def record(self, index: int, top: str, sample: int, samples: int) -> str | None:
-        """What the source of ``top`` calls that row."""
-        for source in self.sources:
-            if tuple(source.shapes.get(top, ()))[:1] == (samples,):
-                return str(source.record(index * self.world + self.rank, sample))
-        return None

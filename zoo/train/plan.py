@@ -6,6 +6,7 @@ from pathlib import Path
 
 from converters.graph import Graph
 from converters.host.places import existing_folder
+from converters.solver.debug import NOTICE
 from converters.solver.nets import NetSource, check_nets
 from converters.solver.rules import check_solver
 from prototxt.caffe_pb2 import LayerParameter, SolverParameter
@@ -30,9 +31,6 @@ from zoo.variants.sizing import ignored_labels, size_classifiers
 MEANINGLESS = {
     "solver_mode": "--device decides",
     "device_id": "--device decides",
-    "snapshot_format": "a run's snapshots are .safetensors",
-    "snapshot_diff": "snapshots hold no gradients",
-    "debug_info": "no such output",
     "layer_wise_reduce": "gradients are averaged once, after the backward pass",
 }
 
@@ -130,6 +128,7 @@ def make_plan(options: Options, here: Path | None = None) -> Plan:
     if classes is None and lists and not has_numbers:
         classes = listed_classes(lists, ignored)
     notices = [meaningless(solver, draft.path), *_sized(nets, classes, options)]
+    notices += [NOTICE] if solver.debug_info else []
     notices += [] if has_numbers else untrained_labels(lists, ignored)
     notices += rival_lists(draft.layers, lists, here) if options.root else []
     solver.max_iter = solver.max_iter if options.max_iter is None else options.max_iter
@@ -206,4 +205,6 @@ def meaningless(solver: SolverParameter, path: Path) -> str | None:
     found = [f"{name} ({why})" for name, why in MEANINGLESS.items() if solver.HasField(name)]
     if solver.test_interval and not solver.test_iter:
         found.append("test_interval (no test_iter, so no tests)")
+    if solver.snapshot_diff and not solver.HasField("snapshot_format"):
+        found.append("snapshot_diff (no snapshot_format, so no snapshots of Caffe's)")
     return f"{path.name}: without effect here: {', '.join(found)}" if found else None

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,7 +11,6 @@ from torch import Tensor
 from converters.blobs import memory
 from converters.host.places import missing, seek
 from converters.network import Network
-from converters.solver.names import find_weights
 from converters.solver.rates import steps_taken
 from converters.solver.state import read_state
 from converters.state_names import todays_names
@@ -22,33 +22,45 @@ from converters.weights.formats import (
     weights_format,
     write_safetensors,
 )
-from prototxt.errors import InputError, about
+from prototxt.caffe_pb2 import SolverParameter
+from prototxt.errors import InputError
+from zoo.runs.run_folder import RunFolder
 from zoo.terminal.console import notice
+from zoo.train.caffe_snapshots import claim
 from zoo.train.trainer import DivergedError, Trainer
 
 
-def save(trainer: Trainer, path: Path, run: str | None) -> None:
-    """Write a snapshot of the run with that id, whole or not at all. Raises DivergedError for weights that
-    are not finite.
+def save(trainer: Trainer, folder: RunFolder, record: dict[str, Any]) -> Path:
+    """Write a snapshot, whole or not at all, and before it Caffe's two files where the solver sets
+    snapshot_format: its path. ``record`` is the run's, which says that those are the run's own.
+
+    Raises DivergedError for weights that are not finite, and InputError where a label out of range has
+    taught them.
     """
-    trainer.settle()
+    solver = trainer.solver
+    solver.settle()
     for name, blob in trainer.net.state_dict().items():
         if not torch.isfinite(blob).all():
-            last = trainer.iteration - 1
-            raise DivergedError(f'blob "{name}" is not finite after iteration {last}; try a smaller base_lr')
+            raise DivergedError(f'blob "{name}" is not finite after iteration {solver.iter - 1}', solver.iter)
+    if solver.message.HasField("snapshot_format"):
+        solver.prefix = str(folder.path / folder.prefix)
+        claim(folder, record, solver.message, solver.iter)
+        solver.snapshot()
     state = {
-        "iteration": trainer.iteration,
-        "losses": list(trainer.losses),
-        "current_step": trainer.solver.current_step,
-        "run": run,
+        "iteration": solver.iter,
+        "losses": list(solver.losses),
+        "current_step": solver.solver.current_step,
+        "run": folder.run_id,
     }
+    path = folder.snapshot(solver.iter)
     write_safetensors(path, _tensors(trainer), {"zoo": json.dumps(state)})
+    return path
 
 
 def _tensors(trainer: Trainer) -> dict[str, Tensor]:
     """Every tensor of a trainer's state: blobs, and the solver's histories of them."""
     tensors = {f"net/{name}": blob for name, blob in trainer.net.state_dict().items()}
-    for parameter in trainer.solver.parameters:
+    for parameter in trainer.solver.solver.parameters:
         for index, history in enumerate(parameter.history):
             tensors[f"history/{parameter.name}/{index}"] = history
     return tensors
@@ -58,10 +70,13 @@ def restore(trainer: Trainer, path: Path | None) -> None:
     """Put every rank where rank 0's snapshot stands, ours or Caffe's; only rank 0 reads the file."""
     if path is not None and trainer.ranks.is_first:
         (_restore_caffe if contents(path) == "state" else _restore_own)(trainer, path)
-    held = (trainer.iteration, trainer.solver.current_step, list(trainer.losses))
-    trainer.iteration, trainer.solver.current_step, losses = trainer.ranks.share(held)
-    trainer.losses.clear()
-    trainer.losses.extend(losses)
+    solver = trainer.solver
+    iteration, step, losses = trainer.ranks.share(
+        (solver.iter, solver.solver.current_step, list(solver.losses))
+    )
+    solver.go_to(iteration, step)
+    solver.losses.clear()
+    solver.losses.extend(losses)
     trainer.ranks.spread(list(_tensors(trainer).values()))
 
 
@@ -78,9 +93,9 @@ def _restore_own(trainer: Trainer, path: Path) -> None:
     for name, blob in mine.items():
         blob.copy_(tensors[name])
     state = json.loads(metadata["zoo"])
-    trainer.iteration = state["iteration"]
-    trainer.losses.extend(state["losses"])
-    trainer.solver.current_step = state.get("current_step", _steps_before(trainer))
+    trainer.solver.losses.extend(state["losses"])
+    step = state.get("current_step", _steps_before(trainer.plan.solver, state["iteration"]))
+    trainer.solver.go_to(state["iteration"], step)
 
 
 def _todays(net: Network, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -100,9 +115,9 @@ def _split(name: str) -> tuple[str, str, str]:
     return kind, blob, f"/{number}"
 
 
-def _steps_before(trainer: Trainer) -> int:
+def _steps_before(solver: SolverParameter, iteration: int) -> int:
     """The rate's steps before the coming iteration, which snapshots of version 0.1 do not name."""
-    return steps_taken(trainer.plan.solver, trainer.iteration - 1) if trainer.iteration else 0
+    return steps_taken(solver, iteration - 1) if iteration else 0
 
 
 def contents(path: Path) -> str:
@@ -160,18 +175,16 @@ def _check_weights(path: Path) -> None:
 
 
 def _restore_caffe(trainer: Trainer, path: Path) -> None:
-    """Go on from Caffe's .solverstate and the weights that belong to it (Solver::Restore).
+    """Go on from Caffe's .solverstate and the weights that belong to it."""
+    if weights := trainer.solver.restore(path):
+        notice(f"{path}: weights from {weights}")
 
-    Raises InputError, before anything has changed, for the state of another net or solver.
-    """
-    state = read_state(path)
-    with about(path):
-        trainer.solver.check_history(state.history)
-        weights = find_weights(state.learned_net, path)
-    _load(trainer.net, weights)
-    trainer.solver.load_history(state.history)
-    trainer.iteration, trainer.solver.current_step = state.iteration, state.current_step
-    notice(f"{path}: weights from {weights}")
+
+def iteration_of(path: Path) -> int:
+    """The updates made before a snapshot of ours or Caffe's. Raises InputError for a file that is none."""
+    if contents(path) == "state":
+        return read_state(path).iteration
+    return int(json.loads(read_metadata(path).get("zoo", "{}")).get("iteration", 0))
 
 
 def fine_tune(trainer: Trainer) -> list[str]:

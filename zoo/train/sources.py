@@ -7,12 +7,13 @@ import torch
 
 from converters.data.opening import open_data as open_layer
 from converters.graph import trains
+from converters.solver.feed import Batches, SourceFeed
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import of_layer
 from zoo.terminal.console import notice
 from zoo.terminal.progress import counting
 from zoo.train.dataset import ImageSet, check_labels, first_shape, memory_note, open_images
-from zoo.train.feed import Batches, Feed, SourceFeed, top_shapes
+from zoo.train.feed import Feed, top_shapes
 from zoo.train.lists import data_layers
 from zoo.train.plan import Plan
 from zoo.train.ranks import Ranks

@@ -1,0 +1,127 @@
+"""What feeds a solver's net: batches by their number."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from converters.data.input import InputTensors
+from converters.data.memory import MemorySource
+from converters.data.opening import open_data
+from converters.data.source import DataSource
+from converters.graph import Graph
+from prototxt.caffe_pb2 import LayerParameter
+from prototxt.errors import InputError
+
+CPU = torch.device("cpu")
+
+
+class Batches(Protocol):
+    """What a net is fed from; batches count from 0 at iteration 0."""
+
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """The shape of every top."""
+
+    @property
+    def batch_size(self) -> int:
+        """Samples in one batch of one rank."""
+
+    def batch(self, index: int) -> dict[str, Tensor]:
+        """The ``index``-th batch, by top, where the net's blobs are. Raises InputError from the data."""
+
+    def record(self, index: int, top: str, sample: int, samples: int) -> str | None:
+        """Where the ``sample``-th of the ``samples`` of that batch's ``top`` was read; None where no
+        sample is a row of the data.
+        """
+
+
+@dataclass
+class SourceFeed:
+    """Serves the batches of a net's data layers, several as one.
+
+    Rank r of w takes the batches r, w + r, 2·w + r, … of each. Arrays that a program hands over
+    (:meth:`set_arrays`) count from the batch that was due then.
+    """
+
+    sources: Sequence[Any]  # DataSource or InputTensors
+    device: torch.device = CPU
+    rank: int = 0
+    world: int = 1
+    _first: dict[int, int] = field(default_factory=dict)  # of a source, by place: the number of its batch 0
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of every top."""
+        return {top: tuple(shape) for source in self.sources for top, shape in source.shapes.items()}
+
+    @property
+    def batch_size(self) -> int:
+        """Samples in one batch of one rank; 1 for a net that feeds itself."""
+        return next((shape[0] for shape in self.shapes.values() if shape), 1)
+
+    def batch(self, index: int) -> dict[str, Tensor]:
+        """This rank's share of the ``index``-th batch since the start of training, by top."""
+        return {
+            top: tensor.to(self.device)
+            for place, source in enumerate(self.sources)
+            for top, tensor in source.batch(self._number(index, place)).items()
+        }
+
+    def record(self, index: int, top: str, sample: int, samples: int) -> str | None:
+        """What the first source that has such a top calls that row."""
+        for place, source in enumerate(self.sources):
+            if tuple(source.shapes.get(top, ()))[:1] == (samples,):
+                return str(source.record(self._number(index, place), sample))
+        return None
+
+    def _number(self, index: int, place: int) -> int:
+        return (index - self._first.get(place, 0)) * self.world + self.rank
+
+    def set_arrays(self, data: Any, labels: Any, index: int) -> None:
+        """Have the first MemoryData layer serve these rows, the first ones as batch ``index``.
+
+        Raises InputError where there is none, and for arrays that Caffe refuses.
+        """
+        for place, source in enumerate(self.sources):
+            if isinstance(source, MemorySource):
+                source.set(data, labels)
+                self._first[place] = index
+                return
+        named = ", ".join(f'"{source.layer.name}"' for source in self.sources) or "none"
+        raise InputError(f"set_input_arrays needs a MemoryData layer; the net's data layers: {named}")
+
+    def skip(self, batches: int) -> None:
+        """The next batch's number grows by so many: arrays go on with the rows that were due."""
+        for place, source in enumerate(self.sources):
+            if isinstance(source, MemorySource):
+                self._first[place] = self._first.get(place, 0) + batches
+
+    def set_inputs(self, blobs: Mapping[str, Any]) -> None:
+        """Set tops of Input layers, by name. Raises InputError for one that is none, or another shape."""
+        for top, values in blobs.items():
+            for source in self.sources:
+                if isinstance(source, InputTensors) and top in source.shapes:
+                    source.set(top, values)
+                    break
+            else:
+                raise InputError(f'"{top}" is no top of an Input layer')
+
+
+def open_feed(
+    graph: Graph, phase: str, seed: int, places: Sequence[Path], device: torch.device = CPU
+) -> SourceFeed:
+    """The feed of a net's data layers; relative paths in them count from ``places``, the first that holds
+    them. Each layer draws for itself, as in Caffe. Raises InputError, with file and line.
+    """
+    layers = [node.layer for node in graph.nodes if node.is_data]
+    with graph.located():
+        opened = [_open(layer, phase, seed + index, places) for index, layer in enumerate(layers)]
+    return SourceFeed(opened, device)
+
+
+def _open(layer: LayerParameter, phase: str, seed: int, places: Sequence[Path]) -> DataSource | InputTensors:
+    return InputTensors(layer) if layer.type == "Input" else open_data(layer, phase, seed, places)

@@ -1,0 +1,160 @@
+"""One update after the other: forward, backward, display, rate, update (the body of Solver::Step)."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from converters.graph import Value
+from converters.solver import events
+from converters.solver.debug import backward_lines, data_means, forward_lines, update_lines
+from converters.solver.events import Event, Listener
+from converters.solver.net import SolverNet
+from converters.solver.rules import Solver, learnable
+from converters.solver.seeds import iteration_seed
+from prototxt.caffe_pb2 import SolverParameter
+
+Average = Callable[[Sequence[Tensor]], None]
+
+
+def alone(tensors: Sequence[Tensor]) -> None:
+    """The mean over one process: gradients and losses stay as they are."""
+
+
+class Stepper:
+    """The net that learns, its histories and its losses. ``iter`` counts the updates made.
+
+    What happens is told to every one of ``listeners`` (:mod:`converters.solver.events`). Every random choice
+    is a pure function of (``seed``, iteration, ``rank``). Processes that train together have ``average``
+    replace gradients and losses by their mean. Without ``reads_every_loss``, losses are read, and values
+    out of range noticed, only at a display and in :meth:`settle`: no other iteration waits for a GPU.
+    """
+
+    def __init__(
+        self,
+        message: SolverParameter,
+        net: SolverNet,
+        listeners: Sequence[Listener] = (),
+        *,
+        seed: int = 0,
+        rank: int = 0,
+        average: Average = alone,
+        reads_every_loss: bool = True,
+    ) -> None:
+        self.message, self.net, self.listeners = message, net, listeners
+        self.seed, self.rank, self.average = seed, rank, average
+        self.reads_every_loss = reads_every_loss
+        self.iter = 0
+        self.losses: deque[float] = deque(maxlen=message.average_loss)  # which a display averages
+        self.solver = Solver(message, learnable(net))
+        self.solver.current_step = 0
+        self.solver.keeps_updates = message.snapshot_diff or message.debug_info
+        self._last_loss = torch.zeros(())
+        self._unread: dict[int, Tensor] = {}  # losses by iteration
+
+    @property
+    def loss(self) -> float:
+        """The total loss, weighted by loss_weight, of the last batch trained on."""
+        return self._last_loss.item()
+
+    def tell(self, event: Event) -> None:
+        """Hand an event to everyone who listens."""
+        for listener in self.listeners:
+            listener(event)
+
+    def is_due(self, interval: int) -> bool:
+        """Whether an interval of the solver ends at this iteration; one of 0 never does."""
+        return interval > 0 and self.iter % interval == 0
+
+    def iterate(self) -> None:
+        """One update, from the gradients of iter_size batches. Raises InputError from the data layers."""
+        start = time.perf_counter()
+        shows = self.is_due(self.message.display)
+        debugs = shows and self.message.debug_info and self.rank == 0
+        self.seed_generators(self.rank)
+        values = self._gather(debugs)
+        if shows or self.reads_every_loss:
+            self.settle()
+        if shows:
+            outputs = partial(self.net.output_values, values)
+            self.tell(events.Displayed(self.iter, self.smoothed_loss(), outputs))
+        rate = self._take_rate(shows)
+        self._update(rate, debugs)
+        self.iter += 1
+        self.tell(events.Stepped(self.iter - 1, rate, time.perf_counter() - start))
+
+    def seed_generators(self, rank: int = 0) -> None:
+        """Have torch draw what is this iteration's: Dropout's masks, DummyData's values."""
+        torch.manual_seed(iteration_seed(self.seed, self.iter, rank))
+
+    def _gather(self, debugs: bool) -> Mapping[Value, Tensor]:
+        """Take the gradients and the loss of an iteration: the values of its last batch."""
+        for parameter in self.solver.parameters:
+            parameter.blob.grad = None
+        total = torch.zeros((), device=self.net.device)
+        values: Mapping[Value, Tensor] = {}
+        for _ in range(self.message.iter_size):
+            values = self._forward_backward(debugs)
+            total += self._last_loss
+        self.average([*self._gradients(), total])
+        self._unread[self.iter] = total / self.message.iter_size
+        return values
+
+    def _forward_backward(self, debugs: bool) -> Mapping[Value, Tensor]:
+        """The values of one batch, whose gradients are added to what is there."""
+        self.net.watches = debugs
+        values = self.net.next_values()
+        loss = self.net.loss(values)
+        self._last_loss = loss.detach()
+        if loss.requires_grad:  # a net without a loss, or without a blob that learns, has no gradient
+            loss.backward()  # type: ignore[no-untyped-call]
+        if debugs:
+            lines = backward_lines(self.net, self.net.seen, self.solver.parameters)
+            self.tell(events.Debugged([*forward_lines(self.net, values), *lines]))
+            self.net.forget()
+        return values
+
+    def _gradients(self) -> list[Tensor]:
+        """Every learning blob's gradient; 0 where no loss reached it, so that all processes have the same."""
+        gradients = []
+        for blob in (parameter.blob for parameter in self.solver.parameters):
+            if blob.requires_grad:
+                blob.grad = torch.zeros_like(blob) if blob.grad is None else blob.grad
+                gradients.append(blob.grad)
+        return gradients
+
+    def settle(self) -> None:
+        """Read the losses since the last call; on a GPU this waits for it.
+
+        Raises InputError, with the record, for a value that indexed out of range.
+        """
+        self.net.check()
+        if not self._unread:
+            return
+        losses = dict(zip(self._unread, torch.stack(list(self._unread.values())).tolist(), strict=True))
+        self._unread = {}
+        self.losses.extend(losses.values())
+        self.tell(events.LossesRead(losses))
+
+    def smoothed_loss(self) -> float:
+        """The mean of the last average_loss losses that were read, of which there must be one."""
+        return sum(self.losses) / len(self.losses)
+
+    def _take_rate(self, shows: bool) -> float:
+        """This iteration's learning rate, of which a step may be taken (SGDSolver::GetLearningRate)."""
+        step = self.solver.current_step
+        rate = self.solver.rate(self.iter)
+        if self.message.lr_policy == "multistep" and self.solver.current_step != step:
+            self.tell(events.RateStepped(self.iter, self.solver.current_step or 0))
+        if shows:
+            self.tell(events.Rated(self.iter, rate))
+        return rate
+
+    def _update(self, rate: float, debugs: bool) -> None:
+        before = data_means(self.solver.parameters) if debugs else {}
+        self.solver.update(self.iter, rate)
+        if debugs:
+            self.tell(events.Debugged(update_lines(self.net, self.solver.parameters, before)))
