@@ -11,7 +11,7 @@ from tiny import NET, SOLVER
 
 from eval.robustness import CONDITIONS, PLAIN
 from prototxt.text import parse_net, parse_solver, to_text
-from zoo.bench.rows import Model
+from zoo.bench.models import Model
 from zoo.report.measure.measured import Measured
 from zoo.report.read import gather
 from zoo.report.say import gallery

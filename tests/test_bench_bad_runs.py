@@ -13,7 +13,7 @@ from tiny import write_run
 from train_runs import train
 
 from prototxt.errors import InputError
-from zoo.bench.rows import Model
+from zoo.bench.models import Model
 from zoo.cli import main
 from zoo.report.measure.measured import Measured
 from zoo.report.read import gather

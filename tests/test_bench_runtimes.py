@@ -23,7 +23,7 @@ from prototxt.errors import InputError
 from prototxt.text import parse_net
 from zoo.bench.files import write_caffe
 from zoo.bench.measure import measure_models
-from zoo.bench.rows import Model
+from zoo.bench.models import Model
 from zoo.bench.timing import Settings
 from zoo.cli import main
 

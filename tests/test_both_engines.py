@@ -17,7 +17,7 @@ from converters.weights.formats import write_safetensors
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError
 from prototxt.text import parse_solver, read_net, read_solver
-from zoo.bench.rows import Model
+from zoo.bench.models import Model
 from zoo.report.read.runs import Run
 from zoo.runs.run_folder import RunFolder
 from zoo.train.snapshot import contents

@@ -19,7 +19,7 @@ from prototxt.errors import InputError
 from zoo.bench.command import trained
 from zoo.bench.files import measure_accuracy
 from zoo.bench.images import OtherDataError
-from zoo.bench.rows import Elsewhere
+from zoo.bench.models import Elsewhere
 from zoo.cli import main
 from zoo.report.read.results import check_same_data
 from zoo.report.read.runs import group_runs, read_run

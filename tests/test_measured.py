@@ -15,7 +15,7 @@ from eval.answers import judge
 from eval.robustness import CONDITIONS
 from prototxt.errors import InputError
 from zoo.bench.files import measure_accuracy
-from zoo.bench.rows import Model, find_runs
+from zoo.bench.models import Model, find_runs
 from zoo.cli import main
 from zoo.report.measure import measured, pictures
 from zoo.report.measure.images import open_list, run_net, served

@@ -17,7 +17,7 @@ from train_runs import train
 from prototxt.errors import InputError
 from zoo.bench.command import trained
 from zoo.bench.images import check_classes
-from zoo.bench.rows import HERE, Elsewhere, Model
+from zoo.bench.models import HERE, Elsewhere, Model
 from zoo.cli import main
 from zoo.report.command import compose
 from zoo.report.measure.measured import Measured

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import pytest
 from report_runs import measured, stand_in, write_article, write_bench, write_run
 
-from zoo.bench.rows import Model
+from zoo.bench.models import Model
 from zoo.cli import main
 from zoo.report.measure.measured import Measured
 from zoo.report.read import gather

@@ -9,7 +9,7 @@ import pytest
 from report_runs import write_run
 
 from eval.statistics import Interval
-from zoo.bench.rows import find_runs
+from zoo.bench.models import find_runs
 from zoo.cli.choices import LANGUAGES
 from zoo.plots.charts import new_figure, style, to_svg
 from zoo.report.read.curves import curve, thinned

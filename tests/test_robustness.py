@@ -8,7 +8,7 @@ from tiny import write_run
 from eval.accuracy import run_scores
 from eval.robustness import CONDITIONS, evenly, shifted, zoomed
 from eval.runtime import open_session
-from zoo.bench.rows import Model, find_runs
+from zoo.bench.models import Model, find_runs
 from zoo.cli import main
 from zoo.report.measure.conditions import net_at_size
 from zoo.report.measure.images import at_size, open_list, served

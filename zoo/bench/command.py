@@ -21,11 +21,12 @@ from prototxt.text import read_net
 from zoo import catalogue
 from zoo.bench.images import check_classes
 from zoo.bench.measure import measure_models
+from zoo.bench.models import HERE, Elsewhere, Model, find_runs
 from zoo.bench.notes import noise_warning, notes
 from zoo.bench.pairs import find_pairs
 from zoo.bench.plots import figure_paths, write_figures
-from zoo.bench.rows import HERE, Elsewhere, Model, find_runs
-from zoo.bench.tables import Row, grids
+from zoo.bench.row import Row
+from zoo.bench.tables import grids
 from zoo.bench.timing import Settings
 from zoo.cli.choices import AUTO, CALLS
 from zoo.ours import keep_others

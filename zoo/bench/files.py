@@ -24,16 +24,22 @@ from zoo.bench.images import (
     in_batches,
     judged_images,
 )
-from zoo.bench.rows import Model, deployed
-from zoo.bench.tables import Row
+from zoo.bench.models import Model, deployed
+from zoo.bench.row import About, Accuracy, InPrecision
 from zoo.terminal.console import notice
 from zoo.variants.heads import head_of
 
 CALIBRATION = 128  # images
-_UNMEASURED: Row = dict.fromkeys(
-    ("top1", "top1_low", "top1_high", "top5", "images", "failed", "unjudged", "content")
-)
-Batches = Iterator[tuple[Tensor, Tensor]]
+_UNMEASURED: Accuracy = {
+    "top1": None,
+    "top1_low": None,
+    "top1_high": None,
+    "top5": None,
+    "images": None,
+    "failed": None,
+    "unjudged": None,
+    "content": None,
+}
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ class Subject:
     model: Model
     precision: str
     path: Path
-    about: Row
+    about: InPrecision
 
 
 def subjects(model: Model, precisions: Sequence[str], scratch: Path, advance: Advance) -> list[Subject]:
@@ -53,35 +59,41 @@ def subjects(model: Model, precisions: Sequence[str], scratch: Path, advance: Ad
     precision is tried. Raises InputError for a model that cannot be opened.
     """
     about = describe(model)
-    found: list[Subject] = []
+    made: list[Subject] = []
     for precision in precisions:
         try:
-            if found and (why := found[0].about["failed"]):
-                raise InputError(str(why))
+            if made and (why := made[0].about["failed"]):
+                raise InputError(why)
             path, calibrated = converted(model, precision, scratch)
-            judged = _judged(model, precision, path, advance)
+            shares = _accuracy(model, precision, path, advance)
         except InputError as error:
             notice(f"{model.where or model.name}: {precision} left out: {error}")
             continue
-        own = {"precision": precision, "model_bytes": path.stat().st_size, "calibration": calibrated}
-        found.append(Subject(model, precision, path, about | judged | own))
-    return found
+        row: InPrecision = {
+            **about,
+            **shares,
+            "precision": precision,
+            "model_bytes": path.stat().st_size,
+            "calibration": calibrated,
+        }
+        made.append(Subject(model, precision, path, row))
+    return made
 
 
-def _judged(model: Model, precision: str, path: Path, advance: Advance) -> Row:
+def _accuracy(model: Model, precision: str, path: Path, advance: Advance) -> Accuracy:
     try:
         return measure_accuracy(model, path, advance)
     except OtherDataError as error:
         notice(f"{model.where or model.name}: no accuracy: {error}")
-        return _UNMEASURED | {"unjudged": str(error)}
+        return {**_UNMEASURED, "unjudged": str(error)}
     except InputError as error:
         if precision != "fp32":
             raise
         notice(f"{model.where or model.name}: no accuracy: {error}")
-        return _UNMEASURED | {"failed": str(error)}
+        return {**_UNMEASURED, "failed": str(error)}
 
 
-def describe(model: Model) -> Row:
+def describe(model: Model) -> About:
     """What a row says of a model in any precision."""
     net = deployed(model)
     macs, unknown = total_macs(net)
@@ -125,7 +137,7 @@ def _ignore(images: int) -> None:
     """No progress is shown."""
 
 
-def measure_accuracy(model: Model, path: Path | None = None, advance: Advance = _ignore) -> Row:
+def measure_accuracy(model: Model, path: Path | None = None, advance: Advance = _ignore) -> Accuracy:
     """Top 1 and top 5 over the whole validation list of the run, with the 95% interval of top 1.
 
     ``path`` is the model's file in another precision; it runs in onnxruntime on the CPU.
@@ -133,21 +145,21 @@ def measure_accuracy(model: Model, path: Path | None = None, advance: Advance = 
     if not images_tested(model):
         return _UNMEASURED
     listed = judged_images(model)
-    found = accuracy(open_session(path or model.path), _counted(in_batches(listed), advance))
-    low, high = wilson(found.top1, found.images)
+    shares = accuracy(open_session(path or model.path), _counted(in_batches(listed), advance))
+    low, high = wilson(shares.top1, shares.images)
     return {
-        "top1": found.top1,
+        "top1": shares.top1,
         "top1_low": low,
         "top1_high": high,
-        "top5": found.top5,
-        "images": found.images,
+        "top5": shares.top5,
+        "images": shares.images,
         "failed": None,
         "unjudged": None,
         "content": listed.content,
     }
 
 
-def _counted(batches: Batches, advance: Advance) -> Batches:
+def _counted(batches: Iterator[tuple[Tensor, Tensor]], advance: Advance) -> Iterator[tuple[Tensor, Tensor]]:
     for data, labels in batches:
         yield data, labels
         advance(len(labels))

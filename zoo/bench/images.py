@@ -14,7 +14,7 @@ from converters.data.images.lists import read_list
 from converters.host.places import seek
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
-from zoo.bench.rows import Model, run_graph
+from zoo.bench.models import Model, run_graph
 from zoo.runs.first_row import first_other_row
 from zoo.runs.identity import first_difference, of_classes_named
 from zoo.runs.resume import say_sampled

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from eval.choices import RUNTIMES
 from eval.environment import versions
@@ -14,9 +14,9 @@ from eval.speed.rounds import Samples, images_in_all, ratio
 from prototxt.errors import InputError
 from zoo.bench.files import Subject, images_tested, subjects
 from zoo.bench.images import decode
+from zoo.bench.models import Model
 from zoo.bench.pairs import find_pairs
-from zoo.bench.rows import Model
-from zoo.bench.tables import Row
+from zoo.bench.row import Ratio, Row
 from zoo.bench.timing import Lane, Meter, Settings, batches_of, timed
 from zoo.terminal.console import notice
 from zoo.terminal.progress import counting
@@ -102,7 +102,7 @@ class Rows:
         """Every row, model by model in the order given."""
         shared = {f"version_{name}": number for name, number in versions().items()}
         return [
-            self._row(subject, lane, batch) | shared
+            cast(Row, {**self._row(subject, lane, batch), **shared})
             for _, own in groupby(self.held, lambda subject: id(subject.model))
             for subject, lane in self._in_order(list(own))
             for batch in lane.batches
@@ -120,47 +120,58 @@ class Rows:
 
     def _row(self, subject: Subject, lane: Lane, batch: int) -> Row:
         samples = lane.latency.samples[batch]
-        return subject.about | {
+        p50, p90, p99 = (1000 * samples.percentile(q) for q in (50, 90, 99))
+        to_fp32, to_gap = self._to_fp32(lane, batch, samples), self._to_gap(subject, lane, batch, samples)
+        gap = self._gap_of(subject)
+        return {
+            **subject.about,
             "runtime": lane.runtime,
             "provider": lane.latency.provider,
             "processor": lane.latency.processor,
             "threads": self.settings.threads,
             "batch": batch,
-            **{f"latency_p{q}_ms": 1000 * samples.percentile(q) for q in (50, 90, 99)},
+            "latency_p50_ms": p50,
+            "latency_p90_ms": p90,
+            "latency_p99_ms": p99,
             "latency_spread": samples.spread,
             "images_per_second": batch / samples.percentile(50),
             "runs": samples.calls,
             "rounds": len(samples.rounds),
             "latency_floor": self._floor(batch),
             "latency_of": lane.subject.model.where or lane.subject.model.name,
-            **self._to_fp32(lane, batch, samples),
-            **self._to_gap(subject, lane, batch, samples),
+            "to_fp32": to_fp32 and to_fp32.value,
+            "to_fp32_low": to_fp32 and to_fp32.low,
+            "to_fp32_high": to_fp32 and to_fp32.high,
+            "to_fp32_told_apart": to_fp32 and to_fp32.is_told_apart,
+            "gap": gap.name if gap else None,
+            "gap_run": gap.where if gap else None,
+            "to_gap": to_gap and to_gap.value,
+            "to_gap_low": to_gap and to_gap.low,
+            "to_gap_high": to_gap and to_gap.high,
+            "to_gap_told_apart": to_gap and to_gap.is_told_apart,
         }
 
-    def _to_fp32(self, lane: Lane, batch: int, samples: Samples) -> Row:
+    def _to_fp32(self, lane: Lane, batch: int, samples: Samples) -> Ratio | None:
         """This lane ÷ the same net's in onnxruntime, fp32, on the first provider."""
         first = self._lane(lane.subject.model.deploys, "fp32", "onnxruntime", self.settings.providers[0])
-        return self._ratio("to_fp32", samples, first if first is not lane else None, batch)
+        return self._ratio(samples, first if first is not lane else None, batch)
 
-    def _to_gap(self, subject: Subject, lane: Lane, batch: int, samples: Samples) -> Row:
-        """This lane ÷ that of the GAP net from which the model differs in the head alone."""
-        gap = next((gap for gap, fc in self.pairs if fc is subject.model), None)
-        other = self._lane(gap.deploys, *lane.key[1:]) if gap else None
-        names = {"gap": gap and gap.name, "gap_run": gap and gap.where}
-        return names | self._ratio("to_gap", samples, other, batch)
+    def _gap_of(self, subject: Subject) -> Model | None:
+        """The GAP net from which the subject's differs in the head alone."""
+        return next((gap for gap, fc in self.pairs if fc is subject.model), None)
 
-    def _ratio(self, name: str, samples: Samples, other: Lane | None, batch: int) -> Row:
+    def _to_gap(self, subject: Subject, lane: Lane, batch: int, samples: Samples) -> Ratio | None:
+        """This lane ÷ that of the GAP net."""
+        gap = self._gap_of(subject)
+        return self._ratio(samples, self._lane(gap.deploys, *lane.key[1:]) if gap else None, batch)
+
+    def _ratio(self, samples: Samples, other: Lane | None, batch: int) -> Ratio | None:
         below = other.latency.samples.get(batch) if other else None
         if below is None:
-            return {name: None, f"{name}_low": None, f"{name}_high": None, f"{name}_told_apart": None}
-        found = ratio(samples, below)
-        is_bounded = found.low > 0
-        return {
-            name: found.value,
-            f"{name}_low": found.low if is_bounded else None,
-            f"{name}_high": found.high if is_bounded else None,
-            f"{name}_told_apart": found.is_told_apart(self._floor(batch)),
-        }
+            return None
+        value = ratio(samples, below)
+        low, high = (value.low, value.high) if value.low > 0 else (None, None)
+        return Ratio(value.value, low, high, value.is_told_apart(self._floor(batch)))
 
     def _floor(self, batch: int) -> float:
         """How far the first net is from itself in another process: less says nothing."""

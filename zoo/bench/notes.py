@@ -6,7 +6,8 @@ import numpy as np
 
 from eval.cost import CONVENTION
 from eval.speed.rounds import NOISY
-from zoo.bench.tables import Row, distinct, other_lists
+from zoo.bench.row import Row, by_key
+from zoo.bench.tables import distinct, other_lists
 
 
 def notes(rows: Sequence[Row]) -> list[str]:
@@ -18,9 +19,9 @@ def environment(rows: Sequence[Row]) -> list[str]:
     """One line for each processor: what the rows were measured on, and how."""
     lines = []
     for row in distinct(rows, "processor", "threads"):
-        own = [held for held in rows if held["processor"] == row["processor"]]
-        calls = _span(held["runs"] for held in own)
-        rounds = max(held["rounds"] for held in own)
+        own = [other for other in rows if other["processor"] == row["processor"]]
+        calls = _span(other["runs"] for other in own)
+        rounds = max(other["rounds"] for other in own)
         lines.append(
             f"{row['processor']}, {row['threads']} threads; by turns in {rounds} rounds, {calls} calls "
             f"a batch size; {versions_of(row)}"
@@ -31,7 +32,8 @@ def environment(rows: Sequence[Row]) -> list[str]:
 def versions_of(row: Row) -> str:
     """The versions that matter for a latency."""
     names = ("python", "onnxruntime-gpu", "onnxruntime", "torch", "opencv-python-headless")
-    return ", ".join(f"{name} {row[f'version_{name}']}" for name in names if f"version_{name}" in row)
+    versions = ((name, by_key(row).get(f"version_{name}")) for name in names)
+    return ", ".join(f"{name} {number}" for name, number in versions if number is not None)
 
 
 def _images_note(rows: Sequence[Row]) -> list[str]:
@@ -71,5 +73,5 @@ def noise_warning(rows: Sequence[Row]) -> str | None:
 
 
 def _span(numbers: Iterable[int]) -> str:
-    held: list[int] = sorted(set(numbers))
-    return f"{held[0]}" if len(held) == 1 else f"{held[0]}–{held[-1]}"
+    least, *more = sorted(set(numbers))
+    return f"{least}–{more[-1]}" if more else f"{least}"

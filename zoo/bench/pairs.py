@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from prototxt.caffe_pb2 import NetParameter
-from zoo.bench.rows import Model
+from zoo.bench.models import Model
 from zoo.runs.identity import as_key, kind, of_message
 from zoo.variants.heads import head_of, set_fc
 

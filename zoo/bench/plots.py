@@ -9,7 +9,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from prototxt.errors import InputError
-from zoo.bench.tables import Row, engine_name, lanes, other_lists
+from zoo.bench.row import Row, shares_of
+from zoo.bench.tables import engine_name, lanes, other_lists
 from zoo.plots.charts import colour, new_figure, save, style
 
 LABELS = {
@@ -33,8 +34,8 @@ def latency_figure(rows: Sequence[Row], labels: Mapping[str, str] = LABELS) -> F
     sizes = sorted({row["batch"] for row in rows})
     with style():
         axes = figure.subplots()
-        for held in lanes(rows):
-            _draw_line(axes, held, looks)
+        for lane in lanes(rows):
+            _draw_line(axes, lane, looks)
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
         axes.set_xticks(sizes, [str(size) for size in sizes])
@@ -52,12 +53,12 @@ def accuracy_figure(rows: Sequence[Row], labels: Mapping[str, str] = LABELS) -> 
     Only what onnxruntime ran, since accuracy is measured there, and only rows that have one.
     """
     figure = new_figure(7.2, 3.8)
-    held = [row for row in rows if row["top1"] is not None and row["runtime"] == "onnxruntime"]
+    judged = [row for row in rows if row["top1"] is not None and row["runtime"] == "onnxruntime"]
     first = min(row["batch"] for row in rows)
-    looks = _Looks(held)
+    looks = _Looks(judged)
     with style():
         axes = figure.subplots(1, 2, sharey=True)
-        for row in held:
+        for row in judged:
             if row["batch"] == first:
                 _draw_point(axes, row, looks)
         axes[0].set_ylabel(labels["top1"])
@@ -95,11 +96,11 @@ def _shape(engine: int) -> dict[str, str]:
     return {"marker": _MARKERS[engine % len(_MARKERS)], "linestyle": _DASHES[engine % len(_DASHES)]}
 
 
-def _draw_line(axes: Axes, held: Mapping[int, Row], looks: _Looks) -> None:
-    sizes = sorted(held)
-    look = looks.of(held[sizes[0]])
-    middle = [held[size]["latency_p50_ms"] for size in sizes]
-    factors = [1 + held[size]["latency_spread"] / 2 for size in sizes]
+def _draw_line(axes: Axes, lane: Mapping[int, Row], looks: _Looks) -> None:
+    sizes = sorted(lane)
+    look = looks.of(lane[sizes[0]])
+    middle = [lane[size]["latency_p50_ms"] for size in sizes]
+    factors = [1 + lane[size]["latency_spread"] / 2 for size in sizes]
     axes.plot(sizes, middle, markersize=4, **look)  # type: ignore[arg-type]
     low = [value / factor for value, factor in zip(middle, factors, strict=True)]
     high = [value * factor for value, factor in zip(middle, factors, strict=True)]
@@ -107,12 +108,13 @@ def _draw_line(axes: Axes, held: Mapping[int, Row], looks: _Looks) -> None:
 
 
 def _draw_point(axes: Sequence[Axes], row: Row, looks: _Looks) -> None:
-    look = looks.of(row)
-    error = [[row["top1"] - row["top1_low"]], [row["top1_high"] - row["top1"]]]
+    look, shares = looks.of(row), shares_of(row)
+    assert shares is not None
+    error = [[shares.top1 - shares.low], [shares.high - shares.top1]]
     for axis, x in zip(axes, (row["model_bytes"] / 1e6, row["latency_p50_ms"]), strict=True):
         axis.errorbar(
             x,
-            row["top1"],
+            shares.top1,
             yerr=error,
             fmt=look["marker"],
             markersize=5,

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-Row = dict[str, Any]
+from zoo.bench.row import SIZES, Ratio, Row, by_key, ratio_of, shares_of
+
 SAME = "cannot be told apart on this machine"
 _BAR = 16
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
@@ -29,9 +29,9 @@ def grids(rows: Sequence[Row]) -> list[Grid]:
 def accuracy_grid(rows: Sequence[Row]) -> Grid:
     """Accuracy and size of every run in every precision."""
     columns = ["run", "head", "precision", "top-1", "95% interval", "top-5", "parameters", "MACs", "bytes"]
-    held = distinct(rows, "run", "name", "precision")
+    files = distinct(rows, "run", "name", "precision")
     other = "".join(f", on {name}, not the runs' own list" for name in other_lists(rows))
-    return Grid(f"accuracy and size{other}", columns, [_accuracy_cells(row, rows) for row in held], left=3)
+    return Grid(f"accuracy and size{other}", columns, [_accuracy_cells(row, rows) for row in files], left=3)
 
 
 def other_lists(rows: Iterable[Row]) -> list[str]:
@@ -41,14 +41,14 @@ def other_lists(rows: Iterable[Row]) -> list[str]:
 
 
 def _accuracy_cells(row: Row, rows: Sequence[Row]) -> list[str]:
-    trained = row["top1"] is not None
+    shares = shares_of(row)
     return [
         run_name(row, rows),
         row["head"],
         row["precision"],
-        f"{row['top1']:.1%}" if trained else _unmeasured(row),
-        f"{row['top1_low']:.1%}–{row['top1_high']:.1%}" if trained else "",
-        f"{row['top5']:.1%}" if trained else "",
+        f"{shares.top1:.1%}" if shares else _unmeasured(row),
+        f"{shares.low:.1%}–{shares.high:.1%}" if shares else "",
+        f"{shares.top5:.1%}" if shares else "",
         f"{row['parameters']:,}",
         f"{row['macs']:,}",
         f"{row['model_bytes']:,}",
@@ -64,12 +64,12 @@ def latency_grid(rows: Sequence[Row]) -> Grid:
     sizes = sorted({row["batch"] for row in rows})
     timed = lanes(rows)
     at = _largest_common(timed) or sizes[-1]
-    slowest = max((held[at]["latency_p50_ms"] for held in timed if at in held), default=0.0)
+    slowest = max((lane[at]["latency_p50_ms"] for lane in timed if at in lane), default=0.0)
     lines = []
-    for held in timed:
-        cells = [f"{held[size]['latency_p50_ms']:.2f}" if size in held else "" for size in sizes]
-        bar = bar_of(held[at]["latency_p50_ms"] / slowest) if at in held else ""
-        lines.append([*_lane_name(held, rows), bar, *cells])
+    for lane in timed:
+        cells = [f"{lane[size]['latency_p50_ms']:.2f}" if size in lane else "" for size in sizes]
+        bar = bar_of(lane[at]["latency_p50_ms"] / slowest) if at in lane else ""
+        lines.append([*_lane_name(lane, rows), bar, *cells])
     title = "latency: the median of a call in ms, by batch size"
     return Grid(title, ["net", "engine", f"at {at}", *map(str, sizes)], lines, left=3)
 
@@ -78,14 +78,14 @@ def tail_grid(rows: Sequence[Row]) -> Grid:
     """Percentiles, spread and throughput of every net and engine at its smallest and largest batch."""
     lines = []
     for pick in (min, max):
-        for held in lanes(rows):
-            if len(held) == 1 and pick is max:
+        for lane in lanes(rows):
+            if len(lane) == 1 and pick is max:
                 continue
-            row = held[pick(held)]
-            times = [f"{row[f'latency_p{q}_ms']:.2f}" for q in (50, 90, 99)]
+            row = lane[pick(lane)]
+            times = [f"{by_key(row)[f'latency_p{q}_ms']:.2f}" for q in (50, 90, 99)]
             rate = f"{row['images_per_second']:.1f}"
             lines.append(
-                [*_lane_name(held, rows), str(row["batch"]), *times, f"{row['latency_spread']:.0%}", rate]
+                [*_lane_name(lane, rows), str(row["batch"]), *times, f"{row['latency_spread']:.0%}", rate]
             )
     columns = ["net", "engine", "batch", "p50 ms", "p90 ms", "p99 ms", "spread", "images/s"]
     return Grid("latency: percentiles of the calls, spread of the round medians", columns, lines, left=2)
@@ -94,10 +94,10 @@ def tail_grid(rows: Sequence[Row]) -> Grid:
 def engine_grid(rows: Sequence[Row]) -> Grid:
     """Every other engine against onnxruntime in fp32 with the same net."""
     lines = [
-        [*_lane_name(held, rows), *_ratio_cells(row, "to_fp32")]
-        for held in lanes(rows)
-        for row in _ends(held)
-        if row["to_fp32"] is not None
+        [*_lane_name(lane, rows), *_ratio_cells(row["batch"], ratio)]
+        for lane in lanes(rows)
+        for row in _ends(lane)
+        if (ratio := ratio_of(row, "to_fp32"))
     ]
     columns = ["net", "engine", "verdict", "batch", "÷ fp32", "99% interval"]
     return Grid("latency ÷ that of fp32 in onnxruntime, from paired rounds", columns, lines, left=3)
@@ -108,8 +108,8 @@ def head_grid(rows: Sequence[Row]) -> Grid:
     lines = []
     for fc in distinct([row for row in rows if row["gap"]], "run", "name", "precision"):
         gap = next(row for row in rows if _is_gap_of(row, fc))
-        points = [_points(fc[k] - gap[k]) if None not in (fc[k], gap[k]) else "" for k in ("top1", "top5")]
-        ratios = [f"{fc[key] / gap[key]:.3f}×" for key in ("parameters", "macs", "model_bytes")]
+        points = [_points(fc["top1"], gap["top1"]), _points(fc["top5"], gap["top5"])]
+        ratios = [f"{fc[key] / gap[key]:.3f}×" for key in SIZES]
         lines.append([f"{run_name(fc, rows)} / {fc['gap']}", fc["precision"], *points, *ratios])
     columns = ["FC / GAP", "precision", "Δ top-1", "Δ top-5", "parameters", "MACs", "bytes"]
     other = "".join(f", on {name}" for name in other_lists(rows))
@@ -117,9 +117,9 @@ def head_grid(rows: Sequence[Row]) -> Grid:
     return Grid(title, columns, lines, left=2)
 
 
-def _points(share: float) -> str:
+def _points(share: float | None, other: float | None) -> str:
     """A difference in points with its sign; what rounds to nothing is no −0.0."""
-    return f"{round(100 * share, 1) + 0.0:+.1f}"
+    return "" if share is None or other is None else f"{round(100 * (share - other), 1) + 0.0:+.1f}"
 
 
 def _is_gap_of(row: Row, fc: Row) -> bool:
@@ -132,33 +132,32 @@ def head_latency_grid(rows: Sequence[Row]) -> Grid:
         [
             f"{row['name']} / {row['gap']}",
             engine_name(row, rows),
-            *_ratio_cells(row, "to_gap"),
+            *_ratio_cells(row["batch"], ratio),
         ]
-        for held in lanes([row for row in rows if row["gap"]])
-        for row in _ends(held)
-        if row["to_gap"] is not None
+        for lane in lanes([row for row in rows if row["gap"]])
+        for row in _ends(lane)
+        if (ratio := ratio_of(row, "to_gap"))
     ]
     columns = ["FC / GAP", "engine", "verdict", "batch", "FC ÷ GAP", "99% interval"]
     return Grid("FC against GAP: latency, from paired rounds", columns, lines, left=3)
 
 
-def _ratio_cells(row: Row, key: str) -> list[str]:
-    low, high = row[f"{key}_low"], row[f"{key}_high"]
-    interval = "too few rounds" if low is None else f"{low:.3f}–{high:.3f}"
-    verdict = SAME if not row[f"{key}_told_apart"] else "slower" if row[key] > 1 else "faster"
-    return [verdict, str(row["batch"]), f"{row[key]:.3f}×", interval]
+def _ratio_cells(batch: int, ratio: Ratio) -> list[str]:
+    interval = "too few rounds" if ratio.low is None else f"{ratio.low:.3f}–{ratio.high:.3f}"
+    verdict = SAME if not ratio.is_told_apart else "slower" if ratio.value > 1 else "faster"
+    return [verdict, str(batch), f"{ratio.value:.3f}×", interval]
 
 
 def run_name(row: Row, rows: Sequence[Row]) -> str:
     """The run's name; with its seed where another run has the same name."""
-    same = {held["run"] for held in rows if held["name"] == row["name"]}
-    return row["name"] if len(same) < 2 else f"{row['name']}, seed {row['seed']}"
+    runs = {other["run"] for other in rows if other["name"] == row["name"]}
+    return row["name"] if len(runs) < 2 else f"{row['name']}, seed {row['seed']}"
 
 
 def engine_name(row: Row, rows: Sequence[Row]) -> str:
     """fp32, int8, opencv, …; with the provider where onnxruntime ran on several."""
     name: str = row["precision"] if row["runtime"] == "onnxruntime" else row["runtime"]
-    providers = {held["provider"] for held in rows if held["runtime"] == "onnxruntime"}
+    providers = {other["provider"] for other in rows if other["runtime"] == "onnxruntime"}
     if len(providers) > 1 or (row["runtime"] == "onnxruntime" and providers != {"CPUExecutionProvider"}):
         return f"{name} {row['provider'].removesuffix('ExecutionProvider')}"
     return name
@@ -172,31 +171,31 @@ def bar_of(share: float) -> str:
 
 def lanes(rows: Iterable[Row]) -> list[dict[int, Row]]:
     """The rows of each net and engine by batch size; runs that share a latency once."""
-    found: dict[object, dict[int, Row]] = {}
+    by_engine: dict[object, dict[int, Row]] = {}
     for row in rows:
         key = (row["latency_of"], row["precision"], row["runtime"], row["provider"])
-        found.setdefault(key, {}).setdefault(row["batch"], row)
-    return list(found.values())
+        by_engine.setdefault(key, {}).setdefault(row["batch"], row)
+    return list(by_engine.values())
 
 
-def _lane_name(held: dict[int, Row], rows: Sequence[Row]) -> list[str]:
-    row = next(iter(held.values()))
+def _lane_name(lane: dict[int, Row], rows: Sequence[Row]) -> list[str]:
+    row = next(iter(lane.values()))
     runs = {other["run"] for other in rows if other["latency_of"] == row["latency_of"]}
     return [row["name"] + (f" ×{len(runs)}" if len(runs) > 1 else ""), engine_name(row, rows)]
 
 
-def _ends(held: dict[int, Row]) -> list[Row]:
+def _ends(lane: dict[int, Row]) -> list[Row]:
     """The rows at the smallest and the largest batch."""
-    return [held[batch] for batch in dict.fromkeys((min(held), max(held)))]
+    return [lane[batch] for batch in dict.fromkeys((min(lane), max(lane)))]
 
 
 def _largest_common(timed: Sequence[dict[int, Row]]) -> int | None:
-    return max(set.intersection(*(set(held) for held in timed)), default=None)
+    return max(set.intersection(*map(set, timed)), default=None)
 
 
 def distinct(rows: Iterable[Row], *keys: str) -> list[Row]:
     """The first row of each combination of the keys' values."""
-    found: dict[object, Row] = {}
+    first: dict[object, Row] = {}
     for row in rows:
-        found.setdefault(tuple(row[key] for key in keys), row)
-    return list(found.values())
+        first.setdefault(tuple(by_key(row)[key] for key in keys), row)
+    return list(first.values())

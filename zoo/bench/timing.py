@@ -9,7 +9,7 @@ from eval.speed.latency import Latency, Worker, check_agreement, time_by_turns, 
 from eval.speed.rounds import images_in_all
 from prototxt.errors import InputError
 from zoo.bench.files import Subject, job
-from zoo.bench.rows import Model
+from zoo.bench.models import Model
 from zoo.cli.choices import AUTO, BATCH_SIZES, CALLS, PRECISIONS
 from zoo.terminal.console import notice
 

@@ -95,11 +95,11 @@ def print_summary(results: Results, words: Words) -> None:
     columns = [words(f"column.{name}", baseline=results.baseline.label) for name in names]
     rows = []
     for group in results.groups:
-        row = results.row(group) or {}
+        row = results.row(group)
         is_base = group is results.baseline
-        found = "" if is_base else bracketed(results.difference(group, results.baseline))
+        difference = "" if is_base else bracketed(results.difference(group, results.baseline))
         speed = f"{row['latency_p50_ms']:.2f}" if row else "–"
-        own = [group.label, str(len(group.runs)), spread(results.top1(group)), found]
-        rows.append([*own, count(row.get("parameters")), speed])
+        own = [group.label, str(len(group.runs)), spread(results.top1(group)), difference]
+        rows.append([*own, count(row["parameters"] if row else None), speed])
     title = words.judged("terminal.title", folder=results.folder.name or str(results.folder))
     table(title, columns, rows)

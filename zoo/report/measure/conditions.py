@@ -12,7 +12,7 @@ from eval.answers import judge
 from eval.robustness import CONDITIONS, Condition, Pixels, shifted, zoomed
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
-from zoo.bench.rows import Model
+from zoo.bench.models import Model
 from zoo.report.measure.images import at_size, run_net, served, slices
 from zoo.terminal.progress import counting
 from zoo.train.dataset import ImageSet

@@ -22,7 +22,7 @@ from prototxt.caffe_pb2 import ImageDataParameter, LayerParameter
 from prototxt.errors import InputError
 from prototxt.upgrade import quiet
 from zoo.bench.images import listed_images
-from zoo.bench.rows import Model, run_graph
+from zoo.bench.models import Model, run_graph
 from zoo.runs.run_folder import RunFolder
 from zoo.terminal.progress import counting
 from zoo.train.dataset import ImageSet, of_classes
@@ -38,7 +38,7 @@ def folder_of(model: Model) -> RunFolder:
 
 
 def tested_graph(model: Model, size: int | None = None) -> Graph:
-    """The net that a run tested, as :func:`zoo.bench.rows.run_graph` has it. InputError without one."""
+    """The net that a run tested, as :func:`zoo.bench.models.run_graph` has it. InputError without one."""
     folder = folder_of(model)
     graph = run_graph(folder, "TEST", size)
     if graph is None:

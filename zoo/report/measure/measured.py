@@ -17,7 +17,7 @@ from eval.accuracy import accuracy, run_scores
 from eval.answers import Answers, judge
 from eval.robustness import CONDITIONS, PLAIN, evenly
 from eval.runtime import open_session
-from zoo.bench.rows import Model
+from zoo.bench.models import Model
 from zoo.report.measure.conditions import Scorer, digits, robustness
 from zoo.report.measure.images import folder_of, open_list, served, slices
 from zoo.terminal.progress import counting

@@ -13,7 +13,7 @@ from converters.export.onnx_file import deploy_net
 from converters.graph import Node
 from converters.network import Network
 from eval.robustness import Pixels
-from zoo.bench.rows import Model
+from zoo.bench.models import Model
 from zoo.report.measure.images import open_list, run_net, served
 from zoo.variants.heads import global_pools, head_of
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from prototxt.errors import InputError
 from zoo.bench.command import measure_folder, trained, write_json
-from zoo.bench.rows import HERE, Elsewhere
-from zoo.bench.tables import Row
+from zoo.bench.models import HERE, Elsewhere
+from zoo.bench.row import Row
 from zoo.report.measure.images import open_list
 from zoo.report.measure.measured import Measured, measure_run
 from zoo.report.read.results import OtherList, Results, check_same_data, read_rows

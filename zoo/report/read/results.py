@@ -13,7 +13,7 @@ from eval.robustness import PLAIN
 from eval.series import name_blocks
 from eval.statistics import Floats, Interval, difference, interval
 from prototxt.errors import InputError
-from zoo.bench.tables import Row
+from zoo.bench.row import Row
 from zoo.report.measure.measured import Measured
 from zoo.report.read.runs import Group, Run
 
@@ -164,12 +164,11 @@ class Results:
 
     def top1_at(self, group: Group, precision: str) -> list[float]:
         """Each run's accuracy at a precision, as the bench measured it."""
-        found = []
+        every = []
         for run in group.runs:
             rows = [row for row in self.rows.get(run.path, ()) if row.get("precision") == precision]
-            shares = [row["top1"] for row in rows if row.get("top1") is not None]
-            found += shares[:1]
-        return found
+            every += [share for row in rows if (share := row.get("top1")) is not None][:1]
+        return every
 
 
 def check_same_data(runs: Sequence[Run]) -> None:

@@ -13,8 +13,8 @@ from eval.convergence import seconds_at
 from prototxt.caffe_pb2 import TRAIN
 from prototxt.errors import InputError
 from prototxt.text import read_net, read_solver
+from zoo.bench.models import Model
 from zoo.bench.pairs import but_head
-from zoo.bench.rows import Model
 from zoo.runs.identity import Facts, as_key, kind
 from zoo.runs.run_folder import read_metrics
 from zoo.train.lists import data_layers

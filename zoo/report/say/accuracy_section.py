@@ -1,18 +1,19 @@
 """How often the nets are right, and what they cost: all groups, then FC against GAP."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from eval.statistics import Interval
 from zoo.bench.notes import noise_warning
 from zoo.bench.plots import LABELS, accuracy_figure, latency_figure
-from zoo.bench.tables import Row
+from zoo.bench.row import SIZES, Row, Size, ratio_of
 from zoo.report.read.results import Results
 from zoo.report.read.runs import Group, partners
 from zoo.report.say.wording import Words, bounds, bracketed, count, points, spread
 from zoo.report.write.document import Block, Chart, Charts, Heading, Paragraph, Section, Table
 from zoo.report.write.figures import Spot, accuracies
 
-_RATIOS = (("parameters", "parameters"), ("macs", "macs"), ("bytes", "model_bytes"))
+_RATIOS = tuple(zip(("parameters", "macs", "bytes"), SIZES, strict=True))  # a text's key, a row's
 
 
 def accuracy_section(results: Results, words: Words) -> Section:
@@ -92,7 +93,7 @@ def cost_section(results: Results, words: Words) -> Section | None:
 
 def _bench_note(results: Results, group: Group, words: Words) -> str:
     """What the figures were measured on."""
-    row = results.row(group) or {}
+    row: Mapping[str, Any] = results.row(group) or {}
     return words(
         "size.note",
         processor=row.get("processor", "?"),
@@ -132,8 +133,8 @@ def _plots(rows: Sequence[Row], words: Words) -> Charts:
 
 def _named_rows(results: Results, group: Group) -> list[Row]:
     """A group's rows under its name, as a net of its own even where groups share one and its latency."""
-    about = {"name": group.label, "latency_of": group.label}
-    return [row | about for run in group.runs for row in results.rows.get(run.path, ())]
+    own = [row for run in group.runs for row in results.rows.get(run.path, ())]
+    return [{**row, "name": group.label, "latency_of": group.label} for row in own]
 
 
 def head_section(results: Results, words: Words) -> Section | None:
@@ -184,7 +185,7 @@ def _train_gap_row(results: Results, gap: Group, fc: Group, words: Words) -> tup
 
 
 def _ratio_row(
-    results: Results, pair: Sequence[Group], name: str, key: str, precision: str, words: Words
+    results: Results, pair: Sequence[Group], name: str, key: Size, precision: str, words: Words
 ) -> list[tuple[str, ...]]:
     rows = [results.row(group, precision) for group in pair]
     if rows[0] is None or rows[1] is None:
@@ -201,7 +202,7 @@ def _latency_row(
     if len(rows) < 2:
         return []
     times = [f"{row['latency_p50_ms']:.2f}" for row in rows]
-    return [(words(f"column.{name}"), *times, paired_ratio(rows[1]), _told(rows[1], words))]
+    return [(words(f"column.{name}"), *times, *_paired(rows[1], words))]
 
 
 def _rate_row(results: Results, gap: Group, fc: Group, words: Words) -> list[tuple[str, ...]]:
@@ -212,19 +213,21 @@ def _rate_row(results: Results, gap: Group, fc: Group, words: Words) -> list[tup
         return []
     rates = [count(row["images_per_second"]) for row in (ours, theirs)]
     quantity = words("column.rate_at", batch=ours["batch"])
-    return [(quantity, *rates, paired_ratio(theirs, is_rate=True), _told(theirs, words))]
+    return [(quantity, *rates, *_paired(theirs, words, is_rate=True))]
 
 
-def _told(row: Row, words: Words) -> str:
-    return words("real.yes" if row.get("to_gap_told_apart") else "real.no")
+def _paired(row: Row, words: Words, is_rate: bool = False) -> tuple[str, str]:
+    """The ratio to the GAP partner, and whether it is real."""
+    ratio = ratio_of(row, "to_gap")
+    return paired_ratio(row, is_rate), words("real.yes" if ratio and ratio.is_told_apart else "real.no")
 
 
 def paired_ratio(row: Row, is_rate: bool = False) -> str:
     """An FC net's latency (or rate) over its GAP partner's, with the interval where the bench has one."""
-    found = [row.get(f"to_gap{end}") for end in ("", "_low", "_high")]
-    ratio, low, high = [1 / value if value and is_rate else value for value in found]
+    ratio = ratio_of(row, "to_gap")
     if ratio is None:
         return "–"
+    value, low, high = (1 / x if x and is_rate else x for x in ratio[:3])
     if low is None or high is None:
-        return f"{ratio:.2f}×"
-    return f"{ratio:.2f}× [{min(low, high):.2f}×, {max(low, high):.2f}×]"
+        return f"{value:.2f}×"
+    return f"{value:.2f}× [{min(low, high):.2f}×, {max(low, high):.2f}×]"

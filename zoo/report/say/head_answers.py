@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from eval.robustness import CONDITIONS
 from eval.statistics import LEAST_BLOCKS, Interval
-from zoo.bench.tables import Row
+from zoo.bench.row import Row
 from zoo.report.read.results import Results
 from zoo.report.read.runs import Group, partners
 from zoo.report.say.accuracy_section import paired_ratio

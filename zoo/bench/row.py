@@ -1,0 +1,111 @@
+"""A row of bench.json: one net in one precision, runtime and batch size. Rows that are read may be of an
+earlier version, or another program's, and lack keys.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple, TypedDict, cast
+
+Size = Literal["parameters", "macs", "model_bytes"]
+SIZES: tuple[Size, ...] = ("parameters", "macs", "model_bytes")
+
+
+class About(TypedDict):
+    """What a row says of a model in any precision."""
+
+    name: str
+    run: str | None  # the run folder as it was given
+    variant: str
+    head: str
+    seed: int | None
+    list: str | None  # judged by in place of the run's own
+    synthetic: bool | None
+    parameters: int
+    macs: int
+    macs_unknown: Sequence[str]  # layers
+    onnx_bytes: int
+
+
+class Accuracy(TypedDict):
+    """Shares of right answers with the 95% interval of the first; all None where nothing was judged."""
+
+    top1: float | None
+    top1_low: float | None
+    top1_high: float | None
+    top5: float | None
+    images: int | None
+    failed: str | None  # why no accuracy could be measured
+    unjudged: str | None  # why the data is not the run's
+    content: str | None  # the sum of the list that was judged
+
+
+class InPrecision(About, Accuracy):
+    """What a row says of a model's file in one precision, whatever it is timed on."""
+
+    precision: str
+    model_bytes: int
+    calibration: str | None
+
+
+class Row(InPrecision):
+    """A whole row; beside these keys it has ``version_<package>`` of Python and what computes."""
+
+    runtime: str
+    provider: str
+    processor: str
+    threads: int
+    batch: int
+    latency_p50_ms: float
+    latency_p90_ms: float
+    latency_p99_ms: float
+    latency_spread: float
+    images_per_second: float
+    runs: int
+    rounds: int
+    latency_floor: float
+    latency_of: str
+    to_fp32: float | None
+    to_fp32_low: float | None
+    to_fp32_high: float | None
+    to_fp32_told_apart: bool | None
+    gap: str | None
+    gap_run: str | None
+    to_gap: float | None
+    to_gap_low: float | None
+    to_gap_high: float | None
+    to_gap_told_apart: bool | None
+
+
+class Shares(NamedTuple):
+    """Shares of right answers, and the 95% interval of the first."""
+
+    top1: float
+    low: float
+    high: float
+    top5: float | None
+
+
+class Ratio(NamedTuple):
+    """A latency ÷ another's, with the 99% interval where there were rounds enough."""
+
+    value: float
+    low: float | None
+    high: float | None
+    is_told_apart: bool
+
+
+def by_key(row: Row) -> Mapping[str, Any]:
+    """The row, to be read by keys that are put together."""
+    return cast(Mapping[str, Any], row)
+
+
+def shares_of(row: Row) -> Shares | None:
+    """The row's accuracy; None where nothing was judged."""
+    top1, low, high = row["top1"], row["top1_low"], row["top1_high"]
+    return None if top1 is None or low is None or high is None else Shares(top1, low, high, row.get("top5"))
+
+
+def ratio_of(row: Row, to: Literal["to_fp32", "to_gap"]) -> Ratio | None:
+    """The row's latency ÷ that of fp32 in onnxruntime, or of its GAP partner; None where there is none."""
+    keys = (to, f"{to}_low", f"{to}_high", f"{to}_told_apart")
+    value, low, high, is_told_apart = map(by_key(row).get, keys)
+    return None if value is None else Ratio(value, low, high, bool(is_told_apart))
