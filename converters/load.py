@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from converters.build import Shape
+from converters.dialects import settled
 from converters.graph import Graph, graph_of, net_state
 from converters.network import Network
 from converters.weights.formats import load_weights
@@ -23,15 +24,19 @@ def load_net(
     stages: Sequence[str] = (),
     input_shapes: Mapping[str, Sequence[int]] | None = None,
     allow_python: bool = False,
+    dialect: str | None = None,
 ) -> Network:
     """The module of a prototxt, given as a path or as its text, in ``phase``'s mode.
 
     ``weights`` is a .caffemodel, .h5 or .safetensors file; what it lacks is filled as the prototxt says,
     and a line on stderr names that and what the net lacks. ``allow_python`` lets layers of type Python
-    run the classes they name. Raises InputError, with file and line where they are known.
+    run the classes they name. ``dialect`` names the fork whose rules are meant where forks have different
+    ones under one type. Raises InputError, with file and line where they are known.
     """
-    graph = graph_of(NetFile.of(net), net_state(phase, level, stages), allow_python)
-    return build(graph, phase, input_shapes, weights=[Path(weights)] if weights else ())
+    files = [Path(weights)] if weights else []
+    file = settled(NetFile.of(net), dialect, files)
+    graph = graph_of(file, net_state(phase, level, stages), allow_python)
+    return build(graph, phase, input_shapes, weights=files)
 
 
 def build(

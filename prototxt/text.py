@@ -18,6 +18,7 @@ from google.protobuf.message import EncodeError, Message
 from prototxt.byte_escapes import without_byte_escapes
 from prototxt.caffe_pb2 import LayerParameter, NetParameter, SolverParameter
 from prototxt.clean import clean, describe
+from prototxt.dialect import as_comments, as_fields
 from prototxt.errors import InputError
 from prototxt.explain import explain
 from prototxt.rawbytes import from_message, readable, text_of, to_message
@@ -143,7 +144,7 @@ def parse(text: str, message_type: type[M], name: str = "<text>", warn: Warn = t
     """
     if text.lstrip("\ufeff \t\r\n")[:9].lower().startswith(("<!doctype", "<html")):
         raise InputError(f"{name}: is a web page, not a prototxt; save the file itself")
-    cleaned = clean(text)
+    cleaned = clean(as_fields(text) if message_type is NetParameter else text)
     root = scan(cleaned.text, name)
     message = _parse(cleaned.text, message_type, name, root)
     if cleaned.counts:
@@ -234,4 +235,4 @@ def to_text(message: Message) -> str:
 
     Bytes that are no UTF-8 are lone surrogates, as in :func:`read_text`.
     """
-    return from_message(text_format.MessageToString(message, as_utf8=True))
+    return as_comments(from_message(text_format.MessageToString(message, as_utf8=True)))

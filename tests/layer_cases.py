@@ -16,7 +16,7 @@ def recorded() -> tuple[dict[str, list[str]], dict[str, int]]:
     """(one-layer cases of each type, number of small nets with it)."""
     cases: dict[str, list[str]] = {}
     nets: dict[str, int] = {}
-    for path in sorted((GOLDEN / "layers").glob("*.prototxt")):
+    for path in sorted(path for room in ("layers", "forks") for path in (GOLDEN / room).glob("*.prototxt")):
         for name in sorted(types_in(path) - {"Input"}):
             if path.stem.startswith("net_"):
                 nets[name] = nets.get(name, 0) + 1

@@ -199,7 +199,7 @@ def test_an_unknown_cost_is_listed_and_never_zero() -> None:
     from converters.layers import registry
 
     name = "NotInTheConvention"
-    registry.layer(name)(registry._RECORDS["ReLU"].builder)
+    registry.layer(name)(registry.rules_of("ReLU")[0].builder)
     try:
         net = load_net(
             'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 } } }'

@@ -8,6 +8,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from converters.build import check_input_shapes
+from converters.dialects import settled
 from converters.export.deploy import deploy, ending_in, with_softmax
 from converters.export.names import value_names
 from converters.export.onnx_file import export_onnx
@@ -33,7 +34,7 @@ class VerificationError(Exception):
 
 def run(args: argparse.Namespace) -> int:
     """Write the files and print the layers; 1, and no ONNX file, where --verify finds a difference."""
-    file = find_net(args.net, args.variant)
+    file = settled(find_net(args.net, args.variant), args.dialect, _weight_files(args), notice)
     target = target_of(file, args)
     with file.located():
         return convert(file, target, args)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from converters.data.images.transform import open_mean
+from converters.dialects import dialects_of
 from converters.host.places import HERE
 from converters.layers.registry import record_of
 from converters.network import Network
@@ -21,7 +22,7 @@ def metadata(
 ) -> dict[str, str]:
     """Each entry as JSON: channel_order (BGR, or grey; only where the first input's channels tell),
     input_size (height, width; of an input of 4 axes), what its data layer did to the pixels (mean a
-    channel, scale), and classes.
+    channel, scale), classes, and dialects (type to the fork whose rule it follows).
 
     A mean image stands as its mean a channel, and as mean_image, {"file", "shape" (C, H, W)}. ``mean``,
     a file or numbers joined by commas, speaks where there is no data layer, and instead of one.
@@ -35,6 +36,8 @@ def metadata(
         entries |= _transform(layer, mean, places)
     if classes:
         entries["classes"] = list(classes)
+    if dialects := dialects_of(node.layer for node in net.graph.nodes):
+        entries["dialects"] = dialects
     return {name: json.dumps(value, ensure_ascii=False) for name, value in entries.items()}
 
 

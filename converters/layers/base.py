@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from converters.layers.checks import check_count, check_listed
-from converters.layers.registry import Record, Shapes, is_registered, layer_types, record_of
+from converters.layers.choice import choose
+from converters.layers.registry import Record, Shapes, layer_types, record_of, rules_of
 from prototxt.caffe_pb2 import FillerParameter, LayerParameter
 from prototxt.errors import InputError, nearest
 
@@ -110,9 +111,11 @@ def build_layer(message: LayerParameter, bottoms: Shapes) -> Layer:
     """The module of one layer. Raises InputError, naming the layer, for a type that is not known and
     for what Caffe's Layer::CheckBlobCounts and Net::Init refuse.
     """
-    if not is_registered(message.type):
+    if not rules_of(message.type):
         hint = nearest(message.type, layer_types())
         raise InputError(f'type "{message.type}" is not supported{hint}', message.name)
+    if len(rules_of(message.type)) > 1 and not message.dialect:
+        message.dialect = choose([message], rules_of(message.type)).rules[0].dialect_name
     record = record_of(message)
     check_count(message, "bottom", len(bottoms), record.bottoms)
     check_count(message, "top", len(message.top), record.tops)

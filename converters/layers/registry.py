@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack
 
 import torch
 
+from converters.layers.choice import Dialect
 from prototxt.caffe_pb2 import LayerParameter
 
 if TYPE_CHECKING:
@@ -62,9 +63,10 @@ class Facts(TypedDict, total=False):
     mixes: bool
     most: "Callable[[Layer, Shapes], Shapes]"
     feed: Feed
+    dialect: Dialect
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Record:
     """What is so of every layer of a type.
 
@@ -85,7 +87,8 @@ class Record:
     whole numbers (from the end where negative) one more than the largest, from the shapes of the bottoms.
     ``backward_reads``: the blob that Caffe's backward pass reads and keeps no copy of; ``mixes``: one
     element's gradient depends on others too. ``most``: the shapes of the tops at their largest, where values
-    decide how many rows there are or code that torch cannot follow makes them.
+    decide how many rows there are or code that torch cannot follow makes them. ``dialect``: what tells this
+    rule from others of the type's name.
     """
 
     type: str
@@ -107,6 +110,7 @@ class Record:
     mixes: bool = False
     most: "Callable[[Layer, Shapes], Shapes] | None" = None
     feed: Feed | None = None
+    dialect: Dialect | None = None
 
     @property
     def loss_weight(self) -> float:
@@ -114,6 +118,11 @@ class Record:
         if self.default_loss_weight is not None:
             return self.default_loss_weight
         return 1.0 if self.role == "loss" else 0.0
+
+    @property
+    def dialect_name(self) -> str:
+        """The name of its dialect; "" of a type that has one rule."""
+        return self.dialect.name if self.dialect else ""
 
     @property
     def judges(self) -> bool:
@@ -127,7 +136,7 @@ class Record:
 
 
 B = TypeVar("B", bound=Builder)
-_RECORDS: dict[str, Record] = {}
+_RECORDS: dict[str, tuple[Record, ...]] = {}  # several of a type are the rules of its dialects
 
 
 def layer(*types: str, **facts: Unpack[Facts]) -> Callable[[B], B]:
@@ -137,8 +146,10 @@ def layer(*types: str, **facts: Unpack[Facts]) -> Callable[[B], B]:
 
     def register(builder: B) -> B:
         for name in types:
-            assert name not in _RECORDS, f"layer type {name} is registered twice"
-            _RECORDS[name] = Record(name, builder, **facts)
+            rules = (*_RECORDS.get(name, ()), Record(name, builder, **facts))
+            dialects = [rule.dialect.name if rule.dialect else "" for rule in rules]
+            assert len(set(dialects)) == len(rules), f"layer type {name} is registered twice"
+            _RECORDS[name] = rules
         return builder
 
     return register
@@ -151,17 +162,28 @@ def layer_types() -> list[str]:
 
 def records() -> list[Record]:
     """Every record, in the order of types."""
-    return [_RECORDS[name] for name in layer_types()]
+    return [record for name in layer_types() for record in _RECORDS[name]]
 
 
-def is_registered(name: str) -> bool:
-    """Whether a layer of the type ``name`` can be built."""
-    return name in _RECORDS
+def rules_of(name: str) -> tuple[Record, ...]:
+    """The records of a type, one a dialect."""
+    return _RECORDS.get(name, ())
+
+
+def dialects() -> list[str]:
+    """Every name that a dialect of some type has, sorted."""
+    return sorted({name for record in records() if record.dialect for name in record.dialect.names})
 
 
 def record_of(layer: LayerParameter) -> Record:
-    """The record of a layer's type. Of a type that nobody registered the name alone says something."""
-    return _RECORDS.get(layer.type) or _unknown(layer.type)
+    """The record of a layer's type, of several that of its dialect, or the first. Of a type that nobody
+    registered the name alone says something.
+    """
+    rules = _RECORDS.get(layer.type)
+    if rules is None:
+        return _unknown(layer.type)
+    asked = layer.dialect if len(rules) > 1 else ""
+    return next((rule for rule in rules if rule.dialect and asked in rule.dialect.names), rules[0])
 
 
 def _unknown(name: str) -> Record:

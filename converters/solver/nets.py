@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from converters.dialects import settled
 from converters.graph import Graph, graph_of
 from converters.host.places import missing, seek
 from prototxt.caffe_pb2 import TEST, TRAIN, NetParameter, NetState, SolverParameter
@@ -66,6 +67,7 @@ def solver_nets(solver: SolverParameter, path: Path, places: Sequence[Path]) -> 
     generic = range(1 + len(solver.test_iter) - len(nets))
     nets += [_first_set(solver, ("net", "net_param")) for _ in generic]
     wanted = [solver.train_state, *(solver.test_state or [NetState()] * len(solver.test_iter))]
+    files = [settled(file) for file in map(file_of, nets)]
     return [
         NetSource(
             file.message,
@@ -73,7 +75,7 @@ def solver_nets(solver: SolverParameter, path: Path, places: Sequence[Path]) -> 
             file.text,
             merged_state(TEST if index else TRAIN, file.message.state, wanted[index]),
         )
-        for index, file in enumerate(map(file_of, nets))
+        for index, file in enumerate(files)
     ]
 
 

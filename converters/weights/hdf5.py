@@ -4,6 +4,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from converters.blobs import memory
 from converters.host.files import whole
+from converters.layers.choice import Stored
 from converters.weights.caffemodel import LayerBlobs, SavedLayer, as_array, assign, by_name, count_hint
 from prototxt.errors import InputError
 from prototxt.rawbytes import bytes_of, text_of, to_message
@@ -74,6 +76,24 @@ def _datasets(data: Any) -> dict[str, dict[str, Any]]:
         layer, _, index = name.rpartition("/")
         found.setdefault(layer, {})[index] = item
     return found
+
+
+def stored_datasets(path: Path) -> dict[str, list[Stored]]:
+    """The blobs of each layer, in Caffe's order, each read when it is asked for. Raises InputError."""
+    with _opened(path) as data:
+        return {
+            layer: [
+                Stored(tuple(blobs[index].shape), partial(_values, path, layer, index))
+                for index in sorted(blobs, key=int)
+            ]
+            for layer, blobs in _datasets(data).items()
+            if all(index.isdigit() for index in blobs)
+        }
+
+
+def _values(path: Path, layer: str, index: str) -> NDArray[np.float32]:
+    with _opened(path) as data:
+        return np.asarray(_datasets(data)[layer][index], np.float32)
 
 
 def _visited(group: Any, prefix: str) -> Iterator[tuple[str, Any]]:

@@ -115,6 +115,8 @@ def _convert(commands: Commands) -> None:  # type: ignore[valid-type]
         help="a .caffemodel, .h5 or .safetensors file, or several with commas; what they lack is filled",
     )
     _add_state(parser, "whose layers (default: TEST)")
+    text = "forks, with commas, whose rules are meant where forks have several under one name"
+    parser.add_argument("--dialect", metavar="FORK", help=text)
     _add_file(parser)
     parser.add_argument(
         "--allow-python", action="store_true", help="let Python layers run the classes that they name"

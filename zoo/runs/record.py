@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from converters.dialects import dialects_of
 from converters.host.files import encoded, write_text
 from converters.weights.formats import write_safetensors
 from eval.environment import processor, versions
@@ -78,6 +79,7 @@ def describe(trainer: Trainer, data: Data) -> dict[str, Any]:
         "net": plan.nets["TRAIN"].message.name,
         "variant": plan.options.variant,
         "head": head_of(plan.nets["TRAIN"].message),
+        "dialects": dialects_of(plan.nets["TRAIN"].message.layer),
         "seed": plan.seed,
         "classes": plan.classes,
         "class_names": names(plan),

@@ -1,0 +1,250 @@
+"""BN, which five forks of Caffe have with five rules; each class says whose it is."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from converters.layers.base import Layer
+from converters.layers.choice import Dialect, Values
+from converters.layers.parts.gradient import asks_gradient, without_gradient_to
+from converters.layers.registry import Builder, Count, Shapes, free, layer
+from prototxt.caffe_pb2 import BNParameter, FillerParameter, LayerParameter
+from prototxt.errors import InputError
+
+B = TypeVar("B", bound=Builder)
+_SCALE = ("bn_param.scale_filler", "bn_param.shift_filler")
+_SLOPE = tuple(
+    f"bn_param.{name}" for name in ("slope_filler", "bias_filler", "momentum", "eps", "frozen", "engine")
+)
+_BLOBS = ("slope", "bias", "mean", "variance")
+_SEGNET_EPS = 1e-9
+_LARGEST_INVERSE = 1 / np.sqrt(1e-5)  # of a deviation, with the eps that happynear's layer has
+_PLAIN = 4.0  # standard errors that a correlation of values must be from 0 to tell a rule
+
+
+def _rule(source: str, blobs: tuple[str, ...], dialect: Dialect, tops: Count = (1, 1)) -> Callable[[B], B]:
+    """Register a class for BN as the fork ``source`` has it."""
+    where = f"{source}: bn_layer.cpp"
+    return layer("BN", source=where, tops=tops, blobs=blobs, macs=free, pointwise=True, dialect=dialect)
+
+
+class _Normalise(torch.autograd.Function):
+    """(x - mean)·inverse per channel; backward as if both were the batch's, whatever they are."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, mean: Tensor, inverse: Tensor) -> Tensor:
+        y = (x - mean) * inverse
+        ctx.save_for_backward(y, inverse)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None, None]:
+        y, inverse = ctx.saved_tensors
+        return (grads[0] - _mean(grads[0]) - y * _mean(grads[0] * y)) * inverse, None, None
+
+
+def _mean(x: Tensor) -> Tensor:
+    """The mean of each channel: (N, C, …) to (1, C, 1…)."""
+    return x.mean([axis for axis in range(x.dim()) if axis != 1], keepdim=True)
+
+
+class _BN(Layer):
+    """What the rules share: one number a channel, times a scale, plus a shift."""
+
+    names = ("scale", "shift")  # of the two learned blobs, and of their fillers
+    axes = 4  # of every blob: (1, C, 1, 1) or (1, C)
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+        if len(bottoms[0]) < 2:
+            raise InputError(f"takes 2 axes or more, not {len(bottoms[0])}", message.name)
+        self.param = message.bn_param
+        self.shape = (1, bottoms[0][1], 1, 1)[: self.axes]
+        for name in self.names:
+            setattr(self, name, nn.Parameter(torch.empty(self.shape)))
+        self.fillers: dict[str, FillerParameter] = {
+            name: getattr(self.param, f"{name}_filler") for name in self.names
+        }
+
+    def _spread(self, blob: Tensor, x: Tensor) -> Tensor:
+        return blob.reshape(1, -1, *(1,) * (x.dim() - 2))
+
+    def _affine(self, y: Tensor) -> Tensor:
+        scale, shift = (self._spread(getattr(self, name), y) for name in self.names)
+        return y * scale + shift
+
+    def _by_batch(self, x: Tensor, mean: Tensor, inverse: Tensor) -> Tensor:
+        """Normalised, with the gradient that the batch's own statistics would have."""
+        if not asks_gradient(x):
+            return (x - mean) * inverse
+        y: Tensor = _Normalise.apply(x, mean, inverse)  # type: ignore[no-untyped-call]
+        return y
+
+
+class _Running(_BN):
+    """BN with running statistics: the batch's in TRAIN, the stored ones in TEST, where the gradient is as if
+    those were the batch's.
+    """
+
+    statistics = ("mean", "variance")
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__(message, bottoms)
+        for name in self.statistics:
+            setattr(self, name, nn.Buffer(torch.empty(self.shape)))
+        if self.param.frozen:
+            self.fillers[self.statistics[1]] = FillerParameter(value=1)
+        self.eps, self.keep = self.param.eps, self.param.momentum
+
+    def _uses_batch(self) -> bool:
+        return self.training and not self.param.frozen
+
+    def _second(self, variance: Tensor) -> Tensor:
+        """What the second running statistic is the mean of."""
+        return variance
+
+    def _inverse(self, second: Tensor) -> Tensor:
+        """One over the deviation, from the stored second statistic."""
+        return (second + self.eps).rsqrt()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, …) to the same shape."""
+        if self._uses_batch():
+            with torch.no_grad():
+                mean = _mean(x)
+                variance = _mean((x - mean).square())
+                self._update(mean, self._second(variance))
+            return self._affine(self._by_batch(x, mean, (variance + self.eps).rsqrt()))
+        mean, inverse = self._stored(x)
+        if not self.param.frozen:
+            return self._affine(self._by_batch(x, mean, inverse))
+        scale, shift = (getattr(self, name) for name in self.names)
+        y = (x - mean) * inverse * self._spread(scale.detach(), x) + self._spread(shift.detach(), x)
+        return without_gradient_to(scale, without_gradient_to(shift, y))
+
+    def _stored(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mean, second = (getattr(self, name) for name in self.statistics)
+        return self._spread(mean, x), self._spread(self._inverse(second), x)
+
+    def _update(self, *batch: Tensor) -> None:
+        for name, new in zip(self.statistics, batch, strict=True):
+            total = getattr(self, name)
+            total.mul_(self.keep).add_(new.reshape(self.shape), alpha=1 - self.keep)
+
+
+def _four(axes: int) -> Any:
+    return lambda shapes: len(shapes) == 4 and all(len(shape) == axes for shape in shapes)
+
+
+@_rule(
+    "hszhao/PSPNet",
+    _BLOBS,
+    Dialect("pspnet", also=("icnet",), fields=_SLOPE, shapes=_four(4), is_default=True),
+)
+class PSPNetBN(_Running):
+    """Slope and bias; running mean and biased variance with ``momentum``. ``frozen``: the stored ones in
+    TRAIN too, and slope and bias have gradients of 0.
+    """
+
+    names = ("slope", "bias")
+
+
+@_rule("yjxiong/caffe", _BLOBS, Dialect("yjxiong", fields=_SLOPE, shapes=_four(2), is_default=True))
+class YjxiongBN(PSPNetBN):
+    """PSPNet's rule with blobs of two axes (temporal-segment-networks)."""
+
+    axes = 2
+
+
+@_rule(
+    "alexgkendall/caffe-segnet",
+    ("scale", "shift"),
+    Dialect(
+        "segnet",
+        also=("enet",),
+        fields=(*_SCALE, "bn_param.bn_mode"),
+        shapes=lambda shapes: len(shapes) == 2,
+        is_default=True,
+    ),
+    tops=(1, 3),
+)
+class SegNetBN(_BN):
+    """LEARN: by the batch's mean and variance (E[x²] - E[x]², plus 1e-9), in TEST too, for there are no
+    running ones; tops 2 and 3 are the two, before the 1e-9. INFERENCE: scale·x + shift. SegNet's backward
+    pass puts the blobs' gradients in place of those of earlier passes; here they add up, as elsewhere.
+    """
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """(N, C, …) to the same shape, and (1, C, 1, 1) of the mean and of the variance."""
+        with torch.no_grad():
+            mean = _mean(x)
+            variance = _mean(x * x) - mean * mean
+        if self.param.bn_mode == BNParameter.INFERENCE:
+            y = x
+        else:
+            y = self._by_batch(x, mean, (variance + _SEGNET_EPS).rsqrt())
+        return (self._affine(y), mean.reshape(self.shape), variance.reshape(self.shape))[
+            : len(self.message.top)
+        ]
+
+
+def _is_inverse(layers: Values) -> bool | None:
+    """Whether the last blobs are the means of 1 / deviation rather than variances. A channel of large values
+    has a large mean, too: with a variance it goes up, with its inverse down. None where that is not plain.
+    """
+    means, seconds = [], []
+    for blobs in layers:
+        mean, second = (np.abs(blob).astype(np.float64).ravel() for blob in blobs[2:])
+        if second.max(initial=0) > _LARGEST_INVERSE * 1.01:
+            return False
+        logs = [np.log(values + 1e-12) for values in (mean, second)]
+        means.append(logs[0] - logs[0].mean())
+        seconds.append(logs[1] - logs[1].mean())
+    along, across = np.concatenate([[], *means]), np.concatenate([[], *seconds])
+    size = np.sqrt((along * along).sum() * (across * across).sum())
+    score = (along * across).sum() / size * np.sqrt(along.size) if size else 0.0
+    return None if abs(score) < _PLAIN else bool(score < 0)
+
+
+@_rule(
+    "happynear/caffe-windows",
+    ("slope", "bias", "mean", "inverse"),
+    Dialect("happynear", fields=_SLOPE, shapes=_four(2), values=_is_inverse),
+)
+class HappynearBN(PSPNetBN):
+    """As yjxiong's, but the second running statistic is the mean of 1 / sqrt(variance + eps), used as is."""
+
+    axes = 2
+    statistics = ("mean", "inverse")
+
+    def _second(self, variance: Tensor) -> Tensor:
+        return (variance + self.eps).rsqrt()
+
+    def _inverse(self, second: Tensor) -> Tensor:
+        return second
+
+
+@_rule(
+    "ducha-aiki/caffe",
+    ("scale", "shift", "mean", "variance"),
+    Dialect(
+        "ducha-aiki",
+        fields=(*_SCALE, "bn_param.var_eps", "bn_param.moving_average", "bn_param.decay"),
+        shapes=_four(4),
+        needs_field=True,
+    ),
+)
+class DuchaAikiBN(_Running):
+    """Scale and shift; running = (1 - decay)·running + decay·batch. ``moving_average: false``: the batch's
+    statistics in TEST too.
+    """
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__(message, bottoms)
+        self.eps, self.keep = self.param.var_eps, 1 - self.param.decay
+
+    def _uses_batch(self) -> bool:
+        return self.training or not self.param.moving_average

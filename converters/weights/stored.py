@@ -1,0 +1,59 @@
+"""The blobs of a weight file by layer, read before there is a net for them."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.layers.choice import Stored
+from converters.weights.formats import read_safetensors, weights_format
+from converters.weights.hdf5 import stored_datasets
+from prototxt.blob import StoredBlob
+from prototxt.caffemodel import find_layers
+from prototxt.errors import InputError
+from prototxt.wire import Source, WireError
+
+Blobs = dict[str, list[Stored]]
+
+
+def stored_blobs(path: Path) -> Blobs:
+    """The blobs of each layer of a .caffemodel or .h5 file, in Caffe's order, or of a .safetensors file, with
+    their names; values are read when they are asked for.
+
+    Raises InputError for a file that is not whole.
+    """
+    readers: dict[str, Callable[[Path], Blobs]] = {
+        "caffemodel": _of_caffemodel,
+        "hdf5": stored_datasets,
+        "safetensors": _of_safetensors,
+    }
+    return readers[weights_format(path)](path)
+
+
+def _of_caffemodel(path: Path) -> Blobs:
+    try:
+        with path.open("rb") as file:
+            layers = find_layers(Source(file))
+    except WireError as error:
+        raise InputError(f"{path}: no whole .caffemodel: {error}") from None
+    return {
+        layer.name: [Stored(blob.shape, partial(_read, path, blob)) for blob in layer.blobs]
+        for layer in layers
+    }
+
+
+def _read(path: Path, blob: StoredBlob) -> NDArray[np.float32]:
+    values = np.zeros(blob.count, np.float32)
+    with path.open("rb") as file:
+        blob.read_into(Source(file), values)
+    return values
+
+
+def _of_safetensors(path: Path) -> Blobs:
+    blobs: Blobs = {}
+    for key, tensor in read_safetensors(path)[0].items():
+        layer, _, name = key.rpartition(".")
+        blobs.setdefault(layer, []).append(Stored(tuple(tensor.shape), tensor.float().numpy, name))
+    return blobs
