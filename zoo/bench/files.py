@@ -128,7 +128,7 @@ def converted(model: Model, precision: str, scratch: Path) -> tuple[Path, str | 
 
 def images_tested(model: Model) -> int:
     """How many images :func:`measure_accuracy` will run; 0 where its labels are no classes too."""
-    listed = model.record and model.record["data"].get("TEST")
+    listed = model.list_of("TEST")
     has_numbers = model.record and model.record.get("options", {}).get("label_size")
     return int(listed["images"]) if listed and not has_numbers else 0
 

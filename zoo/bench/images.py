@@ -91,8 +91,7 @@ def decode(models: Sequence[Model], keys: Sequence[str]) -> None:
     """
     for model in models:
         for key in keys:
-            listed = model.record and model.record["data"].get(key)
-            if listed:
+            if listed := model.list_of(key):
                 with suppress(InputError), counting(f"decoding {Path(listed['list']).name}") as advance:
                     listed_images(model, key, advance)
 
@@ -124,14 +123,14 @@ def check_classes(model: Model) -> None:
     """Raise InputError, with the first difference, where the list that --list names is of other classes than
     the run: where a classes.txt beside it names others or in another order, or a label is none of the run's.
     """
-    path, record = model.elsewhere.list, model.record or {}
-    if path is None:
+    path, record = model.elsewhere.list, model.record
+    if path is None or record is None:
         return
     ours, theirs = record.get("class_names"), names_beside(path)
     if ours and theirs and (other := first_difference(of_classes_named(ours), of_classes_named(theirs))):
         raise InputError(f"{path}: the classes.txt beside it has {other} as {model.where} was trained with")
-    if record.get("classes") and not record.get("options", {}).get("label_size"):
-        check_labels(path, record["classes"], _passed_over(model, path))
+    if (classes := record.get("classes")) and not record.get("options", {}).get("label_size"):
+        check_labels(path, classes, _passed_over(model, path))
 
 
 def _passed_over(model: Model, path: Path) -> set[int]:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from converters.export.deploy import deploy
 from converters.graph import Graph, build_graph, net_state
@@ -17,6 +16,7 @@ from prototxt.text import read_net, read_solver
 from prototxt.upgrade import quiet
 from zoo.runs.identity import as_key, of_message
 from zoo.runs.run_folder import RunFolder, read_record
+from zoo.runs.run_json import ListRecord, RunRecord, lists_of
 from zoo.train.nets import read_nets
 from zoo.variants.sizing import resize_input
 
@@ -45,13 +45,17 @@ class Model:
     path: Path
     net: NetParameter
     folder: RunFolder | None = None
-    record: dict[str, Any] | None = None
+    record: RunRecord | None = None
     elsewhere: Elsewhere = HERE
 
     @property
     def where(self) -> str | None:
         """The run folder as it was given; None without a run."""
         return str(self.folder.path) if self.folder else None
+
+    def list_of(self, key: str) -> ListRecord | None:
+        """What the run's record says of its TRAIN or TEST list; None where it has none."""
+        return lists_of(self.record).get(key) if self.record else None
 
     @cached_property
     def deploys(self) -> object:

@@ -10,7 +10,7 @@ from prototxt.rawbytes import readable
 from zoo.bench.command import elsewhere
 from zoo.cli.choices import LANGUAGES
 from zoo.ours import keep_others
-from zoo.report.read.gather import Study, gather
+from zoo.report.read.gather import gather
 from zoo.report.read.results import Results
 from zoo.report.say import gallery, provenance
 from zoo.report.say.accuracy_section import accuracy_section, cost_section, head_section
@@ -21,6 +21,7 @@ from zoo.report.say.wording import Words, bracketed, count, spread
 from zoo.report.write.as_html import as_html
 from zoo.report.write.as_markdown import as_markdown, write_figures
 from zoo.report.write.document import Document, Section
+from zoo.study.study_json import StudyJson
 from zoo.terminal.console import stdout, table
 
 
@@ -47,7 +48,7 @@ def default_name(language: str) -> str:
     return "report.html" if language == "en" else f"report.{language}.html"
 
 
-def compose(results: Results, study: Study | None, words: Words, has_photographs: bool) -> Document:
+def compose(results: Results, study: StudyJson | None, words: Words, has_photographs: bool) -> Document:
     """The whole report; parts that the runs cannot fill are left out."""
     commands = provenance.commands(results, study)
     sections: list[Section | None] = [

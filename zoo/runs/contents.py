@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from google.protobuf.message import Message
 
@@ -13,6 +12,7 @@ from converters.host.places import find
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.rawbytes import bytes_of, from_message
 from zoo.runs.identity import PATHS, full_name
+from zoo.runs.run_json import ListRecord, RunRecord
 from zoo.runs.sums import RowSums, Sums, prints, short
 from zoo.train.dataset import ImageSet, cache_folder, class_names, image_base, sums_of
 from zoo.train.lists import data_layers
@@ -25,7 +25,7 @@ _LISTS: dict[str, Callable[[Path], Iterable[str]]] = {
 }
 
 
-def contents(plan: Plan) -> dict[str, Any]:
+def contents(plan: Plan) -> RunRecord:
     """The parts of run.json that say what data a run of ``plan`` would see, without decoding a picture."""
     lists = {key: _list(plan, key, path) for key, path in plan.lists.items()}
     return {"class_names": names(plan), "data": lists, "files": files(plan)}
@@ -37,7 +37,7 @@ def names(plan: Plan) -> list[str]:
     return class_names(path, plan.classes) if path and plan.classes else []
 
 
-def _list(plan: Plan, key: str, path: Path) -> dict[str, Any]:
+def _list(plan: Plan, key: str, path: Path) -> ListRecord:
     rows, content, each = _prints(plan, key, path)
     return {"images": len(each), "skipped": 0, "rows": rows, "content": content}
 
@@ -54,7 +54,7 @@ def _prints(plan: Plan, key: str, path: Path) -> tuple[str, str, RowSums]:
     return prints(entries, [base / entry.path for entry in entries], sums_of(path, base))
 
 
-def of_images(images: ImageSet) -> dict[str, Any]:
+def of_images(images: ImageSet) -> ListRecord:
     """The same of a list that is open."""
     return {"rows": images.rows, "content": images.content}
 

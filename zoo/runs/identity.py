@@ -14,6 +14,7 @@ from prototxt.caffe_pb2 import LayerParameter, NetParameter, SolverParameter
 from prototxt.errors import InputError
 from prototxt.text import read_solver
 from zoo.runs.run_folder import RunFolder
+from zoo.runs.run_json import ListRecord, RunRecord, lists_of
 from zoo.train.nets import read_nets
 from zoo.train.plan import MEANINGLESS, Plan
 
@@ -120,28 +121,27 @@ def of_classes_named(names: Iterable[object]) -> Facts:
     return {f"class {label}": str(name) for label, name in enumerate(names)}
 
 
-def of_contents(record: Mapping[str, Any]) -> Facts:
+def of_contents(record: RunRecord) -> Facts:
     """The facts of a run's data as run.json has them: names of classes, lists, other files."""
     found = of_classes_named(record.get("class_names") or ())
-    for key, held in record.get("data", {}).items():
-        if isinstance(held, dict):
-            found |= _of_list(key, held)
+    for key, about in lists_of(record).items():
+        found |= _of_list(key, about)
     for key, total in (record.get("files") or {}).items():
         found[f"{key}: its files' sum"] = str(total)
     return found
 
 
-def _of_list(key: str, held: Mapping[str, Any]) -> Facts:
-    if "content" in held:
+def _of_list(key: str, about: ListRecord) -> Facts:
+    if "content" in about:
         return {
-            f"{key}{_LIST}pictures": str(held["images"] + held["skipped"]),
-            f"{key}{_LIST}the rows' sum": str(held["rows"]),
-            f"{key}{_LIST}the pictures' sum": str(held["content"]),
+            f"{key}{_LIST}pictures": str(about["images"] + about["skipped"]),
+            f"{key}{_LIST}the rows' sum": str(about["rows"]),
+            f"{key}{_LIST}the pictures' sum": str(about["content"]),
         }
-    return {f"{key}{_LIST}fingerprint": str(held.get("fingerprint"))}
+    return {f"{key}{_LIST}fingerprint": str(about.get("fingerprint"))}
 
 
-def of_plan(plan: Plan, contents: Mapping[str, Any]) -> Facts:
+def of_plan(plan: Plan, contents: RunRecord) -> Facts:
     """What a run of ``plan`` would be on the data of ``contents`` (:func:`zoo.runs.contents.contents`)."""
     nets = {key: source.message for key, source in plan.nets.items()}
     return of_contents(contents) | of_texts(plan.solver, nets, NEUTRAL)
@@ -154,7 +154,7 @@ def _of_folder(folder: RunFolder, skipped: Collection[str], edit: Edit = lambda 
     return of_texts(solver, {key: edit(source.message) for key, source in sources.items()}, skipped)
 
 
-def kind(folder: RunFolder, record: Mapping[str, Any], edit: Edit = lambda net: net) -> Facts:
+def kind(folder: RunFolder, record: RunRecord, edit: Edit = lambda net: net) -> Facts:
     """What runs of one group have in common: data, texts (each net changed by ``edit``), ranks, arithmetic.
 
     Where an earlier version recorded no sums of files, the paths that name them count.
@@ -188,7 +188,7 @@ def _short(value: str) -> str:
 
 
 def check_same(
-    folder: RunFolder, record: Mapping[str, Any], now: Facts, first_row: Callable[[str], str | None]
+    folder: RunFolder, record: RunRecord, now: Facts, first_row: Callable[[str], str | None]
 ) -> None:
     """Raise InputError, with the first difference, where the run of ``folder`` is another than the one of
     ``now`` (:func:`of_plan`) in more than what may change. Of a version that recorded no sums, texts and

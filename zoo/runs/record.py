@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
 
 from converters.dialects import dialects_of
 from converters.host.files import encoded, write_text
@@ -18,6 +17,7 @@ from zoo.runs.contents import files, names, of_images
 from zoo.runs.first_row import keep_rows
 from zoo.runs.identity import ARITHMETIC
 from zoo.runs.run_folder import CAFFE_SNAPSHOTS, NET, SOLVER, RunFolder, read_record
+from zoo.runs.run_json import ListRecord, RunRecord
 from zoo.terminal.console import notice
 from zoo.train.dataset import ImageSet, fingerprint
 from zoo.train.plan import Plan
@@ -28,7 +28,7 @@ from zoo.variants.article import departures
 from zoo.variants.heads import head_of
 
 
-def begin(folder: RunFolder, run: str, trainer: Trainer, data: Data) -> dict[str, Any]:
+def begin(folder: RunFolder, run: str, trainer: Trainer, data: Data) -> RunRecord:
     """Write the record and the texts of the run with that id into its folder, and drop the metrics that it
     writes anew; the record.
     """
@@ -71,7 +71,7 @@ def prototxts(plan: Plan) -> dict[str, str]:
     return texts | {SOLVER: to_text(solver)}
 
 
-def describe(trainer: Trainer, data: Data) -> dict[str, Any]:
+def describe(trainer: Trainer, data: Data) -> RunRecord:
     """run.json's content at the start."""
     plan = trainer.plan
     return {
@@ -83,7 +83,7 @@ def describe(trainer: Trainer, data: Data) -> dict[str, Any]:
         "seed": plan.seed,
         "classes": plan.classes,
         "class_names": names(plan),
-        "data": {key: _image_record(held) for key, held in data.images.items()}
+        "data": {key: _image_record(images) for key, images in data.images.items()}
         | {"synthetic": plan.is_synthetic},
         "files": files(plan),
         "arithmetic": ARITHMETIC,
@@ -104,7 +104,7 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _image_record(images: ImageSet) -> dict[str, Any]:
+def _image_record(images: ImageSet) -> ListRecord:
     return {
         "list": str(images.list_path.absolute()),
         "folder": str(images.base.absolute()),
@@ -116,7 +116,7 @@ def _image_record(images: ImageSet) -> dict[str, Any]:
 
 
 @contextmanager
-def noting_divergence(trainer: Trainer, folder: RunFolder, record: dict[str, Any]) -> Iterator[None]:
+def noting_divergence(trainer: Trainer, folder: RunFolder, record: RunRecord) -> Iterator[None]:
     """Have run.json say why a run diverges in the block, so that nobody needs to try it again."""
     try:
         yield
@@ -126,7 +126,7 @@ def noting_divergence(trainer: Trainer, folder: RunFolder, record: dict[str, Any
         raise
 
 
-def finish(trainer: Trainer, folder: RunFolder, record: dict[str, Any], data: Data, is_whole: bool) -> None:
+def finish(trainer: Trainer, folder: RunFolder, record: RunRecord, data: Data, is_whole: bool) -> None:
     """The weights, the ONNX file and the record of a run that has ended or stopped."""
     record["iteration"] = trainer.iteration
     record["skipped"] = {key: data.skipped(key) for key in data.feeds}

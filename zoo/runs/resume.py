@@ -9,21 +9,20 @@ from zoo.runs.contents import contents, row_sums
 from zoo.runs.first_row import first_other_row
 from zoo.runs.identity import check_same, of_plan
 from zoo.runs.run_folder import RunFolder, read_record
+from zoo.runs.run_json import RunRecord
 from zoo.terminal.console import notice_once
 from zoo.train.dataset import ImageSet, fingerprint
 from zoo.train.plan import FILES, Options, Plan
 
-Record = Mapping[str, Any]
 
-
-def begun_in(record: Record) -> Path:
+def begun_in(record: RunRecord) -> Path:
     """The folder that a run's relative paths count from: that in which it was begun, while it is there."""
     places = record.get("places") or []
     here = record.get("here") or (places[-2] if len(places) > 1 else None)  # before it was recorded
     return Path(here) if here is not None and Path(here).is_dir() else Path.cwd()
 
 
-def begun_with(folder: Path, record: Record) -> Options:
+def begun_with(folder: Path, record: RunRecord) -> Options:
     """The options that a folder's run was begun with. Raises InputError for another program's run.json, and
     for options of a later version.
     """
@@ -45,7 +44,7 @@ def counted_from(given: Mapping[str, Any], here: Path) -> dict[str, Any]:
     }
 
 
-def check_kept(folder: RunFolder, record: Record, plan: Plan) -> None:
+def check_kept(folder: RunFolder, record: RunRecord, plan: Plan) -> None:
     """Raise InputError, with the first difference, where the folder keeps results of another run than
     ``plan``'s: of other classes, data, nets or another solver.
     """
@@ -53,7 +52,7 @@ def check_kept(folder: RunFolder, record: Record, plan: Plan) -> None:
         _check_same(folder, record, plan)
 
 
-def _check_same(folder: RunFolder, record: Record, plan: Plan) -> None:
+def _check_same(folder: RunFolder, record: RunRecord, plan: Plan) -> None:
     def first_row(key: str) -> str | None:
         if key not in plan.lists:
             return None
@@ -63,7 +62,7 @@ def _check_same(folder: RunFolder, record: Record, plan: Plan) -> None:
     check_same(folder, record, of_plan(plan, contents(plan)), first_row)
 
 
-def differs(folder: RunFolder, record: Record, saved: Options, plan: Plan) -> bool:
+def differs(folder: RunFolder, record: RunRecord, saved: Options, plan: Plan) -> bool:
     """Whether a run of ``plan`` is another than the folder's."""
     try:
         _check_same(folder, record, plan)

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, cast
 from uuid import uuid4
 
 from converters.host.files import alone_in, as_json, encoded, naming, owned, sweep, write_text
@@ -20,11 +20,12 @@ from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError
 from prototxt.rawbytes import from_message
 from zoo.ours import digest, keep_others
+from zoo.runs.run_json import RunRecord
 from zoo.terminal.console import notice_once
 
 NET, SOLVER = "net.prototxt", "solver.prototxt"
 # Of run.json: the names of the snapshots in Caffe's format, as snapshot_prefix has them.
-CAFFE_SNAPSHOTS = "caffe_snapshots"
+CAFFE_SNAPSHOTS: Final = "caffe_snapshots"
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class RunFolder:
         own = self.run_id
         return writer in (None, own) or (own is None and path.is_relative_to(self.path))
 
-    def write_record(self, record: dict[str, Any]) -> None:
+    def write_record(self, record: RunRecord) -> None:
         """Write run.json: what was run, where and with which versions."""
         write_text(self.path / "run.json", as_json(record) + "\n")
 
@@ -224,7 +225,7 @@ def _entry(line: str) -> dict[str, Any] | None:
     return entry if isinstance(entry, dict) and type(entry.get("iteration")) is int else None
 
 
-def read_record(folder: Path) -> dict[str, Any] | None:
+def read_record(folder: Path) -> RunRecord | None:
     """What run.json says, or None where the folder holds none. Raises InputError for no JSON object."""
     path = folder / "run.json"
     if not path.is_file():
@@ -235,9 +236,9 @@ def read_record(folder: Path) -> dict[str, Any] | None:
         raise InputError(f"{path}: is not JSON ({error})") from None
     if not isinstance(record, dict):
         raise InputError(f"{path}: is no record of a run")
-    return record
+    return cast(RunRecord, record)
 
 
-def is_runs(record: Mapping[str, Any] | None) -> bool:
+def is_runs(record: RunRecord | None) -> bool:
     """Whether run.json is that of ``zoo train``."""
     return record is not None and isinstance(record.get("options"), dict)

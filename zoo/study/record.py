@@ -1,10 +1,9 @@
 """study.json: which runs a study plans and how each stands, for the report to read."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from converters.host.files import as_json, write_text
 from prototxt.text import read_solver
@@ -12,10 +11,9 @@ from zoo.ours import keep_others
 from zoo.runs.resume import begun_with, check_kept, differs
 from zoo.runs.run_folder import RunFolder, read_record
 from zoo.study.job import Job
+from zoo.study.study_json import NAME, About, RunEntry, StudyJson
 from zoo.terminal.console import notice
 from zoo.train.plan import check_begun, make_plan
-
-NAME = "study.json"
 
 
 class StudyRecord:
@@ -23,7 +21,7 @@ class StudyRecord:
     diverged or failed, the last two with a reason. Raises InputError where the file is another program's.
     """
 
-    def __init__(self, folder: Path, about: Mapping[str, Any], jobs: Sequence[Job]) -> None:
+    def __init__(self, folder: Path, about: About, jobs: Sequence[Job]) -> None:
         self.path, self.about, self.jobs = folder / NAME, about, jobs
         self.failed: dict[Job, str] = {}  # of this session: what neither ended nor diverged
         keep_others(self.path, "study", _is_record)
@@ -32,9 +30,10 @@ class StudyRecord:
     def write(self) -> None:
         """Write the file, with the runs' states as their folders tell them."""
         runs = [self._entry(job) for job in self.jobs]
-        write_text(self.path, as_json({**self.about, "runs": runs}) + "\n")
+        study: StudyJson = {**self.about, "runs": runs}
+        write_text(self.path, as_json(study) + "\n")
 
-    def _entry(self, job: Job) -> dict[str, Any]:
+    def _entry(self, job: Job) -> RunEntry:
         state, why = self._state(job)
         return {
             "name": job.name,

@@ -3,15 +3,15 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from converters.solver.names import snapshot_paths
 from prototxt.caffe_pb2 import SolverParameter
 from zoo.ours import keep_others
 from zoo.runs.run_folder import CAFFE_SNAPSHOTS, RunFolder, read_record
+from zoo.runs.run_json import RunRecord
 
 
-def claim(folder: RunFolder, record: dict[str, Any], solver: SolverParameter, iteration: int) -> None:
+def claim(folder: RunFolder, record: RunRecord, solver: SolverParameter, iteration: int) -> None:
     """Note in run.json, whose content ``record`` is, that the files of a snapshot are the run's own, before
     they are written.
     """

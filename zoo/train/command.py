@@ -7,7 +7,6 @@ import argparse
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -18,6 +17,7 @@ from zoo.cli.choices import RUNS
 from zoo.runs.record import begin, finish, noting_divergence, prototxts
 from zoo.runs.resume import begun_in, begun_with, check_kept, check_sampled, counted_from
 from zoo.runs.run_folder import RunFolder, read_record, snapshot_writer
+from zoo.runs.run_json import RunRecord
 from zoo.terminal.console import notice
 from zoo.train.caffe_snapshots import keep_others_snapshots
 from zoo.train.display import CaffeDisplay, Display, TrainingDisplay
@@ -96,7 +96,7 @@ def train(
 def carry_out(args: argparse.Namespace, trainer: Trainer, folder: RunFolder, data: Data, run: str) -> bool:
     """The run's iterations, from where it is placed, recorded in its folder under its id ``run``."""
     ranks = trainer.ranks
-    record: dict[str, Any] = begin(folder, run, trainer, data) if ranks.is_first else {}
+    record: RunRecord = begin(folder, run, trainer, data) if ranks.is_first else {}
     events = recording(args.tensorboard if ranks.is_first else None, trainer.iteration)
     with noting_divergence(trainer, folder, record), events as recorders:
         is_whole = iterate(trainer, folder, record, pick_display(args.log_format, trainer), recorders)

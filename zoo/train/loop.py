@@ -7,6 +7,7 @@ from typing import Any
 from converters.solver.events import Begun, Ended, Event, LossesRead, Output, Scores, Stepped, Tested, scores
 from prototxt.rawbytes import readable
 from zoo.runs.run_folder import RunFolder
+from zoo.runs.run_json import RunRecord
 from zoo.train.display import Display
 from zoo.train.events import Recorder
 from zoo.train.signals import signals
@@ -17,7 +18,7 @@ from zoo.train.trainer import DivergedError, Trainer
 def iterate(
     trainer: Trainer,
     folder: RunFolder,
-    record: dict[str, Any],
+    record: RunRecord,
     display: Display,
     recorders: Sequence[Recorder] = (),
 ) -> bool:
@@ -51,7 +52,7 @@ class RunLog:
         self,
         trainer: Trainer,
         folder: RunFolder,
-        record: dict[str, Any],
+        record: RunRecord,
         display: Display,
         recorders: Sequence[Recorder],
     ) -> None:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,12 +24,13 @@ from converters.weights.formats import (
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError
 from zoo.runs.run_folder import RunFolder
+from zoo.runs.run_json import RunRecord
 from zoo.terminal.console import notice
 from zoo.train.caffe_snapshots import claim
 from zoo.train.trainer import DivergedError, Trainer
 
 
-def save(trainer: Trainer, folder: RunFolder, record: dict[str, Any]) -> Path:
+def save(trainer: Trainer, folder: RunFolder, record: RunRecord) -> Path:
     """Write a snapshot, whole or not at all, and before it Caffe's two files where the solver sets
     snapshot_format: its path. ``record`` is the run's, which says that those are the run's own.
 

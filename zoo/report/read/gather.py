@@ -1,6 +1,5 @@
 """Reading a folder of runs, and measuring what has not been measured: everything a report draws on."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,23 +13,21 @@ from zoo.report.measure.measured import Measured, measure_run
 from zoo.report.read.results import OtherList, Results, check_same_data, read_rows
 from zoo.report.read.runs import Run, group_runs, read_run
 from zoo.report.say.wording import Words, count
-from zoo.study.record import NAME as STUDY_RECORD
+from zoo.study.study_json import RunEntry, StudyJson, read_study_json
 from zoo.terminal.console import notice
-
-Study = Mapping[str, Any]  # study.json
 
 _BATCHES, _PRECISIONS = (1, 8, 64), ("fp32", "int8")  # what the report's tables hold
 
 
 def gather(
     folder: Path, title: str | None, words: Words, given: Elsewhere = HERE
-) -> tuple[Results, Study | None]:
+) -> tuple[Results, StudyJson | None]:
     """The results of the finished runs of ``folder``, and its study.json where a study made it.
 
     Raises InputError where no run is finished, runs are on different data, or a file cannot be read.
     """
     models = trained(folder, given)
-    study = read_study(folder)
+    study = read_study_json(folder)
     planned = [entry["name"] for entry in study["runs"]] if study else []
     models.sort(key=lambda model: model.path.parent.name not in planned)
     known = [read_run(model) for model in models]
@@ -43,23 +40,8 @@ def gather(
     other = _other_list(runs[0], given)
     rows = _rows(folder, runs, given, other)
     notes = [*_cut_short(folder, known, study, words), *_doubled(twice, folder, words), *failed]
-    heading = title or (study or {}).get("title") or _title(groups, words)
+    heading = title or (study.get("title") if study else None) or _title(groups, words)
     return Results(folder, heading, groups, measured, rows, notes, other), study
-
-
-def read_study(folder: Path) -> Study | None:
-    """What `zoo study` wrote of its runs; None where the folder is no study's."""
-    path = folder / STUDY_RECORD
-    if not path.is_file():
-        return None
-    try:
-        study = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: is not JSON ({error})") from None
-    runs = study.get("runs") if isinstance(study, dict) else None
-    if not isinstance(runs, list) or not all(isinstance(run, dict) and "name" in run for run in runs):
-        raise InputError(f"{path}: is no record of a study's runs")
-    return dict(study)
 
 
 def _distinct(runs: Sequence[Run]) -> tuple[list[Run], list[tuple[Run, Run]]]:
@@ -113,7 +95,7 @@ def _rows(
     return rows
 
 
-def _cut_short(folder: Path, known: Sequence[Run], study: Study | None, words: Words) -> list[str]:
+def _cut_short(folder: Path, known: Sequence[Run], study: StudyJson | None, words: Words) -> list[str]:
     """A line for each run that is unfinished, missing, failed or shorter than planned."""
     entries = {entry["name"]: entry for entry in study["runs"]} if study else {}
     paths = {run.path for run in known}
@@ -128,7 +110,7 @@ def _cut_short(folder: Path, known: Sequence[Run], study: Study | None, words: W
     return lines + [line for run in known if (line := _shortened(run, entries.get(run.path.name), words))]
 
 
-def _state(entry: Mapping[str, Any], words: Words) -> str:
+def _state(entry: RunEntry, words: Words) -> str:
     name, state = entry["name"], entry.get("state")
     if state in ("failed", "diverged"):
         reason = str(entry.get("reason") or "–")
@@ -136,8 +118,8 @@ def _state(entry: Mapping[str, Any], words: Words) -> str:
     return words("cut.missing" if state == "planned" else "cut.unfinished", run=name)
 
 
-def _shortened(run: Run, entry: Mapping[str, Any] | None, words: Words) -> str | None:
-    planned, done = (entry or {}).get("max_iter"), run.record["iteration"]
+def _shortened(run: Run, entry: RunEntry | None, words: Words) -> str | None:
+    planned, done = entry.get("max_iter") if entry else None, run.record["iteration"]
     if not planned or done >= planned:
         return None
     return words("cut.short", run=run.path.name, iterations=count(done), planned=count(planned))

@@ -173,15 +173,15 @@ class Results:
 
 def check_same_data(runs: Sequence[Run]) -> None:
     """Raise InputError unless all runs were tested on the same validation list."""
-    lists = [run.record.get("data", {}).get("TEST") for run in runs]
-    for run, about in zip(runs, lists, strict=True):
-        if about is None:
-            raise InputError(f"{run.path}: has no validation list, so there is nothing to compare")
+    tested = {run.path: run.model.list_of("TEST") for run in runs}
+    lists = {path: about for path, about in tested.items() if about is not None}
+    if lacking := [path for path in tested if path not in lists]:
+        raise InputError(f"{lacking[0]}: has no validation list, so there is nothing to compare")
     # Runs of versions before the sums are compared with others by the pictures that both know.
-    name = "content" if all("content" in about for about in lists) else "fingerprint"
+    has_sums = all("content" in about for about in lists.values())
     prints: dict[str, Path] = {}
-    for run, about in zip(runs, lists, strict=True):
-        prints.setdefault(about[name], run.path)
+    for path, about in lists.items():
+        prints.setdefault(about["content"] if has_sums else about["fingerprint"], path)
     if len(prints) > 1:
         raise InputError(
             f"{' and '.join(map(str, prints.values()))} were tested on different data; "

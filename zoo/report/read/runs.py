@@ -17,6 +17,7 @@ from zoo.bench.models import Model
 from zoo.bench.pairs import but_head
 from zoo.runs.identity import Facts, as_key, kind
 from zoo.runs.run_folder import read_metrics
+from zoo.runs.run_json import RunRecord
 from zoo.train.lists import data_layers
 from zoo.train.nets import batch_size
 
@@ -36,7 +37,7 @@ class Run:
     lines: tuple[Mapping[str, Any], ...]
 
     @property
-    def record(self) -> dict[str, Any]:
+    def record(self) -> RunRecord:
         """What run.json says."""
         assert self.model.record is not None
         return self.model.record

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from zoo.report.read.results import OtherList, Results
 from zoo.report.read.runs import Run
 from zoo.report.say.wording import Words, count
 from zoo.report.write.document import Block, Code, Facts, Heading, Paragraph, Section, Table
+from zoo.runs.run_json import ListRecord, RunRecord
+from zoo.study.study_json import StudyJson
 
 _METHOD = ("intervals", "orders", "tests", "training", "macs")
 
@@ -37,7 +39,7 @@ def _every(results: Results, what: Any) -> list[str]:
     return list(dict.fromkeys(what(run) for group in results.groups for run in group.runs))
 
 
-def _data(record: Mapping[str, Any], words: Words) -> str:
+def _data(record: RunRecord, words: Words) -> str:
     data = record["data"]
     train, test = data.get("TRAIN", {}), data["TEST"]
     return words(
@@ -132,7 +134,7 @@ def _runs_table(results: Results, words: Words) -> Table:
     return Table(words("runs.caption"), columns, tuple(rows), text_columns=4, note=words("runs.note"))
 
 
-def _wall_seconds(record: Mapping[str, Any]) -> float | None:
+def _wall_seconds(record: RunRecord) -> float | None:
     """Seconds from a run's beginning to its end."""
     if "ended" not in record:
         return None
@@ -155,12 +157,12 @@ def _versions(results: Results, words: Words) -> list[tuple[str, str]]:
     return [(words("runs.versions"), "; ".join(versions)), (words("runs.data"), "; ".join(found))]
 
 
-def _print_of(held: Mapping[str, Any]) -> str:
+def _print_of(about: ListRecord) -> str:
     """The sum of a list's rows and pictures; of an earlier version's run, what it knew."""
-    return str(held.get("content") or held["fingerprint"])
+    return str(about.get("content") or about["fingerprint"])
 
 
-def commands(results: Results, study: Mapping[str, Any] | None) -> str:
+def commands(results: Results, study: StudyJson | None) -> str:
     """Lines that make the runs and this report again; DIR stands for a folder given by an absolute path."""
     report = f"zoo report {shlex.quote(results.folder.name)}"
     if results.judged_by:
@@ -171,7 +173,7 @@ def commands(results: Results, study: Mapping[str, Any] | None) -> str:
     return "\n".join([*(_train_command(run, results.folder) for run in runs), report])
 
 
-def _study_command(study: Mapping[str, Any], folder: Path) -> str:
+def _study_command(study: StudyJson, folder: Path) -> str:
     given = [_option(name, value) for name, value in study.get("overrides", {}).items()]
     path = Path(study.get("file", "STUDY"))
     is_shipped = path.parts[-3:-1] == ("zoo", "studies")

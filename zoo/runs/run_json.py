@@ -1,0 +1,56 @@
+"""What run.json says. One that is read may be an earlier version's, or another program's, and lack keys."""
+
+from collections.abc import Mapping
+from typing import Any, TypedDict, cast
+
+
+class ListRecord(TypedDict, total=False):
+    """A list of images that a run reads."""
+
+    list: str  # absolute path
+    folder: str  # that the images' paths count from
+    images: int  # without those skipped
+    skipped: int
+    fingerprint: str  # of some pictures, by which earlier versions' runs are known
+    rows: str  # the rows' sum
+    content: str  # the sum of rows and pictures
+
+
+class RunRecord(TypedDict, total=False):
+    """A run: what was asked for, on what data and machine, and how far it has come."""
+
+    name: str
+    net: str
+    variant: str
+    head: str
+    seed: int
+    classes: int | None
+    class_names: list[str]
+    data: dict[str, Any]  # a ListRecord by net (TRAIN, TEST, TEST1, …), and "synthetic": bool
+    files: dict[str, str]  # sums
+    arithmetic: int | str
+    here: str  # the folder that relative paths count from
+    places: list[str]  # where files are sought
+    departures: list[str]
+    options: dict[str, Any]  # of zoo.train.plan.Options
+    dialects: dict[str, str]  # by layer
+    device: str
+    precision: str  # earlier versions'
+    world_size: int
+    images_per_step: int
+    versions: dict[str, str]
+    iteration: int
+    finished: bool
+    id: str
+    started: str
+    ended: str
+    texts: dict[str, str]  # digests of the prototxts that the run wrote
+    skipped: dict[str, int]
+    diverged: str  # why
+    caffe_snapshots: list[str]
+
+
+def lists_of(record: RunRecord) -> Mapping[str, ListRecord]:
+    """The record's lists by net."""
+    data = record.get("data") or {}
+    return {key: cast(ListRecord, about) for key, about in data.items() if isinstance(about, dict)}

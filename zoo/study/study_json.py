@@ -1,0 +1,49 @@
+"""What study.json says: which runs a study plans, and how each stands. `zoo report` reads it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypedDict, cast
+
+from prototxt.errors import InputError
+
+NAME = "study.json"
+
+
+class RunEntry(TypedDict):
+    """A run of a study. ``state`` is planned, begun, finished, diverged or failed."""
+
+    name: str
+    state: str
+    reason: str | None  # why it diverged or failed
+    max_iter: int
+    options: Mapping[str, Any]  # of zoo.train.plan.Options
+
+
+class About(TypedDict):
+    """Where a study comes from."""
+
+    title: str
+    file: str  # as it was named on the command line
+    overrides: Mapping[str, Any]  # what the command line put in place of the file's
+
+
+class StudyJson(About):
+    """The whole file. One that is read may lack all but the runs and their names."""
+
+    runs: Sequence[RunEntry]
+
+
+def read_study_json(folder: Path) -> StudyJson | None:
+    """What `zoo study` wrote of its runs; None where the folder is no study's."""
+    path = folder / NAME
+    if not path.is_file():
+        return None
+    try:
+        study = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: is not JSON ({error})") from None
+    runs = study.get("runs") if isinstance(study, dict) else None
+    if not isinstance(runs, list) or not all(isinstance(run, dict) and "name" in run for run in runs):
+        raise InputError(f"{path}: is no record of a study's runs")
+    return cast(StudyJson, study)
