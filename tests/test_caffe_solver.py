@@ -236,6 +236,16 @@ def test_a_state_cut_short_is_refused(cut: int) -> None:
     assert refused(solver.restore, "cut.solverstate").startswith("cut.solverstate: ")
 
 
+def test_a_label_out_of_range_teaches_nothing() -> None:
+    solver, data = begun("sgd_fixed_plain"), recorded("sgd_fixed_plain")
+    before = state_of(solver)
+    solver.net.set_input_arrays(data["X"], np.full_like(data["y"], 3))
+    assert "label 3 of sample 0 is out of range" in refused(solver.step, 1)
+    assert same(state_of(solver), before) and solver.iter == 0
+    solver.net.set_input_arrays(data["X"], data["y"])
+    np.testing.assert_allclose(solver.step(1), data["loss_last_subiteration"][0], rtol=0, atol=1e-5)
+
+
 def test_a_cut_hdf5_state_is_refused() -> None:
     solver = begun("sgd_fixed_plain", "snapshot_format: HDF5\n")
     state = solver.snapshot()[1]

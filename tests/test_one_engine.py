@@ -191,6 +191,15 @@ def test_what_a_resumed_run_has_behind_it_may_be_caffes(solver: Path) -> None:
     assert train(solver, "--output", "again", *prefix, "--resume", f"{there}/tiny__iter_3.solverstate") == 2
 
 
+def test_a_layer_that_caffe_cannot_read_as_hdf5_is_told_of_once(
+    solver: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit(solver, ("snapshot: 3", "snapshot: 3 snapshot_format: HDF5"))
+    edit(solver.parent / "tiny.prototxt", ('name: "fc"', 'name: "a/fc"'))
+    assert train(solver, "--output", "run") == 0
+    assert capsys.readouterr().err.count('Caffe finds no layer with "/" in its name in a .h5: a/fc') == 1
+
+
 # debug_info.
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,11 +9,11 @@ from torch import Tensor
 from converters.blobs import memory
 from converters.network import Diffs
 from converters.solver import events
-from converters.solver.events import Output, Scores, scores
+from converters.solver.events import Listener, Output, Scores, scores
 from converters.solver.names import find_weights, snapshot_paths
 from converters.solver.net import SolverNet, share_trained_layers
 from converters.solver.state import SavedState, read_state, write_state
-from converters.solver.step import Stepper
+from converters.solver.step import Process, Stepper
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError, about
 
@@ -30,9 +29,9 @@ def nothing_asked() -> tuple[bool, bool]:
 class CaffeSolver(Stepper):
     """A solver with its nets; a process without ``test_nets`` does not test.
 
-    ``prefix`` is what its snapshots' names begin with; ``options`` are :class:`Stepper`'s. Batches of files
-    are numbered by the iteration, so a restored run reads what an uninterrupted one would (Caffe begins its
-    files anew); MemoryData serves on from where it is.
+    ``prefix`` is what its snapshots' names begin with. Batches of files are numbered by the iteration, so a
+    restored run reads what an uninterrupted one would (Caffe begins its files anew); MemoryData serves on
+    from where it is.
     """
 
     def __init__(
@@ -40,10 +39,11 @@ class CaffeSolver(Stepper):
         message: SolverParameter,
         net: SolverNet,
         test_nets: Sequence[SolverNet],
+        process: Process,
         prefix: str = "",
-        **options: Any,
+        listeners: Sequence[Listener] = (),
     ) -> None:
-        super().__init__(message, net, **options)
+        super().__init__(message, net, listeners, process)
         self.test_nets, self.prefix = list(test_nets), prefix
         self.test_losses: list[float] = []
 
@@ -106,7 +106,7 @@ class CaffeSolver(Stepper):
 
     @torch.no_grad()
     def _loss_ahead(self) -> float:
-        self.seed_generators(self.rank)
+        self.seed_generators(self.process.rank)
         loss = self.net.loss(self.net.next_values()).item()
         self.net.check()
         return loss

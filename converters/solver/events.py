@@ -98,6 +98,7 @@ class Stepped(NamedTuple):
     iteration: int
     rate: float
     seconds: float
+    is_displayed: bool
 
 
 class Snapshotting(NamedTuple):

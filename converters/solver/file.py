@@ -10,10 +10,11 @@ from converters.solver.debug import NOTICE
 from converters.solver.engine import CaffeSolver
 from converters.solver.feed import open_feed
 from converters.solver.log import CaffeLog
-from converters.solver.names import snapshot_prefix
+from converters.solver.names import snapshot_prefix, weight_names
 from converters.solver.net import SolverNet
 from converters.solver.nets import NetSource, check_nets, solver_nets
 from converters.solver.rules import check_solver
+from converters.solver.step import Process
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError, about
 from prototxt.text import read_solver, to_stderr
@@ -36,7 +37,7 @@ def load_solver(
     with about(path):
         check_solver(message)
         check_nets(message)
-        where = torch.device(device) if device else pick_device(message)
+        where = torch.device(device) if device else device_of(message)
     for line in notices(message):
         log(f"{path}: {line}")
     places = (Path(), path.parent)
@@ -44,9 +45,9 @@ def load_solver(
     sources = solver_nets(message, path, places)
     net, *tests = [_build_net(source, seed, places, where, allow_python) for source in sources]
     listener = CaffeLog(message, lambda _, line: log(line))
-    solver = CaffeSolver(message, net, tests, snapshot_prefix(message, path), listeners=[listener], seed=seed)
-    for weights in _weights(message, places):
-        solver.load_weights(weights)
+    solver = CaffeSolver(message, net, tests, Process(seed), snapshot_prefix(message, path), [listener])
+    for name in weight_names(message.weights):
+        solver.load_weights(find(name, places))
     return solver
 
 
@@ -59,22 +60,21 @@ def _build_net(
     return SolverNet(graph, source.phase, feed, seed).to(device)
 
 
-def _weights(message: SolverParameter, places: Sequence[Path]) -> list[Path]:
-    """The files of the ``weights`` fields, each of which may hold several with commas between."""
-    names = [name.strip() for field in message.weights for name in field.split(",")]
-    return [find(name, places) for name in names if name]
-
-
-def pick_device(message: SolverParameter) -> torch.device:
+def device_of(message: SolverParameter) -> torch.device:
     """The GPU of device_id under solver_mode GPU, where there is a GPU; else the CPU. Raises InputError
     for a device_id that is not there.
     """
     if message.solver_mode == SolverParameter.CPU or not torch.cuda.is_available():
         return torch.device("cpu")
+    return gpu(message.device_id, "device_id")
+
+
+def gpu(number: int, what: str) -> torch.device:
+    """The GPU of that number; messages call it ``what``. Raises InputError for one that is not there."""
     count = torch.cuda.device_count()
-    if not 0 <= message.device_id < count:
-        raise InputError(f"device_id {message.device_id}: PyTorch finds {count} GPUs, from 0 on")
-    return torch.device("cuda", message.device_id)
+    if not 0 <= number < count:
+        raise InputError(f"{what} {number}: PyTorch finds {count} GPUs, from 0 on")
+    return torch.device("cuda", number)
 
 
 def notices(message: SolverParameter) -> list[str]:

@@ -1,5 +1,6 @@
 """What Caffe calls its snapshots (Solver::SnapshotFilename)."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from prototxt.caffe_pb2 import SolverParameter
@@ -24,6 +25,11 @@ def snapshot_prefix(message: SolverParameter, solver: Path) -> str:
         return str(solver.with_suffix(""))
     prefix = from_message(message.snapshot_prefix)
     return str(Path(prefix) / solver.stem) if Path(prefix).is_dir() else prefix
+
+
+def weight_names(fields: Iterable[str]) -> list[str]:
+    """The files of a solver's ``weights``, each of which may name several with commas between."""
+    return [name.strip() for field in fields for name in field.split(",") if name.strip()]
 
 
 def find_weights(learned_net: str, state: Path) -> Path:

@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -17,36 +18,36 @@ from converters.solver.rules import Solver, learnable
 from converters.solver.seeds import iteration_seed
 from prototxt.caffe_pb2 import SolverParameter
 
-Average = Callable[[Sequence[Tensor]], None]
-
 
 def alone(tensors: Sequence[Tensor]) -> None:
     """The mean over one process: gradients and losses stay as they are."""
 
 
+@dataclass(frozen=True)
+class Process:
+    """The process that a solver runs in, and how it goes with others that train the same net.
+
+    Every random choice is a pure function of (``seed``, iteration, ``rank``). ``average`` replaces gradients
+    and losses by their mean over the processes. Without ``reads_every_loss`` losses are read, and values out
+    of range noticed, only at a display and in :meth:`Stepper.settle`: no other iteration waits for a GPU.
+    """
+
+    seed: int = 0
+    rank: int = 0
+    average: Callable[[Sequence[Tensor]], None] = alone
+    reads_every_loss: bool = True
+
+
 class Stepper:
     """The net that learns, its histories and its losses. ``iter`` counts the updates made.
 
-    What happens is told to every one of ``listeners`` (:mod:`converters.solver.events`). Every random choice
-    is a pure function of (``seed``, iteration, ``rank``). Processes that train together have ``average``
-    replace gradients and losses by their mean. Without ``reads_every_loss``, losses are read, and values
-    out of range noticed, only at a display and in :meth:`settle`: no other iteration waits for a GPU.
+    What happens is told to every one of ``listeners`` (:mod:`converters.solver.events`).
     """
 
     def __init__(
-        self,
-        message: SolverParameter,
-        net: SolverNet,
-        listeners: Sequence[Listener] = (),
-        *,
-        seed: int = 0,
-        rank: int = 0,
-        average: Average = alone,
-        reads_every_loss: bool = True,
+        self, message: SolverParameter, net: SolverNet, listeners: Sequence[Listener], process: Process
     ) -> None:
-        self.message, self.net, self.listeners = message, net, listeners
-        self.seed, self.rank, self.average = seed, rank, average
-        self.reads_every_loss = reads_every_loss
+        self.message, self.net, self.listeners, self.process = message, net, listeners, process
         self.iter = 0
         self.losses: deque[float] = deque(maxlen=message.average_loss)  # which a display averages
         self.solver = Solver(message, learnable(net))
@@ -73,10 +74,10 @@ class Stepper:
         """One update, from the gradients of iter_size batches. Raises InputError from the data layers."""
         start = time.perf_counter()
         shows = self.is_due(self.message.display)
-        debugs = shows and self.message.debug_info and self.rank == 0
-        self.seed_generators(self.rank)
+        debugs = shows and self.message.debug_info and self.process.rank == 0
+        self.seed_generators(self.process.rank)
         values = self._gather(debugs)
-        if shows or self.reads_every_loss:
+        if shows or self.process.reads_every_loss:
             self.settle()
         if shows:
             outputs = partial(self.net.output_values, values)
@@ -84,11 +85,11 @@ class Stepper:
         rate = self._take_rate(shows)
         self._update(rate, debugs)
         self.iter += 1
-        self.tell(events.Stepped(self.iter - 1, rate, time.perf_counter() - start))
+        self.tell(events.Stepped(self.iter - 1, rate, time.perf_counter() - start, shows))
 
     def seed_generators(self, rank: int = 0) -> None:
         """Have torch draw what is this iteration's: Dropout's masks, DummyData's values."""
-        torch.manual_seed(iteration_seed(self.seed, self.iter, rank))
+        torch.manual_seed(iteration_seed(self.process.seed, self.iter, rank))
 
     def _gather(self, debugs: bool) -> Mapping[Value, Tensor]:
         """Take the gradients and the loss of an iteration: the values of its last batch."""
@@ -99,7 +100,7 @@ class Stepper:
         for _ in range(self.message.iter_size):
             values = self._forward_backward(debugs)
             total += self._last_loss
-        self.average([*self._gradients(), total])
+        self.process.average([*self._gradients(), total])
         self._unread[self.iter] = total / self.message.iter_size
         return values
 

@@ -1,25 +1,33 @@
 """Caffe's two files of a snapshot, which stand beside ours where the solver sets snapshot_format."""
 
 import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+from converters import CaffeSolver
 from converters.solver.names import snapshot_paths
 from prototxt.caffe_pb2 import SolverParameter
 from zoo.ours import keep_others
 from zoo.runs.run_folder import CAFFE_SNAPSHOTS, RunFolder, read_record
 from zoo.runs.run_json import RunRecord
+from zoo.terminal.console import notice_once
 
 
-def claim(folder: RunFolder, record: RunRecord, solver: SolverParameter, iteration: int) -> None:
-    """Note in run.json, whose content ``record`` is, that the files of a snapshot are the run's own, before
-    they are written.
+def write(folder: RunFolder, record: RunRecord, solver: CaffeSolver) -> None:
+    """Write both files, each whole or not at all; before that, say in run.json, whose content ``record`` is,
+    that they are the run's own. Raises InputError where they cannot be written.
     """
-    names = {str(path) for path in snapshot_paths(solver, folder.prefix, iteration)}
-    known = set(record.get(CAFFE_SNAPSHOTS, ()))
-    if not names <= known:
+    names = {str(path) for path in snapshot_paths(solver.message, folder.prefix, solver.iter)}
+    if not names <= (known := set(record.get(CAFFE_SNAPSHOTS, ()))):
         record[CAFFE_SNAPSHOTS] = sorted(names | known)
         folder.write_record(record)
+    solver.prefix = str(folder.path / folder.prefix)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        solver.snapshot()
+    for warning in said:  # of what Caffe cannot read; without the path, which is another each time
+        notice_once(str(warning.message).partition(": ")[2])
 
 
 def keep_others_snapshots(folder: RunFolder, solver: SolverParameter, start: int) -> None:

@@ -68,9 +68,9 @@ class RunLog:
                 check_finite(losses)
             case Tested(outputs=outputs, loss=loss):
                 self.tests.append(self._scores(outputs, loss))
-            case Stepped(iteration, rate, seconds):
+            case Stepped(iteration, rate, seconds, is_displayed):
                 self.meter.add(seconds)
-                if self.trainer.ranks.is_first and (self.tests or _shows(self.trainer, iteration)):
+                if self.trainer.ranks.is_first and (self.tests or is_displayed):
                     self.trainer.solver.settle()
                     self._line(iteration, rate)
 
@@ -110,11 +110,6 @@ class RunLog:
             solver.go_to(solver.iter, solver.solver.current_step)
             with self.trainer.unchanged():
                 solver.show_last()
-
-
-def _shows(trainer: Trainer, iteration: int) -> bool:
-    display = trainer.plan.solver.display
-    return display > 0 and iteration % display == 0
 
 
 def check_finite(losses: Mapping[int, float]) -> None:

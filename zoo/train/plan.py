@@ -7,6 +7,7 @@ from pathlib import Path
 from converters.graph import Graph
 from converters.host.places import existing_folder
 from converters.solver.debug import NOTICE
+from converters.solver.names import weight_names
 from converters.solver.nets import NetSource, check_nets
 from converters.solver.rules import check_solver
 from prototxt.caffe_pb2 import LayerParameter, SolverParameter
@@ -101,8 +102,7 @@ class Plan:
     @property
     def weights(self) -> list[str]:
         """The files to fine-tune from: the option, else the solver's weights, each a list with commas."""
-        given = [self.options.weights] if self.options.weights else self.solver.weights
-        return [name.strip() for names in given for name in names.split(",") if name.strip()]
+        return weight_names([self.options.weights] if self.options.weights else self.solver.weights)
 
     def graph(self, key: str) -> Graph:
         """The net of ``key``; errors name the layer's line."""

@@ -26,7 +26,7 @@ from prototxt.errors import InputError
 from zoo.runs.run_folder import RunFolder
 from zoo.runs.run_json import RunRecord
 from zoo.terminal.console import notice
-from zoo.train.caffe_snapshots import claim
+from zoo.train import caffe_snapshots
 from zoo.train.trainer import DivergedError, Trainer
 
 
@@ -43,9 +43,7 @@ def save(trainer: Trainer, folder: RunFolder, record: RunRecord) -> Path:
         if not torch.isfinite(blob).all():
             raise DivergedError(f'blob "{name}" is not finite after iteration {solver.iter - 1}', solver.iter)
     if solver.message.HasField("snapshot_format"):
-        solver.prefix = str(folder.path / folder.prefix)
-        claim(folder, record, solver.message, solver.iter)
-        solver.snapshot()
+        caffe_snapshots.write(folder, record, solver)
     state = {
         "iteration": solver.iter,
         "losses": list(solver.losses),

@@ -8,7 +8,9 @@ import torch
 
 from converters import CaffeSolver
 from converters.solver.feed import Batches
+from converters.solver.file import gpu
 from converters.solver.net import SolverNet
+from converters.solver.step import Process
 from prototxt.errors import InputError
 from zoo.train.plan import Plan
 from zoo.train.ranks import Ranks
@@ -41,10 +43,7 @@ class Trainer:
             plan.solver,
             self.net,
             [self.nets[key] for key in plan.tests if key in self.nets],
-            seed=plan.seed,
-            rank=ranks.rank,
-            average=ranks.average,
-            reads_every_loss=device.type == "cpu",
+            Process(plan.seed, ranks.rank, ranks.average, reads_every_loss=device.type == "cpu"),
         )
 
     def _network(self, key: str) -> SolverNet:
@@ -86,12 +85,11 @@ def pick_device(name: str, local_rank: int = 0) -> torch.device:
     use_gpu = name == "cuda" or (name == "auto" and torch.cuda.is_available())
     if not use_gpu:
         return torch.device("cpu")
-    if local_rank >= torch.cuda.device_count():
-        raise InputError(f"{torch.cuda.device_count()} GPUs here, and none for rank {local_rank}")
+    device = gpu(local_rank, "the GPU of local rank")
     torch.backends.cudnn.deterministic = True  # a resumed run must repeat an uninterrupted one to the bit
     torch.backends.cudnn.benchmark = False
-    torch.cuda.set_device(local_rank)
-    return torch.device("cuda", local_rank)
+    torch.cuda.set_device(device)
+    return device
 
 
 def keep_freed_memory() -> None:
