@@ -21,13 +21,13 @@ from zoo.runs.run_json import RunRecord
 from zoo.terminal.console import notice
 from zoo.train.caffe_snapshots import keep_others_snapshots
 from zoo.train.display import CaffeDisplay, Display, TrainingDisplay
-from zoo.train.events import check_installed, recording
 from zoo.train.loop import iterate
 from zoo.train.plan import Options, Plan, check_begun, make_plan
 from zoo.train.ranks import Ranks, joined, under_torchrun
 from zoo.train.signals import outlasting_terminal
 from zoo.train.snapshot import check_resumable, fine_tune, iteration_of, restore
 from zoo.train.sources import Data, open_data
+from zoo.train.tensorboard_log import check_installed, recording
 from zoo.train.trainer import Trainer, keep_freed_memory, pick_device
 from zoo.variants.article import departures
 

@@ -9,9 +9,9 @@ from prototxt.rawbytes import readable
 from zoo.runs.run_folder import RunFolder
 from zoo.runs.run_json import RunRecord
 from zoo.train.display import Display
-from zoo.train.events import Recorder
 from zoo.train.signals import signals
 from zoo.train.snapshot import save
+from zoo.train.tensorboard_log import Recorder
 from zoo.train.trainer import DivergedError, Trainer
 
 
