@@ -200,3 +200,11 @@ def test_a_solvers_nets_carry_theirs(tmp_path: Path) -> None:
     nets = solver_nets(solver, tmp_path / "solver.prototxt", [tmp_path])
     assert [net.message.layer[1].dialect for net in nets] == ["ducha-aiki"] * 2
     assert "# dialect: ducha-aiki" in to_text(nets[0].message)
+
+
+def test_a_solvers_weights_choose_its_nets_rules(tmp_path: Path) -> None:
+    load_net(NET % (4, ""), dialect="segnet").save_caffemodel(tmp_path / "w.caffemodel")
+    (tmp_path / "net.prototxt").write_text(NET % (4, ""))
+    solver = SolverParameter(net="net.prototxt", weights=["w.caffemodel"])
+    nets = solver_nets(solver, tmp_path / "solver.prototxt", [tmp_path])
+    assert nets[0].message.layer[1].dialect == "segnet"

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from converters.layers.checks import check_count, check_listed
 from converters.layers.choice import choose
 from converters.layers.registry import Record, Shapes, layer_types, record_of, rules_of
+from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import FillerParameter, LayerParameter
 from prototxt.errors import InputError, nearest
 
@@ -25,15 +26,22 @@ class Layer(nn.Module):
     ``has_own_phase`` keeps its mode whatever the net's is. What depends on the bottoms' sizes is worked out
     in ``forward``. ``reads_overwritten`` is set where it works in place and Caffe's backward pass reads what
     the forward pass wrote over.
+
+    Where a layer's arithmetic is a stock module's it is a subclass of that, too: of nn.Conv1d, 2d and 3d,
+    nn.ConvTranspose1d, 2d and 3d, nn.Linear, nn.ReLU, nn.LeakyReLU, nn.ELU, nn.Sigmoid, nn.Tanh, nn.Softmax
+    and nn.Dropout, so that pruners, quantisers, hooks by type and torchinfo know it by isinstance. It is none
+    by exact type (which torch.ao's eager quantisation asks for), for it takes several bottoms, folds axes and
+    checks shapes as Caffe does; nor does it hold one, which would give its blobs other names. Pooling is
+    none: Caffe's windows are torch's for most sizes only.
     """
 
     fillers: Mapping[str, FillerParameter] = {}
     has_own_phase = False
     reads_overwritten = False
+    spec: Any = Spec()  # its numbers, a frozen record
     message: LayerParameter  # these are set by build_layer
     record: Record
     slots: tuple[str, ...] = ()  # the attributes that hold the blobs, in Caffe's order
-    numbers: dict[str, Any]  # what the layer was built with, as which axes it works along
     sizes: list[tuple[int, ...]]  # of its blobs
     taken: set[tuple[torch.Size, ...]]  # shapes of bottoms for which it could be built
 
@@ -65,13 +73,23 @@ class Layer(nn.Module):
         """Raise InputError for shapes of bottoms that this layer does not take (Layer::Reshape)."""
         with torch.device("meta"):
             other = build_layer(self.message, bottoms)
-        if self.sizes == other.sizes and self.numbers == other.numbers:
+        if self.sizes == other.sizes and self.spec == other.spec:
             return
         listed = ", ".join(str(tuple(shape)) for shape in bottoms)
         reason = "it was built for other axes"
         if self.sizes != other.sizes:
             reason = f"blobs {self.sizes} would have to be {other.sizes}"
         raise InputError(f"cannot take bottoms {listed}: {reason}", self.message.name)
+
+    def reset_parameters(self) -> None:
+        """Nothing: stock modules draw their weights here, and ours come from Caffe's fillers or a file."""
+
+    def extra_repr(self) -> str:
+        """The numbers that are not as by default."""
+        return str(self.spec)
+
+    def _get_name(self) -> str:
+        return self.record.type if "record" in vars(self) else type(self).__name__
 
     def reset(self) -> None:
         """Forget what one pass leaves for the next, as recurrent layers do."""
@@ -126,7 +144,6 @@ def build_layer(message: LayerParameter, bottoms: Shapes) -> Layer:
     module.slots = _slots(module)
     if len(message.param) > len(module.slots):
         raise InputError(f"{len(message.param)} param for a layer of {len(module.slots)} blobs", message.name)
-    module.numbers = {name: x for name, x in vars(module).items() if isinstance(x, int | tuple | list)}
     module.sizes = [tuple(blob.shape) for blob in module.blobs()]
     return module
 

@@ -1,5 +1,6 @@
 """BatchNorm of Caffe 1.0; those of forks stand in forks/."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,8 +10,18 @@ from torch.nn import functional as F  # noqa: N812
 
 from converters.layers.base import Layer
 from converters.layers.registry import Shapes, free, layer
+from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
+
+
+@dataclass(frozen=True)
+class BatchNormSpec(Spec):
+    """Of BatchNorm; without ``use_global_stats`` the phase decides."""
+
+    use_global_stats: bool | None = None
+    moving_average_fraction: float = 0.999
+    eps: float = 1e-5
 
 
 @layer(
@@ -28,12 +39,13 @@ class BatchNorm(Layer):
     m/(m-1); ``use_global_stats`` overrides what the mode would choose.
     """
 
+    spec: BatchNormSpec
+
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
         param = message.batch_norm_param
-        self.global_stats = param.use_global_stats if param.HasField("use_global_stats") else None
-        self.fraction = param.moving_average_fraction
-        self.eps = param.eps
+        global_stats = param.use_global_stats if param.HasField("use_global_stats") else None
+        self.spec = BatchNormSpec(global_stats, param.moving_average_fraction, param.eps)
         if not bottoms[0]:
             raise InputError("takes a blob of 1 axis or more", message.name)
         if any(spec.lr_mult for spec in message.param):
@@ -48,7 +60,8 @@ class BatchNorm(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, …) to the same shape."""
-        use_global = (not self.training) if self.global_stats is None else self.global_stats
+        stats = self.spec.use_global_stats
+        use_global = (not self.training) if stats is None else stats
         normalise = self._by_sums if use_global else self._by_batch
         return normalise(x) if x.dim() > 1 else normalise(x[:, None]).view_as(x)
 
@@ -63,31 +76,31 @@ class BatchNorm(Layer):
 
     def _by_sums(self, x: Tensor) -> Tensor:
         if self.is_settled:
-            return F.batch_norm(x, self.mean, self.variance, eps=self.eps)
+            return F.batch_norm(x, self.mean, self.variance, eps=self.spec.eps)
         factor = torch.where(self.scale_factor == 0, 0.0, 1 / self.scale_factor)
-        return F.batch_norm(x, self.mean * factor, self.variance * factor, eps=self.eps)
+        return F.batch_norm(x, self.mean * factor, self.variance * factor, eps=self.spec.eps)
 
     def _by_batch(self, x: Tensor) -> Tensor:
         if torch.compiler.is_exporting():  # torch's ONNX exporter takes the batch's statistics for zeros
             axes = [axis for axis in range(x.dim()) if axis != 1]
             away = x - x.mean(axes, keepdim=True)
-            return away / ((away * away).mean(axes, keepdim=True) + self.eps).sqrt()
+            return away / ((away * away).mean(axes, keepdim=True) + self.spec.eps).sqrt()
         if x.numel() == x.shape[1]:  # torch refuses one value per channel; Caffe puts out zeros
             self._update(x.detach().reshape(-1), torch.zeros_like(self.variance))
             return x - x.detach()
         if x.is_cpu and x.dtype == torch.float32 and x.dim() > 2 and not x.is_contiguous():
-            out, mean, variance = _by_exact_sums(x, self.eps)
+            out, mean, variance = _by_exact_sums(x, self.spec.eps)
             self._update(mean, variance)
             return out
         mean, variance = torch.zeros_like(self.mean), torch.zeros_like(self.variance)
-        out = F.batch_norm(x, mean, variance, training=True, momentum=1.0, eps=self.eps)
+        out = F.batch_norm(x, mean, variance, training=True, momentum=1.0, eps=self.spec.eps)
         self._update(mean, variance)
         return out
 
     @torch.no_grad()
     def _update(self, mean: Tensor, variance: Tensor) -> None:
         for total, new in ((self.mean, mean), (self.variance, variance), (self.scale_factor, 1.0)):
-            total.mul_(self.fraction).add_(new)
+            total.mul_(self.spec.moving_average_fraction).add_(new)
 
 
 _PIECES = 16  # of a batch at a time: all of it at once would take as much memory again, and more time

@@ -1,5 +1,6 @@
 """Layers that join blobs and take them apart."""
 
+from dataclasses import dataclass
 from functools import reduce
 from itertools import pairwise
 from typing import Any
@@ -12,6 +13,7 @@ from converters.layers.checks import canonical_axis, is_in_place
 from converters.layers.parts.eltwise_in_place import eltwise_in_place, eltwise_notice
 from converters.layers.parts.gradient import asks_gradient
 from converters.layers.registry import ONE_OR_MORE, Shapes, free, layer
+from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import ConcatParameter, EltwiseParameter, LayerParameter, SliceParameter
 from prototxt.errors import InputError
 
@@ -25,21 +27,39 @@ def _axis(message: LayerParameter, param: ConcatParameter | SliceParameter, lega
     return canonical_axis(message, getattr(param, legacy), dims)
 
 
+@dataclass(frozen=True)
+class ConcatSpec(Spec):
+    """Of Concat."""
+
+    axis: int = 1
+
+
 @layer("Concat", source="concat_layer.cpp", bottoms=ONE_OR_MORE, macs=free, routes=True)
 class Concat(Layer):
     """The bottoms one after another along ``axis`` (or the older ``concat_dim``) (concat_layer.cpp)."""
 
+    spec: ConcatSpec
+
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        self.axis = _axis(message, message.concat_param, "concat_dim", len(bottoms[0]))
-        rests = {(*shape[: self.axis], *shape[self.axis + 1 :]) for shape in bottoms}
+        axis = _axis(message, message.concat_param, "concat_dim", len(bottoms[0]))
+        self.spec = ConcatSpec(axis)
+        rests = {(*shape[:axis], *shape[axis + 1 :]) for shape in bottoms}
         if len(rests) != 1 or len({len(shape) for shape in bottoms}) != 1:
             listed = ", ".join(str(tuple(shape)) for shape in bottoms)
-            raise InputError(f"bottoms differ beside axis {self.axis}: {listed}", message.name)
+            raise InputError(f"bottoms differ beside axis {axis}: {listed}", message.name)
 
     def forward(self, *bottoms: Tensor) -> Tensor:
         """Equal shapes but for ``axis``, whose sizes add up."""
-        return torch.cat(bottoms, self.axis)
+        return torch.cat(bottoms, self.spec.axis)
+
+
+@dataclass(frozen=True)
+class SliceSpec(Spec):
+    """Of Slice."""
+
+    axis: int = 1
+    slice_point: tuple[int, ...] = ()
 
 
 @layer("Slice", source="slice_layer.cpp", tops=ONE_OR_MORE, macs=free, routes=True)
@@ -48,28 +68,40 @@ class Slice(Layer):
     (slice_layer.cpp).
     """
 
+    spec: SliceSpec
+
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        self.axis = _axis(message, message.slice_param, "slice_dim", len(bottoms[0]))
-        self.tops, self.points = len(message.top), list(message.slice_param.slice_point)
-        size = bottoms[0][self.axis]
-        if self.points and len(self.points) != self.tops - 1:
-            raise InputError(f"{len(self.points)} slice_point for {self.tops} tops", message.name)
-        if self.points and min(self._sizes(size)) < 1:
-            raise InputError(f"slice_point {self.points} must rise from 1 to below {size}", message.name)
-        if not self.points and size % self.tops:
+        axis = _axis(message, message.slice_param, "slice_dim", len(bottoms[0]))
+        self.spec = SliceSpec(axis, tuple(message.slice_param.slice_point))
+        self.tops, points = len(message.top), list(self.spec.slice_point)
+        size = bottoms[0][axis]
+        if points and len(points) != self.tops - 1:
+            raise InputError(f"{len(points)} slice_point for {self.tops} tops", message.name)
+        if points and min(self._sizes(size)) < 1:
+            raise InputError(f"slice_point {points} must rise from 1 to below {size}", message.name)
+        if not points and size % self.tops:
             raise InputError(f"{size} cannot be cut into {self.tops} equal parts", message.name)
 
     def _sizes(self, size: int) -> list[int]:
-        if not self.points:
+        if not self.spec.slice_point:
             return [size // self.tops] * self.tops
-        return [end - start for start, end in pairwise([0, *self.points, size])]
+        return [end - start for start, end in pairwise([0, *self.spec.slice_point, size])]
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """One part per top."""
         if self.tops == 1:
             return (x,)
-        return torch.split(x, self._sizes(x.shape[self.axis]), self.axis)
+        return torch.split(x, self._sizes(x.shape[self.spec.axis]), self.spec.axis)
+
+
+@dataclass(frozen=True)
+class EltwiseSpec(Spec):
+    """Of Eltwise; ``coeff`` one a bottom."""
+
+    operation: str = "SUM"
+    coeff: tuple[float, ...] = ()
+    stable_prod_grad: bool = True
 
 
 @layer("Eltwise", source="eltwise_layer.cpp", bottoms=(2, None), macs=free)
@@ -82,6 +114,8 @@ class Eltwise(Layer):
     converters/layers/eltwise_in_place.py says.
     """
 
+    spec: EltwiseSpec
+
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
         param = message.eltwise_param
@@ -91,6 +125,8 @@ class Eltwise(Layer):
             raise InputError(f"{len(param.coeff)} coeff for {len(bottoms)} bottoms", message.name)
         if param.coeff and param.operation == EltwiseParameter.PROD:
             raise InputError("coeff goes with SUM, not PROD", message.name)
+        operation = EltwiseParameter.EltwiseOp.Name(param.operation)
+        self.spec = EltwiseSpec(operation, tuple(param.coeff), param.stable_prod_grad)
         self.operation = param.operation
         self.is_stable = param.stable_prod_grad
         self.coefficients = list(param.coeff) or [1.0] * len(bottoms)

@@ -1,5 +1,7 @@
 """Losses that are distances and margins; those of class probabilities stand in softmax.py."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
@@ -15,10 +17,18 @@ from converters.layers.softmax import (
     normaliser,
     normalization,
 )
-from prototxt.caffe_pb2 import HingeLossParameter, LayerParameter, LossParameter
+from converters.layers.spec import Spec
+from prototxt.caffe_pb2 import HingeLossParameter, LayerParameter
 from prototxt.errors import InputError
 
 _NEAR = 1e-4  # what ContrastiveLoss adds to a distance that it divides by
+
+
+@dataclass(frozen=True)
+class HingeLossSpec(Spec):
+    """Of HingeLoss."""
+
+    norm: str = "L1"
 
 
 @layer(
@@ -34,13 +44,15 @@ _NEAR = 1e-4  # what ContrastiveLoss adds to a distance that it divides by
 class HingeLoss(Layer):
     """Sum over classes of max(0, 1 ∓ x), squared with norm L2, over the batch size (hinge_loss_layer.cpp)."""
 
+    spec: HingeLossSpec
+
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
         check_first_axes(message, bottoms)
         if bottoms[1].numel() != bottoms[1][0]:
             raise InputError(f"takes one label a sample, not {tuple(bottoms[1])}", message.name)
         self.index = Index(message, "label", bottom=1)
-        self.is_squared = message.hinge_loss_param.norm == HingeLossParameter.L2
+        self.spec = HingeLossSpec(HingeLossParameter.Norm.Name(message.hinge_loss_param.norm))
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
         """Scores (N, K, …) and labels (N,) to a scalar."""
@@ -48,7 +60,7 @@ class HingeLoss(Layer):
         target = self.index(label, scores.shape[1]).reshape(-1, 1)
         sign = torch.ones_like(scores).scatter(1, target, -1.0)
         margins = F.relu(1 + sign * scores)
-        return (margins * margins if self.is_squared else margins).sum() / x.shape[0]
+        return (margins * margins if self.spec.norm == "L2" else margins).sum() / x.shape[0]
 
 
 @layer(
@@ -76,6 +88,14 @@ class EuclideanLoss(Layer):
         return (difference * difference).sum() / (2 * a.shape[0])
 
 
+@dataclass(frozen=True)
+class SigmoidCrossEntropyLossSpec(Spec):
+    """Of SigmoidCrossEntropyLoss."""
+
+    normalization: str = "BATCH_SIZE"
+    ignore_label: int | None = None
+
+
 @layer(
     "SigmoidCrossEntropyLoss",
     source="sigmoid_cross_entropy_loss_layer.cpp",
@@ -91,24 +111,34 @@ class SigmoidCrossEntropyLoss(Layer):
     whose whole part is ``ignore_label`` does not count.
     """
 
+    spec: SigmoidCrossEntropyLossSpec
+
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
         check_first_axes(message, bottoms)
         if bottoms[0].numel() != bottoms[1].numel():
             raise InputError(f"bottoms differ: {tuple(bottoms[0])} and {tuple(bottoms[1])}", message.name)
-        self.ignore = ignored_label(message.loss_param)
-        self.mode = normalization(message.loss_param, LossParameter.BATCH_SIZE)
+        mode = normalization(message.loss_param, "BATCH_SIZE")
+        self.spec = SigmoidCrossEntropyLossSpec(mode, ignored_label(message.loss_param))
 
     def forward(self, x: Tensor, target: Tensor) -> Tensor:
         """Scores and targets of one size to a scalar."""
         goal = target.detach().reshape(x.shape)
         each = F.binary_cross_entropy_with_logits(x, goal, reduction="none")
-        if self.ignore is None:
+        if self.spec.ignore_label is None:
             valid = torch.ones_like(goal, dtype=torch.bool)
         else:
-            valid = goal.long() != self.ignore
+            valid = goal.long() != self.spec.ignore_label
             each = torch.where(valid, each, 0.0)
-        return each.sum() / normaliser(self.mode, x.shape[0], valid)
+        return each.sum() / normaliser(self.spec.normalization, x.shape[0], valid)
+
+
+@dataclass(frozen=True)
+class ContrastiveLossSpec(Spec):
+    """Of ContrastiveLoss."""
+
+    margin: float = 1.0
+    legacy_version: bool = False
 
 
 @layer(
@@ -126,6 +156,8 @@ class ContrastiveLoss(Layer):
     a dissimilar pair divides by d + 1e-4.
     """
 
+    spec: ContrastiveLossSpec
+
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
         check_first_axes(message, bottoms)
@@ -135,8 +167,8 @@ class ContrastiveLoss(Layer):
             raise InputError(f"takes two blobs (N, C), not {tuple(first)} and {tuple(second)}", message.name)
         if similar.numel() != first[0]:
             raise InputError(f"takes one mark a pair, not {tuple(similar)}", message.name)
-        self.margin = message.contrastive_loss_param.margin
-        self.is_legacy = message.contrastive_loss_param.legacy_version
+        param = message.contrastive_loss_param
+        self.spec = ContrastiveLossSpec(param.margin, param.legacy_version)
 
     def forward(self, a: Tensor, b: Tensor, similar: Tensor) -> Tensor:
         """(N, C), (N, C) and N marks to a scalar."""
@@ -151,9 +183,9 @@ class ContrastiveLoss(Layer):
 
     def _apart(self, square: Tensor) -> tuple[Tensor, Tensor]:
         """(twice the loss, the gradient's factor) of dissimilar pairs by their squared distance."""
-        if self.is_legacy:
-            room = self.margin - square
+        if self.spec.legacy_version:
+            room = self.spec.margin - square
             return room.clamp(min=0), torch.where(room > 0, -1.0, 0.0)
         distance = square.sqrt()
-        room = (self.margin - distance).clamp(min=0)
+        room = (self.spec.margin - distance).clamp(min=0)
         return room * room, -room / (distance + _NEAR)

@@ -1,5 +1,7 @@
 """Layers that say how good a prediction is, and send back no gradient."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
@@ -9,8 +11,18 @@ from converters.layers.checks import canonical_axis, positive
 from converters.layers.parts.indexing import Index
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.softmax import check_labels
+from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
+
+
+@dataclass(frozen=True)
+class AccuracySpec(Spec):
+    """Of Accuracy."""
+
+    top_k: int = 1
+    axis: int = 1
+    ignore_label: int | None = None
 
 
 @layer(
@@ -29,28 +41,32 @@ class Accuracy(Layer):
     A second top holds the accuracy per class, 0 for a class without a sample (accuracy_layer.cpp).
     """
 
+    spec: AccuracySpec
+
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
         param = message.accuracy_param
-        self.axis = canonical_axis(message, param.axis, len(bottoms[0]))
-        check_labels(message, bottoms, self.axis)
+        axis = canonical_axis(message, param.axis, len(bottoms[0]))
+        check_labels(message, bottoms, axis)
         positive(message, top_k=param.top_k)
-        self.top_k = param.top_k
-        if self.top_k > bottoms[0][self.axis]:
-            raise InputError(
-                f"top_k {self.top_k} is more than the {bottoms[0][self.axis]} classes", message.name
-            )
-        self.ignore = param.ignore_label if param.HasField("ignore_label") else None
+        if param.top_k > bottoms[0][axis]:
+            raise InputError(f"top_k {param.top_k} is more than the {bottoms[0][axis]} classes", message.name)
+        ignore = param.ignore_label if param.HasField("ignore_label") else None
+        self.spec = AccuracySpec(param.top_k, axis, ignore)
         self.index = Index(message, "label", bottom=1)
         self.per_class = len(message.top) > 1
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Scores (N, K, …) and labels (N, …) to a scalar, and K with the second top."""
-        scores = x.detach().movedim(self.axis, -1).flatten(0, -2)
-        target = self.index(label, scores.shape[1], self.ignore).reshape(-1)
-        counts = torch.ones_like(target, dtype=torch.bool) if self.ignore is None else target != self.ignore
+        scores = x.detach().movedim(self.spec.axis, -1).flatten(0, -2)
+        target = self.index(label, scores.shape[1], self.spec.ignore_label).reshape(-1)
+        counts = (
+            torch.ones_like(target, dtype=torch.bool)
+            if self.spec.ignore_label is None
+            else target != self.spec.ignore_label
+        )
         target = torch.where(counts, target, 0)
-        hits = (is_top(scores, target, self.top_k) & counts).to(x.dtype)
+        hits = (is_top(scores, target, self.spec.top_k) & counts).to(x.dtype)
         total = hits.sum() / counts.sum().clamp(min=1)
         return (total, _per_class(hits, target, counts, scores.shape[1])) if self.per_class else total
 

@@ -1,5 +1,7 @@
 """Pooling over windows or the whole image."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
@@ -8,6 +10,7 @@ from converters.layers.base import Layer
 from converters.layers.parts.stochastic import stochastic_pool
 from converters.layers.parts.windows import Windows, average_pool, is_symbolic, max_pool, max_pool_with_mask
 from converters.layers.registry import Shapes, free, layer
+from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter, PoolingParameter
 from prototxt.errors import InputError
 
@@ -25,6 +28,18 @@ def _pair(message: LayerParameter, name: str, default: int) -> tuple[int, int]:
     return getattr(param, sides[0]), getattr(param, sides[1])
 
 
+@dataclass(frozen=True)
+class PoolingSpec(Spec):
+    """Of Pooling; with ``global_pooling`` the window is the whole image."""
+
+    pool: str
+    kernel: tuple[int, int] = (0, 0)
+    stride: tuple[int, int] = (1, 1)
+    pad: tuple[int, int] = (0, 0)
+    round_mode: str = "CEIL"
+    global_pooling: bool = False
+
+
 @layer("Pooling", source="pooling_layer.cpp", tops=(1, 2), macs=free)
 class Pooling(Layer):
     """MAX (optionally with a second top, each maximum's index in its plane), AVE or STOCHASTIC over
@@ -34,37 +49,47 @@ class Pooling(Layer):
     window. STOCHASTIC is Caffe's GPU rule; Caffe's CPU build has none, and no recording holds it here.
     """
 
+    spec: PoolingSpec
+
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
         param = message.pooling_param
         if len(bottoms[0]) != 4:
             raise InputError(f"pools (N, C, H, W), not {len(bottoms[0])} axes", message.name)
-        self.method = param.pool
         self.has_mask = len(message.top) > 1
-        if self.has_mask and self.method != PoolingParameter.MAX:
+        if self.has_mask and param.pool != PoolingParameter.MAX:
             raise InputError("only MAX pooling has a second top", message.name)
-        self.is_global = param.global_pooling
         self.windows = _windows(message)
+        self.spec = PoolingSpec(
+            PoolingParameter.PoolMethod.Name(param.pool),
+            self.windows.kernel,
+            self.windows.stride,
+            self.windows.pad,
+            PoolingParameter.RoundMode.Name(param.round_mode),
+            param.global_pooling,
+        )
         self._check(message, bottoms[0])
 
     def _check(self, message: LayerParameter, shape: torch.Size) -> None:
         windows = self.windows
-        if self.is_global:
+        if self.spec.global_pooling:
             if windows.kernel != (0, 0) or windows.stride != (1, 1) or windows.pad != (0, 0):
                 raise InputError("global_pooling goes with no kernel, stride 1 and pad 0", message.name)
             windows = Windows((shape[2], shape[3]), (1, 1), (0, 0))
-        if any(windows.pad) and self.method == PoolingParameter.STOCHASTIC:
+        if any(windows.pad) and self.spec.pool == "STOCHASTIC":
             raise InputError("STOCHASTIC pooling takes no padding", message.name)
         windows.check(message, shape)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """(N, C, H, W) to (N, C, H', W'), twice that with a mask top."""
-        windows = Windows((x.shape[2], x.shape[3]), (1, 1), (0, 0)) if self.is_global else self.windows
-        if self.method == PoolingParameter.STOCHASTIC:
+        windows = (
+            Windows((x.shape[2], x.shape[3]), (1, 1), (0, 0)) if self.spec.global_pooling else self.windows
+        )
+        if self.spec.pool == "STOCHASTIC":
             return stochastic_pool(x, windows, self.training)
-        if self.method == PoolingParameter.AVE:
-            return F.adaptive_avg_pool2d(x, 1) if self.is_global else average_pool(x, windows)
-        if self.is_global and is_symbolic(windows.kernel):  # torch's kernels are numbers
+        if self.spec.pool == "AVE":
+            return F.adaptive_avg_pool2d(x, 1) if self.spec.global_pooling else average_pool(x, windows)
+        if self.spec.global_pooling and is_symbolic(windows.kernel):  # torch's kernels are numbers
             top, place = (part[..., None, None] for part in x.flatten(2).max(2))
             return (top, place.to(x.dtype)) if self.has_mask else top
         return max_pool_with_mask(x, windows) if self.has_mask else max_pool(x, windows)

@@ -1,5 +1,7 @@
 """Spatial pyramid pooling."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -8,8 +10,17 @@ from converters.layers.checks import positive
 from converters.layers.parts.stochastic import stochastic_pool
 from converters.layers.parts.windows import Windows, average_pool, is_symbolic, max_pool
 from converters.layers.registry import Shapes, free, layer
+from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter, SPPParameter
 from prototxt.errors import InputError
+
+
+@dataclass(frozen=True)
+class SPPSpec(Spec):
+    """Of SPP."""
+
+    pool: str
+    pyramid_height: int
 
 
 @layer("SPP", source="spp_layer.cpp", macs=free)
@@ -19,33 +30,36 @@ class SPP(Layer):
     sides by half of what lacks, rounded up.
     """
 
+    spec: SPPSpec
+
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        self.height, self.method = message.spp_param.pyramid_height, message.spp_param.pool
-        positive(message, pyramid_height=self.height)
+        param = message.spp_param
+        self.spec = SPPSpec(SPPParameter.PoolMethod.Name(param.pool), param.pyramid_height)
+        positive(message, pyramid_height=self.spec.pyramid_height)
         if len(bottoms[0]) != 4:
             raise InputError(f"pools (N, C, H, W), not {len(bottoms[0])} axes", message.name)
-        if self.height > 31:  # 2^31 bins and more pass an int
-            raise InputError(f"pyramid_height {self.height} is too high", message.name)
-        for level in range(self.height):
+        if self.spec.pyramid_height > 31:  # 2^31 bins and more pass an int
+            raise InputError(f"pyramid_height {self.spec.pyramid_height} is too high", message.name)
+        for level in range(self.spec.pyramid_height):
             windows = _windows(2**level, bottoms[0])
-            if any(windows.pad) and self.method == SPPParameter.STOCHASTIC:
+            if any(windows.pad) and self.spec.pool == "STOCHASTIC":
                 raise InputError("STOCHASTIC pooling takes no padding", message.name)
             windows.check(message, bottoms[0])
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, features)."""
-        pooled = [self._pool(x, 2**level) for level in range(self.height)]
+        pooled = [self._pool(x, 2**level) for level in range(self.spec.pyramid_height)]
         return pooled[0] if len(pooled) == 1 else torch.cat([y.flatten(1) for y in pooled], 1)
 
     def _pool(self, x: Tensor, bins: int) -> Tensor:
         windows = _windows(bins, x.shape)
-        if self.method == SPPParameter.STOCHASTIC:
+        if self.spec.pool == "STOCHASTIC":
             return stochastic_pool(x, windows, self.training)
         if is_symbolic(windows.kernel):
-            of_bins = _max_of_bins if self.method == SPPParameter.MAX else _mean_of_bins
+            of_bins = _max_of_bins if self.spec.pool == "MAX" else _mean_of_bins
             return of_bins(x, windows, bins)
-        return max_pool(x, windows) if self.method == SPPParameter.MAX else average_pool(x, windows)
+        return max_pool(x, windows) if self.spec.pool == "MAX" else average_pool(x, windows)
 
 
 def _windows(bins: int, shape: torch.Size) -> Windows:

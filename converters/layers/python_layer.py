@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Self, cast
 
@@ -16,6 +17,7 @@ from torch import Tensor
 from converters.layers.base import Placed
 from converters.layers.checks import checked_size
 from converters.layers.registry import Shapes, layer
+from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
@@ -123,6 +125,15 @@ class _Run(torch.autograd.Function):
         return None, *(x if need else None for x, need in zip(found, needed, strict=True))
 
 
+@dataclass(frozen=True)
+class PythonSpec(Spec):
+    """Of Python: the class, and what it is told."""
+
+    module: str
+    layer: str
+    param_str: str = ""
+
+
 @layer(
     "Python",
     source="python_layer.hpp",
@@ -138,8 +149,12 @@ class PythonModule(Placed):
     pycaffe is not there. Parameter blobs of its own are not supported.
     """
 
+    spec: PythonSpec
+
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
+        param = message.python_param
+        self.spec = PythonSpec(param.module, param.layer, param.param_str)
         self.user = _user_layer(message)
         self.tops = [Blob() for _ in message.top]
         with _named(message):

@@ -1,5 +1,7 @@
 """Recurrent layers, time step by time step."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -8,6 +10,7 @@ from converters.layers.base import Layer
 from converters.layers.checks import checked_size, positive
 from converters.layers.parts.gradient import with_slope, without_gradient_to
 from converters.layers.registry import Shapes, free, layer, zero_or_one
+from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
@@ -18,6 +21,14 @@ def _per_step(module: Layer, bottoms: Shapes, tops: Shapes) -> int:
     static = blobs["weight_static"].numel() if "weight_static" in blobs else 0
     matrices = sum(blob.numel() for name, blob in blobs.items() if name.startswith("weight")) - static
     return bottoms[0][0] * matrices + static
+
+
+@dataclass(frozen=True)
+class RecurrentSpec(Spec):
+    """Of LSTM and RNN."""
+
+    num_output: int
+    expose_hidden: bool = False
 
 
 class Recurrent(Layer):
@@ -32,14 +43,15 @@ class Recurrent(Layer):
     states = 1  # hidden blobs
     gates = 1
 
+    spec: RecurrentSpec
+
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
         param = message.recurrent_param
         positive(message, num_output=param.num_output)
-        self.size = param.num_output
-        self.is_exposed = param.expose_hidden
+        self.spec = RecurrentSpec(param.num_output, param.expose_hidden)
         self.carried: tuple[Tensor, ...] = ()
-        exposed = self.states * self.is_exposed
+        exposed = self.states * self.spec.expose_hidden
         if len(bottoms) not in (2 + exposed, 3 + exposed) or len(message.top) != 1 + exposed:
             raise InputError(
                 f"takes {2 + exposed} or {3 + exposed} bottoms and {1 + exposed} tops here, not "
@@ -57,20 +69,24 @@ class Recurrent(Layer):
         if self.has_static and (len(bottoms[2]) < 2 or bottoms[2][0] != x[1]):
             raise InputError(f"static input {tuple(bottoms[2])} is not (N, …) of {x[1]}", message.name)
         for shape in bottoms[2 + self.has_static :]:
-            if tuple(shape) != (1, x[1], self.size):
-                raise InputError(f"hidden state {tuple(shape)} is not (1, {x[1]}, {self.size})", message.name)
+            if tuple(shape) != (1, x[1], self.spec.num_output):
+                raise InputError(
+                    f"hidden state {tuple(shape)} is not (1, {x[1]}, {self.spec.num_output})", message.name
+                )
 
     def _declare(self, message: LayerParameter, bottoms: Shapes) -> None:
         """The blobs in the order in which Caffe's unrolled net meets them."""
         param = message.recurrent_param
-        width = self.gates * self.size
+        width = self.gates * self.spec.num_output
         shape = checked_size(message, "weights", (width, bottoms[0][2:].numel()))
         self.weight_x = nn.Parameter(torch.empty(shape))
         self.bias = nn.Parameter(torch.empty(width))
         if self.has_static:
             static = checked_size(message, "weights", (width, bottoms[2][1:].numel()))
             self.weight_static = nn.Parameter(torch.empty(static))
-        self.weight_h = nn.Parameter(torch.empty(checked_size(message, "weights", (width, self.size))))
+        self.weight_h = nn.Parameter(
+            torch.empty(checked_size(message, "weights", (width, self.spec.num_output)))
+        )
         weights = dict.fromkeys(("weight_x", "weight_static", "weight_h", "weight_o"), param.weight_filler)
         self.fillers = weights | dict.fromkeys(("bias", "bias_o"), param.bias_filler)
 
@@ -90,7 +106,7 @@ class Recurrent(Layer):
             outputs.append(output)
         last = tuple(part.detach() for part in state)
         sequence = torch.stack(outputs)
-        if not self.is_exposed:
+        if not self.spec.expose_hidden:
             self._carry(last)
             return sequence
         for given in others[self.has_static :]:
@@ -99,9 +115,9 @@ class Recurrent(Layer):
 
     def _first(self, x: Tensor, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """The hidden state before the first step, (N, num_output) each."""
-        if self.is_exposed:
+        if self.spec.expose_hidden:
             return tuple(part.detach().squeeze(0) for part in given)
-        zeros = x.new_zeros(x.shape[1], self.size)
+        zeros = x.new_zeros(x.shape[1], self.spec.num_output)
         fits = all(
             (part.shape, part.device, part.dtype) == (zeros.shape, x.device, x.dtype) for part in self.carried
         )
@@ -169,8 +185,8 @@ class RNN(Recurrent):
 
     def _declare(self, message: LayerParameter, bottoms: Shapes) -> None:
         super()._declare(message, bottoms)
-        self.weight_o = nn.Parameter(torch.empty(self.size, self.size))
-        self.bias_o = nn.Parameter(torch.empty(self.size))
+        self.weight_o = nn.Parameter(torch.empty(self.spec.num_output, self.spec.num_output))
+        self.bias_o = nn.Parameter(torch.empty(self.spec.num_output))
 
     def _step(self, x: Tensor, mark: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         hidden = torch.tanh(x + F.linear(state[0] * mark, self.weight_h))

@@ -112,6 +112,10 @@ class Record:
     feed: Feed | None = None
     dialect: Dialect | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles of a module share the record, which holds functions."""
+        return _registered, (self.type, self.dialect_name)
+
     @property
     def loss_weight(self) -> float:
         """That of the first top where the prototxt gives none."""
@@ -173,6 +177,10 @@ def rules_of(name: str) -> tuple[Record, ...]:
 def dialects() -> list[str]:
     """Every name that a dialect of some type has, sorted."""
     return sorted({name for record in records() if record.dialect for name in record.dialect.names})
+
+
+def _registered(name: str, dialect: str) -> Record:
+    return record_of(LayerParameter(type=name, dialect=dialect))
 
 
 def record_of(layer: LayerParameter) -> Record:

@@ -1,11 +1,14 @@
 """Scale and Bias: a blob of numbers spread over some of the bottom's axes."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
 from converters.layers.base import Layer
 from converters.layers.checks import canonical_axis
 from converters.layers.registry import Shapes, free, layer
+from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import BiasParameter, FillerParameter, LayerParameter, ScaleParameter
 from prototxt.errors import InputError
 
@@ -37,6 +40,15 @@ def _spread(blob: Tensor, x: Tensor, axis: int) -> Tensor:
     return blob.reshape(blob.shape + (1,) * (x.dim() - axis - blob.dim()))
 
 
+@dataclass(frozen=True)
+class ScaleSpec(Spec):
+    """Of Scale: the axes that its numbers cover."""
+
+    axis: int = 1
+    num_axes: int = 1
+    bias_term: bool = False
+
+
 @layer("Scale", source="scale_layer.cpp", bottoms=(1, 2), blobs=("weight", "bias"), macs=free, pointwise=True)
 class Scale(Layer):
     """x times a blob of scales along ``axis``, plus a bias with ``bias_term``; with two bottoms the
@@ -44,10 +56,13 @@ class Scale(Layer):
     (scale_layer.cpp). The scale is filled with 1 where no filler is given.
     """
 
+    spec: ScaleSpec
+
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
         param = message.scale_param
-        self.axis, covered = _covered(message, param, bottoms)
+        axis, covered = _covered(message, param, bottoms)
+        self.spec = ScaleSpec(axis, len(covered), param.bias_term)
         self.weight = nn.Parameter(torch.empty(covered)) if len(bottoms) == 1 else None
         self.bias = nn.Parameter(torch.empty(covered)) if param.bias_term else None
         one = param.filler if param.HasField("filler") else FillerParameter(value=1)
@@ -57,8 +72,16 @@ class Scale(Layer):
         """Any shape to the same shape."""
         weight = self.weight if scale is None else scale
         assert weight is not None
-        y = x * _spread(weight, x, self.axis)
-        return y if self.bias is None else y + _spread(self.bias, x, self.axis)
+        y = x * _spread(weight, x, self.spec.axis)
+        return y if self.bias is None else y + _spread(self.bias, x, self.spec.axis)
+
+
+@dataclass(frozen=True)
+class BiasSpec(Spec):
+    """Of Bias: the axes that its numbers cover."""
+
+    axis: int = 1
+    num_axes: int = 1
 
 
 @layer("Bias", source="bias_layer.cpp", bottoms=(1, 2), blobs=("bias",), macs=free, pointwise=True)
@@ -67,10 +90,13 @@ class Bias(Layer):
     (bias_layer.cpp).
     """
 
+    spec: BiasSpec
+
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
         param = message.bias_param
-        self.axis, covered = _covered(message, param, bottoms)
+        axis, covered = _covered(message, param, bottoms)
+        self.spec = BiasSpec(axis, len(covered))
         self.bias = nn.Parameter(torch.empty(covered)) if len(bottoms) == 1 else None
         self.fillers = {"bias": param.filler}
 
@@ -78,4 +104,4 @@ class Bias(Layer):
         """Any shape to the same shape."""
         blob = self.bias if bias is None else bias
         assert blob is not None
-        return x + _spread(blob, x, self.axis)
+        return x + _spread(blob, x, self.spec.axis)

@@ -1,10 +1,11 @@
 """Softmax and the losses of class probabilities."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 from google.protobuf.message import DecodeError
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from converters.host.places import find
@@ -13,6 +14,7 @@ from converters.layers.checks import canonical_axis
 from converters.layers.parts.gradient import with_slope
 from converters.layers.parts.indexing import Index
 from converters.layers.registry import Shapes, free, layer
+from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import BlobProto, LayerParameter, LossParameter
 from prototxt.errors import InputError
 
@@ -21,17 +23,27 @@ _WORST = -math.log(torch.finfo(torch.float32).tiny)  # the loss of a probability
 _LEAST = 1e-20  # kLOG_THRESHOLD: the least probability whose logarithm is taken
 
 
+@dataclass(frozen=True)
+class SoftmaxSpec(Spec):
+    """Of Softmax."""
+
+    axis: int = 1
+
+
 @layer("Softmax", source="softmax_layer.cpp", macs=free, backward_reads="top", mixes=True)
-class Softmax(Layer):
+class Softmax(Layer, nn.Softmax):
     """exp(x) / sum exp(x) along ``axis`` (softmax_layer.cpp)."""
 
+    spec: SoftmaxSpec
+
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
-        super().__init__()
-        self.axis = canonical_axis(message, message.softmax_param.axis, len(bottoms[0]))
+        axis = canonical_axis(message, message.softmax_param.axis, len(bottoms[0]))
+        super().__init__(axis)
+        self.spec = SoftmaxSpec(axis)
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape to the same shape."""
-        return F.softmax(x, self.axis)
+        return F.softmax(x, self.spec.axis)
 
 
 def ignored_label(param: LossParameter) -> int | None:
@@ -39,25 +51,25 @@ def ignored_label(param: LossParameter) -> int | None:
     return param.ignore_label if param.HasField("ignore_label") else None
 
 
-def normalization(param: LossParameter, default: int = LossParameter.VALID) -> int:
+def normalization(param: LossParameter, default: str = "VALID") -> str:
     """The mode in force: the older ``normalize`` speaks only where ``normalization`` is not given."""
     if param.HasField("normalization"):
-        return param.normalization
+        return LossParameter.NormalizationMode.Name(param.normalization)
     if param.HasField("normalize"):
-        return LossParameter.VALID if param.normalize else LossParameter.BATCH_SIZE
+        return "VALID" if param.normalize else "BATCH_SIZE"
     return default
 
 
-def normaliser(mode: int, outer: int, valid: Tensor) -> Tensor | float:
+def normaliser(mode: str, outer: int, valid: Tensor) -> Tensor | float:
     """What a summed loss is divided by, at least 1 (softmax_loss_layer.cpp, get_normalizer).
 
     ``outer``: the positions before the class axis; ``valid``: which positions count, as a mask.
     """
-    if mode == LossParameter.NONE:
+    if mode == "NONE":
         return 1.0
-    if mode == LossParameter.BATCH_SIZE:
+    if mode == "BATCH_SIZE":
         return float(outer)
-    if mode == LossParameter.FULL:
+    if mode == "FULL":
         return float(valid.numel())
     return valid.sum().clamp(min=1)
 
@@ -76,28 +88,42 @@ def check_first_axes(message: LayerParameter, bottoms: Shapes) -> None:
         raise InputError(f"bottoms differ in axis 0: {shapes}", message.name)
 
 
+@dataclass(frozen=True)
+class LabelsSpec(Spec):
+    """Of the losses of a softmax."""
+
+    axis: int = 1
+    normalization: str = "VALID"
+    ignore_label: int | None = None
+
+
 class _OfLabels(Layer):
     """What the losses of a softmax share: one label for each position of the scores."""
+
+    spec: LabelsSpec
 
     def __init__(self, message: LayerParameter, bottoms: Shapes, axis: int) -> None:
         super().__init__()
         check_first_axes(message, bottoms)
-        self.axis = canonical_axis(message, axis, len(bottoms[0]))
-        check_labels(message, bottoms, self.axis)
-        self.ignore = ignored_label(message.loss_param)
-        self.mode = normalization(message.loss_param)
+        axis, param = canonical_axis(message, axis, len(bottoms[0])), message.loss_param
+        check_labels(message, bottoms, axis)
+        self.spec = LabelsSpec(axis, normalization(param), ignored_label(param))
         self.index = Index(message, "label", bottom=1)
         self.has_softmax = len(message.top) > 1
 
     def _targets(self, x: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
         """(labels, those that do not count as 0; which count), each (N, …) without the class axis."""
-        target = self.index(label, x.shape[self.axis], self.ignore)
-        target = target.reshape(x.shape[: self.axis] + x.shape[self.axis + 1 :])
-        valid = torch.ones_like(target, dtype=torch.bool) if self.ignore is None else target != self.ignore
+        target = self.index(label, x.shape[self.spec.axis], self.spec.ignore_label)
+        target = target.reshape(x.shape[: self.spec.axis] + x.shape[self.spec.axis + 1 :])
+        valid = (
+            torch.ones_like(target, dtype=torch.bool)
+            if self.spec.ignore_label is None
+            else target != self.spec.ignore_label
+        )
         return torch.where(valid, target, 0), valid
 
     def _normaliser(self, x: Tensor, valid: Tensor) -> Tensor | float:
-        return normaliser(self.mode, math.prod(x.shape[: self.axis]), valid)
+        return normaliser(self.spec.normalization, math.prod(x.shape[: self.spec.axis]), valid)
 
 
 @layer(
@@ -122,9 +148,9 @@ class SoftmaxWithLoss(_OfLabels):
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Scores (N, K, …) and labels (N, …) to a scalar."""
-        logs = F.log_softmax(x, self.axis)
+        logs = F.log_softmax(x, self.spec.axis)
         target, valid = self._targets(x, label)
-        each = -logs.gather(self.axis, target.unsqueeze(self.axis)).squeeze(self.axis)
+        each = -logs.gather(self.spec.axis, target.unsqueeze(self.spec.axis)).squeeze(self.spec.axis)
         capped = torch.where(each > _WORST, _WORST + (each - each.detach()), each)  # the gradient stays whole
         loss = torch.where(valid, capped, 0.0).sum() / self._normaliser(x, valid)
         return (loss, logs.detach().exp()) if self.has_softmax else loss
@@ -148,7 +174,7 @@ class InfogainLoss(_OfLabels):
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__(message, bottoms, message.infogain_loss_param.axis)
-        classes = bottoms[0][self.axis]
+        classes = bottoms[0][self.spec.axis]
         self.matrix = None if len(bottoms) == 3 else _read_matrix(message)
         count = bottoms[2].numel() if self.matrix is None else self.matrix.numel()
         if count != classes * classes:
@@ -160,14 +186,14 @@ class InfogainLoss(_OfLabels):
         """Scores (N, K, …), labels (N, …) and K² values to a scalar."""
         chosen = matrix if matrix is not None else self.matrix
         assert chosen is not None
-        classes = x.shape[self.axis]
+        classes = x.shape[self.spec.axis]
         table = chosen.detach().to(x).reshape(classes, classes)
-        softmax = F.softmax(x.detach(), self.axis)
+        softmax = F.softmax(x.detach(), self.spec.axis)
         target, valid = self._targets(x, label)
-        rows = (table[target] * valid.unsqueeze(-1)).movedim(-1, self.axis)
+        rows = (table[target] * valid.unsqueeze(-1)).movedim(-1, self.spec.axis)
         norm = self._normaliser(x, valid)
         loss = -(rows * softmax.clamp(min=_LEAST).log()).sum() / norm
-        slope = (softmax * rows.sum(self.axis, keepdim=True) - rows) / norm
+        slope = (softmax * rows.sum(self.spec.axis, keepdim=True) - rows) / norm
         top = with_slope(x, loss, slope)
         return (top, softmax) if self.has_softmax else top
 

@@ -1,6 +1,7 @@
 """Layers at a net's ends: what makes its own values, and what goes to a file."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,24 +12,43 @@ from converters.filler import fill
 from converters.layers.base import Layer, Placed
 from converters.layers.checks import checked_size
 from converters.layers.registry import ONE_OR_MORE, Feed, Shapes, free, layer
+from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import DummyDataParameter, FillerParameter, LayerParameter
 from prototxt.errors import InputError
 
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class ParameterSpec(Spec):
+    """Of Parameter."""
+
+    shape: tuple[int, ...]
+
+
 @layer("Parameter", source="parameter_layer.hpp", bottoms=(0, 0), blobs=("weight",), macs=free)
 class Parameter(Layer):
     """A learned blob of the shape given, zeros at first, as the top (parameter_layer.hpp)."""
 
+    spec: ParameterSpec
+
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
         shape = checked_size(message, "shape", message.parameter_param.shape.dim)
+        self.spec = ParameterSpec(shape)
         self.weight = nn.Parameter(torch.empty(shape))
 
     def forward(self) -> Tensor:
         """The blob."""
         return self.weight.view_as(self.weight)
+
+
+@dataclass(frozen=True)
+class DummyDataSpec(Spec):
+    """Of DummyData: each top's shape, and the filler of it."""
+
+    shapes: tuple[tuple[int, ...], ...]
+    data_filler: tuple[str, ...]
 
 
 @layer(
@@ -45,12 +65,15 @@ class DummyData(Placed):
     torch's default generator (dummy_data_layer.cpp).
     """
 
+    spec: DummyDataSpec
+
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
         param, tops = message.dummy_data_param, len(message.top)
         self.shapes = [checked_size(message, "shape", shape) for shape in _dummy_shapes(message, param, tops)]
         fillers = list(param.data_filler) or [FillerParameter(type="constant")]
         self.data_fillers = _one_each(message, "data_filler", fillers, tops)
+        self.spec = DummyDataSpec(tuple(self.shapes), tuple(filler.type for filler in self.data_fillers))
 
     def forward(self) -> tuple[Tensor, ...]:
         """One tensor per top."""

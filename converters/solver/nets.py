@@ -67,7 +67,8 @@ def solver_nets(solver: SolverParameter, path: Path, places: Sequence[Path]) -> 
     generic = range(1 + len(solver.test_iter) - len(nets))
     nets += [_first_set(solver, ("net", "net_param")) for _ in generic]
     wanted = [solver.train_state, *(solver.test_state or [NetState()] * len(solver.test_iter))]
-    files = [settled(file) for file in map(file_of, nets)]
+    weights = _weight_files(solver, places)
+    files = [settled(file, weights=weights) for file in map(file_of, nets)]
     return [
         NetSource(
             file.message,
@@ -77,6 +78,12 @@ def solver_nets(solver: SolverParameter, path: Path, places: Sequence[Path]) -> 
         )
         for index, file in enumerate(files)
     ]
+
+
+def _weight_files(solver: SolverParameter, places: Sequence[Path]) -> list[Path]:
+    """The files of the solver's ``weights`` that are there; whoever loads them says which are not."""
+    names = [name.strip() for field in solver.weights for name in field.split(",")]
+    return [path for name in names if (path := seek(name, places))]
 
 
 def _first_set(solver: SolverParameter, fields: Sequence[str]) -> NetParameter | str:

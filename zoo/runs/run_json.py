@@ -33,7 +33,7 @@ class RunRecord(TypedDict, total=False):
     places: list[str]  # where files are sought
     departures: list[str]
     options: dict[str, Any]  # of zoo.train.plan.Options
-    dialects: dict[str, str]  # by layer
+    dialects: dict[str, str]  # by type, of the types with several rules
     device: str
     precision: str  # earlier versions'
     world_size: int

@@ -1,6 +1,7 @@
 """BN, which five forks of Caffe have with five rules; each class says whose it is."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -9,8 +10,10 @@ from torch import Tensor, nn
 
 from converters.layers.base import Layer
 from converters.layers.choice import Dialect, Values
-from converters.layers.parts.gradient import asks_gradient, without_gradient_to
+from converters.layers.parts.by_batch import by_batch, channel_mean
+from converters.layers.parts.gradient import without_gradient_to
 from converters.layers.registry import Builder, Count, Shapes, free, layer
+from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import BNParameter, FillerParameter, LayerParameter
 from prototxt.errors import InputError
 
@@ -31,24 +34,21 @@ def _rule(source: str, blobs: tuple[str, ...], dialect: Dialect, tops: Count = (
     return layer("BN", source=where, tops=tops, blobs=blobs, macs=free, pointwise=True, dialect=dialect)
 
 
-class _Normalise(torch.autograd.Function):
-    """(x - mean)·inverse per channel; backward as if both were the batch's, whatever they are."""
+@dataclass(frozen=True)
+class LearnSpec(Spec):
+    """Of SegNet's BN."""
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, mean: Tensor, inverse: Tensor) -> Tensor:
-        y = (x - mean) * inverse
-        ctx.save_for_backward(y, inverse)
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None, None]:
-        y, inverse = ctx.saved_tensors
-        return (grads[0] - _mean(grads[0]) - y * _mean(grads[0] * y)) * inverse, None, None
+    bn_mode: str = "LEARN"
 
 
-def _mean(x: Tensor) -> Tensor:
-    """The mean of each channel: (N, C, …) to (1, C, 1…)."""
-    return x.mean([axis for axis in range(x.dim()) if axis != 1], keepdim=True)
+@dataclass(frozen=True)
+class RunningSpec(Spec):
+    """Of BN with running statistics, which keep ``momentum`` (1 - decay) of themselves each time."""
+
+    eps: float
+    momentum: float
+    frozen: bool = False
+    moving_average: bool = True
 
 
 class _BN(Layer):
@@ -61,13 +61,12 @@ class _BN(Layer):
         super().__init__()
         if len(bottoms[0]) < 2:
             raise InputError(f"takes 2 axes or more, not {len(bottoms[0])}", message.name)
-        self.param = message.bn_param
+        param = message.bn_param
         self.shape = (1, bottoms[0][1], 1, 1)[: self.axes]
         for name in self.names:
             setattr(self, name, nn.Parameter(torch.empty(self.shape)))
-        self.fillers: dict[str, FillerParameter] = {
-            name: getattr(self.param, f"{name}_filler") for name in self.names
-        }
+        fillers = {name: getattr(param, f"{name}_filler") for name in self.names}
+        self.fillers: dict[str, FillerParameter] = fillers
 
     def _spread(self, blob: Tensor, x: Tensor) -> Tensor:
         return blob.reshape(1, -1, *(1,) * (x.dim() - 2))
@@ -76,31 +75,26 @@ class _BN(Layer):
         scale, shift = (self._spread(getattr(self, name), y) for name in self.names)
         return y * scale + shift
 
-    def _by_batch(self, x: Tensor, mean: Tensor, inverse: Tensor) -> Tensor:
-        """Normalised, with the gradient that the batch's own statistics would have."""
-        if not asks_gradient(x):
-            return (x - mean) * inverse
-        y: Tensor = _Normalise.apply(x, mean, inverse)  # type: ignore[no-untyped-call]
-        return y
-
 
 class _Running(_BN):
     """BN with running statistics: the batch's in TRAIN, the stored ones in TEST, where the gradient is as if
     those were the batch's.
     """
 
+    spec: RunningSpec
     statistics = ("mean", "variance")
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__(message, bottoms)
+        param = message.bn_param
+        self.spec = RunningSpec(param.eps, param.momentum, param.frozen)
         for name in self.statistics:
             setattr(self, name, nn.Buffer(torch.empty(self.shape)))
-        if self.param.frozen:
+        if param.frozen:
             self.fillers[self.statistics[1]] = FillerParameter(value=1)
-        self.eps, self.keep = self.param.eps, self.param.momentum
 
     def _uses_batch(self) -> bool:
-        return self.training and not self.param.frozen
+        return self.training and not self.spec.frozen
 
     def _second(self, variance: Tensor) -> Tensor:
         """What the second running statistic is the mean of."""
@@ -108,19 +102,19 @@ class _Running(_BN):
 
     def _inverse(self, second: Tensor) -> Tensor:
         """One over the deviation, from the stored second statistic."""
-        return (second + self.eps).rsqrt()
+        return (second + self.spec.eps).rsqrt()
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, …) to the same shape."""
         if self._uses_batch():
             with torch.no_grad():
-                mean = _mean(x)
-                variance = _mean((x - mean).square())
+                mean = channel_mean(x)
+                variance = channel_mean((x - mean).square())
                 self._update(mean, self._second(variance))
-            return self._affine(self._by_batch(x, mean, (variance + self.eps).rsqrt()))
+            return self._affine(by_batch(x, mean, (variance + self.spec.eps).rsqrt()))
         mean, inverse = self._stored(x)
-        if not self.param.frozen:
-            return self._affine(self._by_batch(x, mean, inverse))
+        if not self.spec.frozen:
+            return self._affine(by_batch(x, mean, inverse))
         scale, shift = (getattr(self, name) for name in self.names)
         y = (x - mean) * inverse * self._spread(scale.detach(), x) + self._spread(shift.detach(), x)
         return without_gradient_to(scale, without_gradient_to(shift, y))
@@ -132,7 +126,8 @@ class _Running(_BN):
     def _update(self, *batch: Tensor) -> None:
         for name, new in zip(self.statistics, batch, strict=True):
             total = getattr(self, name)
-            total.mul_(self.keep).add_(new.reshape(self.shape), alpha=1 - self.keep)
+            keep = self.spec.momentum
+            total.mul_(keep).add_(new.reshape(self.shape), alpha=1 - keep)
 
 
 def _four(axes: int) -> Any:
@@ -177,18 +172,21 @@ class SegNetBN(_BN):
     pass puts the blobs' gradients in place of those of earlier passes; here they add up, as elsewhere.
     """
 
+    spec: LearnSpec
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__(message, bottoms)
+        self.spec = LearnSpec(BNParameter.BNMode.Name(message.bn_param.bn_mode))
+
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """(N, C, …) to the same shape, and (1, C, 1, 1) of the mean and of the variance."""
         with torch.no_grad():
-            mean = _mean(x)
-            variance = _mean(x * x) - mean * mean
-        if self.param.bn_mode == BNParameter.INFERENCE:
-            y = x
-        else:
-            y = self._by_batch(x, mean, (variance + _SEGNET_EPS).rsqrt())
-        return (self._affine(y), mean.reshape(self.shape), variance.reshape(self.shape))[
-            : len(self.message.top)
-        ]
+            mean = channel_mean(x)
+            variance = channel_mean(x * x) - mean * mean
+        is_plain = self.spec.bn_mode == "INFERENCE"
+        y = x if is_plain else by_batch(x, mean, (variance + _SEGNET_EPS).rsqrt())
+        tops = self._affine(y), mean.reshape(self.shape), variance.reshape(self.shape)
+        return tops[: len(self.message.top)]
 
 
 def _is_inverse(layers: Values) -> bool | None:
@@ -221,7 +219,7 @@ class HappynearBN(PSPNetBN):
     statistics = ("mean", "inverse")
 
     def _second(self, variance: Tensor) -> Tensor:
-        return (variance + self.eps).rsqrt()
+        return (variance + self.spec.eps).rsqrt()
 
     def _inverse(self, second: Tensor) -> Tensor:
         return second
@@ -244,7 +242,8 @@ class DuchaAikiBN(_Running):
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__(message, bottoms)
-        self.eps, self.keep = self.param.var_eps, 1 - self.param.decay
+        param = message.bn_param
+        self.spec = RunningSpec(param.var_eps, 1 - param.decay, moving_average=param.moving_average)
 
     def _uses_batch(self) -> bool:
-        return self.training or not self.param.moving_average
+        return self.training or not self.spec.moving_average

@@ -1,0 +1,55 @@
+"""Dropout."""
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from converters.layers.base import Layer
+from converters.layers.registry import Shapes, free, layer
+from converters.layers.spec import Spec
+from prototxt.caffe_pb2 import LayerParameter
+from prototxt.errors import InputError
+
+
+@dataclass(frozen=True)
+class DropoutSpec(Spec):
+    """Of Dropout."""
+
+    dropout_ratio: float = 0.5
+
+
+@layer("Dropout", source="dropout_layer.cpp", macs=free, pointwise=True)
+class Dropout(Layer, nn.Dropout):
+    """TRAIN: zero with probability dropout_ratio, the rest times 1/(1-ratio); TEST: identity, whatever the
+    ratio (dropout_layer.cpp, whose check of it is a debug one).
+
+    In TRAIN a ratio of 0 keeps all; 1 gives 0·∞, which is not a number, as in Caffe; and one that is no
+    probability stops the pass (caffe_rng_bernoulli). The mask comes from torch's default generator of the
+    device: seed it for a repeatable step.
+    """
+
+    spec: DropoutSpec
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+        self.p = message.dropout_param.dropout_ratio  # the constructor takes no such ratio as Caffe does
+        self.spec, self.name = DropoutSpec(self.p), message.name
+
+    def notice(self) -> str | None:
+        """Of a ratio of 1 in training."""
+        if self.p != 1 or not self.training:
+            return None
+        return (
+            "dropout_ratio 1 drops everything and scales it by infinity: the top is not a number, as in Caffe"
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape to the same shape. Raises InputError in TRAIN for a ratio that is no probability."""
+        if not self.training:
+            return F.dropout(x, training=False)
+        if not 0 <= self.p <= 1:
+            raise InputError(f"dropout_ratio {self.p:g} is no probability, from 0 to 1", self.name)
+        dropped = F.dropout(x, self.p)
+        return dropped * math.inf if self.p == 1 else dropped
