@@ -14,7 +14,7 @@ from prototxt.errors import InputError
 
 
 @dataclass(frozen=True)
-class Accuracy:
+class TopShares:
     """Shares of ``images`` with the label among the first and the first five scores."""
 
     top1: float
@@ -22,7 +22,7 @@ class Accuracy:
     images: int
 
 
-def accuracy(session: Any, batches: Iterable[tuple[Tensor, Tensor]]) -> Accuracy:
+def accuracy(session: Any, batches: Iterable[tuple[Tensor, Tensor]]) -> TopShares:
     """Run (N, C, H, W) data and (N,) labels through an onnxruntime session's first output.
 
     Ties are judged as Caffe's Accuracy layer judges them; top 5 is capped at the number of classes.
@@ -34,7 +34,7 @@ def accuracy(session: Any, batches: Iterable[tuple[Tensor, Tensor]]) -> Accuracy
         hits += [is_top(scores, labels.long(), min(k, scores.shape[1])).sum().item() for k in (1, 5)]
         images += len(labels)
     top1, top5 = (hits / images).tolist()
-    return Accuracy(top1, top5, images)
+    return TopShares(top1, top5, images)
 
 
 def run_scores(session: Any, data: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+PixelBatch = np.ndarray[Any, np.dtype[np.uint8]]
 
 _DIRECTIONS = ((0, -1), (0, 1), (-1, 0), (1, 0))  # left, right, up, down, as (row, column)
 
@@ -38,7 +38,7 @@ CONDITIONS = (
 )
 
 
-def shifted(pixels: Pixels, turns: Sequence[int], distance: int) -> Pixels:
+def shifted(pixels: PixelBatch, turns: Sequence[int], distance: int) -> PixelBatch:
     """(N, H, W, C) images moved by ``distance`` pixels, each left, right, up or down as its turn mod 4 is
     0, 1, 2, 3.
 
@@ -52,14 +52,14 @@ def shifted(pixels: Pixels, turns: Sequence[int], distance: int) -> Pixels:
     )
 
 
-def _moved(image: Pixels, down: int, right: int) -> Pixels:
+def _moved(image: PixelBatch, down: int, right: int) -> PixelBatch:
     height, width = image.shape[:2]
     rows = (np.arange(height) - down).clip(0, height - 1)
     columns = (np.arange(width) - right).clip(0, width - 1)
     return np.asarray(image[rows[:, None], columns])
 
 
-def zoomed(pixels: Pixels, factor: float) -> Pixels:
+def zoomed(pixels: PixelBatch, factor: float) -> PixelBatch:
     """(N, H, W, C) images magnified by ``factor`` about their centre, at the same size, bilinear.
 
     Below 1 the border repeats the last pixel row, as in :func:`shifted`.

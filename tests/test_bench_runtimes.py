@@ -17,7 +17,7 @@ import pytest
 from converters.export.onnx_file import deploy_net, export_onnx
 from converters.load import load_net
 from eval.runtime import open_session
-from eval.speed.engines import Job, OnnxEngine
+from eval.speed.engines import OnnxNet, TimingJob
 from eval.speed.latency import Worker, check_agreement, workers
 from prototxt.errors import InputError
 from prototxt.text import parse_net
@@ -62,12 +62,12 @@ def model(folder: Path, text: str = NET) -> Model:
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> Job:
+def job(tmp_path: Path) -> TimingJob:
     held = model(tmp_path)
     write_caffe(deploy_net(load_net(NET)), tmp_path / "a.prototxt", tmp_path / "a.caffemodel")
     inputs = held.inputs[0]
     files = {"prototxt": str(tmp_path / "a.prototxt"), "caffemodel": str(tmp_path / "a.caffemodel")}
-    return Job("onnxruntime", "cpu", 1, str(held.path), inputs, **files, last=("fc",))
+    return TimingJob("onnxruntime", "cpu", 1, str(held.path), inputs, **files, last=("fc",))
 
 
 def test_a_worker_starts_without_torch() -> None:
@@ -76,8 +76,8 @@ def test_a_worker_starts_without_torch() -> None:
     assert subprocess.run(command, cwd=ROOT, check=False).returncode == 0
 
 
-def test_io_binding_gives_what_a_plain_run_gives(job: Job) -> None:
-    engine = OnnxEngine(job)
+def test_io_binding_gives_what_a_plain_run_gives(job: TimingJob) -> None:
+    engine = OnnxNet(job)
     for batch in (2, 5):
         feeds = job.feeds(batch)
         engine.load(feeds)
@@ -98,7 +98,7 @@ def test_rows_of_other_runtimes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("runtime", ["opencv", "torch"])
-def test_another_net_is_not_timed(job: Job, runtime: str) -> None:
+def test_another_net_is_not_timed(job: TimingJob, runtime: str) -> None:
     """The same layers with other weights: what the runtimes put out differs, and the pair is refused."""
     other = load_net(NET)
     other.fill(7)
@@ -144,7 +144,7 @@ def test_a_net_of_one_batch_size_is_timed_at_that(tmp_path: Path, capsys: pytest
     assert "lstm: its file has one batch size, 7" in capsys.readouterr().err
 
 
-def test_a_worker_that_dies_is_one_line(job: Job) -> None:
+def test_a_worker_that_dies_is_one_line(job: TimingJob) -> None:
     with workers([job]) as (worker,):
         worker.open()
         os.kill(worker.process.pid, signal.SIGKILL)
@@ -152,14 +152,14 @@ def test_a_worker_that_dies_is_one_line(job: Job) -> None:
             worker.times(1, 3)
 
 
-def test_what_a_runtime_cannot_open_is_one_line(job: Job, tmp_path: Path) -> None:
+def test_what_a_runtime_cannot_open_is_one_line(job: TimingJob, tmp_path: Path) -> None:
     (tmp_path / "broken.prototxt").write_text("layer {")
     broken = replace(job, runtime="opencv", prototxt=str(tmp_path / "broken.prototxt"))
     with workers([broken]) as (worker,), pytest.raises(InputError, match=r"broken\.prototxt: opencv: "):
         worker.open()
 
 
-def test_no_process_is_left_when_the_block_ends_badly(job: Job) -> None:
+def test_no_process_is_left_when_the_block_ends_badly(job: TimingJob) -> None:
     held: list[Worker] = []
     with pytest.raises(KeyboardInterrupt), workers([job, job]) as processes:
         held += processes
@@ -168,11 +168,11 @@ def test_no_process_is_left_when_the_block_ends_badly(job: Job) -> None:
     assert [worker.process.returncode for worker in held] == [-signal.SIGKILL] * 2
 
 
-def test_a_worker_ends_with_its_parent(job: Job) -> None:
+def test_a_worker_ends_with_its_parent(job: TimingJob) -> None:
     """A parent killed outright cannot end its workers: they find their stdin closed."""
     code = (
-        "import json, sys; from eval.speed.engines import Job; from eval.speed.latency import Worker\n"
-        "worker = Worker(Job(**json.loads(sys.argv[1]))).__enter__(); worker.open()\n"
+        "import json, sys; from eval.speed.engines import TimingJob; from eval.speed.latency import Worker\n"
+        "worker = Worker(TimingJob(**json.loads(sys.argv[1]))).__enter__(); worker.open()\n"
         "print(worker.process.pid, flush=True); input()"
     )
     parent = subprocess.Popen(

@@ -18,7 +18,7 @@ from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError
 from prototxt.text import parse_solver, read_net, read_solver
 from zoo.bench.models import Model
-from zoo.report.read.runs import Run
+from zoo.report.read.runs import FinishedRun
 from zoo.runs.run_folder import RunFolder
 from zoo.train.snapshot import contents
 
@@ -217,10 +217,10 @@ def test_a_run_says_how_many_images_a_step_reads() -> None:
         RunFolder(Path("run"), "s"),
         {"world_size": 3},
     )
-    assert Run(model, ()).images_per_step == 32 * 2 * 3
+    assert FinishedRun(model, ()).images_per_step == 32 * 2 * 3
     assert model.record is not None
     model.record["images_per_step"] = 7
-    assert Run(model, ()).images_per_step == 7
+    assert FinishedRun(model, ()).images_per_step == 7
 
 
 def test_an_old_net_written_out_in_the_solver_is_told_of_once() -> None:

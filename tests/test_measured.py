@@ -173,6 +173,6 @@ def test_a_class_activation_map_means_the_score_less_the_bias(models: dict[str, 
 def test_an_encoded_picture_holds_its_colours(kind: str, limit: int) -> None:
     pixels = np.zeros((16, 8, 3), np.uint8)
     pixels[..., 0] = 200  # red
-    read = cv2.imdecode(np.frombuffer(pictures.encoded(pixels, kind), np.uint8), cv2.IMREAD_COLOR)
+    read = cv2.imdecode(np.frombuffer(pictures.encoded_picture(pixels, kind), np.uint8), cv2.IMREAD_COLOR)
     assert read is not None
     assert np.abs(read[..., ::-1].astype(int) - pixels).max() <= limit

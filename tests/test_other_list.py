@@ -24,7 +24,7 @@ from zoo.report.measure.measured import Measured
 from zoo.report.read import gather
 from zoo.report.say.wording import Words
 from zoo.report.write.as_markdown import as_markdown
-from zoo.report.write.document import Answers, Charts, Document, Table
+from zoo.report.write.document import AnswerList, Charts, Document, Table
 
 BENCH = ["--runs", "1", "--batch-sizes", "1", "--threads", "1"]
 
@@ -74,7 +74,7 @@ def shown(blocks: Iterable[Any]) -> Iterator[tuple[str, object]]:
             yield block.caption, block.rows
         elif isinstance(block, Charts):
             yield from ((chart.caption, chart.svg) for chart in block.charts)
-        elif isinstance(block, Answers):
+        elif isinstance(block, AnswerList):
             yield from ((answer.question, answer.sentences) for answer in block.answers)
 
 

@@ -14,13 +14,13 @@ from zoo.cli.choices import LANGUAGES
 from zoo.plots.charts import new_figure, style, to_svg
 from zoo.report.read.curves import curve, thinned
 from zoo.report.read.runs import group_runs, partners, read_run
-from zoo.report.say.accuracy_section import verdict
+from zoo.report.say.accuracy_section import real_or_not
 from zoo.report.say.claims import is_equal, order, ratios, side, together, told
 from zoo.report.say.wording import Words, bracketed, percent, points, read_texts, spread
 from zoo.report.write.as_html import as_html
 from zoo.report.write.as_markdown import as_markdown
 from zoo.report.write.document import Document, Heading, Paragraph, Section, Table
-from zoo.report.write.figures import confusion
+from zoo.report.write.figures import confusion_chart
 
 _SENTENCE = ("group", "baseline", "ours", "theirs", "difference", "least")
 
@@ -46,7 +46,7 @@ def test_too_few_photographs_are_said_to_be_too_few() -> None:
     found = Interval(1.0, 0.2, 1.0, over_seeds=True, too_few=True)
     assert side(found) == "open" and told(found) == "few"
     assert not is_equal(Interval(0.0, -0.01, 0.01, over_seeds=True, too_few=True))
-    assert verdict(found, Words("en")) == "too few images"
+    assert real_or_not(found, Words("en")) == "too few images"
     assert "real" not in Words("en")(f"accuracy.{told(found)}", **dict.fromkeys(_SENTENCE, ""))
 
 
@@ -205,5 +205,5 @@ def test_charts_share_no_names_and_follow_the_page() -> None:
 
 
 def test_a_confusion_matrix_of_a_class_without_images() -> None:
-    svg = to_svg(confusion(np.array([[3.0, 1], [0, 0]]), ["a", "b"], "x", "y"))
+    svg = to_svg(confusion_chart(np.array([[3.0, 1], [0, 0]]), ["a", "b"], "x", "y"))
     assert ">75<" in svg and ">25<" in svg and "nan" not in svg.lower()

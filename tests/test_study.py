@@ -8,13 +8,13 @@ import pytest
 from prototxt.errors import InputError
 from zoo.catalogue import studies
 from zoo.cli import main
-from zoo.study.expand import Run, arguments, expand, overridden
+from zoo.study.expand import PlannedRun, arguments, expand, overridden
 from zoo.study.file import read_study
 from zoo.train.command import settle
 from zoo.train.plan import make_plan
 
 
-def runs_of(text: str, tmp_path: Path, **overrides: Any) -> list[Run]:
+def runs_of(text: str, tmp_path: Path, **overrides: Any) -> list[PlannedRun]:
     path = tmp_path / "own.toml"
     path.write_text(text)
     return expand(overridden(read_study(path), overrides), "own.toml")

@@ -14,7 +14,7 @@ Arrays = list[np.ndarray[Any, np.dtype[Any]]]
 
 
 @dataclass(frozen=True)
-class Job:
+class TimingJob:
     """What to run where: the files of one deploy net, and the machine's share that it may take.
 
     onnxruntime reads ``model``, the others ``prototxt`` and ``caffemodel``; ``inputs`` are the inputs'
@@ -39,7 +39,7 @@ class Job:
         }
 
 
-class Engine(Protocol):
+class TimedNet(Protocol):
     """A net in a runtime. ``provider`` is what it really runs on, ``processor`` that one's name."""
 
     provider: str
@@ -55,10 +55,10 @@ class Engine(Protocol):
         """The outputs of the last run."""
 
 
-class OnnxEngine:
+class OnnxNet:
     """onnxruntime with I/O binding: on a GPU inputs and outputs stay there, and no copy is timed."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: TimingJob) -> None:
         self.session = open_session(Path(job.model), job.provider, job.threads)
         self.provider: str = self.session.get_providers()[0]
         wanted = resolve(job.provider)
@@ -89,12 +89,12 @@ class OnnxEngine:
         return found
 
 
-class OpenCvEngine:
+class OpenCvNet:
     """OpenCV's dnn module, which reads Caffe's files itself; its wheels know the CPU alone."""
 
     provider = "CPU"
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: TimingJob) -> None:
         import cv2
 
         cv2.setNumThreads(job.threads)
@@ -117,10 +117,10 @@ class OpenCvEngine:
         return self.found
 
 
-class TorchEngine:
+class TorchNet:
     """PyTorch, channels last and without gradients; on the GPU where onnxruntime's provider is there."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: TimingJob) -> None:
         import torch
 
         from converters.load import load_net
@@ -162,10 +162,10 @@ class TorchEngine:
         return [tensor.cpu().numpy() for tensor in tensors]
 
 
-def open_engine(job: Job) -> Engine:
+def open_timed(job: TimingJob) -> TimedNet:
     """The engine that a job asks for. Raises what the runtime raises where it cannot."""
-    engines: dict[str, Callable[[Job], Engine]] = {"onnxruntime": OnnxEngine, "opencv": OpenCvEngine}
-    return engines.get(job.runtime, TorchEngine)(job)
+    engines: dict[str, Callable[[TimingJob], TimedNet]] = {"onnxruntime": OnnxNet, "opencv": OpenCvNet}
+    return engines.get(job.runtime, TorchNet)(job)
 
 
 def _name_of(place: str) -> str:

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from eval.speed.engines import Job
-from eval.speed.rounds import Advance, Samples, interleave
+from eval.speed.engines import TimingJob
+from eval.speed.rounds import CountImages, Samples, interleave
 from prototxt.errors import InputError
 
 TOLERANCE = 1e-3  # of an output's largest absolute value: runtimes order their sums differently
@@ -34,7 +34,7 @@ class Latency:
 class Worker:
     """A process that computes when it is asked. It ends with the ``with`` block, whatever ended that."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: TimingJob) -> None:
         self.job = job
         self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed in __exit__
         self.process = subprocess.Popen(
@@ -127,14 +127,14 @@ def _environment(threads: int) -> dict[str, str]:
 
 
 @contextmanager
-def workers(jobs: Sequence[Job]) -> Iterator[list[Worker]]:
+def workers(jobs: Sequence[TimingJob]) -> Iterator[list[Worker]]:
     """A process for every job, started together; all are gone when the block ends."""
     with ExitStack() as stack:
         yield [stack.enter_context(Worker(job)) for job in jobs]
 
 
 def time_by_turns(
-    held: Sequence[Worker], batches: Sequence[Sequence[int]], runs: int, advance: Advance
+    held: Sequence[Worker], batches: Sequence[Sequence[int]], runs: int, advance: CountImages
 ) -> list[Latency]:
     """Time open workers, each at its batch sizes: about ``runs`` calls at batch 1, and as many images."""
     samples = interleave(held, batches, runs, advance)

@@ -18,7 +18,7 @@ from eval.choices import ROUNDS
 NOISY = 0.10  # a spread above which a machine is called noisy
 _ENOUGH = 8  # rounds below which no interval of 99% can be had: 2 · 0.5⁸ < 0.01 < 2 · 0.5⁷
 
-Advance = Callable[[int], None]  # so many images more have been computed
+CountImages = Callable[[int], None]  # so many images more have been computed
 
 
 class Timed(Protocol):
@@ -119,7 +119,7 @@ def visits(batches: Sequence[Sequence[int]], rounds: int) -> Iterator[tuple[int,
 
 
 def interleave(
-    workers: Sequence[Timed], batches: Sequence[Sequence[int]], runs: int, advance: Advance
+    workers: Sequence[Timed], batches: Sequence[Sequence[int]], runs: int, advance: CountImages
 ) -> list[dict[int, Samples]]:
     """Time every worker at each of its batch sizes, by turns: samples by batch size, worker by worker."""
     found: list[dict[int, Samples]] = [{batch: Samples() for batch in own} for own in batches]

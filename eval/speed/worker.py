@@ -1,7 +1,7 @@
-"""A process that holds one engine and computes when it is asked: ``python -m eval.speed.worker``.
+"""A process that holds one net in one runtime and computes when it is asked: ``python -m eval.speed.worker``.
 
-Each line on stdin is one JSON object, each answered by one on stdout: first the :class:`Job`, answered by
-what it really runs on, then ``{"batch": b, "calls": k}``, answered by ``{"seconds": [...]}``, or
+Each line on stdin is one JSON object, each answered by one on stdout: first the :class:`TimingJob`,
+answered by what it really runs on, then ``{"batch": b, "calls": k}``, answered by ``{"seconds": [...]}``, or
 ``{"batch": b, "save": FILE}``, answered once the outputs lie in FILE (.npz). What cannot be done is answered
 by ``{"error": LINE}``. The end of stdin, or of the parent, ends the process.
 """
@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from eval.speed.engines import Engine, Job, open_engine
+from eval.speed.engines import TimedNet, TimingJob, open_timed
 
 _FIRST_WARM_UP = 3  # memory is allotted and algorithms are chosen in a size's first calls
 # Seconds of later ones: the other workers have had the caches in between, and the threads of the last one
@@ -27,8 +27,8 @@ _WARM_UP = 0.05
 class Server:
     """An engine and the batch that is loaded."""
 
-    def __init__(self, job: Job) -> None:
-        self.job, self.engine = job, open_engine(job)
+    def __init__(self, job: TimingJob) -> None:
+        self.job, self.engine = job, open_timed(job)
         self.loaded: int | None = None
         self.seen: set[int] = set()
 
@@ -53,7 +53,7 @@ class Server:
             self.engine.run()
 
 
-def _seconds(engine: Engine) -> float:
+def _seconds(engine: TimedNet) -> float:
     start = time.perf_counter()
     engine.run()
     return time.perf_counter() - start
@@ -66,7 +66,7 @@ def serve(questions: TextIO, answers: TextIO) -> None:
         asked = json.loads(line)
         try:
             if server is None:
-                server = Server(Job(**asked))
+                server = Server(TimingJob(**asked))
                 answer = {"provider": server.engine.provider, "processor": server.engine.processor}
             else:
                 answer = server.answer(**asked)

@@ -24,7 +24,7 @@ from zoo.bench.measure import measure_models
 from zoo.bench.models import HERE, Elsewhere, Model, find_runs
 from zoo.bench.notes import noise_warning, notes
 from zoo.bench.pairs import find_pairs
-from zoo.bench.plots import figure_paths, write_figures
+from zoo.bench.plots import figure_paths, write_bench_figures
 from zoo.bench.row import Row
 from zoo.bench.tables import grids
 from zoo.bench.timing import Settings
@@ -90,7 +90,7 @@ def write_rows(rows: Sequence[Row], args: argparse.Namespace) -> list[Path]:
         write_json(Path(args.json), rows)
     if args.csv:
         write_text(Path(args.csv), as_csv(rows))
-    return write_figures(rows, Path(args.plot)) if args.plot else []
+    return write_bench_figures(rows, Path(args.plot)) if args.plot else []
 
 
 def rows_on_other_lists(path: Path, rows: Sequence[Row]) -> list[Row]:

@@ -13,8 +13,8 @@ from eval.accuracy import accuracy, wilson
 from eval.cost import parameters, total_macs
 from eval.precision import to_fp16, to_int8
 from eval.runtime import open_session
-from eval.speed.engines import Job
-from eval.speed.rounds import Advance
+from eval.speed.engines import TimingJob
+from eval.speed.rounds import CountImages
 from prototxt.errors import InputError
 from prototxt.text import to_text
 from zoo.bench.images import (
@@ -25,12 +25,12 @@ from zoo.bench.images import (
     judged_images,
 )
 from zoo.bench.models import Model, deployed
-from zoo.bench.row import About, Accuracy, InPrecision
+from zoo.bench.row import AccuracyColumns, FileColumns, ModelColumns
 from zoo.terminal.console import notice
 from zoo.variants.heads import head_of
 
 CALIBRATION = 128  # images
-_UNMEASURED: Accuracy = {
+_UNMEASURED: AccuracyColumns = {
     "top1": None,
     "top1_low": None,
     "top1_high": None,
@@ -49,16 +49,16 @@ class Subject:
     model: Model
     precision: str
     path: Path
-    about: InPrecision
+    about: FileColumns
 
 
-def subjects(model: Model, precisions: Sequence[str], scratch: Path, advance: Advance) -> list[Subject]:
+def subjects(model: Model, precisions: Sequence[str], scratch: Path, advance: CountImages) -> list[Subject]:
     """The model in every precision that it can be had in, with its accuracy; a notice about each other.
 
     Where the accuracy of the fp32 file cannot be measured, its row says why under ``failed``, and no other
     precision is tried. Raises InputError for a model that cannot be opened.
     """
-    about = describe(model)
+    about = model_columns(model)
     made: list[Subject] = []
     for precision in precisions:
         try:
@@ -69,7 +69,7 @@ def subjects(model: Model, precisions: Sequence[str], scratch: Path, advance: Ad
         except InputError as error:
             notice(f"{model.where or model.name}: {precision} left out: {error}")
             continue
-        row: InPrecision = {
+        row: FileColumns = {
             **about,
             **shares,
             "precision": precision,
@@ -80,7 +80,7 @@ def subjects(model: Model, precisions: Sequence[str], scratch: Path, advance: Ad
     return made
 
 
-def _accuracy(model: Model, precision: str, path: Path, advance: Advance) -> Accuracy:
+def _accuracy(model: Model, precision: str, path: Path, advance: CountImages) -> AccuracyColumns:
     try:
         return measure_accuracy(model, path, advance)
     except OtherDataError as error:
@@ -93,7 +93,7 @@ def _accuracy(model: Model, precision: str, path: Path, advance: Advance) -> Acc
         return {**_UNMEASURED, "failed": str(error)}
 
 
-def describe(model: Model) -> About:
+def model_columns(model: Model) -> ModelColumns:
     """What a row says of a model in any precision."""
     net = deployed(model)
     macs, unknown = total_macs(net)
@@ -137,7 +137,9 @@ def _ignore(images: int) -> None:
     """No progress is shown."""
 
 
-def measure_accuracy(model: Model, path: Path | None = None, advance: Advance = _ignore) -> Accuracy:
+def measure_accuracy(
+    model: Model, path: Path | None = None, advance: CountImages = _ignore
+) -> AccuracyColumns:
     """Top 1 and top 5 over the whole validation list of the run, with the 95% interval of top 1.
 
     ``path`` is the model's file in another precision; it runs in onnxruntime on the CPU.
@@ -159,23 +161,27 @@ def measure_accuracy(model: Model, path: Path | None = None, advance: Advance = 
     }
 
 
-def _counted(batches: Iterator[tuple[Tensor, Tensor]], advance: Advance) -> Iterator[tuple[Tensor, Tensor]]:
+def _counted(
+    batches: Iterator[tuple[Tensor, Tensor]], advance: CountImages
+) -> Iterator[tuple[Tensor, Tensor]]:
     for data, labels in batches:
         yield data, labels
         advance(len(labels))
 
 
-def job(subject: Subject, runtime: str, provider: str, threads: int, scratch: Path) -> Job:
+def job(subject: Subject, runtime: str, provider: str, threads: int, scratch: Path) -> TimingJob:
     """What a worker is to time; the net's files for other runtimes are in ``scratch``, written once."""
     inputs = subject.model.inputs[0]
     if runtime == "onnxruntime":
-        return Job(runtime, provider, threads, str(subject.path), inputs)
+        return TimingJob(runtime, provider, threads, str(subject.path), inputs)
     prototxt, caffemodel = scratch / "deploy.prototxt", scratch / "deploy.caffemodel"
     net = deployed(subject.model)
     if not caffemodel.is_file():
         write_caffe(net, prototxt, caffemodel)
     last = tuple(value.layer for value in net.graph.outputs)
-    return Job(runtime, provider, threads, str(subject.path), inputs, str(prototxt), str(caffemodel), last)
+    return TimingJob(
+        runtime, provider, threads, str(subject.path), inputs, str(prototxt), str(caffemodel), last
+    )
 
 
 def write_caffe(net: Network, prototxt: Path, caffemodel: Path) -> None:

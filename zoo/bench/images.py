@@ -84,7 +84,7 @@ def _random_pixels(model: Model, count: int) -> Iterator[dict[str, np.ndarray[An
         }
 
 
-def decode(models: Sequence[Model], keys: Sequence[str]) -> None:
+def decode_lists(models: Sequence[Model], keys: Sequence[str]) -> None:
     """Have the models' lists decoded and kept, so that what follows finds them; a progress bar for each.
 
     What cannot be read is said where it is needed.

@@ -13,11 +13,11 @@ from eval.runtime import provider_name
 from eval.speed.rounds import Samples, images_in_all, ratio
 from prototxt.errors import InputError
 from zoo.bench.files import Subject, images_tested, subjects
-from zoo.bench.images import decode
+from zoo.bench.images import decode_lists
 from zoo.bench.models import Model
 from zoo.bench.pairs import find_pairs
-from zoo.bench.row import Ratio, Row
-from zoo.bench.timing import Lane, Meter, Settings, batches_of, timed
+from zoo.bench.row import LatencyRatio, Row
+from zoo.bench.timing import ImageCounter, Lane, Settings, batches_of, timed
 from zoo.terminal.console import notice
 from zoo.terminal.progress import counting
 
@@ -33,9 +33,9 @@ def measure_models(models: Sequence[Model], settings: Settings) -> list[Row]:
     for provider in settings.providers:
         provider_name(provider)  # before minutes are spent
     models = _opened(models)
-    decode(models, ("TEST", "TRAIN") if "int8" in settings.precisions else ("TEST",))
+    decode_lists(models, ("TEST", "TRAIN") if "int8" in settings.precisions else ("TEST",))
     with tempfile.TemporaryDirectory(prefix="zoo-bench-") as folder, counting("images") as show:
-        meter = Meter(show, _images_to_run(models, settings))
+        meter = ImageCounter(show, _images_to_run(models, settings))
         held = _subjects(models, settings, Path(folder), meter)
         lanes, control = timed(held, settings, Path(folder), meter)
     measured = {id(subject.model) for subject in held}
@@ -76,7 +76,9 @@ def _images_to_run(models: Sequence[Model], settings: Settings) -> int:
     return tested + images_in_all([*batches, batches[0]], settings.runs)
 
 
-def _subjects(models: Sequence[Model], settings: Settings, scratch: Path, meter: Meter) -> list[Subject]:
+def _subjects(
+    models: Sequence[Model], settings: Settings, scratch: Path, meter: ImageCounter
+) -> list[Subject]:
     found: list[Subject] = _able(
         models,
         lambda model: subjects(model, settings.precisions, Path(tempfile.mkdtemp(dir=scratch)), meter),
@@ -151,7 +153,7 @@ class Rows:
             "to_gap_told_apart": to_gap and to_gap.is_told_apart,
         }
 
-    def _to_fp32(self, lane: Lane, batch: int, samples: Samples) -> Ratio | None:
+    def _to_fp32(self, lane: Lane, batch: int, samples: Samples) -> LatencyRatio | None:
         """This lane ÷ the same net's in onnxruntime, fp32, on the first provider."""
         first = self._lane(lane.subject.model.deploys, "fp32", "onnxruntime", self.settings.providers[0])
         return self._ratio(samples, first if first is not lane else None, batch)
@@ -160,18 +162,18 @@ class Rows:
         """The GAP net from which the subject's differs in the head alone."""
         return next((gap for gap, fc in self.pairs if fc is subject.model), None)
 
-    def _to_gap(self, subject: Subject, lane: Lane, batch: int, samples: Samples) -> Ratio | None:
+    def _to_gap(self, subject: Subject, lane: Lane, batch: int, samples: Samples) -> LatencyRatio | None:
         """This lane ÷ that of the GAP net."""
         gap = self._gap_of(subject)
         return self._ratio(samples, self._lane(gap.deploys, *lane.key[1:]) if gap else None, batch)
 
-    def _ratio(self, samples: Samples, other: Lane | None, batch: int) -> Ratio | None:
+    def _ratio(self, samples: Samples, other: Lane | None, batch: int) -> LatencyRatio | None:
         below = other.latency.samples.get(batch) if other else None
         if below is None:
             return None
         value = ratio(samples, below)
         low, high = (value.low, value.high) if value.low > 0 else (None, None)
-        return Ratio(value.value, low, high, value.is_told_apart(self._floor(batch)))
+        return LatencyRatio(value.value, low, high, value.is_told_apart(self._floor(batch)))
 
     def _floor(self, batch: int) -> float:
         """How far the first net is from itself in another process: less says nothing."""

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from prototxt.errors import InputError
 from zoo.bench.row import Row, shares_of
 from zoo.bench.tables import engine_name, lanes, other_lists
-from zoo.plots.charts import colour, new_figure, save, style
+from zoo.plots.charts import colour, new_figure, save_chart, style
 
 LABELS = {
     "batch": "batch size",
@@ -135,12 +135,12 @@ def figure_paths(target: Path) -> tuple[Path, Path]:
     return target, target.with_name(f"{target.stem}-accuracy{target.suffix}")
 
 
-def write_figures(rows: Sequence[Row], target: Path) -> list[Path]:
+def write_bench_figures(rows: Sequence[Row], target: Path) -> list[Path]:
     """Write the figures where :func:`figure_paths` says, accuracy only where a row has one; the paths."""
     paths = figure_paths(target)
-    save(latency_figure(rows), paths[0])
+    save_chart(latency_figure(rows), paths[0])
     if all(row["top1"] is None for row in rows):
         return [paths[0]]
     other = "".join(f" on {Path(name).name}" for name in other_lists(rows))
-    save(accuracy_figure(rows, {**LABELS, "top1": LABELS["top1"] + other}), paths[1])
+    save_chart(accuracy_figure(rows, {**LABELS, "top1": LABELS["top1"] + other}), paths[1])
     return list(paths)

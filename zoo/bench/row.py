@@ -9,7 +9,7 @@ Size = Literal["parameters", "macs", "model_bytes"]
 SIZES: tuple[Size, ...] = ("parameters", "macs", "model_bytes")
 
 
-class About(TypedDict):
+class ModelColumns(TypedDict):
     """What a row says of a model in any precision."""
 
     name: str
@@ -25,7 +25,7 @@ class About(TypedDict):
     onnx_bytes: int
 
 
-class Accuracy(TypedDict):
+class AccuracyColumns(TypedDict):
     """Shares of right answers with the 95% interval of the first; all None where nothing was judged."""
 
     top1: float | None
@@ -38,7 +38,7 @@ class Accuracy(TypedDict):
     content: str | None  # the sum of the list that was judged
 
 
-class InPrecision(About, Accuracy):
+class FileColumns(ModelColumns, AccuracyColumns):
     """What a row says of a model's file in one precision, whatever it is timed on."""
 
     precision: str
@@ -46,7 +46,7 @@ class InPrecision(About, Accuracy):
     calibration: str | None
 
 
-class Row(InPrecision):
+class Row(FileColumns):
     """A whole row; beside these keys it has ``version_<package>`` of Python and what computes."""
 
     runtime: str
@@ -84,7 +84,7 @@ class Shares(NamedTuple):
     top5: float | None
 
 
-class Ratio(NamedTuple):
+class LatencyRatio(NamedTuple):
     """A latency ÷ another's, with the 99% interval where there were rounds enough."""
 
     value: float
@@ -104,8 +104,8 @@ def shares_of(row: Row) -> Shares | None:
     return None if top1 is None or low is None or high is None else Shares(top1, low, high, row.get("top5"))
 
 
-def ratio_of(row: Row, to: Literal["to_fp32", "to_gap"]) -> Ratio | None:
+def ratio_of(row: Row, to: Literal["to_fp32", "to_gap"]) -> LatencyRatio | None:
     """The row's latency ÷ that of fp32 in onnxruntime, or of its GAP partner; None where there is none."""
     keys = (to, f"{to}_low", f"{to}_high", f"{to}_told_apart")
     value, low, high, is_told_apart = map(by_key(row).get, keys)
-    return None if value is None else Ratio(value, low, high, bool(is_told_apart))
+    return None if value is None else LatencyRatio(value, low, high, bool(is_told_apart))

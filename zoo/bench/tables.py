@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from zoo.bench.row import SIZES, Ratio, Row, by_key, ratio_of, shares_of
+from zoo.bench.row import SIZES, LatencyRatio, Row, by_key, ratio_of, shares_of
 
 SAME = "cannot be told apart on this machine"
 _BAR = 16
@@ -142,7 +142,7 @@ def head_latency_grid(rows: Sequence[Row]) -> Grid:
     return Grid("FC against GAP: latency, from paired rounds", columns, lines, left=3)
 
 
-def _ratio_cells(batch: int, ratio: Ratio) -> list[str]:
+def _ratio_cells(batch: int, ratio: LatencyRatio) -> list[str]:
     interval = "too few rounds" if ratio.low is None else f"{ratio.low:.3f}–{ratio.high:.3f}"
     verdict = SAME if not ratio.is_told_apart else "slower" if ratio.value > 1 else "faster"
     return [verdict, str(batch), f"{ratio.value:.3f}×", interval]

@@ -42,7 +42,7 @@ class Lane:
         return self.subject.model.deploys, self.subject.precision, self.runtime, self.provider
 
 
-class Meter:
+class ImageCounter:
     """A progress bar over the images that the whole job computes."""
 
     def __init__(self, show: Callable[[int, int], None], total: int) -> None:
@@ -75,7 +75,7 @@ def _lanes(held: Sequence[Subject], settings: Settings) -> list[Lane]:
 
 
 def timed(
-    held: Sequence[Subject], settings: Settings, scratch: Path, meter: Meter
+    held: Sequence[Subject], settings: Settings, scratch: Path, meter: ImageCounter
 ) -> tuple[list[Lane], Lane]:
     """(every lane that could be timed, the control: the first lane's net once more in another process)."""
     lanes = _lanes(held, settings)

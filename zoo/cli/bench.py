@@ -3,7 +3,7 @@
 import argparse
 
 from zoo.cli.choices import AGAINST, ARTICLE, AUTO, BATCH_SIZES, CALLS, PRECISIONS, PROVIDERS, ROUNDS, RUNS
-from zoo.cli.parts import Commands, add_elsewhere, command, positive
+from zoo.cli.parts import Commands, add_elsewhere, command, positive_number
 
 
 def add_bench(commands: Commands) -> None:  # type: ignore[valid-type]
@@ -27,7 +27,9 @@ def add_bench(commands: Commands) -> None:  # type: ignore[valid-type]
 def _add_what(parser: argparse.ArgumentParser) -> None:
     sizes = list(BATCH_SIZES)
     text = f"(default: {' '.join(map(str, sizes))})"
-    parser.add_argument("--batch-sizes", nargs="+", type=positive, default=sizes, metavar="N", help=text)
+    parser.add_argument(
+        "--batch-sizes", nargs="+", type=positive_number, default=sizes, metavar="N", help=text
+    )
     first = PRECISIONS[0]
     text = f"int8 is static quantisation, calibrated on training images (default: {first})"
     parser.add_argument("--precisions", nargs="+", default=[first], choices=PRECISIONS, help=text)
@@ -39,12 +41,12 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
 
 def _add_how(parser: argparse.ArgumentParser) -> None:
     text = "threads of every runtime (default: the cores there are)"
-    parser.add_argument("--threads", type=positive, metavar="N", help=text)
+    parser.add_argument("--threads", type=positive_number, metavar="N", help=text)
     text = (
         f"timed calls at batch 1, in up to {ROUNDS} rounds; fewer at larger batches, but one a round "
         f"(default: {CALLS})"
     )
-    parser.add_argument("--runs", type=positive, default=CALLS, metavar="N", help=text)
+    parser.add_argument("--runs", type=positive_number, default=CALLS, metavar="N", help=text)
 
 
 def _runtimes(text: str) -> list[str]:

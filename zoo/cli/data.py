@@ -3,7 +3,7 @@
 import argparse
 
 from zoo.cli.choices import GROCERY_LABELS, SEED, VALIDATION_SHARE
-from zoo.cli.parts import Commands, command, positive, size, whole
+from zoo.cli.parts import Commands, command, positive_number, size, whole_number
 
 
 def add_data(commands: Commands) -> None:  # type: ignore[valid-type]
@@ -15,7 +15,7 @@ def add_data(commands: Commands) -> None:  # type: ignore[valid-type]
         kinds, "demo", "zoo.data.command:run_demo", "Draw the demo data set: 20 synthetic classes."
     )
     demo.add_argument("folder", metavar="DIR", help="folder to write")
-    demo.add_argument("--seed", type=whole, default=SEED, metavar="N", help=f"(default: {SEED})")
+    demo.add_argument("--seed", type=whole_number, default=SEED, metavar="N", help=f"(default: {SEED})")
     _data_import(kinds)
     _data_lmdb(kinds)
 
@@ -29,11 +29,11 @@ def _data_import(kinds: Commands) -> None:  # type: ignore[valid-type]
     text = f"class folders: share for validation (default: {VALIDATION_SHARE})"
     parser.add_argument("--val", type=float, metavar="SHARE", help=text)
     text = f"of order and split (default: {SEED})"
-    parser.add_argument("--seed", type=whole, default=SEED, metavar="N", help=text)
+    parser.add_argument("--seed", type=whole_number, default=SEED, metavar="N", help=text)
     text = f'lists of "path, fine, coarse": which of the two labels (default: {GROCERY_LABELS[0]})'
     parser.add_argument("--labels", choices=GROCERY_LABELS, help=text)
     text = "keep the N classes with most photographs (default: all)"
-    parser.add_argument("--classes", type=positive, metavar="N", help=text)
+    parser.add_argument("--classes", type=positive_number, metavar="N", help=text)
 
 
 def _data_lmdb(kinds: Commands) -> None:  # type: ignore[valid-type]
@@ -51,4 +51,4 @@ def _data_lmdb(kinds: Commands) -> None:  # type: ignore[valid-type]
     parser.add_argument("--resize", type=size, metavar="HxW", help="resize every image")
     parser.add_argument("--gray", action="store_true", help="one channel")
     parser.add_argument("--shuffle", action="store_true", help="in an order that follows from --seed")
-    parser.add_argument("--seed", type=whole, default=SEED, metavar="N", help=f"(default: {SEED})")
+    parser.add_argument("--seed", type=whole_number, default=SEED, metavar="N", help=f"(default: {SEED})")

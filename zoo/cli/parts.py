@@ -28,12 +28,12 @@ def add_elsewhere(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--list", metavar="FILE", help=text)
 
 
-def positive(text: str) -> int:
+def positive_number(text: str) -> int:
     """A whole number from 1, as a prototxt's int32 holds it."""
     return _between(text, 1, MOST)
 
 
-def whole(text: str) -> int:
+def whole_number(text: str) -> int:
     """A whole number from 0, as a prototxt's random_seed holds it."""
     return _between(text, 0, MOST_SEED)
 
@@ -41,7 +41,7 @@ def whole(text: str) -> int:
 def size(text: str) -> tuple[int, int]:
     """HxW as (height, width)."""
     height, _, width = text.partition("x")
-    return positive(height), positive(width)
+    return positive_number(height), positive_number(width)
 
 
 def _between(text: str, least: int, most: int) -> int:
@@ -59,6 +59,6 @@ def shape(text: str) -> tuple[str, tuple[int, ...]]:
     """BLOB=N,C,H,W as (blob, shape)."""
     blob, _, numbers = text.partition("=")
     try:
-        return blob, tuple(positive(number) for number in numbers.split(","))
+        return blob, tuple(positive_number(number) for number in numbers.split(","))
     except argparse.ArgumentTypeError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not BLOB=N,C,H,W: {error}") from None

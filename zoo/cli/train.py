@@ -3,7 +3,7 @@
 import argparse
 
 from zoo.cli.choices import AUTO, DEVICES, LOG_FORMATS, RUNS, SOLVER, STUDY_ENGINES
-from zoo.cli.parts import Commands, add_variant, command, positive, whole
+from zoo.cli.parts import Commands, add_variant, command, positive_number, whole_number
 
 _TRAIN_EPILOG = """\
 Ctrl-C (SIGINT, or SIGTERM) writes a snapshot and stops, SIGHUP writes one and goes on.
@@ -30,10 +30,12 @@ def add_train(commands: Commands) -> None:  # type: ignore[valid-type]
     )
     _add_changes(parser)
     _add_data(parser)
-    parser.add_argument("--max-iter", type=positive, metavar="N", help="iterations, instead of the solver's")
+    parser.add_argument(
+        "--max-iter", type=positive_number, metavar="N", help="iterations, instead of the solver's"
+    )
     _add_device(parser)
     parser.add_argument(
-        "--seed", type=whole, metavar="N", help="instead of the solver's random_seed (default: 0)"
+        "--seed", type=whole_number, metavar="N", help="instead of the solver's random_seed (default: 0)"
     )
     parser.add_argument("--output", metavar="DIR", help=f"run folder (default: {RUNS}/<net>-<variant>)")
     _add_beginnings(parser)
@@ -55,16 +57,19 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         "--root", metavar="DIR", help="where list files and images are sought, before the current folder"
     )
     parser.add_argument(
-        "--classes", type=positive, metavar="N", help="classes (default: as many as the lists have)"
+        "--classes", type=positive_number, metavar="N", help="classes (default: as many as the lists have)"
     )
     text = "the last K words of a list's lines are numbers: labels of K floats (default: one whole number)"
-    parser.add_argument("--label-size", type=positive, metavar="K", help=text)
+    parser.add_argument("--label-size", type=positive_number, metavar="K", help=text)
     text = (
         "input of N×N pixels instead of the net's crop; resizes scale with it, a GAP head pools the whole map"
     )
-    parser.add_argument("--size", type=positive, metavar="N", help=text)
+    parser.add_argument("--size", type=positive_number, metavar="N", help=text)
     parser.add_argument(
-        "--batch-size", type=positive, metavar="N", help="TRAIN and TEST batch size, instead of the net's"
+        "--batch-size",
+        type=positive_number,
+        metavar="N",
+        help="TRAIN and TEST batch size, instead of the net's",
     )
     parser.add_argument(
         "--skip-bad", action="store_true", default=None, help="pass over broken images or records, and count"
@@ -101,7 +106,7 @@ def add_study(commands: Commands) -> None:  # type: ignore[valid-type]
     parser.add_argument("--data", metavar="DIR", help="folder of the list files, or of class folders")
     parser.add_argument("--output", metavar="DIR", help=f"folder of the runs (default: {RUNS}/<study>)")
     parser.add_argument(
-        "--jobs", type=positive, metavar="N", help="runs at a time (default: one a GPU, or one)"
+        "--jobs", type=positive_number, metavar="N", help="runs at a time (default: one a GPU, or one)"
     )
     _add_device(parser)
     first = STUDY_ENGINES[0]
@@ -110,10 +115,15 @@ def add_study(commands: Commands) -> None:  # type: ignore[valid-type]
     _add_tensorboard(parser, "one folder a run")
     parser.add_argument("--retry", action="store_true", help="try runs that diverged again")
     parser.add_argument(
-        "--max-iter", type=positive, metavar="N", help="iterations a run, instead of the study's"
+        "--max-iter", type=positive_number, metavar="N", help="iterations a run, instead of the study's"
     )
     parser.add_argument(
-        "--batch-size", type=positive, metavar="N", help="images of an iteration, in one batch, in every run"
+        "--batch-size",
+        type=positive_number,
+        metavar="N",
+        help="images of an iteration, in one batch, in every run",
     )
-    parser.add_argument("--size", type=positive, metavar="N", help="input of N×N pixels in every run")
-    parser.add_argument("--seeds", type=positive, metavar="N", help="seeds 0 … N-1, instead of the study's")
+    parser.add_argument("--size", type=positive_number, metavar="N", help="input of N×N pixels in every run")
+    parser.add_argument(
+        "--seeds", type=positive_number, metavar="N", help="seeds 0 … N-1, instead of the study's"
+    )

@@ -14,7 +14,7 @@ import numpy as np
 from converters.host.machine import cores
 from prototxt.errors import InputError
 from zoo.catalogue import DEMO_MANIFEST as MANIFEST
-from zoo.data.drawing import Image, draw
+from zoo.data.drawing import Image, draw_image
 from zoo.data.patterns import PATTERNS
 
 CLASSES = tuple(PATTERNS)
@@ -78,7 +78,7 @@ def make_demo(
 def draw_demo(seed: int, split: str, label: int, number: int) -> Image:
     """One image, 256×256 BGR: a pure function of its four keys."""
     key = np.random.SeedSequence([seed, _SPLITS.index(split), label, number])
-    return draw(PATTERNS[CLASSES[label]], np.random.Generator(np.random.Philox(key)))
+    return draw_image(PATTERNS[CLASSES[label]], np.random.Generator(np.random.Philox(key)))
 
 
 def _take_place(whole: Path, folder: Path) -> None:

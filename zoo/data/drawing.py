@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.data.patterns import Field, Pattern
+from zoo.data.patterns import Pattern, Plane
 
 SIZE = 256
 Image = NDArray[np.uint8]
@@ -16,7 +16,7 @@ Image = NDArray[np.uint8]
 _Y, _X = np.mgrid[:SIZE, :SIZE].astype(np.float32)
 
 
-def draw(pattern: Pattern, rng: np.random.Generator) -> Image:
+def draw_image(pattern: Pattern, rng: np.random.Generator) -> Image:
     """One 256×256 BGR image of the pattern; all else about it is the generator's choice."""
     image = _ground(rng)
     ink, paper = _two_colours(rng)
@@ -27,7 +27,7 @@ def draw(pattern: Pattern, rng: np.random.Generator) -> Image:
     return _seen(image, rng)
 
 
-def _inked(pattern: Pattern, rng: np.random.Generator) -> Field:
+def _inked(pattern: Pattern, rng: np.random.Generator) -> Plane:
     """How much ink each pixel has, 0 to 1: the pattern placed, scaled, turned and slightly bent."""
     cell, turn = rng.uniform(21, 33), np.deg2rad(rng.uniform(-15, 15))
     cos, sin = np.float32(np.cos(turn) / cell), np.float32(np.sin(turn) / cell)
@@ -35,11 +35,11 @@ def _inked(pattern: Pattern, rng: np.random.Generator) -> Field:
     u, v = _X * cos + _Y * sin + du, _Y * cos - _X * sin + dv
     u = u + bend * np.sin(0.6 * v + phase)
     depth = pattern(u, v) + np.float32(rng.uniform(-0.03, 0.04))
-    ink: Field = np.clip(depth * np.float32(cell) + np.float32(0.5), 0, 1)
+    ink: Plane = np.clip(depth * np.float32(cell) + np.float32(0.5), 0, 1)
     return ink
 
 
-def _object(rng: np.random.Generator) -> Field:
+def _object(rng: np.random.Generator) -> Plane:
     """The object's outline, 1 inside: a wobbling closed curve somewhere about the middle."""
     angle = np.linspace(0, 2 * np.pi, 72, endpoint=False)
     radius = rng.uniform(95, 145) * np.ones(72)
@@ -51,18 +51,18 @@ def _object(rng: np.random.Generator) -> Field:
     return mask.astype(np.float32) / 255
 
 
-def _shadow(cover: Field) -> Field:
+def _shadow(cover: Plane) -> Plane:
     """The object's outline, fallen a little to the lower right and softened."""
     fallen = cv2.warpAffine(cover, np.array([[1, 0, 4], [0, 1, 5]], np.float32), (SIZE, SIZE))
     return np.asarray(cv2.GaussianBlur(fallen, (0, 0), 4), np.float32)
 
 
-def _two_colours(rng: np.random.Generator) -> tuple[Field, Field]:
+def _two_colours(rng: np.random.Generator) -> tuple[Plane, Plane]:
     """Ink and paper: any two hues, the ink the darker one."""
     return _colour(rng, 20, 110), _colour(rng, 170, 250)
 
 
-def _colour(rng: np.random.Generator, darkest: float = 60, lightest: float = 235) -> Field:
+def _colour(rng: np.random.Generator, darkest: float = 60, lightest: float = 235) -> Plane:
     """A BGR colour of any hue and saturation whose brightness (Rec. 601) lies in the range."""
     hue, saturation, level = rng.uniform(0, 6), rng.uniform(0.05, 0.75), rng.uniform(darkest, lightest)
     pure = np.clip(abs((hue + np.array([2, 4, 0])) % 6 - 3) - 1, 0, 1)
@@ -70,7 +70,7 @@ def _colour(rng: np.random.Generator, darkest: float = 60, lightest: float = 235
     return np.clip(mixed * (level / (mixed @ [0.114, 0.587, 0.299])), 0, 255).astype(np.float32)
 
 
-def _ground(rng: np.random.Generator) -> Field:
+def _ground(rng: np.random.Generator) -> Plane:
     """Four colours running into each other, with shapes and lines strewn over them."""
     corners = np.stack([_colour(rng) for _ in range(4)]).reshape(2, 2, 3)
     image = np.asarray(cv2.resize(corners, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR), np.float32)
@@ -79,7 +79,7 @@ def _ground(rng: np.random.Generator) -> Field:
     return image
 
 
-def _clutter(image: Field, rng: np.random.Generator) -> None:
+def _clutter(image: Plane, rng: np.random.Generator) -> None:
     colour = _colour(rng).tolist()
     x, y, p, q = (int(value) for value in rng.integers(0, SIZE, 4))
     width, height = (int(value) for value in rng.integers(5, 45, 2))
@@ -96,7 +96,7 @@ def _clutter(image: Field, rng: np.random.Generator) -> None:
         cv2.polylines(image, [corners], True, colour, abs(thickness))
 
 
-def _seen(image: Field, rng: np.random.Generator) -> Image:
+def _seen(image: Plane, rng: np.random.Generator) -> Image:
     """The camera's part: uneven light, a little blur, noise."""
     light = rng.uniform(0.65, 1.15, (2, 2)).astype(np.float32)
     image *= cv2.resize(light, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)[..., None]

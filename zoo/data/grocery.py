@@ -19,7 +19,7 @@ _COLUMNS = {
 Entries = list[tuple[str, int]]
 
 
-def find_lists(folder: Path) -> Path | None:
+def find_grocery_lists(folder: Path) -> Path | None:
     """The folder with the lists, ``folder`` itself or dataset/ in it; None where there are none."""
     for place in (folder, folder / "dataset"):
         first = place / "train.txt"

@@ -14,14 +14,12 @@ from prototxt.errors import InputError
 from zoo.cli.choices import GROCERY_LABELS, SEED, VALIDATION_SHARE
 from zoo.data.demo import CLASS_LIST, TRAIN_LIST, VAL_LIST
 from zoo.data.folders import Classes, Keys, byte_keys, find_split, split
-from zoo.data.grocery import find_lists, read_lists, read_names
+from zoo.data.grocery import Entries, find_grocery_lists, read_lists, read_names
 from zoo.terminal.console import notice
-
-Entries = list[tuple[str, int]]  # an image's path from the folder, its class
 
 
 @dataclass(frozen=True)
-class Choice:
+class ImportChoice:
     """What of the images goes where; None: as the folder's kind has it.
 
     ``val`` is the share of a class for validation, ``labels`` coarse or fine, ``classes`` how many of the
@@ -53,13 +51,13 @@ class Images:
 
 def run(args: argparse.Namespace) -> int:
     """Write the lists; their paths go to stdout."""
-    choice = Choice(args.val, args.seed, args.labels, args.classes)
+    choice = ImportChoice(args.val, args.seed, args.labels, args.classes)
     for path in import_folder(Path(args.folder), choice, Path(args.lists) if args.lists else None):
         print(path)
     return 0
 
 
-def import_folder(folder: Path, choice: Choice, lists: Path | None = None) -> list[Path]:
+def import_folder(folder: Path, choice: ImportChoice, lists: Path | None = None) -> list[Path]:
     """Lists in the article's layout for the images of ``folder``; the files written: both and classes.txt.
 
     They go into ``folder``; into ``lists`` where that is given, the images then by their absolute paths.
@@ -89,9 +87,9 @@ def import_folder(folder: Path, choice: Choice, lists: Path | None = None) -> li
     return targets
 
 
-def _from_lists(folder: Path, choice: Choice) -> Images | None:
+def _from_lists(folder: Path, choice: ImportChoice) -> Images | None:
     """The images as the folder's own lists split them; None where it has none."""
-    place = find_lists(folder)
+    place = find_grocery_lists(folder)
     if place is None:
         return None
     if choice.val is not None:
@@ -103,7 +101,7 @@ def _from_lists(folder: Path, choice: Choice) -> Images | None:
     return images
 
 
-def _from_folders(folder: Path, choice: Choice, random: np.random.Generator) -> Images:
+def _from_folders(folder: Path, choice: ImportChoice, random: np.random.Generator) -> Images:
     val = VALIDATION_SHARE if choice.val is None else choice.val
     if not 0 < val < 1:
         raise InputError(f"--val {val:g} must be above 0 and below 1")

@@ -64,12 +64,12 @@ def to_svg(figure: Figure) -> str:
 
 
 def is_chart(path: Path) -> bool:
-    """Whether :func:`save` wrote the file: it says so near its beginning."""
+    """Whether :func:`save_chart` wrote the file: it says so near its beginning."""
     with path.open("rb") as file:
         return _CREATOR.encode() in file.read(2000)
 
 
-def save(figure: Figure, path: Path) -> None:
+def save_chart(figure: Figure, path: Path) -> None:
     """Write a figure as PNG or SVG by the path's suffix, on white. Raises InputError for another suffix."""
     kind = path.suffix.lower().removeprefix(".")
     if kind not in ("png", "svg"):

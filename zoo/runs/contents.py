@@ -25,7 +25,7 @@ _LISTS: dict[str, Callable[[Path], Iterable[str]]] = {
 }
 
 
-def contents(plan: Plan) -> RunRecord:
+def data_of(plan: Plan) -> RunRecord:
     """The parts of run.json that say what data a run of ``plan`` would see, without decoding a picture."""
     lists = {key: _list(plan, key, path) for key, path in plan.lists.items()}
     return {"class_names": names(plan), "data": lists, "files": files(plan)}

@@ -22,9 +22,9 @@ from zoo.train.plan import MEANINGLESS, Plan
 # as another processor has it. Runs of versions that did not record it have none.
 ARITHMETIC = 1
 
-Facts = dict[str, str]
+RunFacts = dict[str, str]
 _LIST = " list: "  # in a fact's name, after the net whose list it is about
-Edit = Callable[[NetParameter], NetParameter]
+NetEdit = Callable[[NetParameter], NetParameter]
 
 # What such a field names is compared by its bytes (zoo.runs.contents), so that no spelling counts.
 PATHS = {
@@ -72,9 +72,9 @@ MAY_CHANGE = {
 }
 
 
-def of_message(message: Message, skipped: Collection[str] = NEUTRAL, where: str = "") -> Facts:
+def of_message(message: Message, skipped: Collection[str] = NEUTRAL, where: str = "") -> RunFacts:
     """Every field that a message sets, by its place, but for those of ``skipped`` (Message.field)."""
-    found: Facts = {}
+    found: RunFacts = {}
     for field, value in message.ListFields():
         if full_name(field) in skipped:
             continue
@@ -107,7 +107,7 @@ def _text(field: FieldDescriptor, value: Any) -> str:
     return str(np.float32(value)) if field.cpp_type == field.CPPTYPE_FLOAT else str(value)
 
 
-def of_texts(solver: SolverParameter, nets: Mapping[str, NetParameter], skipped: Collection[str]) -> Facts:
+def of_texts(solver: SolverParameter, nets: Mapping[str, NetParameter], skipped: Collection[str]) -> RunFacts:
     """The facts of a solver and its nets; of nets with one text the first one's."""
     found = of_message(solver, skipped)
     for key, net in nets.items():
@@ -116,12 +116,12 @@ def of_texts(solver: SolverParameter, nets: Mapping[str, NetParameter], skipped:
     return found
 
 
-def of_classes_named(names: Iterable[object]) -> Facts:
+def of_classes_named(names: Iterable[object]) -> RunFacts:
     """The names of classes, by label."""
     return {f"class {label}": str(name) for label, name in enumerate(names)}
 
 
-def of_contents(record: RunRecord) -> Facts:
+def of_contents(record: RunRecord) -> RunFacts:
     """The facts of a run's data as run.json has them: names of classes, lists, other files."""
     found = of_classes_named(record.get("class_names") or ())
     for key, about in lists_of(record).items():
@@ -131,7 +131,7 @@ def of_contents(record: RunRecord) -> Facts:
     return found
 
 
-def _of_list(key: str, about: ListRecord) -> Facts:
+def _of_list(key: str, about: ListRecord) -> RunFacts:
     if "content" in about:
         return {
             f"{key}{_LIST}pictures": str(about["images"] + about["skipped"]),
@@ -141,20 +141,20 @@ def _of_list(key: str, about: ListRecord) -> Facts:
     return {f"{key}{_LIST}fingerprint": str(about.get("fingerprint"))}
 
 
-def of_plan(plan: Plan, contents: RunRecord) -> Facts:
-    """What a run of ``plan`` would be on the data of ``contents`` (:func:`zoo.runs.contents.contents`)."""
+def of_plan(plan: Plan, contents: RunRecord) -> RunFacts:
+    """What a run of ``plan`` would be on the data of ``contents`` (:func:`zoo.runs.contents.data_of`)."""
     nets = {key: source.message for key, source in plan.nets.items()}
     return of_contents(contents) | of_texts(plan.solver, nets, NEUTRAL)
 
 
-def _of_folder(folder: RunFolder, skipped: Collection[str], edit: Edit = lambda net: net) -> Facts:
+def _of_folder(folder: RunFolder, skipped: Collection[str], edit: NetEdit = lambda net: net) -> RunFacts:
     """The facts of a run folder's own texts, each net changed by ``edit``."""
     solver = read_solver(folder.solver)
     sources = read_nets(solver, folder.solver, (folder.path,))
     return of_texts(solver, {key: edit(source.message) for key, source in sources.items()}, skipped)
 
 
-def kind(folder: RunFolder, record: RunRecord, edit: Edit = lambda net: net) -> Facts:
+def kind(folder: RunFolder, record: RunRecord, edit: NetEdit = lambda net: net) -> RunFacts:
     """What runs of one group have in common: data, texts (each net changed by ``edit``), ranks, arithmetic.
 
     Where an earlier version recorded no sums of files, the paths that name them count.
@@ -164,22 +164,22 @@ def kind(folder: RunFolder, record: RunRecord, edit: Edit = lambda net: net) -> 
     return _of_folder(folder, skipped, edit) | of_contents(record) | own
 
 
-def as_key(facts: Facts) -> tuple[tuple[str, str], ...]:
+def as_key(facts: RunFacts) -> tuple[tuple[str, str], ...]:
     """Facts as something that can be compared and counted, whatever their order."""
     return tuple(sorted(facts.items()))
 
 
-def first_difference(ours: Facts, theirs: Facts) -> str | None:
+def first_difference(ours: RunFacts, theirs: RunFacts) -> str | None:
     """Where ``theirs`` first differs: "base_lr 0.1, not 0.01"; None where they are equal."""
     key = _first_other(ours, theirs)
     return None if key is None else _said(key, theirs, ours)
 
 
-def _first_other(ours: Facts, theirs: Facts) -> str | None:
+def _first_other(ours: RunFacts, theirs: RunFacts) -> str | None:
     return next((key for key in ours | theirs if ours.get(key) != theirs.get(key)), None)
 
 
-def _said(key: str, theirs: Facts, ours: Facts) -> str:
+def _said(key: str, theirs: RunFacts, ours: RunFacts) -> str:
     return f"{key} {_short(theirs.get(key, 'unset'))}, not {_short(ours.get(key, 'unset'))}"
 
 
@@ -188,7 +188,7 @@ def _short(value: str) -> str:
 
 
 def check_same(
-    folder: RunFolder, record: RunRecord, now: Facts, first_row: Callable[[str], str | None]
+    folder: RunFolder, record: RunRecord, now: RunFacts, first_row: Callable[[str], str | None]
 ) -> None:
     """Raise InputError, with the first difference, where the run of ``folder`` is another than the one of
     ``now`` (:func:`of_plan`) in more than what may change. Of a version that recorded no sums, texts and

@@ -37,7 +37,7 @@ def begin(folder: RunFolder, run: str, trainer: Trainer, data: Data) -> RunRecor
     if before != trainer.ranks.world:
         notice(f"begun with {before} ranks, going on with {trainer.ranks.world}: other samples from here")
     texts = prototxts(trainer.plan)
-    record = describe(trainer, data) | {"id": run, "started": earlier.get("started", _now())}
+    record = record_at_start(trainer, data) | {"id": run, "started": earlier.get("started", _now())}
     record["texts"] = {name: digest(encoded(text)) for name, text in texts.items()}
     if caffes := (read_record(folder.path) or {}).get(CAFFE_SNAPSHOTS):
         record[CAFFE_SNAPSHOTS] = caffes
@@ -71,7 +71,7 @@ def prototxts(plan: Plan) -> dict[str, str]:
     return texts | {SOLVER: to_text(solver)}
 
 
-def describe(trainer: Trainer, data: Data) -> RunRecord:
+def record_at_start(trainer: Trainer, data: Data) -> RunRecord:
     """run.json's content at the start."""
     plan = trainer.plan
     return {

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from prototxt.errors import InputError
-from zoo.runs.contents import contents, row_sums
+from zoo.runs.contents import data_of, row_sums
 from zoo.runs.first_row import first_other_row
 from zoo.runs.identity import check_same, of_plan
 from zoo.runs.run_folder import RunFolder, read_record
@@ -59,7 +59,7 @@ def _check_same(folder: RunFolder, record: RunRecord, plan: Plan) -> None:
         sums, label_size = row_sums(plan, key), plan.options.label_size
         return first_other_row(folder, key, plan.lists[key], sums, label_size)
 
-    check_same(folder, record, of_plan(plan, contents(plan)), first_row)
+    check_same(folder, record, of_plan(plan, data_of(plan)), first_row)
 
 
 def differs(folder: RunFolder, record: RunRecord, saved: Options, plan: Plan) -> bool:

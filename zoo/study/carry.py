@@ -13,7 +13,7 @@ from zoo.train.signals import interruptible
 _PAUSE = 0.2  # seconds between looks at the runs
 
 
-class Engine(Protocol):
+class Executor(Protocol):
     """What runs them."""
 
     def submit(self, jobs: Sequence[Job]) -> None:
@@ -29,7 +29,7 @@ class Engine(Protocol):
         """Have every run write a snapshot and end."""
 
 
-def carry_out(jobs: Sequence[Job], engine: Engine, record: StudyRecord, display: StudyDisplay) -> None:
+def run_jobs(jobs: Sequence[Job], engine: Executor, record: StudyRecord, display: StudyDisplay) -> None:
     """Run every job to its end; one that fails does not stop the others. On SIGINT or SIGTERM the running
     ones write snapshots and end, and KeyboardInterrupt is raised.
     """

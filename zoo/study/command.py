@@ -11,8 +11,8 @@ from prototxt.errors import InputError
 from zoo import catalogue
 from zoo.cli.choices import RUNS
 from zoo.data.demo import TRAIN_LIST, VAL_LIST
-from zoo.data.importing import Choice, import_folder
-from zoo.study.carry import Engine, carry_out
+from zoo.data.importing import ImportChoice, import_folder
+from zoo.study.carry import Executor, run_jobs
 from zoo.study.display import StudyDisplay
 from zoo.study.expand import expand, overridden
 from zoo.study.file import Study, read_study
@@ -38,20 +38,20 @@ def run(args: argparse.Namespace) -> int:
     folder = Path(args.output or f"{RUNS}/{path.stem}")
     if args.tensorboard:
         check_installed()
-    jobs = settle(study, path, folder.absolute(), args)
+    jobs = planned_jobs(study, path, folder.absolute(), args)
     with outlasting_terminal(), alone_in(folder) as lock:
         to_do = still_to_do(jobs, args.retry)
-        engine = pick_engine(args, lock.fileno())
+        engine = pick_executor(args, lock.fileno())
         record = StudyRecord(folder, {"title": study.title, "file": args.study, "overrides": given}, jobs)
         with StudyDisplay(path.stem, to_do, len(jobs) - len(to_do)) as display:
-            carry_out(to_do, engine, record, display)
+            run_jobs(to_do, engine, record, display)
     for job, why in record.failures():
         notice(f"{job.name} did not reach its end: {why}")
     print(folder)
     return 1 if record.failures() else 0
 
 
-def settle(study: Study, path: Path, folder: Path, args: argparse.Namespace) -> list[Job]:
+def planned_jobs(study: Study, path: Path, folder: Path, args: argparse.Namespace) -> list[Job]:
     """The study's jobs, every plan made. Raises InputError, naming the run, for one that cannot train."""
     runs, jobs = expand(study, str(path)), []
     provide_lists(runs[0].options)
@@ -76,10 +76,10 @@ def provide_lists(options: Options) -> None:
     folder = Path(options.root)
     if folder.is_dir() and not any((folder / name).is_file() for name in lists):
         notice(f"{folder}: has no list files, making them as zoo data import does")
-        import_folder(folder, Choice())
+        import_folder(folder, ImportChoice())
 
 
-def pick_engine(args: argparse.Namespace, lock: int) -> Engine:
+def pick_executor(args: argparse.Namespace, lock: int) -> Executor:
     """What carries the runs out, as --engine and --jobs say; ``lock`` is the study's file descriptor."""
     if args.engine == "ray":
         return OnRay(args.jobs, use_gpus=args.device != "cpu")

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from prototxt.errors import InputError
-from zoo.study.file import Block, Study
+from zoo.study.file import RunBlock, Study
 from zoo.train.plan import Options
 from zoo.train.solver_changes import joined
 
 
 @dataclass(frozen=True)
-class Run:
+class PlannedRun:
     """One run: its folder's name in the study's, and what ``zoo train`` is told."""
 
     name: str
@@ -23,7 +23,7 @@ class Run:
 class _Cell:
     """A combination of a block, before its name is known."""
 
-    block: Block
+    block: RunBlock
     net: str | None
     variant: str
     change: str | None
@@ -45,7 +45,7 @@ def overridden(study: Study, overrides: Mapping[str, Any]) -> Study:
     return replace(study, **given)
 
 
-def expand(study: Study, source: str) -> list[Run]:
+def expand(study: Study, source: str) -> list[PlannedRun]:
     """The runs in the order in which they are begun, all of a seed before the next seed.
 
     ``source`` names the study in errors. Raises InputError for changes that are no solver text and for
@@ -57,7 +57,7 @@ def expand(study: Study, source: str) -> list[Run]:
         if names.count(name) > 1:
             raise InputError(f"{source}: two runs are named {name}; name what differs in [runs.changes]")
     return [
-        Run(f"{name}-seed{seed}", _options(study, cell, seed))
+        PlannedRun(f"{name}-seed{seed}", _options(study, cell, seed))
         for seed in study.seeds
         for name, cell in zip(names, cells, strict=True)
     ]

@@ -15,7 +15,7 @@ _NAME = re.compile(r"[\w.+-]+")
 
 
 @dataclass(frozen=True)
-class Block:
+class RunBlock:
     """One ``[[runs]]``: nets × variants × changes, with settings of its own.
 
     ``changes`` are texts for --set by name; ``set`` is one that all of them share. An iteration takes
@@ -35,7 +35,7 @@ class Study:
     """A study as its file says; None: as the solver says. ``data`` is the folder with the lists."""
 
     title: str
-    runs: Sequence[Block]
+    runs: Sequence[RunBlock]
     solver: str = f"{catalogue.ARTICLE}_solver"
     data: str | None = None
     max_iter: int | None = None
@@ -61,10 +61,10 @@ def read_study(path: Path) -> Study:
     return Study(**(checked | here))
 
 
-def _block(table: Mapping[str, Any], path: Path, number: int) -> Block:
-    checked = _checked(table, Block, f"{path}: runs[{number}]")
+def _block(table: Mapping[str, Any], path: Path, number: int) -> RunBlock:
+    checked = _checked(table, RunBlock, f"{path}: runs[{number}]")
     checked["nets"] = [_beside(path, net) for net in checked.get("nets", ())]
-    return Block(**checked)
+    return RunBlock(**checked)
 
 
 def _beside(path: Path, name: str) -> str:

@@ -11,7 +11,7 @@ from zoo.ours import keep_others
 from zoo.runs.resume import begun_with, check_kept, differs
 from zoo.runs.run_folder import RunFolder, read_record
 from zoo.study.job import Job
-from zoo.study.study_json import NAME, About, RunEntry, StudyJson
+from zoo.study.study_json import NAME, RunEntry, StudyJson, StudySource
 from zoo.terminal.console import notice
 from zoo.train.plan import check_begun, make_plan
 
@@ -21,7 +21,7 @@ class StudyRecord:
     diverged or failed, the last two with a reason. Raises InputError where the file is another program's.
     """
 
-    def __init__(self, folder: Path, about: About, jobs: Sequence[Job]) -> None:
+    def __init__(self, folder: Path, about: StudySource, jobs: Sequence[Job]) -> None:
         self.path, self.about, self.jobs = folder / NAME, about, jobs
         self.failed: dict[Job, str] = {}  # of this session: what neither ended nor diverged
         keep_others(self.path, "study", _is_record)

@@ -20,7 +20,7 @@ class RunEntry(TypedDict):
     options: Mapping[str, Any]  # of zoo.train.plan.Options
 
 
-class About(TypedDict):
+class StudySource(TypedDict):
     """Where a study comes from."""
 
     title: str
@@ -28,7 +28,7 @@ class About(TypedDict):
     overrides: Mapping[str, Any]  # what the command line put in place of the file's
 
 
-class StudyJson(About):
+class StudyJson(StudySource):
     """The whole file. One that is read may lack all but the runs and their names."""
 
     runs: Sequence[RunEntry]

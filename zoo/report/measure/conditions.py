@@ -9,7 +9,7 @@ from converters.export.onnx_file import deploy_net
 from converters.network import Network
 from eval.accuracy import finite
 from eval.answers import judge
-from eval.robustness import CONDITIONS, Condition, Pixels, shifted, zoomed
+from eval.robustness import CONDITIONS, Condition, PixelBatch, shifted, zoomed
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 from zoo.bench.models import Model
@@ -46,7 +46,7 @@ def _right_when_edited(
     return right
 
 
-def _edited(condition: Condition, images: ImageSet, pixels: Pixels, first: int) -> Pixels:
+def _edited(condition: Condition, images: ImageSet, pixels: PixelBatch, first: int) -> PixelBatch:
     """Photographs under a condition; ``first`` is how many came before, for the direction of shifts.
 
     They are moved before they are cropped: where the photograph goes on, its own pixels come in.

@@ -17,7 +17,7 @@ from converters.graph import Graph
 from converters.host.machine import cores
 from converters.load import build
 from converters.network import Network
-from eval.robustness import Pixels
+from eval.robustness import PixelBatch
 from prototxt.caffe_pb2 import ImageDataParameter, LayerParameter
 from prototxt.errors import InputError
 from prototxt.upgrade import quiet
@@ -79,7 +79,7 @@ def open_list(model: Model, key: str) -> ImageSet:
     return of_classes(images, (model.record or {}).get("classes"))
 
 
-def served(images: ImageSet, pixels: Pixels) -> Tensor:
+def served(images: ImageSet, pixels: PixelBatch) -> Tensor:
     """(N, H, W, C) pixels to the net's input (N, C, crop, crop): centre crop, mean and scale, no mirror."""
     layer = LayerParameter()
     layer.CopyFrom(images.layer)
@@ -110,7 +110,7 @@ def at_size(images: ImageSet, layer: LayerParameter, rows: Sequence[int], share:
 
 
 @lru_cache(maxsize=3)  # runs on the same photographs follow one another
-def _read(paths: tuple[Path, ...], height: int, width: int, is_color: bool) -> Pixels:
+def _read(paths: tuple[Path, ...], height: int, width: int, is_color: bool) -> PixelBatch:
     param = ImageDataParameter(new_height=height, new_width=width, is_color=is_color)
     with ThreadPoolExecutor(cores()) as pool:
         return np.stack(list(pool.map(lambda path: read_image(path, param), paths)))

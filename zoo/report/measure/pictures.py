@@ -12,7 +12,7 @@ from torch.nn import functional as F  # noqa: N812
 from converters.export.onnx_file import deploy_net
 from converters.graph import Node
 from converters.network import Network
-from eval.robustness import Pixels
+from eval.robustness import PixelBatch
 from zoo.bench.models import Model
 from zoo.report.measure.images import open_list, run_net, served
 from zoo.variants.heads import global_pools, head_of
@@ -22,7 +22,7 @@ Maps = np.ndarray[Any, np.dtype[np.float32]]
 _JPEG_QUALITY = 80
 
 
-def validation_pixels(model: Model, rows: Sequence[int]) -> Pixels:
+def validation_pixels(model: Model, rows: Sequence[int]) -> PixelBatch:
     """(n, H, W, 3) RGB: these photographs of the validation list as the net sees them, cropped."""
     images = open_list(model, "TEST")
     pixels = images.pixels[list(rows)]
@@ -32,7 +32,7 @@ def validation_pixels(model: Model, rows: Sequence[int]) -> Pixels:
     return _rgb(pixels)
 
 
-def first_filters(model: Model) -> Pixels | None:
+def first_filters(model: Model) -> PixelBatch | None:
     """(n, h, w, 3) RGB: the first convolution's filters, all on one scale, grey (128) standing for 0.
 
     None for a net without a convolution of pictures (3 channels or 1).
@@ -92,7 +92,7 @@ def class_maps(net: Network, pool: Node, classifier: Node, data: Tensor) -> tupl
     return torch.einsum("nchw,nc->nhw", values[pool.inputs[0]], weights[scores.argmax(1)]), scores
 
 
-def encoded(pixels: Pixels, kind: str = "png") -> bytes:
+def encoded_picture(pixels: PixelBatch, kind: str = "png") -> bytes:
     """A (H, W, 3) RGB or (H, W, 4) RGBA picture as a file of ``kind`` png or jpeg."""
     flags = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if kind == "jpeg" else []
     is_done, data = cv2.imencode(f".{kind}", np.dstack([pixels[..., 2::-1], pixels[..., 3:]]), flags)
@@ -100,6 +100,6 @@ def encoded(pixels: Pixels, kind: str = "png") -> bytes:
     return data.tobytes()
 
 
-def _rgb(pixels: Pixels) -> Pixels:
+def _rgb(pixels: PixelBatch) -> PixelBatch:
     """BGR, as Caffe's nets have colours, or one grey channel, to RGB."""
     return np.ascontiguousarray(pixels[..., ::-1] if pixels.shape[-1] == 3 else pixels.repeat(3, -1))

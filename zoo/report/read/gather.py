@@ -11,7 +11,7 @@ from zoo.bench.row import Row
 from zoo.report.measure.images import open_list
 from zoo.report.measure.measured import Measured, measure_run
 from zoo.report.read.results import OtherList, Results, check_same_data, read_rows
-from zoo.report.read.runs import Run, group_runs, read_run
+from zoo.report.read.runs import FinishedRun, group_runs, read_run
 from zoo.report.say.wording import Words, count
 from zoo.study.study_json import RunEntry, StudyJson, read_study_json
 from zoo.terminal.console import notice
@@ -44,10 +44,10 @@ def gather(
     return Results(folder, heading, groups, measured, rows, notes, other), study
 
 
-def _distinct(runs: Sequence[Run]) -> tuple[list[Run], list[tuple[Run, Run]]]:
+def _distinct(runs: Sequence[FinishedRun]) -> tuple[list[FinishedRun], list[tuple[FinishedRun, FinishedRun]]]:
     """(the first run of every kind and seed, each other one with that): twins would count one training as
     two."""
-    kept: dict[object, Run] = {}
+    kept: dict[object, FinishedRun] = {}
     twice = []
     for run in runs:
         first = kept.setdefault((run.kind, run.seed), run)
@@ -56,7 +56,9 @@ def _distinct(runs: Sequence[Run]) -> tuple[list[Run], list[tuple[Run, Run]]]:
     return list(kept.values()), twice
 
 
-def _measured(runs: Sequence[Run], folder: Path, words: Words) -> tuple[dict[Path, Measured], list[str]]:
+def _measured(
+    runs: Sequence[FinishedRun], folder: Path, words: Words
+) -> tuple[dict[Path, Measured], list[str]]:
     """(what was measured of each run, a line about each that could not be). InputError where none could."""
     measured: dict[Path, Measured] = {}
     errors: dict[Path, InputError] = {}
@@ -71,13 +73,13 @@ def _measured(runs: Sequence[Run], folder: Path, words: Words) -> tuple[dict[Pat
     return measured, [words("cut.unmeasured", run=names[path], reason=errors[path]) for path in errors]
 
 
-def _other_list(run: Run, given: Elsewhere) -> OtherList | None:
+def _other_list(run: FinishedRun, given: Elsewhere) -> OtherList | None:
     """The list that --list names, with its content as the run reads it; None without."""
     return OtherList(given.list, open_list(run.model, "TEST").content) if given.list else None
 
 
 def _rows(
-    folder: Path, runs: Sequence[Run], given: Elsewhere, other: OtherList | None
+    folder: Path, runs: Sequence[FinishedRun], given: Elsewhere, other: OtherList | None
 ) -> Mapping[Path, Sequence[Row]]:
     """What `zoo bench` measured of the runs; measured now, and kept, where it has measured nothing yet."""
     path = folder / "bench.json"
@@ -95,7 +97,9 @@ def _rows(
     return rows
 
 
-def _cut_short(folder: Path, known: Sequence[Run], study: StudyJson | None, words: Words) -> list[str]:
+def _cut_short(
+    folder: Path, known: Sequence[FinishedRun], study: StudyJson | None, words: Words
+) -> list[str]:
     """A line for each run that is unfinished, missing, failed or shorter than planned."""
     entries = {entry["name"]: entry for entry in study["runs"]} if study else {}
     paths = {run.path for run in known}
@@ -118,14 +122,14 @@ def _state(entry: RunEntry, words: Words) -> str:
     return words("cut.missing" if state == "planned" else "cut.unfinished", run=name)
 
 
-def _shortened(run: Run, entry: RunEntry | None, words: Words) -> str | None:
+def _shortened(run: FinishedRun, entry: RunEntry | None, words: Words) -> str | None:
     planned, done = entry.get("max_iter") if entry else None, run.record["iteration"]
     if not planned or done >= planned:
         return None
     return words("cut.short", run=run.path.name, iterations=count(done), planned=count(planned))
 
 
-def _doubled(twice: Sequence[tuple[Run, Run]], folder: Path, words: Words) -> list[str]:
+def _doubled(twice: Sequence[tuple[FinishedRun, FinishedRun]], folder: Path, words: Words) -> list[str]:
     names = [[run.path.relative_to(folder).as_posix() for run in pair] for pair in twice]
     return [words("cut.twice", run=run, other=other) for run, other in names]
 

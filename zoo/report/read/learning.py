@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eval.convergence import TOP1, Reached, Steadiness, iterations_to, steadiness
-from zoo.report.read.runs import Group, Run
+from zoo.report.read.runs import FinishedRun, Group
 
 SHARES = (0.5, 0.8, 0.9)  # of a run's final accuracy
 COMMON_SHARE = 0.9  # of the baseline's final accuracy: how soon another group gets there
@@ -21,20 +21,20 @@ class Learning:
     steadiness: Steadiness
 
 
-def learning(run: Run) -> Learning:
+def learning(run: FinishedRun) -> Learning:
     """What a run's curve says; ``final`` is None where the run was never tested."""
     final = final_accuracy(run)
     reached = tuple(reach(run, share, final) if final else None for share in SHARES)
     return Learning(final, reached, steadiness(run.lines))
 
 
-def final_accuracy(run: Run) -> float | None:
+def final_accuracy(run: FinishedRun) -> float | None:
     """Top 1 of the last test during training."""
     tested = [line[TOP1] for line in run.lines if line.get(TOP1) is not None]
     return float(tested[-1]) if tested else None
 
 
-def reach(run: Run, share: float, final: float) -> Reached | None:
+def reach(run: FinishedRun, share: float, final: float) -> Reached | None:
     """Where a run's test accuracy first stood at ``share`` of ``final``."""
     return iterations_to(run.lines, share, final, run.images_per_step)
 

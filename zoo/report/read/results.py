@@ -15,7 +15,7 @@ from eval.statistics import Floats, Interval, difference, interval
 from prototxt.errors import InputError
 from zoo.bench.row import Row
 from zoo.report.measure.measured import Measured
-from zoo.report.read.runs import Group, Run
+from zoo.report.read.runs import FinishedRun, Group
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Results:
     _intervals: dict[tuple[Any, ...], Interval] = field(default_factory=dict)
 
     @property
-    def first(self) -> Run:
+    def first(self) -> FinishedRun:
         """A run that stands for what all share: data, classes."""
         return self.groups[0].first
 
@@ -171,7 +171,7 @@ class Results:
         return every
 
 
-def check_same_data(runs: Sequence[Run]) -> None:
+def check_same_data(runs: Sequence[FinishedRun]) -> None:
     """Raise InputError unless all runs were tested on the same validation list."""
     tested = {run.path: run.model.list_of("TEST") for run in runs}
     lists = {path: about for path, about in tested.items() if about is not None}
@@ -189,7 +189,9 @@ def check_same_data(runs: Sequence[Run]) -> None:
         )
 
 
-def read_rows(path: Path, runs: Sequence[Run], other: OtherList | None = None) -> dict[Path, list[Row]]:
+def read_rows(
+    path: Path, runs: Sequence[FinishedRun], other: OtherList | None = None
+) -> dict[Path, list[Row]]:
     """The rows of a bench.json by run folder, of the list that the runs are judged by where it has such; a
     folder that was moved is known by its name and seed.
     """
@@ -202,7 +204,7 @@ def read_rows(path: Path, runs: Sequence[Run], other: OtherList | None = None) -
     return {run.path: _of_one_list([row for row in rows if _is_of(row, run)], run, other) for run in runs}
 
 
-def _of_one_list(rows: Sequence[Row], run: Run, other: OtherList | None) -> list[Row]:
+def _of_one_list(rows: Sequence[Row], run: FinishedRun, other: OtherList | None) -> list[Row]:
     """A run's rows on one list: that which it is judged by, else another one, their accuracy left out."""
     judged = [row for row in rows if _is_judged(row, run, other)]
     if judged or not rows:
@@ -210,7 +212,7 @@ def _of_one_list(rows: Sequence[Row], run: Run, other: OtherList | None) -> list
     return [row | {"top1": None, "top5": None} for row in rows if row.get("list") == rows[0].get("list")]
 
 
-def _is_judged(row: Row, run: Run, other: OtherList | None) -> bool:
+def _is_judged(row: Row, run: FinishedRun, other: OtherList | None) -> bool:
     """Whether a row's accuracy is of the list that the run is judged by: known by its content, as far as row
     and run say what that was; a row of an earlier version, by its naming no list.
     """
@@ -220,7 +222,7 @@ def _is_judged(row: Row, run: Run, other: OtherList | None) -> bool:
     return other is None and not row.get("list")
 
 
-def _is_of(row: Row, run: Run) -> bool:
+def _is_of(row: Row, run: FinishedRun) -> bool:
     where = Path(str(row.get("run") or ""))
     if where.resolve() == run.path.resolve():
         return True

@@ -15,13 +15,13 @@ from prototxt.errors import InputError
 from prototxt.text import read_net, read_solver
 from zoo.bench.models import Model
 from zoo.bench.pairs import but_head
-from zoo.runs.identity import Facts, as_key, kind
+from zoo.runs.identity import RunFacts, as_key, kind
 from zoo.runs.run_folder import read_metrics
 from zoo.runs.run_json import RunRecord
 from zoo.train.lists import data_layers
 from zoo.train.nets import batch_size
 
-Options = tuple[tuple[str, Any], ...]
+NamedOptions = tuple[tuple[str, Any], ...]
 
 _FILLERS = ("msra", "xavier", "gaussian")
 # Options that name no group: what paths hold is compared, and the seed is what runs of a group differ in.
@@ -30,7 +30,7 @@ _MOST_NAMED = 3  # facts in a label
 
 
 @dataclass(frozen=True)
-class Run:
+class FinishedRun:
     """A finished run: its model with its record, and the lines of its metrics.jsonl."""
 
     model: Model
@@ -58,7 +58,7 @@ class Run:
         return frozenset(self.record["variant"].split("+")) - {"baseline"}
 
     @cached_property
-    def facts(self) -> Facts:
+    def facts(self) -> RunFacts:
         """What the run is, but for its seed."""
         assert self.model.folder is not None
         return kind(self.model.folder, self.record)
@@ -69,7 +69,7 @@ class Run:
         return as_key(self.facts)
 
     @property
-    def options(self) -> Options:
+    def options(self) -> NamedOptions:
         """What was asked for in words that may name a group."""
         given = self.record.get("options", {})
         return tuple(
@@ -107,11 +107,11 @@ class Group:
 
     label: str
     index: int
-    runs: tuple[Run, ...]
+    runs: tuple[FinishedRun, ...]
     variant: frozenset[str]  # less what all groups share
 
     @property
-    def first(self) -> Run:
+    def first(self) -> FinishedRun:
         """The run of the lowest seed."""
         return self.runs[0]
 
@@ -121,7 +121,7 @@ class Group:
         return str(self.first.record["head"])
 
 
-def read_run(model: Model) -> Run:
+def read_run(model: Model) -> FinishedRun:
     """A run with its curve. Raises InputError where metrics.jsonl lacks what a report draws."""
     assert model.folder is not None
     path = model.folder.metrics
@@ -130,13 +130,13 @@ def read_run(model: Model) -> Run:
     lines = read_metrics(path)
     if not lines:
         raise InputError(f"{path}: holds no line; the run cannot be reported on")
-    return Run(model, tuple(lines))
+    return FinishedRun(model, tuple(lines))
 
 
-def group_runs(runs: Sequence[Run], planned: Sequence[str] = ()) -> list[Group]:
+def group_runs(runs: Sequence[FinishedRun], planned: Sequence[str] = ()) -> list[Group]:
     """Groups in the order of ``planned``, the names of a study's run folders; without: baseline first, then
     by the number of edits and by name."""
-    by_kind: dict[object, list[Run]] = {}
+    by_kind: dict[object, list[FinishedRun]] = {}
     for run in runs:
         by_kind.setdefault(run.kind, []).append(run)
     members = [tuple(sorted(found, key=lambda run: run.seed)) for found in by_kind.values()]
@@ -148,7 +148,9 @@ def group_runs(runs: Sequence[Run], planned: Sequence[str] = ()) -> list[Group]:
     ]
 
 
-def _told_apart(named: Sequence[tuple[str, tuple[Run, ...]]]) -> list[tuple[str, tuple[Run, ...]]]:
+def _told_apart(
+    named: Sequence[tuple[str, tuple[FinishedRun, ...]]],
+) -> list[tuple[str, tuple[FinishedRun, ...]]]:
     """The same with, after a label that several groups have, the first facts in which those differ."""
     every = []
     for label, found in named:
@@ -157,7 +159,7 @@ def _told_apart(named: Sequence[tuple[str, tuple[Run, ...]]]) -> list[tuple[str,
     return every
 
 
-def _telling(own: Facts, rivals: Sequence[Facts]) -> list[str]:
+def _telling(own: RunFacts, rivals: Sequence[RunFacts]) -> list[str]:
     keys = [key for facts in rivals for key in facts]
     differing = [key for key in dict.fromkeys(keys) if len({facts.get(key) for facts in rivals}) > 1]
     return [f"{key}={own.get(key, 'none')[:12]}" for key in differing[:_MOST_NAMED]]
@@ -170,7 +172,7 @@ def _shared(variants: Sequence[frozenset[str]]) -> frozenset[str]:
     return frozenset.intersection(*variants)
 
 
-def _place(found: Sequence[Run], planned: Sequence[str]) -> int:
+def _place(found: Sequence[FinishedRun], planned: Sequence[str]) -> int:
     return min(
         (planned.index(run.path.name) for run in found if run.path.name in planned), default=len(planned)
     )
@@ -181,7 +183,9 @@ def _rank(variant: frozenset[str]) -> tuple[int, list[tuple[bool, str]]]:
     return len(variant), sorted((not edit.startswith("dropout"), edit) for edit in variant)
 
 
-def _label(found: Sequence[Run], members: Sequence[Sequence[Run]], shared: frozenset[str]) -> str:
+def _label(
+    found: Sequence[FinishedRun], members: Sequence[Sequence[FinishedRun]], shared: frozenset[str]
+) -> str:
     """The variant; where groups differ in more than that, the folders' common name, as a study gives it; of
     several groups with one variant otherwise the options that differ."""
     own = [edit for edit in found[0].record["variant"].split("+") if edit not in shared | {"baseline"}]
@@ -201,7 +205,7 @@ def _label(found: Sequence[Run], members: Sequence[Sequence[Run]], shared: froze
     )
 
 
-def _differing(options: Iterable[Options]) -> set[str]:
+def _differing(options: Iterable[NamedOptions]) -> set[str]:
     every = [dict(items) for items in options]
     keys = {key for items in every for key in items}
     return {key for key in keys if len({repr(items.get(key)) for items in every}) > 1}

@@ -55,10 +55,10 @@ def _against_baseline(results: Results, group: Group, words: Words) -> tuple[str
     if group is results.baseline:
         return "", ""
     found = results.difference(group, results.baseline)
-    return bracketed(found), verdict(found, words)
+    return bracketed(found), real_or_not(found, words)
 
 
-def verdict(found: Interval, words: Words) -> str:
+def real_or_not(found: Interval, words: Words) -> str:
     """Whether a difference is real, in a word; of single runs only as far as photographs go."""
     if found.too_few:
         return words("real.few")
@@ -167,7 +167,7 @@ def _head_table(results: Results, gap: Group, fc: Group, words: Words) -> Table:
 def _accuracy_row(results: Results, gap: Group, fc: Group, words: Words) -> tuple[str, ...]:
     found = results.difference(fc, gap)
     own = [spread(results.top1(group)) for group in (gap, fc)]
-    return (words("column.top1"), *own, bracketed(found), verdict(found, words))
+    return (words("column.top1"), *own, bracketed(found), real_or_not(found, words))
 
 
 def _int8_row(results: Results, gap: Group, fc: Group, words: Words) -> list[tuple[str, ...]]:

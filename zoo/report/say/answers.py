@@ -9,7 +9,7 @@ from zoo.report.read.results import Results
 from zoo.report.read.runs import Group
 from zoo.report.say.claims import (
     EQUAL_WITHIN,
-    Order,
+    SeedOrder,
     Side,
     is_equal,
     order,
@@ -22,13 +22,13 @@ from zoo.report.say.claims import (
 from zoo.report.say.head_answers import head_answers
 from zoo.report.say.sentences import Compared, difference_sentence, ordered_sentence, uneven_sentence, verdict
 from zoo.report.say.wording import Words, count, percent, points
-from zoo.report.write.document import Answer, Answers, Standing
+from zoo.report.write.document import Answer, AnswerList, Standing
 
 _STANDINGS: dict[str, Standing] = {"below": "yes", "above": "no"}  # of questions after less of something
 _BETTER: dict[str, Standing] = {"above": "yes", "below": "no"}
 
 
-def answers(results: Results, words: Words) -> Answers:
+def answers(results: Results, words: Words) -> AnswerList:
     """An answer for every question whose runs are there; of a study of other things, one for its groups."""
     dropouts = single_edits(results, "dropout")
     found: list[Answer] = []
@@ -39,7 +39,7 @@ def answers(results: Results, words: Words) -> Answers:
         suffix = f" ({group.label})" if len(norms) > 1 else ""
         found += [_speed(results, group, suffix, words), _accuracy(results, group, suffix, words)]
     found += head_answers(results, words)
-    return Answers(tuple(found or [_any(results, words)]))
+    return AnswerList(tuple(found or [_any(results, words)]))
 
 
 def single_edits(results: Results, name: str) -> list[Group]:
@@ -103,7 +103,7 @@ def _wobble_sentence(results: Results, group: Group, kind: str, words: Words) ->
 
 
 def _ordered(
-    results: Results, key: str, orders: Sequence[Order], views: Sequence[Side], words: Words
+    results: Results, key: str, orders: Sequence[SeedOrder], views: Sequence[Side], words: Words
 ) -> tuple[str, Standing]:
     """A verdict from the orders of all groups: told only where chance is rare, else a tendency; of single
     runs what was seen; nothing where the tests were of too few photographs.

@@ -44,7 +44,7 @@ def is_equal(interval: Interval, within: float = EQUAL_WITHIN) -> bool:
 
 
 @dataclass(frozen=True)
-class Order:
+class SeedOrder:
     """How two sets of figures, one a seed, stand: all of ``ours`` under all of ``theirs``, over, or mixed.
 
     ``chance``: how likely such an order, either way, is between two sets that do not differ.
@@ -59,18 +59,18 @@ class Order:
         return self.side != "open" and self.chance <= 0.05
 
 
-def order(ours: Sequence[float], theirs: Sequence[float]) -> Order:
+def order(ours: Sequence[float], theirs: Sequence[float]) -> SeedOrder:
     """Compare every figure of one side with every one of the other; ties are no order, nor is one against
     one.
 
     Of all ways to deal n + m different figures out as n and m, two part them: 2 / C(n + m, n).
     """
     if not ours or not theirs or len(ours) + len(theirs) == 2:
-        return Order("open", 1.0)
+        return SeedOrder("open", 1.0)
     chance = 2 / math.comb(len(ours) + len(theirs), len(ours))
     if max(ours) < min(theirs):
-        return Order("below", chance)
-    return Order("above" if min(ours) > max(theirs) else "open", chance)
+        return SeedOrder("below", chance)
+    return SeedOrder("above" if min(ours) > max(theirs) else "open", chance)
 
 
 def seen(ours: Sequence[float], theirs: Sequence[float]) -> Side:

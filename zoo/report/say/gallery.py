@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 
 from eval.confusion import confusion, recall, worst
-from zoo.report.measure.pictures import activation_maps, encoded, first_filters, validation_pixels
+from eval.robustness import PixelBatch
+from zoo.report.measure.pictures import activation_maps, encoded_picture, first_filters, validation_pixels
 from zoo.report.read.results import Results
 from zoo.report.read.runs import Group
 from zoo.report.say.wording import Words, percent
@@ -23,8 +24,6 @@ from zoo.report.write.document import (
     Section,
     Table,
 )
-
-Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 _WORST, _LOOKED_AT = 12, 6
 _SIDE = 140  # pixels of a photograph in the report: six in a row
@@ -46,7 +45,9 @@ def _counts(results: Results, group: Group) -> Any:
 
 def _confusion(results: Results, group: Group, is_open: bool, words: Words) -> Foldable:
     names = results.class_names
-    figure = figures.confusion(_counts(results, group), names, words("axis.predicted"), words("axis.true"))
+    figure = figures.confusion_chart(
+        _counts(results, group), names, words("axis.predicted"), words("axis.true")
+    )
     caption = words.judged("confusion.caption", group=group.label, runs=len(group.runs))
     chart = Chart.of(f"confusion-{group.index}", caption, figure, is_wide=True)
     return Foldable(group.label, (Charts((chart,)),), is_open)
@@ -89,11 +90,11 @@ def worst_section(results: Results, words: Words) -> Section | None:
     )
 
 
-def _jpeg(image: Pixels) -> bytes:
+def _jpeg(image: PixelBatch) -> bytes:
     """An RGB photograph, encoded at the report's size."""
     scale = _SIDE / max(image.shape[:2])
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    return encoded(cv2.resize(image, None, fx=scale, fy=scale, interpolation=how), "jpeg")  # type: ignore[arg-type]
+    return encoded_picture(cv2.resize(image, None, fx=scale, fy=scale, interpolation=how), "jpeg")  # type: ignore[arg-type]
 
 
 def filters_section(results: Results, words: Words) -> Section | None:
@@ -110,7 +111,7 @@ def filters_section(results: Results, words: Words) -> Section | None:
     return Section("filters", words("filters.title"), blocks)
 
 
-def _sheet(filters: Pixels) -> bytes:
+def _sheet(filters: PixelBatch) -> bytes:
     """(n, h, w, 3) RGB filters side by side on a transparent sheet, enlarged without smoothing; PNG."""
     count, height, width, _ = filters.shape
     columns = int(np.ceil(np.sqrt(count)))
@@ -122,7 +123,7 @@ def _sheet(filters: Pixels) -> bytes:
         large = tile.repeat(zoom, 0).repeat(zoom, 1)
         sheet[top : top + height * zoom, left : left + width * zoom, :3] = large
         sheet[top : top + height * zoom, left : left + width * zoom, 3] = 255
-    return encoded(sheet)
+    return encoded_picture(sheet)
 
 
 def maps_section(results: Results, words: Words) -> Section | None:
@@ -173,7 +174,7 @@ def _named(results: Results, group: Group, rows: Sequence[int], words: Words) ->
     ]
 
 
-def _overlaid(image: Pixels, heat: np.ndarray[Any, np.dtype[np.float32]]) -> Pixels:
+def _overlaid(image: PixelBatch, heat: np.ndarray[Any, np.dtype[np.float32]]) -> PixelBatch:
     """An RGB photograph under its (H, W) map of 0 to 1: the more there is in the map, the more it covers."""
     colours = cv2.applyColorMap((255 * heat).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
     share = _HEAT * heat[..., None]

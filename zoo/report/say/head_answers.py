@@ -13,7 +13,7 @@ from zoo.report.say.sentences import Compared, difference_sentence, verdict
 from zoo.report.say.wording import Words, count
 from zoo.report.write.document import Answer, Standing
 
-Pair = tuple[Group, Group]  # GAP, FC
+HeadPair = tuple[Group, Group]  # GAP, FC
 
 _STANDINGS: dict[str, Standing] = {"above": "yes", "below": "no"}
 
@@ -27,7 +27,7 @@ def head_answers(results: Results, words: Words) -> list[Answer]:
     return [answer for answer in found if answer]
 
 
-def _accuracy(results: Results, pairs: Sequence[Pair], words: Words) -> Answer:
+def _accuracy(results: Results, pairs: Sequence[HeadPair], words: Words) -> Answer:
     found = [(gap, fc, results.difference(gap, fc)) for gap, fc in pairs]
     sentences = [difference_sentence(results, gap, fc, item, words) for gap, fc, item in found]
     stand = together([side(item) for *_, item in found])
@@ -37,7 +37,7 @@ def _accuracy(results: Results, pairs: Sequence[Pair], words: Words) -> Answer:
     return Answer(words.judged("head.question"), verdict(text, fc_first, words), tuple(sentences), standing)
 
 
-def _cost(results: Results, pairs: Sequence[Pair], words: Words) -> Answer | None:
+def _cost(results: Results, pairs: Sequence[HeadPair], words: Words) -> Answer | None:
     rows = [(gap, fc, results.row(gap), results.row(fc)) for gap, fc in pairs]
     benched = [(gap, fc, ours, theirs) for gap, fc, ours, theirs in rows if ours and theirs]
     if not benched:
@@ -71,7 +71,7 @@ def _latency(ours: Row, theirs: Row, words: Words) -> str:
     )
 
 
-def _robust(results: Results, pairs: Sequence[Pair], words: Words) -> Answer | None:
+def _robust(results: Results, pairs: Sequence[HeadPair], words: Words) -> Answer | None:
     tried = [
         (gap, fc, kind, results.lost_less(gap, fc, keys))
         for gap, fc in pairs

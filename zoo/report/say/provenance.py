@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from zoo.report.read.results import OtherList, Results
-from zoo.report.read.runs import Run
+from zoo.report.read.runs import FinishedRun
 from zoo.report.say.wording import Words, count
-from zoo.report.write.document import Block, Code, Facts, Heading, Paragraph, Section, Table
+from zoo.report.write.document import Block, Code, Definitions, Heading, Paragraph, Section, Table
 from zoo.runs.run_json import ListRecord, RunRecord
 from zoo.study.study_json import StudyJson
 
@@ -31,7 +31,7 @@ def lead(results: Results, words: Words) -> tuple[Block, ...]:
         facts.append((words("lead.departures"), departed))
     warning = [Paragraph(words("lead.synthetic"), "warning")] if about["data"]["synthetic"] else []
     cut = [Paragraph(words("lead.cut", count=len(results.notes)), "warning")] if results.notes else []
-    return (*warning, *cut, Facts(tuple(facts)))
+    return (*warning, *cut, Definitions(tuple(facts)))
 
 
 def _every(results: Results, what: Any) -> list[str]:
@@ -96,7 +96,7 @@ def departure(line: str, words: Words) -> str:
 
 def runs_section(results: Results, commands: str, words: Words) -> Section:
     """Every run with its device and time, versions, the data's fingerprints, and how to repeat it."""
-    blocks: list[Block] = [_runs_table(results, words), Facts(tuple(_versions(results, words)))]
+    blocks: list[Block] = [_runs_table(results, words), Definitions(tuple(_versions(results, words)))]
     if results.notes:
         blocks += [Heading(words("cut.title")), *(Paragraph(note) for note in results.notes)]
     blocks += [Heading(words("commands.title")), Code(commands)]
@@ -181,7 +181,7 @@ def _study_command(study: StudyJson, folder: Path) -> str:
     return " ".join(["zoo study", shlex.quote(name), *given, f"--output {shlex.quote(folder.name)}"])
 
 
-def _train_command(run: Run, folder: Path) -> str:
+def _train_command(run: FinishedRun, folder: Path) -> str:
     options = {**run.record.get("options", {}), "seed": run.seed}
     given = [
         _option(name, value) for name, value in options.items() if value is not None and value is not False

@@ -6,7 +6,7 @@ from eval.robustness import CONDITIONS, PLAIN, Condition
 from zoo.plots.charts import PALETTE
 from zoo.report.read.results import Results
 from zoo.report.read.runs import Group, partners
-from zoo.report.say.accuracy_section import verdict
+from zoo.report.say.accuracy_section import real_or_not
 from zoo.report.say.wording import Words, bracketed, count, percent
 from zoo.report.write.document import Block, Chart, Charts, Paragraph, Section, Table
 from zoo.report.write.figures import Trace, traces
@@ -80,7 +80,7 @@ def _pair_table(results: Results, gap: Group, fc: Group, words: Words) -> Table:
         if results.takes(gap, item.key) and results.takes(fc, item.key):
             found = results.difference_under(gap, fc, item.key)
             lost = results.lost_less(gap, fc, [item.key])
-            rows.append((_name(item, words), bracketed(found), bracketed(lost), verdict(lost, words)))
+            rows.append((_name(item, words), bracketed(found), bracketed(lost), real_or_not(lost, words)))
     names = ("condition", "gap_fc", "lost_less", "real")
     columns = tuple(words(f"column.{name}", gap=gap.label, fc=fc.label) for name in names)
     caption = words.judged("robust.pair", gap=gap.label, fc=fc.label)

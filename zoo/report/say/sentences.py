@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from eval.statistics import LEAST_BLOCKS, Interval
 from zoo.report.read.results import Results
 from zoo.report.read.runs import Group
-from zoo.report.say.claims import Order, told
+from zoo.report.say.claims import SeedOrder, told
 from zoo.report.say.wording import Words, percent
 
 _MOST_SEEN = 3
@@ -62,7 +62,7 @@ def verdict(text: str, compared: Sequence[Compared], words: Words) -> str:
     return said if len(alone) == len(compared) else f"{said} {words('seen.others', verdict=text)}"
 
 
-def ordered_sentence(group: Group, other: Group, found: Order, words: Words) -> str:
+def ordered_sentence(group: Group, other: Group, found: SeedOrder, words: Words) -> str:
     """How the seeds of two groups stand, and what chance makes of it."""
     is_alone = len(group.runs) == len(other.runs) == 1
     key = "order.alone" if is_alone else "order.mixed" if found.side == "open" else f"order.{found.side}"

@@ -8,13 +8,13 @@ from importlib.resources import files
 
 from zoo.report.write.document import (
     Answer,
-    Answers,
+    AnswerList,
     Block,
     Chart,
     Charts,
     Code,
+    Definitions,
     Document,
-    Facts,
     Foldable,
     Heading,
     Paragraph,
@@ -100,13 +100,13 @@ def _(block: Heading) -> str:
 
 
 @_html.register
-def _(block: Facts) -> str:
+def _(block: Definitions) -> str:
     rows = "".join(f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>" for term, text in block.rows)
     return f"<dl>{rows}</dl>"
 
 
 @_html.register
-def _(block: Answers) -> str:
+def _(block: AnswerList) -> str:
     return f'<div class="answers">{_lines(map(_answer, block.answers))}</div>'
 
 

@@ -11,12 +11,12 @@ from converters.host.files import whole, write_text
 from zoo.ours import digest, keep_others
 from zoo.plots.svg import standalone
 from zoo.report.write.document import (
-    Answers,
+    AnswerList,
     Block,
     Charts,
     Code,
+    Definitions,
     Document,
-    Facts,
     Foldable,
     Heading,
     Paragraph,
@@ -102,12 +102,12 @@ def _(block: Heading, folder: str) -> str:
 
 
 @_markdown.register
-def _(block: Facts, folder: str) -> str:
+def _(block: Definitions, folder: str) -> str:
     return "\n".join(f"- **{_escape(term)}**: {_escape(text)}" for term, text in block.rows)
 
 
 @_markdown.register
-def _(block: Answers, folder: str) -> str:
+def _(block: AnswerList, folder: str) -> str:
     return "\n\n".join(
         f"### {_escape(a.question)}\n\n**{_escape(a.verdict)}** {' '.join(map(_escape, a.sentences))}"
         for a in block.answers

@@ -24,7 +24,7 @@ class Paragraph:
 
 
 @dataclass(frozen=True)
-class Facts:
+class Definitions:
     """Terms, each with what it is here."""
 
     rows: tuple[tuple[str, str], ...]
@@ -41,7 +41,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Answers:
+class AnswerList:
     """Answers one under another."""
 
     answers: tuple[Answer, ...]
@@ -126,7 +126,7 @@ class Heading:
     text: str
 
 
-Block = Paragraph | Facts | Answers | Table | Charts | Pictures | Code | Foldable | Heading
+Block = Paragraph | Definitions | AnswerList | Table | Charts | Pictures | Code | Foldable | Heading
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ def traces(found: Sequence[Trace], x_title: str, y_title: str, ticks: dict[float
     return figure
 
 
-def confusion(counts: Floats, names: Sequence[str], x_title: str, y_title: str) -> Figure:
+def confusion_chart(counts: Floats, names: Sequence[str], x_title: str, y_title: str) -> Figure:
     """(K, K) counts, true class by row: each row's shares as colours, blue where right, else orange."""
     size = len(names)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
