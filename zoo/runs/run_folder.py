@@ -1,7 +1,8 @@
 """The layout of a run folder.
 
 net.prototxt  solver.prototxt  run.json  metrics.jsonl  <snapshot_prefix>_iter_<n>.safetensors
-weights.safetensors  model.onnx  rows.safetensors
+weights.safetensors  model.onnx  rows.safetensors; where the solver sets snapshot_format, also
+<snapshot_prefix>_iter_<n>.caffemodel and .solverstate, or their .h5
 """
 
 import json

@@ -2,27 +2,38 @@
 
 import re
 import warnings
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Collection
 
 from converters import CaffeSolver
 from converters.solver.names import snapshot_paths
 from prototxt.caffe_pb2 import SolverParameter
+from prototxt.errors import InputError
 from zoo.ours import keep_others
 from zoo.runs.run_folder import CAFFE_SNAPSHOTS, RunFolder, read_record
 from zoo.runs.run_json import RunRecord
-from zoo.terminal.console import notice_once
+from zoo.terminal.console import notice, notice_once
 
 
 def write(folder: RunFolder, record: RunRecord, solver: CaffeSolver) -> None:
     """Write both files, each whole or not at all; before that, say in run.json, whose content ``record`` is,
-    that they are the run's own. Raises InputError where they cannot be written.
+    that they are the run's own. Where they cannot be written a line says why: the training stands without
+    them.
     """
+    solver.prefix = str(folder.snapshot(0)).removesuffix("_iter_0.safetensors")
+    own = set(record.get(CAFFE_SNAPSHOTS, ()))
     names = {str(path) for path in snapshot_paths(solver.message, folder.prefix, solver.iter)}
-    if not names <= (known := set(record.get(CAFFE_SNAPSHOTS, ()))):
-        record[CAFFE_SNAPSHOTS] = sorted(names | known)
-        folder.write_record(record)
-    solver.prefix = str(folder.path / folder.prefix)
+    try:
+        for name in names:
+            _keep_others(folder, name, own)
+        if not names <= own:
+            record[CAFFE_SNAPSHOTS] = sorted(names | own)
+            folder.write_record(record)
+        _snapshot(solver)
+    except InputError as error:
+        notice(f"no snapshot in Caffe's format: {error}")
+
+
+def _snapshot(solver: CaffeSolver) -> None:
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         solver.snapshot()
@@ -37,18 +48,20 @@ def keep_others_snapshots(folder: RunFolder, solver: SolverParameter, start: int
     if not solver.HasField("snapshot_format"):
         return
     own = set((read_record(folder.path) or {}).get(CAFFE_SNAPSHOTS, ()))
-    for iteration, path in _present(folder, solver):
+    for iteration in sorted(_present(folder, solver)):
         if min(start + 1, solver.max_iter) <= iteration <= solver.max_iter:
-            name = str(Path(folder.prefix).with_name(path.name))
-            keep_others(path, "run", lambda _, name=name: name in own)  # type: ignore[misc]
+            for path in snapshot_paths(solver, folder.prefix, iteration):
+                _keep_others(folder, str(path), own)
 
 
-def _present(folder: RunFolder, solver: SolverParameter) -> Iterator[tuple[int, Path]]:
-    """(iteration, path) of what lies where such files go."""
-    names = [path.name for path in snapshot_paths(solver, str(folder.path / folder.prefix), 0)]
-    patterns = [re.escape(name).replace("_iter_0", r"_iter_(\d+)") for name in names]
+def _keep_others(folder: RunFolder, name: str, own: Collection[str]) -> None:
+    keep_others(folder.path / name, "run", lambda _: name in own)
+
+
+def _present(folder: RunFolder, solver: SolverParameter) -> set[int]:
+    """The iterations of which a file lies where such snapshots go."""
+    names = [path.name for path in snapshot_paths(solver, folder.prefix, 0)]
+    pattern = "|".join(re.escape(name).replace("_iter_0", r"_iter_(\d+)") for name in names)
     place = folder.snapshot(0).parent
-    for path in sorted(place.iterdir()) if place.is_dir() else ():
-        for pattern in patterns:
-            if match := re.fullmatch(pattern, path.name):
-                yield int(match[1]), path
+    matches = [re.fullmatch(pattern, path.name) for path in (place.iterdir() if place.is_dir() else ())]
+    return {int(match[1] or match[2]) for match in matches if match}
