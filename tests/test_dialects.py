@@ -20,6 +20,7 @@ from prototxt.errors import InputError
 from prototxt.net_file import NetFile
 from prototxt.text import parse_net, to_text
 from zoo.cli import main
+from zoo.train.plan import Options, make_plan
 
 NET = """name: "n"
 layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: %d dim: 3 dim: 3 } } }
@@ -208,3 +209,16 @@ def test_a_solvers_weights_choose_its_nets_rules(tmp_path: Path) -> None:
     solver = SolverParameter(net="net.prototxt", weights=["w.caffemodel"])
     nets = solver_nets(solver, tmp_path / "solver.prototxt", [tmp_path])
     assert nets[0].message.layer[1].dialect == "segnet"
+
+
+def test_the_weights_of_zoo_train_choose_them_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    load_net(NET % (4, ""), dialect="segnet").save_caffemodel("w.caffemodel")
+    Path("net.prototxt").write_text(
+        NET.replace('type: "Input"', 'type: "DummyData"').replace("input_param", "dummy_data_param") % (4, "")
+    )
+    Path("s.prototxt").write_text(
+        'net: "net.prototxt" base_lr: 1 lr_policy: "fixed" weights: "gone.caffemodel"'
+    )
+    plan = make_plan(Options(solver="s.prototxt", weights="w.caffemodel"))
+    assert plan.nets["TRAIN"].message.layer[1].dialect == "segnet" and plan.weights == ["w.caffemodel"]

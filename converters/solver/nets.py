@@ -8,6 +8,7 @@ from pathlib import Path
 from converters.dialects import settled
 from converters.graph import Graph, graph_of
 from converters.host.places import missing, seek
+from converters.solver.names import weight_names
 from prototxt.caffe_pb2 import TEST, TRAIN, NetParameter, NetState, SolverParameter
 from prototxt.errors import InputError
 from prototxt.net_file import NetFile
@@ -67,7 +68,8 @@ def solver_nets(solver: SolverParameter, path: Path, places: Sequence[Path]) -> 
     generic = range(1 + len(solver.test_iter) - len(nets))
     nets += [_first_set(solver, ("net", "net_param")) for _ in generic]
     wanted = [solver.train_state, *(solver.test_state or [NetState()] * len(solver.test_iter))]
-    weights = _weight_files(solver, places)
+    # Those that are there; whoever loads them says which are not.
+    weights = [file for name in weight_names(solver.weights) if (file := seek(name, places))]
     files = [settled(file, weights=weights) for file in map(file_of, nets)]
     return [
         NetSource(
@@ -78,12 +80,6 @@ def solver_nets(solver: SolverParameter, path: Path, places: Sequence[Path]) -> 
         )
         for index, file in enumerate(files)
     ]
-
-
-def _weight_files(solver: SolverParameter, places: Sequence[Path]) -> list[Path]:
-    """The files of the solver's ``weights`` that are there; whoever loads them says which are not."""
-    names = [name.strip() for field in solver.weights for name in field.split(",")]
-    return [path for name in names if (path := seek(name, places))]
 
 
 def _first_set(solver: SolverParameter, fields: Sequence[str]) -> NetParameter | str:

@@ -101,8 +101,8 @@ class Plan:
 
     @property
     def weights(self) -> list[str]:
-        """The files to fine-tune from: the option, else the solver's weights, each a list with commas."""
-        return weight_names([self.options.weights] if self.options.weights else self.solver.weights)
+        """The files to fine-tune from."""
+        return weight_names(self.solver.weights)
 
     def graph(self, key: str) -> Graph:
         """The net of ``key``; errors name the layer's line."""

@@ -16,8 +16,8 @@ NETS = ("net", "net_param", "train_net", "train_net_param", "test_net", "test_ne
 
 
 def changed_solver(solver: SolverParameter, options: "Options", here: Path) -> SolverParameter:
-    """The solver with the options' ``set`` merged over it and their ``net``, a path from ``here``, in place
-    of its nets.
+    """The solver with the options' ``set`` merged over it, their ``weights`` in place of its own, and their
+    ``net``, a path from ``here``, in place of its nets.
 
     Raises InputError with the text's line and column, or for a net that is not there.
     """
@@ -26,6 +26,8 @@ def changed_solver(solver: SolverParameter, options: "Options", here: Path) -> S
         solver = merged(solver, changes)
         if changes.HasField("test_interval") and not changes.test_interval:
             _stop_testing(solver)
+    if options.weights:
+        solver.weights[:] = [options.weights]
     if options.net is not None:
         path, _ = catalogue.find(options.net, here)
         for field in NETS:
