@@ -140,8 +140,9 @@ def build_layer(message: LayerParameter, bottoms: Shapes) -> Layer:
     check_listed(message, "loss_weight", len(message.loss_weight), max(len(message.top), 1))
     check_listed(message, "propagate_down", len(message.propagate_down), len(bottoms))
     module = record.builder(message, bottoms)
-    module.message, module.record, module.taken = message, record, {tuple(bottoms)}
-    module.slots = _slots(module)
+    slots = _slots(module, record)
+    # Past nn.Module's __setattr__, which looks for tensors in each of them.
+    vars(module).update(message=message, record=record, slots=slots, taken={tuple(bottoms)})
     if len(message.param) > len(module.slots):
         raise InputError(f"{len(message.param)} param for a layer of {len(module.slots)} blobs", message.name)
     module.sizes = [tuple(blob.shape) for blob in module.blobs()]
@@ -153,9 +154,9 @@ def _is_meta(bottoms: tuple[Tensor, ...]) -> bool:
     return any(x.is_meta for x in bottoms) if bottoms else torch.empty(0).is_meta
 
 
-def _slots(module: Layer) -> tuple[str, ...]:
+def _slots(module: Layer, record: Record) -> tuple[str, ...]:
     """The blobs that the module has of those its record names."""
     tensors = {name: x for x in (module._parameters, module._buffers) for name in x if x[name] is not None}
-    strange = tensors.keys() - set(module.record.blobs)
-    assert not strange, f"@layer of {module.record.type} does not name the blobs {sorted(strange)}"
-    return tuple(name for name in module.record.blobs if name in tensors)
+    strange = tensors.keys() - set(record.blobs)
+    assert not strange, f"@layer of {record.type} does not name the blobs {sorted(strange)}"
+    return tuple(name for name in record.blobs if name in tensors)
