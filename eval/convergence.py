@@ -39,13 +39,13 @@ def seconds_at(metrics: Metrics, images_per_step: int) -> list[float]:
     """
     known = [line["images_per_second"] for line in metrics if line.get("images_per_second")]
     usual = float(np.mean(known)) if known else math.inf
-    total, before, found = 0.0, 0, []
+    total, before, seconds = 0.0, 0, list[float]()
     for line in metrics:
         rate = line.get("images_per_second") or usual
         total += (line["iteration"] - before) * images_per_step / rate
         before = line["iteration"]
-        found.append(total)
-    return found
+        seconds.append(total)
+    return seconds
 
 
 def iterations_to(

@@ -136,16 +136,16 @@ def _badness(item: Difference) -> tuple[bool, float]:
 
 def _compare_weights(net: Network, model: onnx.ModelProto) -> list[Difference]:
     """Every initializer that has a weight's key, element by element."""
-    held = {key: blob.detach() for key, blob in net.state_dict().items()}
+    blobs = {key: blob.detach() for key, blob in net.state_dict().items()}
     owners = {blob.name: blob.node.layer.name for blob in net.blobs}
-    found = []
+    differences = []
     for tensor in model.graph.initializer:
-        key = tensor.name if tensor.name in held else tensor.name.removesuffix(".T")
-        if key in held:
+        key = tensor.name if tensor.name in blobs else tensor.name.removesuffix(".T")
+        if key in blobs:
             theirs = onnx.numpy_helper.to_array(tensor)
-            ours = (held[key] if key == tensor.name else held[key].T).numpy().reshape(theirs.shape)
-            found.append(_difference(tensor.name, ours, theirs, owners[key], WEIGHTS))
-    return found
+            ours = (blobs[key] if key == tensor.name else blobs[key].T).numpy().reshape(theirs.shape)
+            differences.append(_difference(tensor.name, ours, theirs, owners[key], WEIGHTS))
+    return differences
 
 
 def _with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> bytes:
@@ -173,9 +173,9 @@ def _layer_by_layer(
         for value, top in zip(node.outputs, tops, strict=False):
             values[value] = top
             if value in theirs:
-                found = theirs[value]
-                yield value, _difference(value.blob, top.numpy(), found, node.layer.name)
-                values[value] = torch.from_numpy(found) if found.shape == top.shape else top
+                output = theirs[value]
+                yield value, _difference(value.blob, top.numpy(), output, node.layer.name)
+                values[value] = torch.from_numpy(output) if output.shape == top.shape else top
 
 
 def _difference(

@@ -49,10 +49,10 @@ def to_int8(model: Path, target: Path, batches: Iterable[Feeds]) -> None:
             activation_type=QuantType.QInt8,
             weight_type=QuantType.QInt8,
         )
-        held = onnx.load(made)
-        del held.metadata_props[:]
-        held.metadata_props.extend(onnx.load(model).metadata_props)
-        _write(held, target)
+        quantised = onnx.load(made)
+        del quantised.metadata_props[:]
+        quantised.metadata_props.extend(onnx.load(model).metadata_props)
+        _write(quantised, target)
 
 
 def _reader(batches: Iterable[Feeds]) -> Any:

@@ -21,9 +21,9 @@ def name_blocks(paths: Sequence[str], labels: Sequence[int], right: Booleans) ->
     number's order. It is cut into equal blocks of at most :func:`block_length` photographs. Blocks follow
     the names and not the list's order, which is often shuffled.
     """
-    found = series(paths, labels)
-    longest = max(1, min(block_length(right, labels, found), len(paths) // LEAST_BLOCKS))
-    cut = [part for rows in found for part in np.array_split(rows, -(-len(rows) // longest))]
+    by_name = series(paths, labels)
+    longest = max(1, min(block_length(right, labels, by_name), len(paths) // LEAST_BLOCKS))
+    cut = [part for rows in by_name for part in np.array_split(rows, -(-len(rows) // longest))]
     return [part.tolist() for part in cut]
 
 
@@ -46,7 +46,7 @@ def _split(path: str) -> tuple[str, int]:
     return str(place.with_name(place.stem[: match.start()] + "#" + place.stem[match.end() :])), int(match[1])
 
 
-def block_length(right: Booleans, labels: Sequence[int], found: Sequence[Sequence[int]]) -> int:
+def block_length(right: Booleans, labels: Sequence[int], by_name: Sequence[Sequence[int]]) -> int:
     """How many photographs a block must hold to keep together what is right or wrong together.
 
     How often each photograph was recognised, over all runs and less the mean of its class, is correlated
@@ -59,8 +59,8 @@ def block_length(right: Booleans, labels: Sequence[int], found: Sequence[Sequenc
     for label in set(labels):
         share[classes == label] -= share[classes == label].mean()
     variance = float((share**2).mean())
-    for lag in range(1, max(map(len, found)) + 1):
-        products = np.concatenate([_products(share[list(rows)], lag) for rows in found])
+    for lag in range(1, max(map(len, by_name)) + 1):
+        products = np.concatenate([_products(share[list(rows)], lag) for rows in by_name])
         if not variance or not len(products) or products.mean() / variance < 2 / np.sqrt(len(products)):
             return _LENGTHS * (lag - 1) or 1
     raise AssertionError("the lag of the longest series has no pairs")

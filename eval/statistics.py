@@ -97,8 +97,8 @@ def _interval(
     random = np.random.default_rng(seed)
     if len(blocks) < 2:
         raise InputError(f"an interval needs two blocks of photographs at least, not {len(blocks)}")
-    kept = np.concatenate([np.asarray(block, int) for block in blocks])
-    runs = [sign * group[:, kept].mean(1) for group, sign in zip(groups, signs, strict=True)]
+    columns = np.concatenate([np.asarray(block, int) for block in blocks])
+    runs = [sign * group[:, columns].mean(1) for group, sign in zip(groups, signs, strict=True)]
     photograph = sum(sign * group.mean(0) for group, sign in zip(groups, signs, strict=True))
     parts = [(_drawn_blocks(np.asarray(photograph), blocks, draws, random), len(blocks))]
     parts += [(_drawn_means(run, draws, random), len(run)) for run in runs if len(run) > 1]
@@ -106,7 +106,7 @@ def _interval(
     deviations = np.asarray(sum(deviation for deviation, _ in parts))
     wide = student_quantile((1 + level) / 2, _freedom(parts)) / NormalDist().inv_cdf((1 + level) / 2)
     low, high = mean + wide * np.quantile(deviations, [(1 - level) / 2, (1 + level) / 2])
-    if np.ptp(np.asarray(photograph)[kept]) < _NO_SPREAD:
+    if np.ptp(np.asarray(photograph)[columns]) < _NO_SPREAD:
         share = _unseen(len(blocks), level)
         low, high = low - share * (mean - ends[0]), high + share * (ends[1] - mean)
     low, high = np.clip((low, high), *ends).tolist()

@@ -15,7 +15,7 @@ from zoo.plots.charts import new_figure, style, to_svg
 from zoo.report.read.curves import curve, thinned
 from zoo.report.read.runs import group_runs, partners, read_run
 from zoo.report.say.accuracy_section import real_or_not
-from zoo.report.say.claims import is_equal, order, ratios, side, together, told
+from zoo.report.say.claims import is_equal, order, ratios, shown, side, together
 from zoo.report.say.wording import Words, bracketed, percent, points, read_texts, spread
 from zoo.report.write.as_html import as_html
 from zoo.report.write.as_markdown import as_markdown
@@ -36,18 +36,18 @@ def test_a_side_is_told_only_where_the_interval_leaves_0_out() -> None:
 
 def test_single_runs_claim_nothing_about_trainings() -> None:
     alone = Interval(0.2, 0.1, 0.3, over_seeds=False)
-    assert side(alone) == "open" and told(alone) == "these"
-    assert told(Interval(0.0, -0.01, 0.01, over_seeds=False)) == "open"
+    assert side(alone) == "open" and shown(alone) == "these"
+    assert shown(Interval(0.0, -0.01, 0.01, over_seeds=False)) == "open"
     assert not is_equal(Interval(0.0, -0.01, 0.01, over_seeds=False))
-    assert told(between(0.1, 0.2)) == "above"
+    assert shown(between(0.1, 0.2)) == "above"
 
 
 def test_too_few_photographs_are_said_to_be_too_few() -> None:
     found = Interval(1.0, 0.2, 1.0, over_seeds=True, too_few=True)
-    assert side(found) == "open" and told(found) == "few"
+    assert side(found) == "open" and shown(found) == "few"
     assert not is_equal(Interval(0.0, -0.01, 0.01, over_seeds=True, too_few=True))
     assert real_or_not(found, Words("en")) == "too few images"
-    assert "real" not in Words("en")(f"accuracy.{told(found)}", **dict.fromkeys(_SENTENCE, ""))
+    assert "real" not in Words("en")(f"accuracy.{shown(found)}", **dict.fromkeys(_SENTENCE, ""))
 
 
 def test_equal_needs_the_whole_interval() -> None:

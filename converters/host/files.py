@@ -164,10 +164,10 @@ def alone_in(folder: Path) -> Iterator[BinaryIO]:
 def _holder(path: Path) -> dict[str, Any]:
     """Who has written himself into a lock file: pid, host and since when; nothing where nobody has."""
     try:
-        found = json.loads(path.read_bytes())
+        holder = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return holder if isinstance(holder, dict) else {}
 
 
 def _lives_here(holder: Mapping[str, Any]) -> bool:

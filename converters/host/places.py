@@ -70,11 +70,11 @@ def refuse_escapes(what: str, path: str) -> None:
     """Raise InputError for a path with control characters: ``\\n`` and the like of a Windows path are
     escapes in a prototxt's string, as in Caffe's.
     """
-    if found := _CONTROL.search(path):
+    if control := _CONTROL.search(path):
         written = _CONTROL.sub(lambda char: _spelt(char[0]), path)
         raise InputError(
-            f'{what} "{written}": "{_spelt(found[0])}" in a string stands for a control character, not for a '
-            'backslash; write a path with "/", or each backslash as "\\\\"'
+            f'{what} "{written}": "{_spelt(control[0])}" in a string stands for a control character, not for '
+            'a backslash; write a path with "/", or each backslash as "\\\\"'
         )
 
 

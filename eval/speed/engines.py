@@ -85,8 +85,8 @@ class OnnxNet:
 
     def read(self) -> Arrays:
         """The outputs, copied back."""
-        found: Arrays = self.binding.copy_outputs_to_cpu()
-        return found
+        arrays: Arrays = self.binding.copy_outputs_to_cpu()
+        return arrays
 
 
 class OpenCvNet:
@@ -101,7 +101,7 @@ class OpenCvNet:
         self.net = cv2.dnn.readNetFromCaffe(job.prototxt, job.caffemodel)
         self.last = list(job.last)
         self.processor = cpu_name()
-        self.found: Arrays = []
+        self.outputs: Arrays = []
 
     def load(self, feeds: Feeds) -> None:
         """Set the inputs."""
@@ -110,11 +110,11 @@ class OpenCvNet:
 
     def run(self) -> None:
         """Compute every output."""
-        self.found = list(self.net.forward(self.last))
+        self.outputs = list(self.net.forward(self.last))
 
     def read(self) -> Arrays:
         """The outputs of the last run."""
-        return self.found
+        return self.outputs
 
 
 class TorchNet:
@@ -136,7 +136,7 @@ class TorchNet:
             torch._dynamo.config.recompile_limit = 64  # one a batch size, each compiled for itself
             self.net = torch.compile(net, dynamic=False)
         self.inputs: list[Any] = []
-        self.found: Any = None
+        self.outputs: Any = None
 
     def load(self, feeds: Feeds) -> None:
         """Copy the inputs to the device, images channels last."""
@@ -152,13 +152,13 @@ class TorchNet:
         import torch
 
         with torch.inference_mode():
-            self.found = self.net(*self.inputs)
+            self.outputs = self.net(*self.inputs)
         if self.device.type == "cuda":
             torch.cuda.synchronize()
 
     def read(self) -> Arrays:
         """The outputs of the last run, copied back."""
-        tensors = list(self.found.values()) if isinstance(self.found, dict) else [self.found]
+        tensors = list(self.outputs.values()) if isinstance(self.outputs, dict) else [self.outputs]
         return [tensor.cpu().numpy() for tensor in tensors]
 
 

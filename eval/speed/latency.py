@@ -77,8 +77,8 @@ class Worker:
         with tempfile.TemporaryDirectory(prefix="zoo-outputs-") as folder:
             path = Path(folder) / "outputs.npz"
             self._ask(batch=batch, save=str(path))
-            with np.load(path, allow_pickle=False) as held:
-                return [held[name] for name in held.files]
+            with np.load(path, allow_pickle=False) as arrays:
+                return [arrays[name] for name in arrays.files]
 
     def _ask(self, **question: Any) -> dict[str, Any]:
         self._send(question)
@@ -134,11 +134,11 @@ def workers(jobs: Sequence[TimingJob]) -> Iterator[list[Worker]]:
 
 
 def time_by_turns(
-    held: Sequence[Worker], batches: Sequence[Sequence[int]], runs: int, advance: CountImages
+    processes: Sequence[Worker], batches: Sequence[Sequence[int]], runs: int, advance: CountImages
 ) -> list[Latency]:
     """Time open workers, each at its batch sizes: about ``runs`` calls at batch 1, and as many images."""
-    samples = interleave(held, batches, runs, advance)
-    return [Latency(found, **worker.runs_on) for worker, found in zip(held, samples, strict=True)]
+    samples = interleave(processes, batches, runs, advance)
+    return [Latency(times, **worker.runs_on) for worker, times in zip(processes, samples, strict=True)]
 
 
 def check_agreement(worker: Worker, reference: Worker, batch: int) -> None:

@@ -80,12 +80,12 @@ class Ratio:
 
 def ratio(above: Samples, below: Samples) -> Ratio:
     """``above`` ÷ ``below``, paired round by round; both must come from one :func:`interleave`."""
-    found = sorted(a / b for a, b in zip(above.medians, below.medians, strict=True))
-    value = float(np.median(found))
-    if len(found) < _ENOUGH:
+    ratios = sorted(a / b for a, b in zip(above.medians, below.medians, strict=True))
+    value = float(np.median(ratios))
+    if len(ratios) < _ENOUGH:
         return Ratio(value, 0.0, math.inf)
-    cut = _cut(len(found))
-    return Ratio(value, found[cut], found[-1 - cut])
+    cut = _cut(len(ratios))
+    return Ratio(value, ratios[cut], ratios[-1 - cut])
 
 
 def _cut(count: int) -> int:
@@ -122,12 +122,12 @@ def interleave(
     workers: Sequence[Timed], batches: Sequence[Sequence[int]], runs: int, advance: CountImages
 ) -> list[dict[int, Samples]]:
     """Time every worker at each of its batch sizes, by turns: samples by batch size, worker by worker."""
-    found: list[dict[int, Samples]] = [{batch: Samples() for batch in own} for own in batches]
+    samples: list[dict[int, Samples]] = [{batch: Samples() for batch in own} for own in batches]
     for worker, batch in visits(batches, min(ROUNDS, runs)):
         calls = calls_a_round(runs, batch)[1]
-        found[worker][batch].rounds.append(workers[worker].times(batch, calls))
+        samples[worker][batch].rounds.append(workers[worker].times(batch, calls))
         advance(batch * (calls + 1))
-    return found
+    return samples
 
 
 def images_in_all(batches: Sequence[Sequence[int]], runs: int) -> int:

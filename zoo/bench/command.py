@@ -111,7 +111,7 @@ def measure_folder(
     against: Sequence[str] = (),
     threads: int | None = None,
     runs: int = CALLS,
-    given: Elsewhere = HERE,
+    where: Elsewhere = HERE,
 ) -> list[Row]:
     """The rows of every finished run at or below ``folder``, as ``zoo bench`` writes them to bench.json.
 
@@ -119,13 +119,13 @@ def measure_folder(
     InputError where there is no finished run, or a model cannot be measured.
     """
     settings = Settings(batches, precisions, providers, against, threads or cores(), runs)
-    return measure_models(trained(folder, given), settings)
+    return measure_models(trained(folder, where), settings)
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
     """What the command line asks for, each thing once."""
     lists = (args.batch_sizes, args.precisions, args.providers, args.against)
-    batches, precisions, providers, against = (list(dict.fromkeys(held)) for held in lists)
+    batches, precisions, providers, against = (list(dict.fromkeys(values)) for values in lists)
     return Settings(batches, precisions, providers, against, args.threads or cores(), args.runs)
 
 
@@ -137,14 +137,14 @@ def elsewhere(args: argparse.Namespace) -> Elsewhere:
     return Elsewhere(root, Path(args.list).absolute() if args.list else None)
 
 
-def trained(folder: Path, given: Elsewhere = HERE) -> list[Model]:
+def trained(folder: Path, where: Elsewhere = HERE) -> list[Model]:
     """The finished runs of a folder; a notice about each other one. Raises InputError where --list names a
     list of other classes than a run's.
     """
     models, left_out = find_runs(folder)
     for line in left_out:
         notice(line)
-    models = [replace(model, elsewhere=given) for model in models]
+    models = [replace(model, elsewhere=where) for model in models]
     for model in models:
         check_classes(model)
     return models

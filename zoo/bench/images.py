@@ -141,18 +141,18 @@ def _passed_over(model: Model, path: Path) -> set[int]:
 
 def _whereabouts(model: Model, key: str, layer: LayerParameter) -> tuple[Path, list[Path]]:
     """(a list's path, where its pictures are sought)."""
-    given, record = model.elsewhere, model.record
+    elsewhere, record = model.elsewhere, model.record
     assert record is not None
     places = [Path(place) for place in record["places"]]
-    if given.list is not None and key == "TEST":
-        path = given.list.absolute()
-        return path, [place for place in (given.root, path.parent, *places) if place is not None]
+    if elsewhere.list is not None and key == "TEST":
+        path = elsewhere.list.absolute()
+        return path, [place for place in (elsewhere.root, path.parent, *places) if place is not None]
     path = Path(record["data"][key]["list"])
-    if given.root is None:
+    if elsewhere.root is None:
         return path, places
-    moved = given.root.absolute()
-    found = seek(layer.image_data_param.source, [moved]) or seek(path.name, [moved])
-    return found or path, [moved]
+    moved = elsewhere.root.absolute()
+    moved_list = seek(layer.image_data_param.source, [moved]) or seek(path.name, [moved])
+    return moved_list or path, [moved]
 
 
 def _check_seen(model: Model, key: str, images: ImageSet) -> None:
@@ -160,13 +160,13 @@ def _check_seen(model: Model, key: str, images: ImageSet) -> None:
     run, the validation list's pictures are compared where it knew them, and the training list's number.
     """
     assert model.record is not None
-    held = model.record["data"][key]
-    if "content" in held:
-        is_same, has_rows = held["content"] == images.content, held.get("rows") == images.rows
+    about = model.record["data"][key]
+    if "content" in about:
+        is_same, has_rows = about["content"] == images.content, about.get("rows") == images.rows
     else:
         say_sampled(Path(str(model.where)))
-        has_rows = held.get("images") in (None, len(images.labels))
-        is_same = has_rows and (key != "TEST" or held.get("fingerprint") in (None, fingerprint(images)))
+        has_rows = about.get("images") in (None, len(images.labels))
+        is_same = has_rows and (key != "TEST" or about.get("fingerprint") in (None, fingerprint(images)))
     if not is_same:
         what = "its pictures are" if has_rows else "it is"
         seen = f"what {model.where} was {_SEEN[key]} on{_first_row(model, key, images)}"
@@ -201,5 +201,5 @@ def in_batches(images: ImageSet) -> Iterator[tuple[Tensor, Tensor]]:
     feed = Feed(images, False, 0, torch.device("cpu"))
     count, size = len(images.labels), feed.batch_size
     for index in range(-(-count // size)):
-        batch, kept = feed.batch(index), min(size, count - index * size)
-        yield batch[images.layer.top[0]][:kept], batch[images.layer.top[1]][:kept]
+        batch, rest = feed.batch(index), min(size, count - index * size)
+        yield batch[images.layer.top[0]][:rest], batch[images.layer.top[1]][:rest]

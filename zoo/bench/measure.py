@@ -36,11 +36,11 @@ def measure_models(models: Sequence[Model], settings: Settings) -> list[Row]:
     decode_lists(models, ("TEST", "TRAIN") if "int8" in settings.precisions else ("TEST",))
     with tempfile.TemporaryDirectory(prefix="zoo-bench-") as folder, counting("images") as show:
         meter = ImageCounter(show, _images_to_run(models, settings))
-        held = _subjects(models, settings, Path(folder), meter)
-        lanes, control = timed(held, settings, Path(folder), meter)
-    measured = {id(subject.model) for subject in held}
+        made = _subjects(models, settings, Path(folder), meter)
+        lanes, control = timed(made, settings, Path(folder), meter)
+    measured = {id(subject.model) for subject in made}
     pairs = find_pairs([model for model in models if id(model) in measured])[0]
-    return Rows(held, lanes, control, settings, pairs).all()
+    return Rows(made, lanes, control, settings, pairs).all()
 
 
 def _opened(models: Sequence[Model]) -> list[Model]:
@@ -53,18 +53,18 @@ def _able(models: Sequence[Model], act: Callable[[Model], list[Any]]) -> list[An
 
     Raises InputError where it refuses all of them.
     """
-    found: list[Any] = []
+    results: list[Any] = []
     errors = []
     for model in models:
         try:
-            found += act(model)
+            results += act(model)
         except InputError as error:
             errors.append(f"{model.where or model.name}: left out: {error}")
-    if not found:
+    if not results:
         raise InputError(errors[0] if errors else "nothing is left to be measured, as the lines above say")
     for line in errors:
         notice(line)
-    return found
+    return results
 
 
 def _images_to_run(models: Sequence[Model], settings: Settings) -> int:
@@ -79,22 +79,22 @@ def _images_to_run(models: Sequence[Model], settings: Settings) -> int:
 def _subjects(
     models: Sequence[Model], settings: Settings, scratch: Path, meter: ImageCounter
 ) -> list[Subject]:
-    found: list[Subject] = _able(
+    made: list[Subject] = _able(
         models,
         lambda model: subjects(model, settings.precisions, Path(tempfile.mkdtemp(dir=scratch)), meter),
     )
-    if any(subject.about["calibration"] == "random pixels" for subject in found):
+    if any(subject.about["calibration"] == "random pixels" for subject in made):
         notice(
             "int8 without training images is calibrated on random pixels: its speed counts, not its scores"
         )
-    return found
+    return made
 
 
 @dataclass
 class Rows:
     """Makes the rows from everything that was measured."""
 
-    held: Sequence[Subject]
+    subjects: Sequence[Subject]
     lanes: Sequence[Lane]
     control: Lane
     settings: Settings
@@ -105,20 +105,20 @@ class Rows:
         shared = {f"version_{name}": number for name, number in versions().items()}
         return [
             cast(Row, {**self._row(subject, lane, batch), **shared})
-            for _, own in groupby(self.held, lambda subject: id(subject.model))
+            for _, own in groupby(self.subjects, lambda subject: id(subject.model))
             for subject, lane in self._in_order(list(own))
             for batch in lane.batches
         ]
 
     def _in_order(self, own: Sequence[Subject]) -> list[tuple[Subject, Lane]]:
         """One model's subjects with their lanes: onnxruntime in every precision, then the other runtimes."""
-        found = [
+        pairs = [
             (subject, lane)
             for subject in own
             for lane in self.lanes
             if lane.key[:2] == (subject.model.deploys, subject.precision)
         ]
-        return sorted(found, key=lambda pair: RUNTIMES.index(pair[1].runtime))
+        return sorted(pairs, key=lambda pair: RUNTIMES.index(pair[1].runtime))
 
     def _row(self, subject: Subject, lane: Lane, batch: int) -> Row:
         samples = lane.latency.samples[batch]

@@ -60,11 +60,11 @@ def batches_of(model: Model, settings: Settings) -> Sequence[int]:
     return (fixed,) if fixed else sorted(set(settings.batches))
 
 
-def _lanes(held: Sequence[Subject], settings: Settings) -> list[Lane]:
+def _lanes(subjects: Sequence[Subject], settings: Settings) -> list[Lane]:
     """What is to be timed: each distinct net once in every engine."""
     lanes: dict[object, Lane] = {}
     # A net whose scores say nothing is timed, and is no measure for another engine's.
-    for subject in sorted(held, key=lambda subject: subject.about["failed"] is not None):
+    for subject in sorted(subjects, key=lambda subject: subject.about["failed"] is not None):
         engines = [("onnxruntime", provider) for provider in settings.providers]
         if subject.precision == "fp32" and subject.about["failed"] is None:
             engines += [(runtime, settings.providers[0]) for runtime in settings.against]
@@ -75,10 +75,10 @@ def _lanes(held: Sequence[Subject], settings: Settings) -> list[Lane]:
 
 
 def timed(
-    held: Sequence[Subject], settings: Settings, scratch: Path, meter: ImageCounter
+    subjects: Sequence[Subject], settings: Settings, scratch: Path, meter: ImageCounter
 ) -> tuple[list[Lane], Lane]:
     """(every lane that could be timed, the control: the first lane's net once more in another process)."""
-    lanes = _lanes(held, settings)
+    lanes = _lanes(subjects, settings)
     _tell_fixed(lanes, settings)
     first = lanes[0]
     lanes.append(Lane(first.subject, first.runtime, first.provider, first.batches))
@@ -89,13 +89,13 @@ def timed(
         for lane, folder in zip(lanes, folders, strict=True)
     ]
     with workers(jobs) as processes:
-        kept = _checked(lanes, processes)
-        batches = [lane.batches for lane, _ in kept]
+        opened = _checked(lanes, processes)
+        batches = [lane.batches for lane, _ in opened]
         meter.total = meter.done + images_in_all(batches, settings.runs)
-        found = time_by_turns([worker for _, worker in kept], batches, settings.runs, meter)
-    for (lane, _), latency in zip(kept, found, strict=True):
+        latencies = time_by_turns([worker for _, worker in opened], batches, settings.runs, meter)
+    for (lane, _), latency in zip(opened, latencies, strict=True):
         lane.latency = latency
-    *measured, control = (lane for lane, _ in kept)
+    *measured, control = (lane for lane, _ in opened)
     return measured, control
 
 
@@ -108,17 +108,17 @@ def _tell_fixed(lanes: Sequence[Lane], settings: Settings) -> None:
 
 def _checked(lanes: Sequence[Lane], processes: Sequence[Worker]) -> list[tuple[Lane, Worker]]:
     """The lanes whose engine computes what onnxruntime does; a notice where torch.compile cannot run."""
-    kept: list[tuple[Lane, Worker]] = []
+    opened: list[tuple[Lane, Worker]] = []
     for lane, worker in zip(lanes, processes, strict=True):
         try:
             worker.open()
             if lane.runtime != "onnxruntime":
-                reference = next(w for other, w in kept if other.key[:2] == lane.key[:2])
+                reference = next(w for other, w in opened if other.key[:2] == lane.key[:2])
                 check_agreement(worker, reference, lane.batches[0])
         except InputError as error:
             if lane.runtime != "torch-compile":
                 raise
             notice(f"torch-compile left out: {error}")
         else:
-            kept.append((lane, worker))
-    return kept
+            opened.append((lane, worker))
+    return opened

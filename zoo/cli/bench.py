@@ -50,8 +50,8 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
 
 
 def _runtimes(text: str) -> list[str]:
-    found = text.split(",")
-    for name in found:
+    names = text.split(",")
+    for name in names:
         if name not in AGAINST:
             raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(AGAINST)}")
-    return found
+    return names

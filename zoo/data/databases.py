@@ -95,8 +95,8 @@ def make_datum(path: Path, label: int, form: Form) -> Datum:
         data = image.transpose(2, 0, 1).tobytes()
         return Datum(channels=channels, height=height, width=width, data=data, label=label, encoded=False)
     own = path.suffix.lower().removeprefix(".").replace("jpeg", "jpg")
-    kept = own == (form.encoding or own) and not form.images.new_height and _has_channels(path, image)
-    data = path.read_bytes() if kept else _encoded(image, form.encoding or own)
+    is_as_stored = own == (form.encoding or own) and not form.images.new_height and _has_channels(path, image)
+    data = path.read_bytes() if is_as_stored else _encoded(image, form.encoding or own)
     return Datum(data=data, label=label, encoded=True)
 
 

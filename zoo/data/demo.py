@@ -97,20 +97,21 @@ def _check(wanted: DemoData) -> None:
 def _is_there(folder: Path, wanted: DemoData) -> bool:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
-    found = _manifest(folder)
-    if found is None:
+    manifest = _manifest(folder)
+    if manifest is None:
         raise InputError(f"{folder} holds something other than demo data; name another folder or empty it")
-    if found != asdict(wanted):
-        raise InputError(f"{folder} holds other demo data ({_named(found)}); wanted {_named(asdict(wanted))}")
+    if manifest != asdict(wanted):
+        others, ours = _named(manifest), _named(asdict(wanted))
+        raise InputError(f"{folder} holds other demo data ({others}); wanted {ours}")
     return True
 
 
 def _manifest(folder: Path) -> dict[str, object] | None:
     try:
-        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) else None
+    return manifest if isinstance(manifest, dict) else None
 
 
 def _named(manifest: dict[str, object]) -> str:

@@ -47,8 +47,8 @@ class Classes:
         own = path.resolve()
         seen, files = {own}, []
         for place, inner, names in os.walk(path, followlinks=True):
-            found = [Path(place, name) for name in sorted(inner) if _is_shown(name)]
-            inner[:] = [each.name for each in found if self._is_new(each.resolve(), own, seen)]
+            shown = [Path(place, name) for name in sorted(inner) if _is_shown(name)]
+            inner[:] = [each.name for each in shown if self._is_new(each.resolve(), own, seen)]
             files += [Path(place, name) for name in names if _is_shown(name)]
         return sorted(self._taken(files))
 
@@ -65,11 +65,11 @@ class Classes:
         for path in files:
             by_suffix.setdefault(path.suffix.lower() if path.is_file() else "broken links", []).append(path)
         taken: list[Path] = []
-        for suffix, found in by_suffix.items():
-            if suffix in _PICTURES or (suffix in _RARER and any(map(_is_decoded, found))):
-                taken += found
+        for suffix, paths in by_suffix.items():
+            if suffix in _PICTURES or (suffix in _RARER and any(map(_is_decoded, paths))):
+                taken += paths
             else:
-                self.left_out[suffix or "without an extension"] += len(found)
+                self.left_out[suffix or "without an extension"] += len(paths)
         return taken
 
     def tell_left_out(self) -> None:
@@ -109,15 +109,15 @@ def find_split(folder: Path) -> tuple[Path, Path] | None:
     Raises InputError where train/ holds class folders, and the other none of them.
     """
     named = {path.name.lower(): path for path in class_folders(folder)}
-    train, held = (next((named[n] for n in names if n in named), None) for names in (_TRAIN, _HELD))
-    if train is None or held is None:
+    train, val = (next((named[n] for n in names if n in named), None) for names in (_TRAIN, _HELD))
+    if train is None or val is None:
         return None
-    classes = [{path.name for path in class_folders(side)} for side in (train, held)]
+    classes = [{path.name for path in class_folders(side)} for side in (train, val)]
     if len(classes[0]) > 1 and not classes[0] & classes[1]:
-        raise InputError(f"{folder}: {held.name}/ holds none of the class folders that {train.name}/ does")
-    if classes[0] & classes[1] and (others := [p.name for p in named.values() if p not in (train, held)]):
-        notice(f"{folder}: the split is {train.name}/ and {held.name}/; left out: {', '.join(others)}")
-    return (train, held) if classes[0] & classes[1] else None
+        raise InputError(f"{folder}: {val.name}/ holds none of the class folders that {train.name}/ does")
+    if classes[0] & classes[1] and (others := [p.name for p in named.values() if p not in (train, val)]):
+        notice(f"{folder}: the split is {train.name}/ and {val.name}/; left out: {', '.join(others)}")
+    return (train, val) if classes[0] & classes[1] else None
 
 
 def byte_keys(folder: Path, names: Iterable[str]) -> Keys:
@@ -146,13 +146,13 @@ def split(names: Sequence[str], count: int, keys: Keys, sides: dict[object, bool
     groups: dict[object, Names] = {}
     for name in names:
         groups.setdefault(keys[name], []).append(name)
-    count, held = max(1, min(count, len(names) - 1)), 0
+    count, dealt = max(1, min(count, len(names) - 1)), 0
     mine = {}
     for key, members in groups.items():
-        mine[key] = sides.get(key, held + len(members) <= count)
-        held += len(members) * mine[key]
+        mine[key] = sides.get(key, dealt + len(members) <= count)
+        dealt += len(members) * mine[key]
     free = [key for key in groups if key not in sides]
-    if not held and len(groups) > 1 and free:
+    if not dealt and len(groups) > 1 and free:
         mine[min(free, key=lambda key: len(groups[key]))] = True
     if len(set(mine.values())) == 1:
         return list(names[count:]), list(names[:count])

@@ -46,7 +46,7 @@ def _read(folder: Path, place: Path, name: str, labels: str) -> Entries:
     path = place / f"{name}.txt"
     if not path.is_file():
         return []
-    found = []
+    entries = []
     for number, line in enumerate(read_text(path).splitlines(), 1):
         if not line.strip():
             continue
@@ -54,8 +54,8 @@ def _read(folder: Path, place: Path, name: str, labels: str) -> Entries:
         if parts is None:
             raise InputError(f'{path}:{number}: "{line}" is not "path, fine label, coarse label"')
         image, fine, coarse = parts
-        found.append(((place / image).relative_to(folder).as_posix(), fine if labels == "fine" else coarse))
-    return found
+        entries.append(((place / image).relative_to(folder).as_posix(), fine if labels == "fine" else coarse))
+    return entries
 
 
 def _parts(line: str) -> tuple[str, int, int] | None:

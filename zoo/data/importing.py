@@ -37,16 +37,16 @@ class Images:
     """The images of a folder, split, and the names of its classes."""
 
     train: Entries
-    held: Entries
+    val: Entries
     names: Mapping[int, str] = field(default_factory=dict)
 
-    def kept(self, classes: int | None) -> list[int]:
+    def classes_taken(self, classes: int | None) -> list[int]:
         """The classes to keep, in the order of their labels: by name. Raises InputError for too many."""
-        counts = Counter(found for _, found in [*self.train, *self.held])
+        counts = Counter(label for _, label in [*self.train, *self.val])
         if classes is not None and classes > len(counts):
             raise InputError(f"--classes {classes}: there are {len(counts)}")
-        largest = sorted(counts, key=lambda found: (-counts[found], self.names.get(found, ""), found))
-        return sorted(largest[:classes], key=lambda found: (self.names.get(found, ""), found))
+        largest = sorted(counts, key=lambda label: (-counts[label], self.names.get(label, ""), label))
+        return sorted(largest[:classes], key=lambda label: (self.names.get(label, ""), label))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -76,14 +76,14 @@ def import_folder(folder: Path, choice: ImportChoice, lists: Path | None = None)
         raise InputError(f"{there[0]}: is there already; move it away to write a new one")
     random = np.random.Generator(np.random.PCG64(choice.seed))
     images = _from_lists(folder, choice) or _from_folders(folder, choice, random)
-    kept = images.kept(choice.classes)
+    classes = images.classes_taken(choice.classes)
     prefix = f"{folder.absolute()}/" if lists else ""
-    train, held = (_relabelled(entries, kept, prefix) for entries in (images.train, images.held))
-    names = [str(images.names.get(found, found)) for found in kept]
-    _check_names([*(path for path, _ in train + held), *names], folder)
-    texts = [_lines(train, random), _lines(held, random), "".join(f"{name}\n" for name in names)]
+    train, val = (_relabelled(entries, classes, prefix) for entries in (images.train, images.val))
+    names = [str(images.names.get(label, label)) for label in classes]
+    _check_names([*(path for path, _ in train + val), *names], folder)
+    texts = [_lines(train, random), _lines(val, random), "".join(f"{name}\n" for name in names)]
     _write_all(dict(zip(targets, texts, strict=True)))
-    notice(f"{folder}: {len(kept)} classes, {len(train)} training and {len(held)} validation images")
+    notice(f"{folder}: {len(classes)} classes, {len(train)} training and {len(val)} validation images")
     return targets
 
 
@@ -96,7 +96,7 @@ def _from_lists(folder: Path, choice: ImportChoice) -> Images | None:
         raise InputError(f"--val: the split is that of the lists in {place}")
     labels = choice.labels or GROCERY_LABELS[0]
     images = Images(*read_lists(folder, place, labels), read_names(place, labels))
-    keys = byte_keys(folder, [path for path, _ in images.train + images.held])
+    keys = byte_keys(folder, [path for path, _ in images.train + images.val])
     _tell_doubles(folder, images, keys)  # and leave the split, which others' figures stand on
     return images
 
@@ -120,42 +120,42 @@ def _from_folders(folder: Path, choice: ImportChoice, random: np.random.Generato
 
 def _split(folder: Path, val: float, random: np.random.Generator) -> tuple[Images, Keys]:
     """A share of every class folder's images for validation; what every image's bytes are known by."""
-    found = _pictures(folder, folder)
-    for name, pictures in found.items():
+    by_class = _pictures(folder, folder)
+    for name, pictures in by_class.items():
         if len(pictures) < 2:
             raise InputError(f"{folder / name}: holds {len(pictures)} images, a class needs at least 2")
-    keys = byte_keys(folder, (picture for pictures in found.values() for picture in pictures))
-    images, sides = Images([], [], dict(enumerate(found))), dict[object, bool]()
-    for label, pictures in enumerate(found.values()):
+    keys = byte_keys(folder, (picture for pictures in by_class.values() for picture in pictures))
+    images, sides = Images([], [], dict(enumerate(by_class))), dict[object, bool]()
+    for label, pictures in enumerate(by_class.values()):
         names = [pictures[i] for i in random.permutation(len(pictures))]
         parts = split(names, round(val * len(names)), keys, sides)
-        for entries, part in zip((images.train, images.held), parts, strict=True):
+        for entries, part in zip((images.train, images.val), parts, strict=True):
             entries += [(name, label) for name in part]
     if doubles := len(keys) - len(set(keys.values())):
         notice(f"{folder}: {doubles} images are byte for byte like another, and go to its side of the split")
     return images, keys
 
 
-def _as_split(folder: Path, train: Path, held: Path) -> tuple[Images, Keys]:
+def _as_split(folder: Path, train: Path, val: Path) -> tuple[Images, Keys]:
     """The images as train/ and val/ hold them, what is in both in val/ alone; and as :func:`_split`."""
-    ours, theirs = _pictures(folder, train), _pictures(folder, held)
+    ours, theirs = _pictures(folder, train), _pictures(folder, val)
     for name in [*ours, *(name for name in theirs if theirs[name])]:
         if not ours.get(name):
             raise InputError(f"{train / name}: holds no images, so that class {name} would never be trained")
-    every = [name for found in (ours, theirs) for pictures in found.values() for name in pictures]
+    every = [name for side in (ours, theirs) for pictures in side.values() for name in pictures]
     keys = byte_keys(folder, every)
     known = {keys[name] for pictures in theirs.values() for name in pictures}
     images = Images([], [], dict(enumerate(ours)))
     for label, (name, pictures) in enumerate(ours.items()):
         new = [picture for picture in pictures if keys[picture] not in known] or pictures
         images.train.extend((picture, label) for picture in new)
-        images.held.extend((picture, label) for picture in theirs.get(name, []))
+        images.val.extend((picture, label) for picture in theirs.get(name, []))
         if not theirs.get(name):
-            notice(f"{held}: has no images of class {name}")
+            notice(f"{val}: has no images of class {name}")
     if gone := sum(map(len, ours.values())) - len(images.train):
-        notice(f"{train}: {gone} images are byte for byte in {held} too, and are not trained on")
-    if not images.held:
-        raise InputError(f"{held}: holds no images")
+        notice(f"{train}: {gone} images are byte for byte in {val} too, and are not trained on")
+    if not images.val:
+        raise InputError(f"{val}: holds no images")
     return images, keys
 
 
@@ -164,25 +164,25 @@ def _pictures(folder: Path, place: Path) -> dict[str, list[str]]:
     classes = Classes(place)
     if len(classes.paths) < 2:
         raise InputError(f"{place}: holds {len(classes.paths)} class folders, at least 2 are needed")
-    found = {
+    by_class = {
         path.name: [picture.relative_to(folder).as_posix() for picture in classes.pictures(path)]
         for path in classes.paths
     }
     classes.tell_left_out()
-    return found
+    return by_class
 
 
 def _tell_doubles(folder: Path, images: Images, keys: Keys) -> None:
     """A line about the images that are in both lists."""
     trained = {keys[path] for path, _ in images.train}
-    if count := sum(keys[path] in trained for path, _ in images.held):
+    if count := sum(keys[path] in trained for path, _ in images.val):
         notice(f"{folder}: {count} of the validation images are byte for byte training images too")
 
 
-def _relabelled(entries: Entries, kept: Sequence[int], prefix: str) -> Entries:
+def _relabelled(entries: Entries, classes: Sequence[int], prefix: str) -> Entries:
     """The entries of the classes kept, labelled by their place there."""
-    labels = {found: label for label, found in enumerate(kept)}
-    return [(prefix + path, labels[found]) for path, found in entries if found in labels]
+    labels = {old: label for label, old in enumerate(classes)}
+    return [(prefix + path, labels[old]) for path, old in entries if old in labels]
 
 
 def _check_names(names: Sequence[str], folder: Path) -> None:

@@ -62,10 +62,10 @@ def of_images(images: ImageSet) -> ListRecord:
 def files(plan: Plan) -> dict[str, str]:
     """A sum of the files that each net names besides the lists, and of the weights to begin with."""
     sums = Sums(cache_folder() / "sums" / "files.json")
-    found = {f"{key} net": [*_of_net(plan, key, sums)] for key in plan.nets}
-    found["weights"] = [sums.of(find(name, plan.places).absolute()) for name in plan.weights]
+    by_owner = {f"{key} net": [*_of_net(plan, key, sums)] for key in plan.nets}
+    by_owner["weights"] = [sums.of(find(name, plan.places).absolute()) for name in plan.weights]
     sums.save()
-    return {key: short(" ".join(totals).encode()) for key, totals in found.items() if totals}
+    return {key: short(" ".join(totals).encode()) for key, totals in by_owner.items() if totals}
 
 
 def _of_net(plan: Plan, key: str, sums: Sums) -> Iterator[str]:

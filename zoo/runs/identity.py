@@ -74,16 +74,16 @@ MAY_CHANGE = {
 
 def of_message(message: Message, skipped: Collection[str] = NEUTRAL, where: str = "") -> RunFacts:
     """Every field that a message sets, by its place, but for those of ``skipped`` (Message.field)."""
-    found: RunFacts = {}
+    facts: RunFacts = {}
     for field, value in message.ListFields():
         if full_name(field) in skipped:
             continue
         for at, item in _items(field, value):
             if field.message_type is None:
-                found[where + at] = _text(field, item)
+                facts[where + at] = _text(field, item)
             else:
-                found |= {where + at: "set"} | of_message(item, skipped, f"{where}{at} ")
-    return found
+                facts |= {where + at: "set"} | of_message(item, skipped, f"{where}{at} ")
+    return facts
 
 
 def full_name(field: FieldDescriptor) -> str:
@@ -109,11 +109,11 @@ def _text(field: FieldDescriptor, value: Any) -> str:
 
 def of_texts(solver: SolverParameter, nets: Mapping[str, NetParameter], skipped: Collection[str]) -> RunFacts:
     """The facts of a solver and its nets; of nets with one text the first one's."""
-    found = of_message(solver, skipped)
+    facts = of_message(solver, skipped)
     for key, net in nets.items():
         if key == "TRAIN" or net != nets["TRAIN"]:
-            found |= of_message(net, skipped, f"{key} net: ")
-    return found
+            facts |= of_message(net, skipped, f"{key} net: ")
+    return facts
 
 
 def of_classes_named(names: Iterable[object]) -> RunFacts:
@@ -123,12 +123,12 @@ def of_classes_named(names: Iterable[object]) -> RunFacts:
 
 def of_contents(record: RunRecord) -> RunFacts:
     """The facts of a run's data as run.json has them: names of classes, lists, other files."""
-    found = of_classes_named(record.get("class_names") or ())
+    facts = of_classes_named(record.get("class_names") or ())
     for key, about in lists_of(record).items():
-        found |= _of_list(key, about)
+        facts |= _of_list(key, about)
     for key, total in (record.get("files") or {}).items():
-        found[f"{key}: its files' sum"] = str(total)
-    return found
+        facts[f"{key}: its files' sum"] = str(total)
+    return facts
 
 
 def _of_list(key: str, about: ListRecord) -> RunFacts:

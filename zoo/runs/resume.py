@@ -34,13 +34,13 @@ def begun_with(folder: Path, record: RunRecord) -> Options:
     return Options(**options)
 
 
-def counted_from(given: Mapping[str, Any], here: Path) -> dict[str, Any]:
+def counted_from(options: Mapping[str, Any], here: Path) -> dict[str, Any]:
     """Options as given in the current folder, their paths absolute where the run counts from another."""
     if here.resolve() == Path.cwd().resolve():
-        return dict(given)
+        return dict(options)
     return {
         name: str(Path(value).absolute()) if name in FILES and Path(value).exists() else value
-        for name, value in given.items()
+        for name, value in options.items()
     }
 
 
@@ -78,11 +78,11 @@ def check_sampled(folder: RunFolder, images: Mapping[str, ImageSet]) -> None:
     record = read_record(folder.path) or {}
     if not folder.snapshots() or "files" in record or not record:
         return
-    for key, held in images.items():
+    for key, listed in images.items():
         known = record.get("data", {}).get(key, {}).get("fingerprint")
-        if known not in (None, fingerprint(held)):
+        if known not in (None, fingerprint(listed)):
             raise InputError(
-                f"{folder.path}: was begun with other pictures in its {key} list than {held.list_path}"
+                f"{folder.path}: was begun with other pictures in its {key} list than {listed.list_path}"
             )
     say_sampled(folder.path)
 

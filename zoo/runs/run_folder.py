@@ -83,12 +83,12 @@ class RunFolder:
     def snapshots(self) -> list[Path]:
         """Every snapshot in the folder, newest first."""
         stem = self.snapshot(0)
-        found = {
+        by_iteration = {
             int(match[1]): path
             for path in stem.parent.glob("*.safetensors")
             if (match := re.fullmatch(re.escape(Path(self.prefix).name) + r"_iter_(\d+)", path.stem))
         }
-        return [found[iteration] for iteration in sorted(found, reverse=True)]
+        return [by_iteration[iteration] for iteration in sorted(by_iteration, reverse=True)]
 
     @property
     def run_id(self) -> str | None:
@@ -185,8 +185,8 @@ class RunFolder:
     def forget_from(self, iteration: int) -> None:
         """Drop the lines of metrics.jsonl at or after ``iteration``, which a resumed run writes anew."""
         if self.metrics.is_file():
-            kept = [line for line in read_metrics(self.metrics) if line["iteration"] < iteration]
-            write_text(self.metrics, "".join(json.dumps(line) + "\n" for line in kept))
+            earlier = [line for line in read_metrics(self.metrics) if line["iteration"] < iteration]
+            write_text(self.metrics, "".join(json.dumps(line) + "\n" for line in earlier))
 
 
 def snapshot_writer(path: Path) -> str | None:

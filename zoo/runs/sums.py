@@ -22,41 +22,41 @@ Status = tuple[int, int]  # size in bytes, time of the last change in ns
 
 
 class Sums:
-    """The sums of some files by path, as the file ``kept`` has them from earlier processes."""
+    """The sums of some files by path, as ``file`` has them from earlier processes."""
 
-    def __init__(self, kept: Path) -> None:
-        self.kept, self.is_new = kept, False
-        self.held = _read(kept)
+    def __init__(self, file: Path) -> None:
+        self.file, self.is_new = file, False
+        self.known = _read(file)
 
     def of(self, path: Path) -> str:
         """A file's sum; of a folder that of its files; ``MISSING`` where nothing is there."""
         try:
-            found = path.stat()
+            status = path.stat()
         except OSError:
             return MISSING
-        if stat.S_ISDIR(found.st_mode):
+        if stat.S_ISDIR(status.st_mode):
             inner = sorted(each for each in path.iterdir() if each.name not in _PASSING)
             return short(bytes_of("".join(f"{each.name} {self.of(each)}\n" for each in inner)))
-        status = found.st_size, found.st_mtime_ns
-        known = self.held.get(str(path))
-        if known is not None and tuple(known[:2]) == status:
+        as_read = status.st_size, status.st_mtime_ns
+        known = self.known.get(str(path))
+        if known is not None and tuple(known[:2]) == as_read:
             return str(known[2])
         with path.open("rb") as file:
-            return self._take(path, status, hashlib.file_digest(file, _hash).hexdigest())
+            return self._take(path, as_read, hashlib.file_digest(file, _hash).hexdigest())
 
     def take(self, path: Path, status: Status, data: bytes | memoryview) -> None:
         """Keep the sum of ``data``, which was read from a file of that status."""
         self._take(path, status, short(data))
 
     def _take(self, path: Path, status: Status, total: str) -> str:
-        self.held[str(path)] = [*status, total]
+        self.known[str(path)] = [*status, total]
         self.is_new = True
         return total
 
     def save(self) -> None:
         """Write down what is new."""
         if self.is_new:
-            write_text(self.kept, json.dumps(self.held))
+            write_text(self.file, json.dumps(self.known))
             self.is_new = False
 
 
@@ -98,10 +98,10 @@ def _four_bytes(data: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(data, digest_size=4).digest(), "little", signed=True)
 
 
-def _read(kept: Path) -> dict[str, list[int | str]]:
+def _read(file: Path) -> dict[str, list[int | str]]:
     try:
-        held = json.loads(kept.read_text(encoding="utf-8"))
+        known = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    is_whole = isinstance(held, dict) and all(isinstance(v, list) and len(v) == 3 for v in held.values())
-    return held if is_whole else {}
+    is_whole = isinstance(known, dict) and all(isinstance(v, list) and len(v) == 3 for v in known.values())
+    return known if is_whole else {}

@@ -31,8 +31,8 @@ _OVERRIDES = ("data", "max_iter", "batch_size", "size", "seeds")
 def run(args: argparse.Namespace) -> int:
     """Carry a study out; its folder's path goes to stdout. 1 where a run did not reach its end."""
     path = catalogue.find_study(args.study)
-    given = {name: getattr(args, name) for name in _OVERRIDES if getattr(args, name) is not None}
-    study = overridden(read_study(path), given)
+    overrides = {name: getattr(args, name) for name in _OVERRIDES if getattr(args, name) is not None}
+    study = overridden(read_study(path), overrides)
     if study.data is not None:
         existing_folder(study.data, "--data ")
     folder = Path(args.output or f"{RUNS}/{path.stem}")
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     with outlasting_terminal(), alone_in(folder) as lock:
         to_do = still_to_do(jobs, args.retry)
         engine = pick_executor(args, lock.fileno())
-        record = StudyRecord(folder, {"title": study.title, "file": args.study, "overrides": given}, jobs)
+        record = StudyRecord(folder, {"title": study.title, "file": args.study, "overrides": overrides}, jobs)
         with StudyDisplay(path.stem, to_do, len(jobs) - len(to_do)) as display:
             run_jobs(to_do, engine, record, display)
     for job, why in record.failures():

@@ -37,12 +37,12 @@ class _Cell:
 
 def overridden(study: Study, overrides: Mapping[str, Any]) -> Study:
     """The study with what the command line gives; a batch size there is every block's, in one part."""
-    given = {key: value for key, value in overrides.items() if value is not None}
-    if "seeds" in given:
-        given["seeds"] = tuple(range(given["seeds"]))
-    if "batch_size" in given:
-        given["runs"] = [replace(block, batch_size=None, iter_size=None) for block in study.runs]
-    return replace(study, **given)
+    changes = {key: value for key, value in overrides.items() if value is not None}
+    if "seeds" in changes:
+        changes["seeds"] = tuple(range(changes["seeds"]))
+    if "batch_size" in changes:
+        changes["runs"] = [replace(block, batch_size=None, iter_size=None) for block in study.runs]
+    return replace(study, **changes)
 
 
 def expand(study: Study, source: str) -> list[PlannedRun]:
@@ -99,8 +99,8 @@ def _options(study: Study, cell: _Cell, seed: int) -> Options:
 
 def arguments(options: Options) -> list[str]:
     """The command line of ``zoo train`` that says these options."""
-    given = {name: value for name, value in asdict(options).items() if value is not None}
-    flags = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is True]
+    chosen = {name: value for name, value in asdict(options).items() if value is not None}
+    flags = [f"--{name.replace('_', '-')}" for name, value in chosen.items() if value is True]
     return flags + [
-        f"--{name.replace('_', '-')}={value}" for name, value in given.items() if not isinstance(value, bool)
+        f"--{name.replace('_', '-')}={value}" for name, value in chosen.items() if not isinstance(value, bool)
     ]

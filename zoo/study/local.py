@@ -30,16 +30,16 @@ class Local:
 
     def ended(self) -> list[tuple[Job, int]]:
         """The runs that have ended since the last call, with exit codes; others begin in their place."""
-        found = []
+        done = []
         for job, (process, slot) in list(self.processes.items()):
             if (code := process.poll()) is not None:
-                found.append((job, code))
+                done.append((job, code))
                 del self.processes[job]
                 self.free.append(slot)
         while self.waiting and self.free:
             job, slot = self.waiting.pop(0), self.free.pop(0)
             self.processes[job] = job.start(slot, [self.lock]), slot
-        return found
+        return done
 
     def stop(self) -> None:
         """Have every run write a snapshot and end; interrupted in this, end them at once."""

@@ -72,7 +72,7 @@ def still_to_do(jobs: Sequence[Job], retry: bool) -> list[Job]:
     Raises InputError for a folder whose run was begun with other settings or data, unless that diverged:
     such a run begins afresh.
     """
-    found = []
+    left = []
     for job in jobs:
         state, why = job.state()
         if state != "planned":
@@ -81,8 +81,8 @@ def still_to_do(jobs: Sequence[Job], retry: bool) -> list[Job]:
         if state == "diverged" and not retry:
             notice(f"{job.name}: not tried again (--retry does): {why}")
         elif state != "finished":
-            found.append(job)
-    return found
+            left.append(job)
+    return left
 
 
 def _check(job: Job, state: str) -> None:

@@ -24,16 +24,16 @@ Scorer = Callable[[Tensor], Tensor]  # (N, C, H, W) to (N, K)
 
 def robustness(model: Model, score: Scorer, images: ImageSet, rows: Sequence[int]) -> dict[str, str]:
     """By condition's key, "1" or "0" for each photograph of ``rows``; conditions that the net takes."""
-    found: dict[str, str] = {}
+    right: dict[str, str] = {}
     with counting(f"measuring {model.name} under shift, scale and size") as advance:
         for done, condition in enumerate(CONDITIONS, 1):
             if condition.kind != "size":
-                found[condition.key] = digits(_right_when_edited(score, condition, images, rows))
+                right[condition.key] = digits(_right_when_edited(score, condition, images, rows))
             elif (sized := net_at_size(model, condition.amount, images)) is not None:
                 resized = at_size(images, sized[1], rows, condition.amount)
-                found[condition.key] = digits(_right_at_size(sized[0], resized, images, rows))
+                right[condition.key] = digits(_right_at_size(sized[0], resized, images, rows))
             advance(done, len(CONDITIONS))
-    return found
+    return right
 
 
 def _right_when_edited(

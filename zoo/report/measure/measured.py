@@ -67,11 +67,11 @@ def measure_run(model: Model) -> Measured:
     path = folder_of(model).path / "measured.json"
     validation, training = open_list(model, "TEST"), open_list(model, "TRAIN")
     key = _key(model, validation, training)
-    found = _kept(path, key)
-    if found is None:
-        found = _measure(model, validation, training)
-        write_text(path, json.dumps({"key": key, "measured": asdict(found)}) + "\n")
-    return found
+    measured = _read_saved(path, key)
+    if measured is None:
+        measured = _measure(model, validation, training)
+        write_text(path, json.dumps({"key": key, "measured": asdict(measured)}) + "\n")
+    return measured
 
 
 def _key(model: Model, validation: ImageSet, training: ImageSet) -> dict[str, Any]:
@@ -81,11 +81,11 @@ def _key(model: Model, validation: ImageSet, training: ImageSet) -> dict[str, An
     return {"format": FORMAT, "model": digest, "conditions": [c.key for c in CONDITIONS], **data}
 
 
-def _kept(path: Path, key: dict[str, Any]) -> Measured | None:
+def _read_saved(path: Path, key: dict[str, Any]) -> Measured | None:
     """What was measured before; None where there is nothing, or something else, or the file is broken."""
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
-        return Measured(**held["measured"]) if held["key"] == key else None
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        return Measured(**saved["measured"]) if saved["key"] == key else None
     except (OSError, ValueError, TypeError, KeyError):
         return None
 

@@ -34,13 +34,13 @@ def curve(runs: Sequence[tuple[Metrics, Sequence[float]]], key: str) -> Curve | 
         }
         for lines, seconds in runs
     ]
-    shared = sorted(set.intersection(*(set(found) for found in tables))) if tables else []
+    shared = sorted(set.intersection(*(set(table) for table in tables))) if tables else []
     if len(shared) < 2:
         return None
-    kept = thinned(shared)
-    values = np.array([[found[x] for x in kept] for found in tables], float)
+    places = thinned(shared)
+    values = np.array([[table[x] for x in places] for table in tables], float)
     rows = (
-        kept,
+        places,
         values[..., 0].mean(0),
         values[..., 1].mean(0),
         values[..., 1].min(0),

@@ -20,25 +20,25 @@ _BATCHES, _PRECISIONS = (1, 8, 64), ("fp32", "int8")  # what the report's tables
 
 
 def gather(
-    folder: Path, title: str | None, words: Words, given: Elsewhere = HERE
+    folder: Path, title: str | None, words: Words, where: Elsewhere = HERE
 ) -> tuple[Results, StudyJson | None]:
     """The results of the finished runs of ``folder``, and its study.json where a study made it.
 
     Raises InputError where no run is finished, runs are on different data, or a file cannot be read.
     """
-    models = trained(folder, given)
+    models = trained(folder, where)
     study = read_study_json(folder)
     planned = [entry["name"] for entry in study["runs"]] if study else []
     models.sort(key=lambda model: model.path.parent.name not in planned)
     known = [read_run(model) for model in models]
     runs, twice = _distinct(known)
-    if given.list is None:
+    if where.list is None:
         check_same_data(runs)
     measured, failed = _measured(runs, folder, words)
     runs = [run for run in runs if run.path in measured]
     groups = group_runs(runs, planned)
-    other = _other_list(runs[0], given)
-    rows = _rows(folder, runs, given, other)
+    other = _other_list(runs[0], where)
+    rows = _rows(folder, runs, where, other)
     notes = [*_cut_short(folder, known, study, words), *_doubled(twice, folder, words), *failed]
     heading = title or (study.get("title") if study else None) or _title(groups, words)
     return Results(folder, heading, groups, measured, rows, notes, other), study
@@ -47,13 +47,13 @@ def gather(
 def _distinct(runs: Sequence[FinishedRun]) -> tuple[list[FinishedRun], list[tuple[FinishedRun, FinishedRun]]]:
     """(the first run of every kind and seed, each other one with that): twins would count one training as
     two."""
-    kept: dict[object, FinishedRun] = {}
+    firsts: dict[object, FinishedRun] = {}
     twice = []
     for run in runs:
-        first = kept.setdefault((run.kind, run.seed), run)
+        first = firsts.setdefault((run.kind, run.seed), run)
         if first is not run:
             twice.append((run, first))
-    return list(kept.values()), twice
+    return list(firsts.values()), twice
 
 
 def _measured(
@@ -73,19 +73,19 @@ def _measured(
     return measured, [words("cut.unmeasured", run=names[path], reason=errors[path]) for path in errors]
 
 
-def _other_list(run: FinishedRun, given: Elsewhere) -> OtherList | None:
+def _other_list(run: FinishedRun, where: Elsewhere) -> OtherList | None:
     """The list that --list names, with its content as the run reads it; None without."""
-    return OtherList(given.list, open_list(run.model, "TEST").content) if given.list else None
+    return OtherList(where.list, open_list(run.model, "TEST").content) if where.list else None
 
 
 def _rows(
-    folder: Path, runs: Sequence[FinishedRun], given: Elsewhere, other: OtherList | None
+    folder: Path, runs: Sequence[FinishedRun], where: Elsewhere, other: OtherList | None
 ) -> Mapping[Path, Sequence[Row]]:
     """What `zoo bench` measured of the runs; measured now, and kept, where it has measured nothing yet."""
     path = folder / "bench.json"
     if not path.is_file():
         notice(f"{path}: not there; measuring size and latency, as zoo bench does")
-        write_json(path, measure_folder(folder, _BATCHES, _PRECISIONS, given=given))
+        write_json(path, measure_folder(folder, _BATCHES, _PRECISIONS, where=where))
     rows = read_rows(path, runs, other)
     for run in runs:
         if not rows[run.path]:

@@ -41,15 +41,15 @@ def reach(run: FinishedRun, share: float, final: float) -> Reached | None:
 
 def mean_final(group: Group) -> float | None:
     """The mean of a group's last tested accuracies; None where one was never tested."""
-    found = [final_accuracy(run) for run in group.runs]
-    known = [value for value in found if value is not None]
-    return sum(known) / len(known) if len(known) == len(found) else None
+    finals = [final_accuracy(run) for run in group.runs]
+    known = [value for value in finals if value is not None]
+    return sum(known) / len(known) if len(known) == len(finals) else None
 
 
-def mean_reached(found: Sequence[Reached | None]) -> Reached | None:
+def mean_reached(points: Sequence[Reached | None]) -> Reached | None:
     """The mean over runs; None where one never got there."""
-    known = [item for item in found if item is not None]
-    if not known or len(known) < len(found):
+    known = [item for item in points if item is not None]
+    if not known or len(known) < len(points):
         return None
     return Reached(
         sum(item.iteration for item in known) / len(known), sum(item.seconds for item in known) / len(known)
@@ -60,5 +60,5 @@ def unevenness(groups: Sequence[Group]) -> float | None:
     """By how much the machine's speed differed between runs of one group, where that is above UNEVEN: seconds
     of different runs are then no comparison of nets. None where it is not."""
     rates = [[run.rate for run in group.runs if run.rate] for group in groups]
-    worst = max((max(found) / min(found) for found in rates if found), default=1.0)
+    worst = max((max(of_group) / min(of_group) for of_group in rates if of_group), default=1.0)
     return worst if worst > UNEVEN else None

@@ -76,8 +76,8 @@ class Results:
     def tried_blocks(self) -> list[list[int]]:
         """The same blocks among the photographs that conditions were tried on, as places among those."""
         place = {row: index for index, row in enumerate(self.measured[self.first.path].rows)}
-        found = [[place[row] for row in block if row in place] for block in self.blocks]
-        return [block for block in found if block]
+        blocks = [[place[row] for row in block if row in place] for block in self.blocks]
+        return [block for block in blocks if block]
 
     def of(self, group: Group) -> list[Measured]:
         """What was measured of a group's runs."""
@@ -85,15 +85,15 @@ class Results:
 
     def right(self, group: Group) -> Floats:
         """(S, N): was run s right on photograph i?"""
-        return np.array([found.right for found in self.of(group)], float)
+        return np.array([run.right for run in self.of(group)], float)
 
     def right_under(self, group: Group, condition: str) -> Floats:
         """The same under a condition, for the photographs that conditions were tried on."""
-        return np.array([list(map(int, found.robustness[condition])) for found in self.of(group)], float)
+        return np.array([list(map(int, run.robustness[condition])) for run in self.of(group)], float)
 
     def takes(self, group: Group, condition: str) -> bool:
         """Whether the group's nets were measured under the condition."""
-        return all(condition in found.robustness for found in self.of(group))
+        return all(condition in run.robustness for run in self.of(group))
 
     def top1(self, group: Group) -> list[float]:
         """The share of right answers of each run, over the whole validation list."""
@@ -105,11 +105,11 @@ class Results:
 
     def train_top1(self, group: Group) -> float:
         """The mean over the group's runs of their accuracy on the training list."""
-        return sum(found.train_top1 for found in self.of(group)) / len(group.runs)
+        return sum(run.train_top1 for run in self.of(group)) / len(group.runs)
 
     def top5(self, group: Group) -> list[float]:
         """The same for the true class among the first five."""
-        return [float(np.mean(found.in_top5)) for found in self.of(group)]
+        return [float(np.mean(run.in_top5)) for run in self.of(group)]
 
     def interval(self, group: Group) -> Interval:
         """95% interval of a group's accuracy."""
@@ -151,7 +151,7 @@ class Results:
 
     def row(self, group: Group, precision: str = "fp32", batch: int | None = 1) -> Row | None:
         """The group's row in onnxruntime; ``batch`` None: of the batch with most images a second."""
-        found = [
+        rows = [
             row
             for run in group.runs
             for row in self.rows.get(run.path, ())
@@ -159,8 +159,8 @@ class Results:
             and (batch is None or row.get("batch") == batch)
         ]
         if batch is None:
-            return max(found, key=lambda row: float(row["images_per_second"]), default=None)
-        return found[0] if found else None
+            return max(rows, key=lambda row: float(row["images_per_second"]), default=None)
+        return rows[0] if rows else None
 
     def top1_at(self, group: Group, precision: str) -> list[float]:
         """Each run's accuracy at a precision, as the bench measured it."""

@@ -71,10 +71,9 @@ class FinishedRun:
     @property
     def options(self) -> NamedOptions:
         """What was asked for in words that may name a group."""
-        given = self.record.get("options", {})
-        return tuple(
-            sorted((key, value) for key, value in given.items() if key not in _UNNAMED and value is not None)
-        )
+        options = self.record.get("options", {})
+        named = {key: value for key, value in options.items() if key not in _UNNAMED}
+        return tuple(sorted((key, value) for key, value in named.items() if value is not None))
 
     @cached_property
     def images_per_step(self) -> int:
@@ -139,12 +138,12 @@ def group_runs(runs: Sequence[FinishedRun], planned: Sequence[str] = ()) -> list
     by_kind: dict[object, list[FinishedRun]] = {}
     for run in runs:
         by_kind.setdefault(run.kind, []).append(run)
-    members = [tuple(sorted(found, key=lambda run: run.seed)) for found in by_kind.values()]
-    shared = _shared([found[0].variant for found in members])
-    named = _told_apart([(_label(found, members, shared), found) for found in members])
+    members = [tuple(sorted(alike, key=lambda run: run.seed)) for alike in by_kind.values()]
+    shared = _shared([alike[0].variant for alike in members])
+    named = _told_apart([(_label(alike, members, shared), alike) for alike in members])
     named.sort(key=lambda pair: (_place(pair[1], planned), *_rank(pair[1][0].variant - shared), pair[0]))
     return [
-        Group(label, index, found, found[0].variant - shared) for index, (label, found) in enumerate(named)
+        Group(label, index, alike, alike[0].variant - shared) for index, (label, alike) in enumerate(named)
     ]
 
 
@@ -153,9 +152,9 @@ def _told_apart(
 ) -> list[tuple[str, tuple[FinishedRun, ...]]]:
     """The same with, after a label that several groups have, the first facts in which those differ."""
     every = []
-    for label, found in named:
+    for label, members in named:
         rivals = [other[0].facts for name, other in named if name == label]
-        every.append((" ".join([label, *_telling(found[0].facts, rivals)]), found))
+        every.append((" ".join([label, *_telling(members[0].facts, rivals)]), members))
     return every
 
 
@@ -172,9 +171,9 @@ def _shared(variants: Sequence[frozenset[str]]) -> frozenset[str]:
     return frozenset.intersection(*variants)
 
 
-def _place(found: Sequence[FinishedRun], planned: Sequence[str]) -> int:
+def _place(members: Sequence[FinishedRun], planned: Sequence[str]) -> int:
     return min(
-        (planned.index(run.path.name) for run in found if run.path.name in planned), default=len(planned)
+        (planned.index(run.path.name) for run in members if run.path.name in planned), default=len(planned)
     )
 
 
@@ -184,22 +183,22 @@ def _rank(variant: frozenset[str]) -> tuple[int, list[tuple[bool, str]]]:
 
 
 def _label(
-    found: Sequence[FinishedRun], members: Sequence[Sequence[FinishedRun]], shared: frozenset[str]
+    alike: Sequence[FinishedRun], members: Sequence[Sequence[FinishedRun]], shared: frozenset[str]
 ) -> str:
     """The variant; where groups differ in more than that, the folders' common name, as a study gives it; of
     several groups with one variant otherwise the options that differ."""
-    own = [edit for edit in found[0].record["variant"].split("+") if edit not in shared | {"baseline"}]
+    own = [edit for edit in alike[0].record["variant"].split("+") if edit not in shared | {"baseline"}]
     variant = "+".join(own) or "baseline"
     differing = _differing([runs[0].options for runs in members])
-    is_alone = sum(runs[0].variant == found[0].variant for runs in members) == 1
+    is_alone = sum(runs[0].variant == alike[0].variant for runs in members) == 1
     if is_alone and not differing:
         return variant
-    names = {re.sub(r"-seed\d+$", "", run.path.name) for run in found}
-    if len(names) == 1 and all(run.path.name.endswith(f"-seed{run.seed}") for run in found):
-        return names.pop().replace(found[0].record["variant"], variant)
+    names = {re.sub(r"-seed\d+$", "", run.path.name) for run in alike}
+    if len(names) == 1 and all(run.path.name.endswith(f"-seed{run.seed}") for run in alike):
+        return names.pop().replace(alike[0].record["variant"], variant)
     if is_alone:
         return variant
-    options = dict(found[0].options)
+    options = dict(alike[0].options)
     return " ".join(
         [variant, *(_option_text(key, options[key]) for key in sorted(differing & options.keys()))]
     )

@@ -29,8 +29,8 @@ def accuracy_section(results: Results, words: Words) -> Section:
 
 
 def _spot(results: Results, group: Group) -> Spot:
-    found = results.interval(group)
-    return Spot(group.label, group.index, results.top1(group), found.mean, found.low, found.high)
+    bounds_of = results.interval(group)
+    return Spot(group.label, group.index, results.top1(group), bounds_of.mean, bounds_of.low, bounds_of.high)
 
 
 def _accuracy_table(results: Results, words: Words) -> Table:
@@ -54,17 +54,17 @@ def _accuracy_table(results: Results, words: Words) -> Table:
 def _against_baseline(results: Results, group: Group, words: Words) -> tuple[str, str]:
     if group is results.baseline:
         return "", ""
-    found = results.difference(group, results.baseline)
-    return bracketed(found), real_or_not(found, words)
+    difference = results.difference(group, results.baseline)
+    return bracketed(difference), real_or_not(difference, words)
 
 
-def real_or_not(found: Interval, words: Words) -> str:
+def real_or_not(difference: Interval, words: Words) -> str:
     """Whether a difference is real, in a word; of single runs only as far as photographs go."""
-    if found.too_few:
+    if difference.too_few:
         return words("real.few")
-    if not found.is_real:
+    if not difference.is_real:
         return words("real.no")
-    return words("real.yes" if found.over_seeds else "real.one_seed")
+    return words("real.yes" if difference.over_seeds else "real.one_seed")
 
 
 def cost_section(results: Results, words: Words) -> Section | None:
@@ -165,23 +165,23 @@ def _head_table(results: Results, gap: Group, fc: Group, words: Words) -> Table:
 
 
 def _accuracy_row(results: Results, gap: Group, fc: Group, words: Words) -> tuple[str, ...]:
-    found = results.difference(fc, gap)
+    difference = results.difference(fc, gap)
     own = [spread(results.top1(group)) for group in (gap, fc)]
-    return (words("column.top1"), *own, bracketed(found), real_or_not(found, words))
+    return (words("column.top1"), *own, bracketed(difference), real_or_not(difference, words))
 
 
 def _int8_row(results: Results, gap: Group, fc: Group, words: Words) -> list[tuple[str, ...]]:
-    found = [results.top1_at(group, "int8") for group in (gap, fc)]
-    if not all(found):
+    shares = [results.top1_at(group, "int8") for group in (gap, fc)]
+    if not all(shares):
         return []
-    means = [sum(values) / len(values) for values in found]
-    own = [spread(values) for values in found]
+    means = [sum(values) / len(values) for values in shares]
+    own = [spread(values) for values in shares]
     return [(words("column.top1_int8"), *own, points(means[1] - means[0]), "")]
 
 
 def _train_gap_row(results: Results, gap: Group, fc: Group, words: Words) -> tuple[str, ...]:
-    found = [results.train_top1(group) - results.mean_top1(group) for group in (gap, fc)]
-    return (words("column.gap"), *map(points, found), points(found[1] - found[0]), "")
+    gaps = [results.train_top1(group) - results.mean_top1(group) for group in (gap, fc)]
+    return (words("column.gap"), *map(points, gaps), points(gaps[1] - gaps[0]), "")
 
 
 def _ratio_row(

@@ -15,9 +15,9 @@ from zoo.report.say.claims import (
     order,
     ratios,
     seen,
+    shown,
     side,
     together,
-    told,
 )
 from zoo.report.say.head_answers import head_answers
 from zoo.report.say.sentences import Compared, difference_sentence, ordered_sentence, uneven_sentence, verdict
@@ -31,15 +31,15 @@ _BETTER: dict[str, Standing] = {"above": "yes", "below": "no"}
 def answers(results: Results, words: Words) -> AnswerList:
     """An answer for every question whose runs are there; of a study of other things, one for its groups."""
     dropouts = single_edits(results, "dropout")
-    found: list[Answer] = []
+    every: list[Answer] = []
     if dropouts:
-        found += _dropout(results, dropouts, words)
+        every += _dropout(results, dropouts, words)
     norms = single_edits(results, "bn")
     for group in norms:
         suffix = f" ({group.label})" if len(norms) > 1 else ""
-        found += [_speed(results, group, suffix, words), _accuracy(results, group, suffix, words)]
-    found += head_answers(results, words)
-    return AnswerList(tuple(found or [_any(results, words)]))
+        every += [_speed(results, group, suffix, words), _accuracy(results, group, suffix, words)]
+    every += head_answers(results, words)
+    return AnswerList(tuple(every or [_any(results, words)]))
 
 
 def single_edits(results: Results, name: str) -> list[Group]:
@@ -62,12 +62,12 @@ def single_edits(results: Results, name: str) -> list[Group]:
 
 def _dropout(results: Results, dropouts: Sequence[Group], words: Words) -> list[Answer]:
     steady, cost = _steadier(results, dropouts, words), _cost(results, dropouts, words)
-    found = [steady, cost]
+    every = [steady, cost]
     pair = [group for group in dropouts if group.variant <= {"dropout0.5", "dropout0.9"}]
     if len(pair) == 2:
         equal = _equal(results, pair[0], pair[1], words)
-        found += [equal, _author(steady, cost, equal, words)]
-    return found
+        every += [equal, _author(steady, cost, equal, words)]
+    return every
 
 
 def _steadier(results: Results, dropouts: Sequence[Group], words: Words) -> Answer:
@@ -84,8 +84,8 @@ def _steadier(results: Results, dropouts: Sequence[Group], words: Words) -> Answ
 
 def _wobbles(group: Group, kind: str) -> list[float]:
     """Scatter of test accuracy or training loss, a run each; none where a run has too few points."""
-    found = [getattr(learning(run).steadiness, kind) for run in group.runs]
-    return [] if None in found else found
+    scatters = [getattr(learning(run).steadiness, kind) for run in group.runs]
+    return [] if None in scatters else scatters
 
 
 def _wobble_sentence(results: Results, group: Group, kind: str, words: Words) -> str:
@@ -110,53 +110,55 @@ def _ordered(
     """
     if len(results.blocks) < LEAST_BLOCKS:
         return words(f"{key}.open"), "open"
-    stand, view = together([found.side for found in orders]), together(views)
+    stand, view = together([each.side for each in orders]), together(views)
     if stand == "open" and view in ("above", "below"):
         return words(f"{key}.seen_{view}"), "open"
     if stand in ("open", "mixed"):
         return words(f"{key}.{stand}"), "open"
     if (
-        all(found.is_rare for found in orders if found.side != "open")
-        and len({found.side for found in orders}) == 1
+        all(each.is_rare for each in orders if each.side != "open")
+        and len({each.side for each in orders}) == 1
     ):
         return words(f"{key}.{stand}"), _STANDINGS[stand]
     return words(f"{key}.tends_{stand}"), "open"
 
 
 def _cost(results: Results, dropouts: Sequence[Group], words: Words) -> Answer:
-    found = [(group, results.difference(group, results.baseline)) for group in dropouts]
-    sentences = [difference_sentence(results, group, results.baseline, item, words) for group, item in found]
-    text, standing = _cost_verdict([(group, side(item)) for group, item in found if item.over_seeds], words)
-    said = verdict(text, [Compared(group, results.baseline, item) for group, item in found], words)
-    is_whole = all(item.over_seeds for _, item in found)
+    differences = [(group, results.difference(group, results.baseline)) for group in dropouts]
+    base = results.baseline
+    sentences = [difference_sentence(results, group, base, item, words) for group, item in differences]
+    sides = [(group, side(item)) for group, item in differences if item.over_seeds]
+    text, standing = _cost_verdict(sides, words)
+    said = verdict(text, [Compared(group, base, item) for group, item in differences], words)
+    is_whole = all(item.over_seeds for _, item in differences)
     return Answer(words.judged("cost.question"), said, tuple(sentences), standing if is_whole else "open")
 
 
 def _cost_verdict(sides: Sequence[tuple[Group, Side]], words: Words) -> tuple[str, Standing]:
     """Yes or no where all ratios say so; the ratios that show something where others show nothing."""
-    stand = together([found for _, found in sides])
+    stand = together([where for _, where in sides])
     if stand != "mixed":
         return words(f"cost.{stand}"), _STANDINGS.get(stand, "open")
-    told = {found for _, found in sides if found != "open"}
-    if len(told) > 1:
+    clear = {where for _, where in sides if where != "open"}
+    if len(clear) > 1:
         return words("cost.mixed"), "open"
-    groups = words.listed([group.label for group, found in sides if found != "open"])
-    return words(f"cost.some_{told.pop()}", groups=groups), "open"
+    groups = words.listed([group.label for group, where in sides if where != "open"])
+    return words(f"cost.some_{clear.pop()}", groups=groups), "open"
 
 
 def _equal(results: Results, half: Group, most: Group, words: Words) -> Answer:
-    found = results.difference(half, most)
-    key, standing = _equality(found)
-    sentence = difference_sentence(results, half, most, found, words)
+    difference = results.difference(half, most)
+    key, standing = _equality(difference)
+    sentence = difference_sentence(results, half, most, difference, words)
     margin = words("equal.margin", points=f"{100 * EQUAL_WITHIN:.0f}")
-    said = verdict(words(f"equal.{key}"), [Compared(half, most, found)], words)
+    said = verdict(words(f"equal.{key}"), [Compared(half, most, difference)], words)
     return Answer(words.judged("equal.question"), said, (sentence, margin), standing)
 
 
-def _equality(found: Interval) -> tuple[str, Standing]:
-    if is_equal(found):
+def _equality(difference: Interval) -> tuple[str, Standing]:
+    if is_equal(difference):
         return "yes", "yes"
-    return ("no", "no") if side(found) != "open" else ("open", "open")
+    return ("no", "no") if side(difference) != "open" else ("open", "open")
 
 
 def _author(steady: Answer, cost: Answer, equal: Answer, words: Words) -> Answer:
@@ -179,47 +181,47 @@ def _speed(results: Results, group: Group, suffix: str, words: Words) -> Answer:
     if not final:
         return Answer(question, words("speed.open"), (words("speed.untested"),), "open")
     ours, theirs = ([reach(run, COMMON_SHARE, final) for run in side.runs] for side in (group, base))
-    steps = [[item.iteration if item else math.inf for item in found] for found in (ours, theirs)]
-    times = [[item.seconds if item else math.inf for item in found] for found in (ours, theirs)]
-    found = order(*steps)
+    steps = [[item.iteration if item else math.inf for item in reached] for reached in (ours, theirs)]
+    times = [[item.seconds if item else math.inf for item in reached] for reached in (ours, theirs)]
+    reached = order(*steps)
     goal = words(
         "speed.goal", share=percent(COMMON_SHARE), baseline=base.label, target=percent(COMMON_SHARE * final)
     )
-    told = [
+    sentences = [
         goal,
-        _race("speed.iterations", steps, group, base, words) + ordered_sentence(group, base, found, words),
+        _race("speed.iterations", steps, group, base, words) + ordered_sentence(group, base, reached, words),
     ]
     if factor := unevenness(results.groups):
-        told.append(uneven_sentence(factor, words))
+        sentences.append(uneven_sentence(factor, words))
     elif not any(map(math.isinf, [*times[0], *times[1]])):
-        told.append(_race("speed.seconds", times, group, base, words))
-    said, standing = _ordered(results, "speed", [found], [seen(*steps)], words)
+        sentences.append(_race("speed.seconds", times, group, base, words))
+    said, standing = _ordered(results, "speed", [reached], [seen(*steps)], words)
     gain = ratios(*steps)
     if standing == "yes" and gain and math.isfinite(gain.high):
         said = words("speed.by", ratio=words.ratio(gain))
-    return Answer(question, said, tuple(told), standing)
+    return Answer(question, said, tuple(sentences), standing)
 
 
 def _race(key: str, sides: Sequence[Sequence[float]], group: Group, base: Group, words: Words) -> str:
     """Two means with their ratio; who never got there is counted instead."""
-    missing = [sum(map(math.isinf, found)) for found in sides]
+    missing = [sum(map(math.isinf, figures)) for figures in sides]
     if any(missing):
         return words(
             "speed.missing", group=group.label, baseline=base.label, ours=missing[0], theirs=missing[1]
         )
     gain = ratios(*sides)
-    means = [sum(found) / len(found) for found in sides]
+    means = [sum(figures) / len(figures) for figures in sides]
     written = [words.duration(mean) if key.endswith("seconds") else count(mean) for mean in means]
     ratio = words.ratio(gain) if gain else "–"
     return words(key, group=group.label, baseline=base.label, ours=written[0], theirs=written[1], ratio=ratio)
 
 
 def _accuracy(results: Results, group: Group, suffix: str, words: Words) -> Answer:
-    found = results.difference(group, results.baseline)
-    sentence = difference_sentence(results, group, results.baseline, found, words)
-    stand = side(found)
+    difference = results.difference(group, results.baseline)
+    sentence = difference_sentence(results, group, results.baseline, difference, words)
+    stand = side(difference)
     standing = _BETTER.get(stand, "open")
-    said = verdict(words(f"bn.{stand}"), [Compared(group, results.baseline, found)], words)
+    said = verdict(words(f"bn.{stand}"), [Compared(group, results.baseline, difference)], words)
     return Answer(words.judged("bn.question") + suffix, said, (sentence,), standing)
 
 
@@ -230,16 +232,16 @@ def _any(results: Results, words: Words) -> Answer:
     if not results.others:
         alone = words("any.alone", group=base.label, top1=percent(results.interval(base).mean))
         return Answer(question, words("any.one"), (alone,), "open")
-    found: dict[str, list[str]] = {"above": [], "below": [], "these": [], "open": [], "few": []}
+    groups: dict[str, list[str]] = {"above": [], "below": [], "these": [], "open": [], "few": []}
     compared = [Compared(group, base, results.difference(group, base)) for group in results.others]
     for item in compared:
-        found[told(item.found)].append(f"{item.group.label} ({points(item.found.mean)})")
+        groups[shown(item.difference)].append(f"{item.group.label} ({points(item.difference.mean)})")
     sentences = [
         words(f"any.{key}", groups=words.listed(names), baseline=base.label, least=LEAST_BLOCKS)
-        for key, names in found.items()
+        for key, names in groups.items()
         if names
     ]
     best = max(results.groups, key=lambda group: results.interval(group).mean)
-    is_told = bool(found["above"] or found["below"])
+    is_told = bool(groups["above"] or groups["below"])
     text = words("any.told" if is_told else "any.untold", best=best.label, baseline=base.label)
     return Answer(question, verdict(text, compared, words), tuple(sentences), "yes" if is_told else "open")

@@ -28,7 +28,7 @@ def side(interval: Interval) -> Side:
     return "above" if interval.low > 0 else "below"
 
 
-def told(interval: Interval) -> Side | Literal["these", "few"]:
+def shown(interval: Interval) -> Side | Literal["these", "few"]:
     """The same; ``these`` where single runs differ by more than other photographs would explain, ``few``
     where there are too few photographs to say anything.
     """
@@ -90,7 +90,7 @@ def ratios(ours: Sequence[float], theirs: Sequence[float]) -> Range | None:
 
 def together(sides: Sequence[Side]) -> Side | Literal["mixed"]:
     """One side where all are on it; open where none is told; mixed otherwise."""
-    told = set(sides)
-    if not told or told == {"open"}:
+    clear = set(sides)
+    if not clear or clear == {"open"}:
         return "open"
-    return sides[0] if len(told) == 1 else "mixed"
+    return sides[0] if len(clear) == 1 else "mixed"

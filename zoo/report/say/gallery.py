@@ -39,8 +39,8 @@ def confusion_section(results: Results, words: Words) -> Section:
 
 
 def _counts(results: Results, group: Group) -> Any:
-    found = results.of(group)
-    return confusion(found[0].labels, [item.predictions for item in found], len(results.class_names))
+    runs = results.of(group)
+    return confusion(runs[0].labels, [item.predictions for item in runs], len(results.class_names))
 
 
 def _confusion(results: Results, group: Group, is_open: bool, words: Words) -> Foldable:
@@ -56,7 +56,7 @@ def _confusion(results: Results, group: Group, is_open: bool, words: Words) -> F
 def _recalls(results: Results, words: Words) -> Table:
     shares = [recall(_counts(results, group)) for group in results.groups]
     rows = [
-        (name, *("–" if found[index] is None else percent(found[index] or 0.0) for found in shares))
+        (name, *("–" if recalls[index] is None else percent(recalls[index] or 0.0) for recalls in shares))
         for index, name in enumerate(results.class_names)
     ]
     columns = (words("column.class"), *(group.label for group in results.groups))
@@ -65,15 +65,15 @@ def _recalls(results: Results, words: Words) -> Table:
 
 def worst_section(results: Results, words: Words) -> Section | None:
     """The photographs that most runs of all groups get wrong; None where there is none."""
-    runs = [found for group in results.groups for found in results.of(group)]
+    runs = [run for group in results.groups for run in results.of(group)]
     labels = runs[0].labels
-    rows = worst(labels, [found.predictions for found in runs], [found.confidence for found in runs], _WORST)
+    rows = worst(labels, [run.predictions for run in runs], [run.confidence for run in runs], _WORST)
     if not rows:
         return None
     pixels = validation_pixels(results.first.model, rows)
     pictures = []
     for place, (row, image) in enumerate(zip(rows, pixels, strict=True), 1):
-        answers = [found.predictions[row] for found in runs]
+        answers = [run.predictions[row] for run in runs]
         wrong = [answer for answer in answers if answer != labels[row]]
         caption = words(
             "worst.picture",
@@ -150,25 +150,25 @@ def maps_section(results: Results, words: Words) -> Section | None:
 def _looked_at(results: Results) -> list[int]:
     """Photographs of different classes, spread over the classes: of each the one that the baseline's first
     run is surest of, right in one half and wrong in the other where there are such."""
-    found = results.measured[results.baseline.first.path]
-    classes = sorted(set(found.labels))
+    measured = results.measured[results.baseline.first.path]
+    classes = sorted(set(measured.labels))
     chosen = [classes[round(i)] for i in np.linspace(0, len(classes) - 1, min(_LOOKED_AT, len(classes)))]
     rows = []
     for place, label in enumerate(chosen):
-        members = [row for row, true in enumerate(found.labels) if true == label]
-        wanted = [row for row in members if found.right[row] == (place % 2 == 0)] or members
-        rows.append(max(wanted, key=lambda row: (found.confidence[row], -row)))
+        members = [row for row, true in enumerate(measured.labels) if true == label]
+        wanted = [row for row in members if measured.right[row] == (place % 2 == 0)] or members
+        rows.append(max(wanted, key=lambda row: (measured.confidence[row], -row)))
     return rows
 
 
 def _named(results: Results, group: Group, rows: Sequence[int], words: Words) -> list[str]:
-    found, names = results.measured[group.first.path], results.class_names
+    measured, names = results.measured[group.first.path], results.class_names
     return [
         words(
-            "maps.right" if found.right[row] else "maps.wrong",
-            true=names[found.labels[row]],
-            named=names[found.predictions[row]],
-            confidence=f"{100 * found.confidence[row]:.0f}%",
+            "maps.right" if measured.right[row] else "maps.wrong",
+            true=names[measured.labels[row]],
+            named=names[measured.predictions[row]],
+            confidence=f"{100 * measured.confidence[row]:.0f}%",
         )
         for row in rows
     ]

@@ -8,7 +8,7 @@ from zoo.bench.row import Row
 from zoo.report.read.results import Results
 from zoo.report.read.runs import Group, partners
 from zoo.report.say.accuracy_section import paired_ratio
-from zoo.report.say.claims import side, together, told
+from zoo.report.say.claims import shown, side, together
 from zoo.report.say.sentences import Compared, difference_sentence, verdict
 from zoo.report.say.wording import Words, count
 from zoo.report.write.document import Answer, Standing
@@ -23,17 +23,17 @@ def head_answers(results: Results, words: Words) -> list[Answer]:
     pairs = partners(results.groups)
     if not pairs:
         return []
-    found = [_accuracy(results, pairs, words), _cost(results, pairs, words), _robust(results, pairs, words)]
-    return [answer for answer in found if answer]
+    every = [_accuracy(results, pairs, words), _cost(results, pairs, words), _robust(results, pairs, words)]
+    return [answer for answer in every if answer]
 
 
 def _accuracy(results: Results, pairs: Sequence[HeadPair], words: Words) -> Answer:
-    found = [(gap, fc, results.difference(gap, fc)) for gap, fc in pairs]
-    sentences = [difference_sentence(results, gap, fc, item, words) for gap, fc, item in found]
-    stand = together([side(item) for *_, item in found])
+    differences = [(gap, fc, results.difference(gap, fc)) for gap, fc in pairs]
+    sentences = [difference_sentence(results, gap, fc, item, words) for gap, fc, item in differences]
+    stand = together([side(item) for *_, item in differences])
     standing = _STANDINGS.get(stand, "open")
-    text = words(f"head.{together([side(item) for *_, item in found if item.over_seeds])}")
-    fc_first = [Compared(fc, gap, results.difference(fc, gap)) for gap, fc, _ in found]
+    text = words(f"head.{together([side(item) for *_, item in differences if item.over_seeds])}")
+    fc_first = [Compared(fc, gap, results.difference(fc, gap)) for gap, fc, _ in differences]
     return Answer(words.judged("head.question"), verdict(text, fc_first, words), tuple(sentences), standing)
 
 
@@ -84,8 +84,8 @@ def _robust(results: Results, pairs: Sequence[HeadPair], words: Words) -> Answer
     sizes = [(gap, fc, key) for gap, fc in pairs for key in of_kind("size")]
     if any(results.takes(gap, key) and not results.takes(fc, key) for gap, fc, key in sizes):
         sentences.append(words("robust.sizes"))
-    stand = together([side(found) for *_, found in tried])
-    text = words(f"robust.verdict_{together([side(found) for *_, found in tried if found.over_seeds])}")
+    stand = together([side(lost) for *_, lost in tried])
+    text = words(f"robust.verdict_{together([side(lost) for *_, lost in tried if lost.over_seeds])}")
     compared = [Compared(gap, fc, it, words(f"kind.{kind}")) for gap, fc, kind, it in tried]
     return Answer(
         words.judged("robust.question"),
@@ -95,14 +95,14 @@ def _robust(results: Results, pairs: Sequence[HeadPair], words: Words) -> Answer
     )
 
 
-def _lost(gap: Group, fc: Group, kind: str, found: Interval, words: Words) -> str:
+def _lost(gap: Group, fc: Group, kind: str, difference: Interval, words: Words) -> str:
     """How much less GAP loses than FC under the conditions of a kind."""
     return words(
-        f"robust.{told(found)}",
+        f"robust.{shown(difference)}",
         kind=words(f"kind.{kind}"),
         group=gap.label,
         baseline=fc.label,
-        difference=words.interval(found),
+        difference=words.interval(difference),
         least=LEAST_BLOCKS,
     )
 

@@ -74,12 +74,12 @@ def _joined(numbers: Sequence[int]) -> str:
 
 def _departures(results: Results, words: Words) -> str:
     """Each departure from the article once, with the groups it holds for where it does not hold for all."""
-    found: dict[str, list[str]] = {}
+    groups_by_line: dict[str, list[str]] = {}
     for group in results.groups:
         for line in group.first.record.get("departures", ()):
-            found.setdefault(line, []).append(group.label)
+            groups_by_line.setdefault(line, []).append(group.label)
     lines = []
-    for line, labels in found.items():
+    for line, labels in groups_by_line.items():
         is_general = len(labels) == len(results.groups)
         lines.append(departure(line, words) + ("" if is_general else f" [{words.listed(labels)}]"))
     return words("semicolon").join(lines)
@@ -144,17 +144,17 @@ def _wall_seconds(record: RunRecord) -> float | None:
 
 def _versions(results: Results, words: Words) -> list[tuple[str, str]]:
     prints = results.first.record["data"]
-    found = [
+    sums = [
         words("runs.fingerprint", name=Path(prints[key]["list"]).name, fingerprint=_print_of(prints[key]))
         for key in ("TRAIN", "TEST")
         if key in prints
     ]
     if other := results.judged_by:
-        found.append(words("runs.fingerprint", name=other.path.name, fingerprint=other.content))
+        sums.append(words("runs.fingerprint", name=other.path.name, fingerprint=other.content))
     versions = _every(
         results, lambda run: ", ".join(f"{name} {number}" for name, number in run.record["versions"].items())
     )
-    return [(words("runs.versions"), "; ".join(versions)), (words("runs.data"), "; ".join(found))]
+    return [(words("runs.versions"), "; ".join(versions)), (words("runs.data"), "; ".join(sums))]
 
 
 def _print_of(about: ListRecord) -> str:
@@ -174,20 +174,20 @@ def commands(results: Results, study: StudyJson | None) -> str:
 
 
 def _study_command(study: StudyJson, folder: Path) -> str:
-    given = [_option(name, value) for name, value in study.get("overrides", {}).items()]
+    options = [_option(name, value) for name, value in study.get("overrides", {}).items()]
     path = Path(study.get("file", "STUDY"))
     is_shipped = path.parts[-3:-1] == ("zoo", "studies")
     name = path.stem if is_shipped else path.name
-    return " ".join(["zoo study", shlex.quote(name), *given, f"--output {shlex.quote(folder.name)}"])
+    return " ".join(["zoo study", shlex.quote(name), *options, f"--output {shlex.quote(folder.name)}"])
 
 
 def _train_command(run: FinishedRun, folder: Path) -> str:
     options = {**run.record.get("options", {}), "seed": run.seed}
-    given = [
+    words = [
         _option(name, value) for name, value in options.items() if value is not None and value is not False
     ]
     output = Path(folder.name) / run.path.relative_to(folder)
-    return " ".join(["zoo train", *given, f"--output {shlex.quote(output.as_posix())}"])
+    return " ".join(["zoo train", *words, f"--output {shlex.quote(output.as_posix())}"])
 
 
 def _option(name: str, value: object) -> str:

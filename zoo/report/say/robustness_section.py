@@ -58,12 +58,12 @@ def _table(results: Results, words: Words) -> Table:
 
 def _chart(results: Results, kind: str, words: Words) -> Chart:
     conditions = [item for item in CONDITIONS if item.kind == kind]
-    found = [
+    drawn = [
         Trace(group.label, group.index, _points(results, group, kind, conditions)) for group in results.groups
     ]
     ticks = {item.amount: amount(item) for item in conditions}
     ticks[_UNCHANGED[kind]] = "0" if kind == "shift" else "1×"
-    figure = traces(found, words(f"axis.{kind}"), words("axis.top1"), ticks)
+    figure = traces(drawn, words(f"axis.{kind}"), words("axis.top1"), ticks)
     return Chart.of(f"robust-{kind}", words.judged(f"robust.chart_{kind}"), figure)
 
 
@@ -78,9 +78,10 @@ def _pair_table(results: Results, gap: Group, fc: Group, words: Words) -> Table:
     rows = []
     for item in CONDITIONS:
         if results.takes(gap, item.key) and results.takes(fc, item.key):
-            found = results.difference_under(gap, fc, item.key)
+            difference = results.difference_under(gap, fc, item.key)
             lost = results.lost_less(gap, fc, [item.key])
-            rows.append((_name(item, words), bracketed(found), bracketed(lost), real_or_not(lost, words)))
+            cells = (bracketed(difference), bracketed(lost), real_or_not(lost, words))
+            rows.append((_name(item, words), *cells))
     names = ("condition", "gap_fc", "lost_less", "real")
     columns = tuple(words(f"column.{name}", gap=gap.label, fc=fc.label) for name in names)
     caption = words.judged("robust.pair", gap=gap.label, fc=fc.label)

@@ -6,21 +6,23 @@ from dataclasses import dataclass
 from eval.statistics import LEAST_BLOCKS, Interval
 from zoo.report.read.results import Results
 from zoo.report.read.runs import Group
-from zoo.report.say.claims import SeedOrder, told
+from zoo.report.say.claims import SeedOrder, shown
 from zoo.report.say.wording import Words, percent
 
 _MOST_SEEN = 3
 
 
-def difference_sentence(results: Results, group: Group, other: Group, found: Interval, words: Words) -> str:
+def difference_sentence(
+    results: Results, group: Group, other: Group, difference: Interval, words: Words
+) -> str:
     """Two accuracies, their difference with its interval, and what that shows."""
     return words(
-        f"accuracy.{told(found)}",
+        f"accuracy.{shown(difference)}",
         group=group.label,
         baseline=other.label,
         ours=percent(results.mean_top1(group)),
         theirs=percent(results.mean_top1(other)),
-        difference=words.interval(found),
+        difference=words.interval(difference),
         least=LEAST_BLOCKS,
     )
 
@@ -33,13 +35,13 @@ class Compared:
 
     group: Group
     other: Group
-    found: Interval
+    difference: Interval
     kind: str = ""
 
     def seen(self, words: Words) -> str:
         """How far the first lies above or below the second, in points."""
-        size = f"{abs(100 * self.found.mean):.1f}"
-        way = "level" if size == "0.0" else "higher" if self.found.mean > 0 else "lower"
+        size = f"{abs(100 * self.difference.mean):.1f}"
+        way = "level" if size == "0.0" else "higher" if self.difference.mean > 0 else "lower"
         names = {"group": self.group.label, "baseline": self.other.label, "points": size}
         return (
             words(f"robust.seen_{way}", kind=self.kind, **names)
@@ -52,27 +54,27 @@ def verdict(text: str, compared: Sequence[Compared], words: Words) -> str:
     """``text``, which is what intervals over trainings show; where a side has a single run, which has no
     such interval, what was seen, the furthest apart of many. ``text`` is then said of the others.
     """
-    alone = [item for item in compared if not item.found.over_seeds]
+    alone = [item for item in compared if not item.difference.over_seeds]
     if not alone:
         return text
-    furthest = sorted(alone, key=lambda item: -abs(item.found.mean))[:_MOST_SEEN]
+    furthest = sorted(alone, key=lambda item: -abs(item.difference.mean))[:_MOST_SEEN]
     parts = [item.seen(words) for item in alone if item in furthest]
     is_pair = all(len(item.group.runs) == len(item.other.runs) == 1 for item in alone)
     said = words("seen.alone" if is_pair else "seen.few", what=words("semicolon").join(parts))
     return said if len(alone) == len(compared) else f"{said} {words('seen.others', verdict=text)}"
 
 
-def ordered_sentence(group: Group, other: Group, found: SeedOrder, words: Words) -> str:
+def ordered_sentence(group: Group, other: Group, order: SeedOrder, words: Words) -> str:
     """How the seeds of two groups stand, and what chance makes of it."""
     is_alone = len(group.runs) == len(other.runs) == 1
-    key = "order.alone" if is_alone else "order.mixed" if found.side == "open" else f"order.{found.side}"
+    key = "order.alone" if is_alone else "order.mixed" if order.side == "open" else f"order.{order.side}"
     return words(
         key,
         group=group.label,
         baseline=other.label,
         ours=len(group.runs),
         theirs=len(other.runs),
-        chance=percent(found.chance),
+        chance=percent(order.chance),
     )
 
 

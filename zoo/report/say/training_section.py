@@ -40,18 +40,18 @@ def training_section(results: Results, words: Words) -> Section:
 
 def _comparisons(results: Results, words: Words) -> list[tuple[str, str, list[Group], bool]]:
     """(key, title, groups, whether against seconds too) of each set of charts."""
-    base, found = results.baseline, []
+    base, charted = results.baseline, list[tuple[str, str, list[Group], bool]]()
     if len(results.groups) <= _MOST_TOGETHER:
-        found.append(("all", words("curves.all"), list(results.groups), True))
+        charted.append(("all", words("curves.all"), list(results.groups), True))
     for key, edit in (("dropout", "dropout"), ("bn", "bn")):
         if groups := single_edits(results, edit):
-            found.append((key, words(f"curves.{key}"), [base, *groups], False))
+            charted.append((key, words(f"curves.{key}"), [base, *groups], False))
     for gap, fc in partners(results.groups):
         title = words("curves.head", gap=gap.label, fc=fc.label)
-        found.append((f"head-{gap.index}", title, [gap, fc], False))
+        charted.append((f"head-{gap.index}", title, [gap, fc], False))
     if len(results.groups) <= 2:
-        return found[:1]
-    return found or _in_tens(results, words)
+        return charted[:1]
+    return charted or _in_tens(results, words)
 
 
 def _in_tens(results: Results, words: Words) -> list[tuple[str, str, list[Group], bool]]:
@@ -70,7 +70,7 @@ def _in_tens(results: Results, words: Words) -> list[tuple[str, str, list[Group]
 
 
 def _charts(key: str, groups: Sequence[Group], is_full: bool, words: Words) -> Charts:
-    found = []
+    charts = []
     for is_time in (False, True) if is_full else (False,):
         for name, metric, is_share in _QUANTITIES:
             series = _series(groups, metric)
@@ -79,13 +79,13 @@ def _charts(key: str, groups: Sequence[Group], is_full: bool, words: Words) -> C
             x = words("axis.seconds" if is_time else "axis.iterations")
             figure = curves(series, x, words(f"axis.{name}"), is_time, is_share)
             caption = words("curves.caption", what=words(f"axis.{name}"), against=x)
-            found.append(Chart.of(f"{key}-{name}-{'seconds' if is_time else 'iterations'}", caption, figure))
-    return Charts(tuple(found))
+            charts.append(Chart.of(f"{key}-{name}-{'seconds' if is_time else 'iterations'}", caption, figure))
+    return Charts(tuple(charts))
 
 
 def _series(groups: Sequence[Group], metric: str) -> list[Series]:
     made = [(group, curve([(run.lines, run.seconds) for run in group.runs], metric)) for group in groups]
-    return [Series(group.label, group.index, found) for group, found in made if found]
+    return [Series(group.label, group.index, drawn) for group, drawn in made if drawn]
 
 
 def _speed_table(results: Results, words: Words) -> Table:
@@ -102,9 +102,9 @@ def _speed_table(results: Results, words: Words) -> Table:
 
 
 def _speed_row(group: Group, target: float | None, words: Words) -> tuple[str, ...]:
-    found = [learning(run) for run in group.runs]
-    final = mean_of([item.final for item in found])
-    means = [mean_reached([item.reached[index] for item in found]) for index in range(len(SHARES))]
+    learned = [learning(run) for run in group.runs]
+    final = mean_of([item.final for item in learned])
+    means = [mean_reached([item.reached[index] for item in learned]) for index in range(len(SHARES))]
     return (
         group.label,
         "–" if final is None else percent(final),
@@ -115,10 +115,10 @@ def _speed_row(group: Group, target: float | None, words: Words) -> tuple[str, .
 
 
 def _common(group: Group, target: float | None, words: Words) -> str:
-    found = [reach(run, COMMON_SHARE, target) if target else None for run in group.runs]
-    if mean := mean_reached(found):
+    points = [reach(run, COMMON_SHARE, target) if target else None for run in group.runs]
+    if mean := mean_reached(points):
         return count(mean.iteration)
-    return words("speed.reached_by", count=sum(item is not None for item in found), runs=len(found))
+    return words("speed.reached_by", count=sum(item is not None for item in points), runs=len(points))
 
 
 def _steady_table(results: Results, words: Words) -> Table:
@@ -130,9 +130,9 @@ def _steady_table(results: Results, words: Words) -> Table:
 
 def _steady_row(results: Results, group: Group) -> tuple[str, ...]:
     train, tested = results.train_top1(group), results.mean_top1(group)
-    found: list[Learning] = [learning(run) for run in group.runs]
-    accuracy = mean_of([item.steadiness.accuracy for item in found])
-    loss = mean_of([item.steadiness.loss for item in found])
+    learned: list[Learning] = [learning(run) for run in group.runs]
+    accuracy = mean_of([item.steadiness.accuracy for item in learned])
+    loss = mean_of([item.steadiness.loss for item in learned])
     return (
         group.label,
         percent(train),

@@ -45,15 +45,20 @@ class Words:
         """Names one after another."""
         return self._texts["comma"].join(items)
 
-    def interval(self, found: Interval) -> str:
+    def interval(self, difference: Interval) -> str:
         """A difference of accuracies: points with their interval."""
-        return self("difference", points=points(found.mean), low=points(found.low), high=points(found.high))
+        return self(
+            "difference",
+            points=points(difference.mean),
+            low=points(difference.low),
+            high=points(difference.high),
+        )
 
-    def ratio(self, found: Range) -> str:
+    def ratio(self, span: Range) -> str:
         """A ratio with the least and greatest over pairs of seeds."""
-        if found.low == found.high:
-            return f"{found.mean:.2f}×"
-        return self("ratio", mean=f"{found.mean:.2f}", low=f"{found.low:.2f}", high=f"{found.high:.2f}")
+        if span.low == span.high:
+            return f"{span.mean:.2f}×"
+        return self("ratio", mean=f"{span.mean:.2f}", low=f"{span.low:.2f}", high=f"{span.high:.2f}")
 
     def duration(self, seconds: float | None) -> str:
         """Seconds, minutes or hours, by size."""
@@ -77,9 +82,9 @@ def points(share: float) -> str:
     return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
 
 
-def bracketed(found: Interval) -> str:
+def bracketed(difference: Interval) -> str:
     """A difference in points with its interval, for a table."""
-    return f"{points(found.mean)} [{points(found.low)}, {points(found.high)}]"
+    return f"{points(difference.mean)} [{points(difference.low)}, {points(difference.high)}]"
 
 
 def spread(values: Sequence[float]) -> str:
@@ -88,9 +93,9 @@ def spread(values: Sequence[float]) -> str:
     return percent(mean) if deviation is None else f"{100 * mean:.1f} ± {100 * deviation:.1f}%"
 
 
-def bounds(found: Interval) -> str:
+def bounds(interval: Interval) -> str:
     """The two ends of an interval of shares."""
-    return f"{100 * found.low:.1f}–{100 * found.high:.1f}%"
+    return f"{100 * interval.low:.1f}–{100 * interval.high:.1f}%"
 
 
 def count(number: float | None) -> str:

@@ -49,8 +49,8 @@ def write_figures(document: Document, folder: Path) -> None:
     for name, data in figures.items():
         with whole(folder / name) as beside:
             beside.write_bytes(data)
-    for name, held in known.items():
-        if name not in figures and _digest(folder / name) == held:
+    for name, sum_then in known.items():
+        if name not in figures and _digest(folder / name) == sum_then:
             (folder / name).unlink()
     if folder.is_dir():
         sums = {name: digest(data) for name, data in figures.items()}
@@ -68,10 +68,10 @@ def _figures(block: Block) -> list[tuple[str, bytes]]:
 def _written(folder: Path) -> dict[str, str]:
     """The names and digests of the figures that the report before wrote."""
     try:
-        held = json.loads((folder / _WRITTEN).read_text(encoding="utf-8"))
+        digests = json.loads((folder / _WRITTEN).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return held if isinstance(held, dict) else {}
+    return digests if isinstance(digests, dict) else {}
 
 
 def _is_one_of(digests: Collection[str | None], path: Path) -> bool:

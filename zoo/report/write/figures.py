@@ -36,10 +36,10 @@ def curves(series: Sequence[Series], x_title: str, y_title: str, is_time: bool, 
     figure = new_figure(*_SIZE)
     with style():
         axes = figure.subplots()
-        for label, index, found in series:
-            x = found.seconds if is_time else found.iterations
-            axes.fill_between(x, found.low, found.high, color=colour(index), alpha=0.16, linewidth=0)
-            axes.plot(x, found.mean, label=label, linewidth=1.6, **look(index))
+        for label, index, drawn in series:
+            x = drawn.seconds if is_time else drawn.iterations
+            axes.fill_between(x, drawn.low, drawn.high, color=colour(index), alpha=0.16, linewidth=0)
+            axes.plot(x, drawn.mean, label=label, linewidth=1.6, **look(index))
         axes.set_xlabel(x_title)
         axes.set_ylabel(y_title)
         if is_share:
@@ -54,7 +54,7 @@ def curves(series: Sequence[Series], x_title: str, y_title: str, is_time: bool, 
 def _clip_peak(axes: Any, series: Sequence[Series]) -> None:
     """A first loss of many times the others would flatten every curve: the axis ends at 1.3 times the
     highest value after the first twentieth."""
-    later = [max(found.high[len(found.high) // 20 + 1 :], default=0.0) for _, _, found in series]
+    later = [max(drawn.high[len(drawn.high) // 20 + 1 :], default=0.0) for _, _, drawn in series]
     low, high = axes.get_ylim()
     top = 1.3 * max((value for value in later if np.isfinite(value)), default=high)
     axes.set_ylim(max(0.0, low), min(high, top) or high)
@@ -106,19 +106,19 @@ class Trace(NamedTuple):
     points: Sequence[tuple[float, float]]
 
 
-def traces(found: Sequence[Trace], x_title: str, y_title: str, ticks: dict[float, str]) -> Figure:
+def traces(drawn: Sequence[Trace], x_title: str, y_title: str, ticks: dict[float, str]) -> Figure:
     """Accuracy against the amount of a change, a line a group."""
     figure = new_figure(*_SIZE)
     with style():
         axes = figure.subplots()
-        for label, index, points in found:
+        for label, index, points in drawn:
             x, y = zip(*points, strict=True)
             axes.plot(x, y, marker="o", markersize=4, label=label, linewidth=1.6, **look(index))
         axes.set_xticks(list(ticks), list(ticks.values()))
         axes.set_xlabel(x_title)
         axes.set_ylabel(y_title)
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        _legend(figure, axes, len(found))
+        _legend(figure, axes, len(drawn))
     return figure
 
 
