@@ -10,7 +10,7 @@ from torch._dynamo.testing import CompileCounterWithBackend
 
 from converters import Network, load_net
 from prototxt.text import to_text
-from zoo.show import find_net
+from zoo.variants.edits import find_net
 from zoo.variants.sizing import resize_input
 
 NETS = sorted(path.stem for path in (GOLDEN / "layers").glob("net_*.npz"))

@@ -13,7 +13,7 @@ from converters.export.onnx_file import deploy_net, export_onnx
 from eval.runtime import open_session
 from prototxt.errors import InputError
 from prototxt.text import to_text
-from zoo.show import find_net
+from zoo.variants.edits import find_net
 
 CASES = sorted(path.stem for path in (GOLDEN / "layers").glob("*.npz"))
 NETS = [case for case in CASES if case.startswith("net_")]

@@ -12,7 +12,7 @@ from converters.dialects import settled
 from converters.export.deploy import deploy, ending_in, with_softmax
 from converters.export.names import value_names
 from converters.export.onnx_file import export_onnx
-from converters.graph import Graph, Value, graph_of, net_state, refuse_python
+from converters.graph import Graph, graph_of, net_state, refuse_python
 from converters.host.files import whole
 from converters.load import build
 from converters.network import Network
@@ -22,8 +22,8 @@ from eval.parity import Difference, compare_onnx, write_onnx
 from prototxt.net_file import NetFile
 from prototxt.rawbytes import from_message, readable
 from zoo.ours import keep_others
-from zoo.show import find_net
 from zoo.terminal.console import notice, stdout, table
+from zoo.variants.edits import find_net
 
 _MARK = "zoo convert"  # as its ONNX files say; a run's, which no conversion could make again, do not
 
@@ -34,27 +34,20 @@ class VerificationError(Exception):
 
 def run(args: argparse.Namespace) -> int:
     """Write the files and print the layers; 1, and no ONNX file, where --verify finds a difference."""
-    file = settled(find_net(args.net, args.variant), args.dialect, _weight_files(args), notice)
+    weights = [Path(name) for name in args.weights.split(",")] if args.weights else []
+    file = settled(find_net(args.net, args.variant, notice), args.dialect, weights, notice)
     target = target_of(file, args)
     with file.located():
-        return convert(file, target, args)
-
-
-def convert(file: NetFile, target: Path, args: argparse.Namespace) -> int:
-    """:func:`run` from the net's file on; some errors about a layer are without its line."""
-    net, graph = build_net(file, args)
-    title = f"{file.message.name or file.path.stem}, {args.variant}, phase {args.phase or 'TEST'}"
-    try:
-        write_model(net, graph, target, args, (file.path.parent, Path()))
-    except VerificationError as error:
-        print_layers(net, title)
-        notice(f"{target}: not written: {error}")
-        return 1
+        net, part = build_net(file, weights, args)
+        difference = write_model(net, part, target, args, (file.path.parent, Path()))
     written = [target]
-    if args.weights:
+    if weights and not difference:
         written.append(target.with_suffix(".safetensors"))
         write_safetensors(written[1], net.state_dict(), {"net": target.stem})
-    print_layers(net, title)
+    print_layers(net, f"{file.message.name or file.path.stem}, {args.variant}, phase {args.phase or 'TEST'}")
+    if difference:
+        notice(f"{target}: not written: {difference}")
+        return 1
     for path in written:
         print(path)
     return 0
@@ -75,36 +68,86 @@ def target_of(file: NetFile, args: argparse.Namespace) -> Path:
     return target
 
 
-def build_net(file: NetFile, args: argparse.Namespace) -> tuple[Network, Graph]:
+def is_marked(path: Path) -> bool:
+    """Whether a conversion wrote the file."""
+    try:
+        return bool(onnx.load(path, load_external_data=False).doc_string == _MARK)
+    except DecodeError:
+        return False
+
+
+def build_net(file: NetFile, weights: Sequence[Path], args: argparse.Namespace) -> tuple[Network, Graph]:
     """The net of the state asked for, and what of it is deployed. Python layers that the deploy net does
     without do not run, and then the net is that alone.
     """
     phase = args.phase or "TEST"
-    graph = graph_of(file, net_state(phase, args.level or 0, args.stage), allow_python=True)
-    check_input_shapes(graph, dict(args.input_shape))
-    part = deploy(graph)
+    whole_graph = graph_of(file, net_state(phase, args.level or 0, args.stage), allow_python=True)
+    check_input_shapes(whole_graph, dict(args.input_shape))
+    graph, part = whole_graph, deploy(whole_graph)
     python = [node.layer.name for node in graph.nodes if node.layer.type == "Python"]
     if python and not args.allow_python:
+        graph = part
         refuse_python(part.nodes)
         notice(f"not run, for the deploy net does without: {', '.join(python)}")
-    base = part if python and not args.allow_python else graph
-    unused = {value.blob for value in graph.inputs} - {value.blob for value in base.inputs}
+    unused = {value.blob for value in whole_graph.inputs} - {value.blob for value in graph.inputs}
     shapes = {blob: dims for blob, dims in args.input_shape if blob not in unused}
-    net = build(base, phase, shapes, weights=_weight_files(args))
-    if not args.weights:
+    net = build(graph, phase, shapes, weights=weights)
+    if not weights:
         notice("no --weights: the blobs are filled as the prototxt says (seed 0)")
-    return net, _ending(part, graph, args)
-
-
-def _weight_files(args: argparse.Namespace) -> list[Path]:
-    return [Path(name) for name in args.weights.split(",")] if args.weights else []
-
-
-def _ending(part: Graph, graph: Graph, args: argparse.Namespace) -> Graph:
-    """The deployed graph with the outputs that the options ask for."""
     if args.softmax:
-        part = with_softmax(part, graph)
-    return ending_in(part, args.output_blob) if args.output_blob else part
+        part = with_softmax(part, whole_graph)
+    return net, ending_in(part, args.output_blob) if args.output_blob else part
+
+
+def write_model(
+    net: Network, part: Graph, target: Path, args: argparse.Namespace, places: Sequence[Path]
+) -> str:
+    """Write ``part`` of the net as ONNX. With ``--verify`` it is held against PyTorch at length, and where it
+    differs nothing is written and the text says in what; otherwise the text is empty.
+    """
+    _note_renamed(part)
+    try:
+        with whole(target) as beside:
+            write = export_onnx if args.verify else write_onnx
+            if not write(net, beside, graph=part, mean=args.mean or "", places=places, note=_MARK):
+                notice("the batch cannot be dynamic in this net: the ONNX file has the prototxt's shapes")
+            if args.verify:
+                verify(net, part, beside)
+    except VerificationError as error:
+        return str(error)
+    return ""
+
+
+def verify(net: Network, part: Graph, path: Path) -> None:
+    """Print how far the file is from PyTorch. Raises VerificationError where that is too far."""
+    differences = compare_onnx(net, path, graph=part)
+    print_differences(differences, [(value.blob, value.layer) for value in part.outputs])
+    if apart := [item.output for item in differences if not item.is_close]:
+        raise VerificationError(f"onnxruntime and PyTorch differ in {', '.join(apart)}")
+
+
+def _note_renamed(part: Graph) -> None:
+    names = value_names(part)
+    for value in part.outputs:
+        if names[value] != value.blob:
+            why = "an input has that name" if value.blob else "ONNX knows no empty name"
+            notice(f'output "{value.blob}" is called "{names[value]}" in the ONNX file: {why}')
+
+
+def print_differences(differences: Sequence[Difference], outputs: Sequence[tuple[str, str]]) -> None:
+    """A line for every output (blob, layer) and all that differs, and one for the rest."""
+    rest = [item for item in differences if item.is_close and (item.output, item.layer) not in outputs]
+    for item in differences:
+        if item not in rest:
+            verdict = "ok" if item.is_close else "DIFFERENT"
+            stdout().print(
+                f"verify {readable(item.output)}: largest difference {item.largest:.3g}, {item.relative:.2g} "
+                f"of its scale (at most {item.tolerance:g}): {verdict}",
+                soft_wrap=True,
+            )
+    if rest:
+        worst = max(item.relative for item in rest)
+        stdout().print(f"verify {len(rest)} weights and blobs before: at most {worst:.2g} of their scale: ok")
 
 
 def print_layers(net: Network, title: str) -> None:
@@ -123,55 +166,3 @@ def print_layers(net: Network, title: str) -> None:
 
 def _count(macs: int | None) -> str:
     return "?" if macs is None else f"{macs:,}"
-
-
-def write_model(
-    net: Network, graph: Graph, target: Path, args: argparse.Namespace, places: Sequence[Path]
-) -> None:
-    """Write ``graph`` of the net as ONNX, with ``--verify`` held against PyTorch at length. Raises
-    VerificationError.
-    """
-    names = value_names(graph)
-    for value in graph.outputs:
-        if names[value] != value.blob:
-            notice(
-                f'output "{value.blob}" is called "{names[value]}" in the ONNX file: {_why_renamed(value)}'
-            )
-    with whole(target) as beside:
-        write = export_onnx if args.verify else write_onnx
-        if not write(net, beside, graph=graph, mean=args.mean or "", places=places, note=_MARK):
-            notice("the batch cannot be dynamic in this net: the ONNX file has the prototxt's shapes")
-        if not args.verify:
-            return
-        differences = compare_onnx(net, beside, graph=graph)
-        print_differences(differences, [(value.blob, value.layer) for value in graph.outputs])
-        if apart := [item.output for item in differences if not item.is_close]:
-            raise VerificationError(f"onnxruntime and PyTorch differ in {', '.join(apart)}")
-
-
-def is_marked(path: Path) -> bool:
-    """Whether a conversion wrote the file."""
-    try:
-        return bool(onnx.load(path, load_external_data=False).doc_string == _MARK)
-    except DecodeError:
-        return False
-
-
-def _why_renamed(value: Value) -> str:
-    return "an input has that name" if value.blob else "ONNX knows no empty name"
-
-
-def print_differences(differences: Sequence[Difference], outputs: Sequence[tuple[str, str]]) -> None:
-    """A line for every output (blob, layer) and all that differs, and one for the rest."""
-    rest = [item for item in differences if item.is_close and (item.output, item.layer) not in outputs]
-    for item in differences:
-        if item not in rest:
-            verdict = "ok" if item.is_close else "DIFFERENT"
-            stdout().print(
-                f"verify {readable(item.output)}: largest difference {item.largest:.3g}, {item.relative:.2g} "
-                f"of its scale (at most {item.tolerance:g}): {verdict}",
-                soft_wrap=True,
-            )
-    if rest:
-        worst = max(item.relative for item in rest)
-        stdout().print(f"verify {len(rest)} weights and blobs before: at most {worst:.2g} of their scale: ok")

@@ -1,29 +1,17 @@
 """``zoo show`` and ``zoo list``: what a net is with a variant, and what there is."""
 
 import argparse
-from dataclasses import replace
 
 from converters.graph import filtered, net_state
-from prototxt.net_file import NetFile
 from zoo import catalogue
 from zoo.study.file import read_study
 from zoo.terminal.console import notice, print_prototxt, table
-from zoo.variants.edits import apply_variant, describe
-
-
-def find_net(name: str, variant: str) -> NetFile:
-    """The net of a path or shipped name, with a variant's edits; says where it is shipped."""
-    path, is_shipped = catalogue.find(name)
-    if is_shipped:
-        notice(f"{name}: the shipped net {path.stem}")
-    file = NetFile.read(path, notice)
-    with file.located():
-        return replace(file, message=apply_variant(file.message, variant))
+from zoo.variants.edits import describe, find_net
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the edited prototxt and nothing else; filtered where a phase, level or stage is given."""
-    file = find_net(args.net, args.variant)
+    file = find_net(args.net, args.variant, notice)
     message = file.message
     if args.phase or args.level is not None or args.stage:
         with file.located():

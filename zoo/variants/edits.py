@@ -2,13 +2,29 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from prototxt.caffe_pb2 import ConvolutionParameter, FillerParameter, LayerParameter, NetParameter, ParamSpec
 from prototxt.errors import InputError, nearest
+from prototxt.net_file import NetFile
+from prototxt.text import Warn, to_stderr
+from zoo import catalogue
 from zoo.variants.heads import pool_whatever_size, set_fc, set_gap
 from zoo.variants.layout import convolutions, insert, last_block, tail, trailing_number, unused_name
 
 Edit = Callable[[NetParameter], None]
+
+
+def find_net(name: str, variant: str, warn: Warn = to_stderr) -> NetFile:
+    """The net of a path or shipped name, with a variant's edits; ``warn`` takes a line where it is
+    shipped, and what reading has to say. Raises InputError, with file and line.
+    """
+    path, is_shipped = catalogue.find(name)
+    if is_shipped:
+        warn(f"{name}: the shipped net {path.stem}")
+    file = NetFile.read(path, warn)
+    with file.located():
+        return replace(file, message=apply_variant(file.message, variant))
 
 
 def apply_variant(net: NetParameter, variant: str) -> NetParameter:
