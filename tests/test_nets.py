@@ -11,11 +11,13 @@ from golden_cases import arrays, error, named
 from torch import Tensor
 
 from converters import Network, load_net
+from converters.dialects import settled
 from converters.graph import Node, build_graph, net_state
-from prototxt.text import located, read_net, read_text
+from prototxt.net_file import NetFile
 
 SHARED = Path(__file__).parents[2] / "shared"
 NETS = SHARED / "golden" / "nets"
+FORKS = SHARED / "golden" / "nets_forks"
 WEIGHTS = SHARED / "golden" / "weights"
 ABSENT = "recordings of real Caffe that may not be copied into the repository"
 PROBES = 64
@@ -32,9 +34,9 @@ def tolerance(case: str) -> float:
     return next((loose for end, loose in LOOSER.items() if case.endswith(f"{end}@TEST")), TOLERANCE)
 
 
-def cases(folder: Path) -> list[object]:
+def cases(folder: Path, pattern: str = "*.npz") -> list[object]:
     """The recordings of a folder, or one case that skips where the folder is absent."""
-    found = sorted(path.stem for path in folder.glob("*.npz"))
+    found = sorted(path.stem for path in folder.glob(pattern))
     return found or [pytest.param("none", marks=pytest.mark.skip(f"no {folder}: {ABSENT}"))]
 
 
@@ -50,6 +52,8 @@ def parameter(kind: str, layer: str, index: int, shape: tuple[int, ...]) -> np.n
             return 0.1 * r.standard_normal(shape)
         r.standard_normal(shape)
         return r.uniform(0.5, 1.5, shape) if index == 1 else np.ones(shape)
+    if kind == "BN":
+        return r.uniform(0.5, 1.5, shape) if index in (0, 3) else 0.1 * r.standard_normal(shape)
     if kind == "Scale" and index == 0:
         return r.uniform(0.5, 1.5, shape)
     if kind == "PReLU":
@@ -64,11 +68,12 @@ def feed(blob: str, shape: tuple[int, ...], is_label: bool) -> Tensor:
     return torch.from_numpy(values.astype(np.float32))
 
 
-def build(data: dict[str, np.ndarray]) -> Network:
+def build(data: dict[str, np.ndarray], dialect: str | None = None) -> Network:
     path = SHARED / "corpus" / str(data["net"])
     shapes = {str(blob): tuple(data[f"shape/{blob}"]) for blob in data["feeds"]}
-    with located(str(path), read_text(path)):
-        graph = build_graph(read_net(path), net_state(str(data["phase"])))
+    file = settled(NetFile.read(path), dialect)
+    with file.located():
+        graph = build_graph(file.message, net_state(str(data["phase"])))
         net = Network(graph, str(data["phase"]), shapes, fill_blobs=False)
     with torch.no_grad():
         for layer, blobs in net.params.items():
@@ -102,7 +107,18 @@ def is_topless_loss(node: Node) -> bool:
 @pytest.mark.parametrize("case", cases(NETS))
 def test_whole_nets_are_caffes(case: str) -> None:
     data = arrays(NETS / f"{case}.npz")
-    net = build(data)
+    check(build(data), data, tolerance(case))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", cases(FORKS, "yjxiong__*.npz"))
+def test_whole_nets_with_bn_are_their_forks(case: str) -> None:
+    data = arrays(FORKS / f"{case}.npz")
+    check(build(data, "yjxiong"), data, TOLERANCE)
+
+
+def check(net: Network, data: dict[str, np.ndarray], most: float) -> None:
+    """Every probed blob within ``most`` of Caffe's, as a share of its scale."""
     blobs = forward(net, data)
     checked = 0
     for name, theirs in named(data, "probe").items():
@@ -111,7 +127,7 @@ def test_whole_nets_are_caffes(case: str) -> None:
         flat = blobs[name].flatten()
         assert tuple(blobs[name].shape) == tuple(data[f"shape/{name}"]), name
         places = np.linspace(0, len(flat) - 1, PROBES).astype(int)
-        assert error(flat[torch.from_numpy(places)], theirs) <= tolerance(case), name
+        assert error(flat[torch.from_numpy(places)], theirs) <= most, name
         checked += 1
     assert checked >= len(net.graph.nodes) / 4
 
