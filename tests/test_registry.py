@@ -101,7 +101,7 @@ def test_a_type_is_registered_once() -> None:
 
 
 def test_every_reader_is_a_source_of_data() -> None:
-    feeds = [record.feed for record in records() if record.feed and record.feed.reader]
+    feeds = [record.data_tops for record in records() if record.data_tops and record.data_tops.reader]
     assert len(feeds) == 6
     for feed in feeds:
         module, _, name = feed.reader.partition(":")
@@ -109,7 +109,7 @@ def test_every_reader_is_a_source_of_data() -> None:
 
 
 def test_what_data_layers_say_of_themselves() -> None:
-    data = {record.type: record.feed for record in records() if record.role == "data"}
+    data = {record.type: record.data_tops for record in records() if record.role == "data"}
     batched = {name for name, feed in data.items() if feed and feed.has_field("batch_size")}
     assert batched == {"Data", "HDF5Data", "ImageData", "MemoryData", "WindowData"}
     assert {name for name, feed in data.items() if feed and feed.has_field("source")} == batched - {

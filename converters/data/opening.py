@@ -14,8 +14,8 @@ from prototxt.errors import InputError, of_layer
 
 def is_readable(layer: LayerParameter) -> bool:
     """Whether a layer's type has a source that :func:`open_data` opens."""
-    feed = record_of(layer).feed
-    return feed is not None and bool(feed.reader)
+    tops = record_of(layer).data_tops
+    return tops is not None and bool(tops.reader)
 
 
 def open_data(
@@ -38,13 +38,13 @@ def open_data(
     and for parameters that do not fit the data.
     """
     with of_layer(layer):
-        feed = record_of(layer).feed
-        if feed is None or not feed.reader:
+        tops = record_of(layer).data_tops
+        if tops is None or not tops.reader:
             raise InputError(f'type "{layer.type}" reads no data')
-        if feed.has_field("source") and not getattr(layer, feed.param).source:
-            raise InputError(f"{feed.param} names no source")
-        if label_size is not None and not feed.takes_label_lists:
+        if tops.has_field("source") and not getattr(layer, tops.param).source:
+            raise InputError(f"{tops.param} names no source")
+        if label_size is not None and not tops.takes_label_lists:
             raise InputError(f"label_size is for lists of images, not {layer.type}")
-        module, _, name = feed.reader.partition(":")
+        module, _, name = tops.reader.partition(":")
         source: Callable[[LayerParameter, Options], DataSource] = getattr(import_module(module), name)
         return source(layer, Options(trains(layer, phase), seed, list(places) or HERE, skip_bad, label_size))

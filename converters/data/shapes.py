@@ -28,8 +28,8 @@ def top_shapes(
 
 
 def _stated(layer: LayerParameter) -> Sequence[Shape | None]:
-    feed = record_of(layer).feed
-    return feed.shapes(layer) if feed and feed.shapes else []
+    tops = record_of(layer).data_tops
+    return tops.shapes(layer) if tops and tops.shapes else []
 
 
 def _one(layer: LayerParameter, top: str, stated: Sequence[Shape | None], index: int) -> tuple[int, ...]:

@@ -94,8 +94,8 @@ def _has_roles(layer: LayerParameter) -> bool:
 
 def _has_labels(node: Node) -> bool:
     """Whether it is a data layer of images, whose second top is the label."""
-    feed = record_of(node.layer).feed
-    return feed is not None and feed.is_images
+    tops = record_of(node.layer).data_tops
+    return tops is not None and tops.is_images
 
 
 def _label_values(graph: Graph, node: Node) -> set[Value]:

@@ -56,8 +56,8 @@ def _image_input(net: Network) -> tuple[LayerParameter, tuple[int, ...]] | None:
 def _transform(layer: LayerParameter, mean: str, places: Sequence[Path]) -> dict[str, Any]:
     if mean:
         return _mean(_with_mean(mean), HERE)
-    feed = record_of(layer).feed
-    if feed is None or not feed.is_images:
+    tops = record_of(layer).data_tops
+    if tops is None or not tops.is_images:
         return {}
     return _mean(layer, places) | {"scale": layer.transform_param.scale}
 

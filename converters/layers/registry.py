@@ -22,7 +22,7 @@ ONE_OR_MORE: Count = (1, None)
 
 
 @dataclass(frozen=True)
-class Feed:
+class DataTops:
     """Where the tops of a layer come from that has no bottoms.
 
     ``reader`` is "module:class" of its DataSource, imported when it is opened (what reads images and data
@@ -62,7 +62,7 @@ class Facts(TypedDict, total=False):
     backward_reads: Reads
     mixes: bool
     most: "Callable[[Layer, Shapes], Shapes]"
-    feed: Feed
+    data_tops: DataTops
     dialect: Dialect
 
 
@@ -109,7 +109,7 @@ class Record:
     backward_reads: Reads = ""
     mixes: bool = False
     most: "Callable[[Layer, Shapes], Shapes] | None" = None
-    feed: Feed | None = None
+    data_tops: DataTops | None = None
     dialect: Dialect | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from converters.filler import fill
 from converters.layers.base import Layer, Placed
 from converters.layers.checks import checked_size
-from converters.layers.registry import ONE_OR_MORE, Feed, Shapes, free, layer
+from converters.layers.registry import ONE_OR_MORE, DataTops, Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import DummyDataParameter, FillerParameter, LayerParameter
 from prototxt.errors import InputError
@@ -57,7 +57,7 @@ class DummyDataSpec(Spec):
     bottoms=(0, 0),
     tops=ONE_OR_MORE,
     macs=free,
-    feed=Feed("converters.data.dummy:DummySource"),
+    data_tops=DataTops("converters.data.dummy:DummySource"),
 )
 class DummyData(Placed):
     """Tops of the shapes given (``shape``, or the older num, channels, height and width), each once for

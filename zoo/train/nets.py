@@ -24,8 +24,8 @@ def read_nets(solver: SolverParameter, path: Path, places: Sequence[Path]) -> di
 
 def batch_size(layer: LayerParameter) -> int:
     """The batch_size of a data layer; 0 for one that has no such field."""
-    feed = record_of(layer).feed
-    return int(getattr(layer, feed.param).batch_size) if feed and feed.has_field("batch_size") else 0
+    tops = record_of(layer).data_tops
+    return int(getattr(layer, tops.param).batch_size) if tops and tops.has_field("batch_size") else 0
 
 
 def edited(source: NetSource, variant: str, batch_size: int | None, size: int | None) -> NetSource:
@@ -35,7 +35,7 @@ def edited(source: NetSource, variant: str, batch_size: int | None, size: int | 
         if size is not None:
             resize_input(message, size)
     for layer in message.layer:
-        feed = record_of(layer).feed
-        if feed and feed.has_field("batch_size") and batch_size is not None:
-            getattr(layer, feed.param).batch_size = batch_size
+        tops = record_of(layer).data_tops
+        if tops and tops.has_field("batch_size") and batch_size is not None:
+            getattr(layer, tops.param).batch_size = batch_size
     return replace(source, message=message)

@@ -5,15 +5,22 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from converters.layers.base import Layer
-from converters.layers.registry import ONE_OR_MORE, Count, Facts, Feed, Shapes, free, layer
+from converters.layers.registry import ONE_OR_MORE, Count, DataTops, Facts, Shapes, free, layer
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
 Stated = Sequence[Sequence[int] | None]  # the shape of each top; None where only the data know it
 
 
-def _fed(source: str, tops: Count, feed: Feed) -> Facts:
-    return {"source": source, "role": "data", "bottoms": (0, 0), "tops": tops, "macs": free, "feed": feed}
+def _fed(source: str, tops: Count, data_tops: DataTops) -> Facts:
+    return {
+        "source": source,
+        "role": "data",
+        "bottoms": (0, 0),
+        "tops": tops,
+        "macs": free,
+        "data_tops": data_tops,
+    }
 
 
 def _input(layer: LayerParameter) -> Stated:
@@ -54,22 +61,22 @@ def _window_data(layer: LayerParameter) -> Stated:
     return [(param.batch_size, 3, crop, crop), (param.batch_size,)]
 
 
-_HDF5 = Feed("converters.data.hdf5:Hdf5Source", "hdf5_data_param")
-_RECORDS = Feed("converters.data.records:RecordSource", "data_param", _data, is_images=True)
-_LIST = Feed(
+_HDF5 = DataTops("converters.data.hdf5:Hdf5Source", "hdf5_data_param")
+_RECORDS = DataTops("converters.data.records:RecordSource", "data_param", _data, is_images=True)
+_LIST = DataTops(
     "converters.data.images.source:ImageSource",
     "image_data_param",
     _image_data,
     is_images=True,
     takes_label_lists=True,
 )
-_ARRAYS = Feed("converters.data.memory:MemorySource", "memory_data_param", _memory_data, is_images=True)
-_WINDOWS = Feed(
+_ARRAYS = DataTops("converters.data.memory:MemorySource", "memory_data_param", _memory_data, is_images=True)
+_WINDOWS = DataTops(
     "converters.data.windows.source:WindowSource", "window_data_param", _window_data, is_images=True
 )
 
 
-@layer("Input", **_fed("input_layer.cpp", ONE_OR_MORE, Feed(shapes=_input)))
+@layer("Input", **_fed("input_layer.cpp", ONE_OR_MORE, DataTops(shapes=_input)))
 @layer("HDF5Data", **_fed("hdf5_data_layer.cpp", ONE_OR_MORE, _HDF5))
 @layer("Data", **_fed("data_layer.cpp", (1, 2), _RECORDS))
 @layer("ImageData", **_fed("image_data_layer.cpp", (2, 2), _LIST))
