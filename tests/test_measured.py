@@ -11,7 +11,7 @@ from tiny import write_run
 
 from converters import load_net
 from converters.export.onnx_file import deploy_net
-from eval.answers import judge
+from eval.accuracy import judge
 from eval.robustness import CONDITIONS
 from prototxt.errors import InputError
 from zoo.bench.files import measure_accuracy

@@ -12,7 +12,7 @@ from eval.statistics import Interval
 from zoo.bench.models import find_runs
 from zoo.cli.choices import LANGUAGES
 from zoo.plots.charts import new_figure, style, to_svg
-from zoo.report.read.curves import curve, thinned
+from zoo.report.read.learning import curve, thinned
 from zoo.report.read.runs import group_runs, partners, read_run
 from zoo.report.say.accuracy_section import real_or_not
 from zoo.report.say.claims import is_equal, order, ratios, shown, side, together

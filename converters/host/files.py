@@ -99,6 +99,8 @@ def _umask() -> int:
 def locked(path: Path, wait: bool = True) -> Iterator[BinaryIO]:
     """Hold the lock file ``path`` in the block: the open file, whose descriptor child processes may keep.
 
+    (The package filelock has no such descriptor to hand on, and does not write down who holds the lock.)
+
     The lock is free when the last process that has it open closes it or dies. Without ``wait`` raises
     BlockingIOError where another holds it. On a file system or platform without such locks it holds none.
     """
@@ -112,7 +114,9 @@ def locked(path: Path, wait: bool = True) -> Iterator[BinaryIO]:
 
 
 def _is_locked(file: BinaryIO, path: Path, wait: bool) -> bool:
-    """Lock an open file; False where its holder has removed it meanwhile, so that the lock is nobody's."""
+    """Lock an open file; False where the process that had locked it has removed it meanwhile: whoever comes
+    next would then lock a new file of that name.
+    """
     if os.name != "posix":
         return True
     import fcntl

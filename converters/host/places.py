@@ -12,7 +12,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def find(name: str, places: Sequence[Path] = HERE) -> Path:
-    """``name`` in the first of ``places`` that has it; in the first place where none has it.
+    """``name`` in the first of ``places`` that has it; the path in the first of them where none has it.
 
     Caffe knows the current folder alone. An absolute name stands for itself. Raises InputError for a name
     that no place has and that a backslash broke.

@@ -32,7 +32,7 @@ class Latency:
 
 
 class Worker:
-    """A process that computes when it is asked. It ends with the ``with`` block, whatever ended that."""
+    """A process that computes when it is asked. It ends with the ``with`` block, by an error too."""
 
     def __init__(self, job: TimingJob) -> None:
         self.job = job

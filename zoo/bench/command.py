@@ -163,7 +163,7 @@ def untrained(variants: Sequence[str], scratch: Path) -> list[Model]:
 
 
 def print_tables(rows: Sequence[Row]) -> None:
-    """Every table, what they leave unsaid, and a warning where the machine was too noisy."""
+    """Every table, the notes under them, and a warning where the machine was too noisy."""
     for grid in grids(rows):
         table(grid.title, grid.columns, grid.lines, grid.left)
     for line in notes(rows):

@@ -44,7 +44,7 @@ _UNMEASURED: AccuracyColumns = {
 
 @dataclass(frozen=True)
 class Subject:
-    """A model in one precision: its file, and what a row says of it whatever it is timed on."""
+    """A model in one precision: its file, and the columns that do not depend on what it is timed on."""
 
     model: Model
     precision: str

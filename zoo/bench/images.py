@@ -85,9 +85,9 @@ def _random_pixels(model: Model, count: int) -> Iterator[dict[str, np.ndarray[An
 
 
 def decode_lists(models: Sequence[Model], keys: Sequence[str]) -> None:
-    """Have the models' lists decoded and kept, so that what follows finds them; a progress bar for each.
+    """Decode the models' lists into the cache, with a progress bar for each.
 
-    What cannot be read is said where it is needed.
+    A list that cannot be read is passed over: whoever needs it raises the error.
     """
     for model in models:
         for key in keys:
@@ -121,7 +121,7 @@ def listed_images(model: Model, key: str, advance: Advance = _ignore) -> ImageSe
 
 def check_classes(model: Model) -> None:
     """Raise InputError, with the first difference, where the list that --list names is of other classes than
-    the run: where a classes.txt beside it names others or in another order, or a label is none of the run's.
+    the run: a classes.txt beside it has other names or another order, or a label exceeds the run's classes.
     """
     path, record = model.elsewhere.list, model.record
     if path is None or record is None:
@@ -134,7 +134,7 @@ def check_classes(model: Model) -> None:
 
 
 def _passed_over(model: Model, path: Path) -> set[int]:
-    """Labels that are no class: the net's ignore_label, and whatever is negative."""
+    """Labels that stand for no class: the net's ignore_label, and negative ones."""
     negative = {entry.label for entry in read_list(path) if entry.label < 0}
     return negative | ignored_labels(model.net.layer)
 

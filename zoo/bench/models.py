@@ -59,8 +59,8 @@ class Model:
 
     @cached_property
     def deploys(self) -> object:
-        """What models of one deploy net have in common, so that one's latency is the other's: the net, the
-        state that its layers are kept by, and the sizes that it takes.
+        """A key that is equal for models of one deploy net, which then share a latency: the net, the NetState
+        that chose its layers, and the input sizes.
         """
         state = read_solver(self.folder.solver).train_state if self.folder else NetState()
         return as_key(of_message(self.net)), as_key(of_message(state)), repr(self.inputs)

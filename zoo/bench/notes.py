@@ -1,4 +1,4 @@
-"""What the tables of ``zoo bench`` leave unsaid, made from its rows alone."""
+"""The notes under the tables of ``zoo bench``, made from its rows alone."""
 
 from collections.abc import Iterable, Sequence
 
@@ -11,7 +11,7 @@ from zoo.bench.tables import distinct, other_lists
 
 
 def notes(rows: Sequence[Row]) -> list[str]:
-    """What the tables leave unsaid: the environment, the images, what was shared, how noisy it was."""
+    """The notes: the environment, the images, which latencies are shared, and how MACs are counted."""
     return [*environment(rows), *_images_note(rows), *_shared_note(rows), CONVENTION, *_unknown_macs(rows)]
 
 

@@ -39,7 +39,7 @@ class AccuracyColumns(TypedDict):
 
 
 class FileColumns(ModelColumns, AccuracyColumns):
-    """What a row says of a model's file in one precision, whatever it is timed on."""
+    """What a row says of a model's file in one precision: it does not depend on what that is timed on."""
 
     precision: str
     model_bytes: int

@@ -1,6 +1,10 @@
-"""Charts as matplotlib figures: SVG that follows a page's light or dark theme, and files on disk."""
+"""Charts as matplotlib figures: SVG that follows a page's light or dark theme, small and with no name that
+another chart of the page has, and files on disk.
+"""
 
+import hashlib
 import io
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +15,6 @@ from matplotlib.figure import Figure
 
 from converters.host.files import whole
 from prototxt.errors import InputError
-from zoo.plots.svg import compact
 
 # Told apart by colour-blind readers too, on white and on black (after M. Okabe and K. Ito, 2008).
 PALETTE = ("#3b82c4", "#e08a1e", "#2aa876", "#c65b9c", "#8a63d2", "#c9503c", "#7a8f2a", "#5f7d95", "#b08b57")
@@ -33,6 +36,19 @@ _STYLE = {
     "ytick.color": _INK,
     "legend.frameon": False,
 }
+
+
+_LEFT_OUT = (
+    re.compile(r"<metadata>.*?</metadata>\s*", re.S),
+    # Styles inside a page are the whole page's: what these say stands on the <svg> element instead.
+    re.compile(r"<defs>\s*<style.*?</style>\s*</defs>\s*", re.S),
+    re.compile(r" font-family: [^;\"]*;"),
+    re.compile(r' transform="rotate\(-0 [^)]*\)"'),
+    re.compile(r"<!--.*?-->\s*", re.S),
+)
+_NUMBER = re.compile(r"-?\d+\.\d+")
+_GEOMETRY = re.compile(r' (d|x|y|width|height|points)="[^"]*"')
+_DECIMALS = 1  # a tenth of a point cannot be seen
 
 
 def new_figure(width: float = 6.4, height: float = 3.6) -> Figure:
@@ -77,3 +93,37 @@ def save_chart(figure: Figure, path: Path) -> None:
     metadata = {"Date": None, "Creator": _CREATOR} if kind == "svg" else {"Software": _CREATOR}
     with style(), whole(path) as beside:
         figure.savefig(beside, format=kind, dpi=160, facecolor="white", metadata=metadata)
+
+
+def compact(svg: str) -> str:
+    """The ``<svg>`` element of a file by matplotlib: no metadata, styles or fonts of its own, names that no
+    other chart in the page has, sized by the page."""
+    svg = svg[svg.index("<svg") :]
+    for pattern in _LEFT_OUT:
+        svg = pattern.sub("", svg)
+    svg = _GEOMETRY.sub(lambda match: _rounded(match[0]), svg)
+    svg = re.sub(r"\s*\n\s*", " ", _renamed(svg)).replace("> <", "><").strip()
+    head, _, rest = svg.partition(">")
+    head = re.sub(r' (width|height)="[^"]*"', "", head).replace("xlink:href", "href")
+    return f'{head} stroke-linejoin="round" stroke-linecap="butt">{rest}'
+
+
+def standalone(svg: str) -> str:
+    """A compact element as a file: of its own size, dark on white, whatever page it is put into."""
+    box = re.search(r'viewBox="\S+ \S+ (\S+) (\S+)"', svg)
+    assert box is not None
+    look = "background: #fff; color: #1d2329; font-family: system-ui, sans-serif"
+    return svg.replace("<svg ", f'<svg width="{box[1]}" height="{box[2]}" style="{look}" ', 1) + "\n"
+
+
+def _rounded(text: str) -> str:
+    return _NUMBER.sub(lambda match: f"{float(match[0]):.{_DECIMALS}f}".rstrip("0").rstrip("."), text)
+
+
+def _renamed(svg: str) -> str:
+    """Without the ids that nothing refers to; the others begin with a digest of the whole."""
+    svg = svg.replace("xlink:href", "href")
+    used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg))
+    prefix = "c" + hashlib.sha256(svg.encode()).hexdigest()[:8]
+    svg = re.sub(r' id="([^"]*)"', lambda m: f' id="{prefix}{m[1]}"' if m[1] in used else "", svg)
+    return re.sub(r'(href="#|url\(#)', rf"\g<1>{prefix}", svg)

@@ -165,7 +165,7 @@ def kind(folder: RunFolder, record: RunRecord, edit: NetEdit = lambda net: net) 
 
 
 def as_key(facts: RunFacts) -> tuple[tuple[str, str], ...]:
-    """Facts as something that can be compared and counted, whatever their order."""
+    """Facts as a key that can be hashed, and does not depend on their order."""
     return tuple(sorted(facts.items()))
 
 

@@ -117,7 +117,7 @@ def _image_record(images: ImageSet) -> ListRecord:
 
 @contextmanager
 def noting_divergence(trainer: Trainer, folder: RunFolder, record: RunRecord) -> Iterator[None]:
-    """Have run.json say why a run diverges in the block, so that nobody needs to try it again."""
+    """Where a run diverges in the block, write why into run.json: a study then does not try it again."""
     try:
         yield
     except DivergedError as error:

@@ -1,4 +1,4 @@
-"""Carrying out the runs of a study, whatever it is that runs them."""
+"""Carrying out the runs of a study, on this machine or on a cluster."""
 
 import time
 from collections.abc import Sequence

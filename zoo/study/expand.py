@@ -13,7 +13,7 @@ from zoo.train.solver_changes import joined
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run: its folder's name in the study's, and what ``zoo train`` is told."""
+    """One run: the name of its folder inside the study's, and the options for ``zoo train``."""
 
     name: str
     options: Options

@@ -7,8 +7,7 @@ from torch import Tensor
 
 from converters.export.onnx_file import deploy_net
 from converters.network import Network
-from eval.accuracy import finite
-from eval.answers import judge
+from eval.accuracy import finite, judge
 from eval.robustness import CONDITIONS, Condition, PixelBatch, shifted, zoomed
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from converters.host.files import write_text
-from eval.accuracy import accuracy, run_scores
-from eval.answers import Answers, judge
+from eval.accuracy import Answers, accuracy, judge, run_scores
 from eval.robustness import CONDITIONS, PLAIN, evenly
 from eval.runtime import open_session
 from zoo.bench.models import Model

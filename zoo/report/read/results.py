@@ -205,7 +205,7 @@ def read_rows(
 
 
 def _of_one_list(rows: Sequence[Row], run: FinishedRun, other: OtherList | None) -> list[Row]:
-    """A run's rows on one list: that which it is judged by, else another one, their accuracy left out."""
+    """A run's rows on the list that it is judged by; else those on another, without accuracy."""
     judged = [row for row in rows if _is_judged(row, run, other)]
     if judged or not rows:
         return judged

@@ -132,7 +132,7 @@ def _plots(rows: Sequence[Row], words: Words) -> Charts:
 
 
 def _named_rows(results: Results, group: Group) -> list[Row]:
-    """A group's rows under its name, as a net of its own even where groups share one and its latency."""
+    """A group's rows under the group's name, so that groups of one net are drawn as two."""
     own = [row for run in group.runs for row in results.rows.get(run.path, ())]
     return [{**row, "name": group.label, "latency_of": group.label} for row in own]
 

@@ -71,7 +71,7 @@ def _dropout(results: Results, dropouts: Sequence[Group], words: Words) -> list[
 
 
 def _steadier(results: Results, dropouts: Sequence[Group], words: Words) -> Answer:
-    """The verdict is on test accuracy; the training loss is told beside it."""
+    """The verdict is on test accuracy; the scatter of the training loss is added for comparison."""
     theirs = _wobbles(results.baseline, "accuracy")
     orders = [order(_wobbles(group, "accuracy"), theirs) for group in dropouts]
     sentences = [words("steady.method")]

@@ -89,7 +89,7 @@ def ratios(ours: Sequence[float], theirs: Sequence[float]) -> Range | None:
 
 
 def together(sides: Sequence[Side]) -> Side | Literal["mixed"]:
-    """One side where all are on it; open where none is told; mixed otherwise."""
+    """The side that all are on; open where all are open; mixed otherwise."""
     clear = set(sides)
     if not clear or clear == {"open"}:
         return "open"

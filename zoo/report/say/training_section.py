@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from eval.convergence import TOP1
 from zoo.plots.charts import PALETTE
-from zoo.report.read.curves import curve
 from zoo.report.read.learning import (
     COMMON_SHARE,
     SHARES,
     TOP5,
     Learning,
+    curve,
     learning,
     mean_final,
     mean_reached,

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from converters.host.files import whole, write_text
 from zoo.ours import digest, keep_others
-from zoo.plots.svg import standalone
+from zoo.plots.charts import standalone
 from zoo.report.write.document import (
     AnswerList,
     Block,

@@ -1,4 +1,4 @@
-"""What a report says, whatever it is written as: sections of paragraphs, tables, charts and pictures.
+"""A report's content, whatever format it is written in: sections of paragraphs, tables, charts and pictures.
 
 Texts are plain: the writers escape them, so that a class or a folder may have any name.
 """

@@ -9,7 +9,7 @@ from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from eval.statistics import Floats
 from zoo.plots.charts import PALETTE, colour, new_figure, style
-from zoo.report.read.curves import Curve
+from zoo.report.read.learning import Curve
 
 _SIZE = (4.2, 2.9)  # inches: three stand beside each other, and one fits a telephone
 _DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)))  # after nine groups colours come back with other dashes
