@@ -35,6 +35,63 @@ def test_a_package_imports_only_what_stands_before_it(package: str) -> None:
             assert top not in ORDER or top in allowed, f"{path.name} of {package} imports {name}"
 
 
+# What each room may import of its own package; "" is the package's own modules beside the rooms.
+ROOMS = {
+    "converters": {
+        "host": "",
+        "layers": "host filler",
+        "weights": "host layers network blobs graph state_names",
+        "data": "host layers weights graph",
+        "solver": "host layers weights data network load graph blobs dialects",
+        "export": "host layers data network load graph blobs in_place build dialects",
+    },
+    "eval": {"speed": "runtime environment choices"},
+    "zoo": {
+        "plots": "",
+        "terminal": "",
+        "cli": "terminal",
+        "variants": "catalogue train.plan",
+        "data": "terminal cli catalogue train.dataset",
+        "train": "terminal cli variants runs data catalogue ours",
+        "runs": "terminal variants train catalogue ours",
+        "study": "terminal cli runs data train catalogue ours",
+        "bench": "terminal cli plots variants runs train catalogue ours",
+        "report": "terminal cli plots variants runs train study bench ours",
+    },
+    "zoo.report": {
+        "measure": "",
+        "read": "measure say.wording",
+        "write": "read.learning",
+        "say": "measure read write",
+    },
+}
+
+
+def modules_imported(path: Path) -> Iterator[str]:
+    """Dotted names of the modules that a file imports, those imported by a package's name too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                inner = ROOT.joinpath(*f"{node.module}.{alias.name}".split(".")).with_suffix(".py")
+                yield f"{node.module}.{alias.name}" if inner.is_file() else str(node.module)
+
+
+@pytest.mark.parametrize(("package", "room"), [(each, room) for each in ROOMS for room in ROOMS[each]])
+def test_a_room_imports_only_the_rooms_that_it_may(package: str, room: str) -> None:
+    allowed = tuple(f"{package}.{name}" for name in (room, *ROOMS[package][room].split()))
+    for path in sources(f"{package.replace('.', '/')}/{room}"):
+        for name in modules_imported(path):
+            if name.startswith(f"{package}."):
+                fits = any(name == each or name.startswith(f"{each}.") for each in allowed)
+                assert fits, f"{path.relative_to(ROOT)} imports {name}"
+
+
+def test_every_room_has_its_direction() -> None:
+    for package in (*ORDER, "zoo.report"):
+        rooms = {path.parent.name for path in ROOT.joinpath(*package.split(".")).glob("*/__init__.py")}
+        assert rooms - {"nets"} == set(ROOMS.get(package, ())), package
+
+
 def test_prototxt_needs_neither_torch_nor_onnx_nor_rich() -> None:
     for path in sources("prototxt"):
         assert not TORCH_FREE & {name.split(".")[0] for name, _ in imports(path)}, path
