@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 from itertools import count
 
 from converters.layers.registry import record_of
+from converters.layers.settle import with_dialects
 from converters.left_out import unmet, why_missing
 from prototxt.caffe_pb2 import TEST, TRAIN, LayerParameter, NetParameter, NetState, NetStateRule
 from prototxt.errors import InputError, of_layer
 from prototxt.net_file import NetFile
+from prototxt.text import Warn, to_stderr
 
 AUTOMATIC = "(automatic)"  # the top of a loss layer that names none; it counts as a loss and is no output
 PHASES = {"TRAIN": TRAIN, "TEST": TEST}
@@ -106,8 +108,12 @@ def without_rules(layer: LayerParameter) -> LayerParameter:
     return copy
 
 
-def build_graph(net: NetParameter, state: NetState, allow_python: bool = False) -> Graph:
+def build_graph(
+    net: NetParameter, state: NetState, allow_python: bool = False, warn: Warn = to_stderr
+) -> Graph:
     """Wire the layers that ``state`` keeps; Python layers, which run code, only where they are allowed.
+    ``warn`` takes a line where nothing has told which fork's rule a layer follows
+    (:func:`converters.dialects.settled`), and a default is taken.
 
     Raises InputError for a bottom that no layer before wrote, a top that another layer wrote already
     (in place is where the top's name stands at the same place among the bottoms; net.cpp, AppendTop), a
@@ -116,6 +122,7 @@ def build_graph(net: NetParameter, state: NetState, allow_python: bool = False) 
     current: dict[str, Value] = {}
     readers: dict[str, list[str]] = {}
     nodes, kept = [], []
+    net = with_dialects(net, f'net "{net.name}"', warn)
     for layer in net.layer:
         with of_layer(layer):
             if is_kept(layer, state):

@@ -1,6 +1,8 @@
 """One type name, several rules: which is chosen, that it is said once, and that it stays with the net."""
 
 import json
+import pickle
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,8 @@ from golden_cases import GOLDEN, arrays
 
 from converters import Network, load_net
 from converters.dialects import settled
+from converters.export.metadata import metadata
+from converters.graph import build_graph, net_state
 from converters.layers.choice import Dialect, Stored, choose
 from converters.layers.registry import Record, rules_of
 from converters.solver.nets import solver_nets
@@ -46,7 +50,7 @@ def stored(*shapes: tuple[int, ...], names: tuple[str, ...] = ()) -> list[Stored
 
 def chosen(param: str = "", **given: list[Stored]) -> tuple[str, bool]:
     choice = choose([bn(param)], rules_of("BN"), stored=given)
-    return choice.rules[0].dialect_name, choice.notice is not None
+    return choice.rules[0].dialect_name, bool(choice.notices)
 
 
 FIELDS = [
@@ -87,20 +91,37 @@ def test_names_of_blobs_tell_too() -> None:
     assert chosen("", bn=blobs) == ("happynear", False)
 
 
-@pytest.mark.parametrize(("power", "dialect"), [(2, "yjxiong"), (-1, "happynear")])
-def test_values_tell_a_variance_from_an_inverse_deviation(power: int, dialect: str) -> None:
+def statistics(power: int, scale: float = 1) -> list[Stored]:
+    """Blobs of a layer whose channels differ in scale; the last is their deviation to a power."""
     random = np.random.Generator(np.random.PCG64(0))
-    deviation = np.exp(random.standard_normal(64)).astype(np.float32)
+    deviation = scale * np.exp(random.standard_normal(64)).astype(np.float32)
     mean = deviation * random.standard_normal(64).astype(np.float32)
     values = [np.ones(64), np.zeros(64), mean, deviation**power]
-    blobs = [Stored((1, 64), lambda x=x: x.reshape(1, 64).astype(np.float32)) for x in values]
-    assert chosen("", bn=blobs) == (dialect, False)
+    return [Stored((1, 64), lambda x=x: x.reshape(1, 64).astype(np.float32)) for x in values]
+
+
+@pytest.mark.parametrize(("power", "dialect"), [(2, "yjxiong"), (-1, "happynear")])
+def test_values_that_look_like_a_rule_choose_it_and_that_is_said(power: int, dialect: str) -> None:
+    choice = choose([bn()], rules_of("BN"), stored={"bn": statistics(power)})
+    assert choice.rules[0].dialect_name == dialect
+    assert [", as the values in the weight file suggest" in line for line in choice.notices] == [True]
+
+
+def test_a_value_that_no_inverse_of_a_deviation_has_proves_a_variance() -> None:
+    assert chosen("", bn=statistics(2, scale=30)) == ("yjxiong", False)
+    assert chosen("", bn=statistics(-1, scale=1 / 100)) == ("yjxiong", False)  # whatever it looks like
+    assert chosen("eps: 1e-12", bn=statistics(-1, scale=1 / 100)) == ("happynear", True)
+
+
+def test_values_that_are_no_numbers_tell_nothing() -> None:
+    blobs = [Stored((1, 4), lambda: np.full((1, 4), np.nan, np.float32))] * 4
+    assert chosen("", bn=blobs) == ("yjxiong", True)
 
 
 def test_the_layers_of_a_net_follow_one_rule() -> None:
     layers = [bn(name="a"), bn("bn_mode: LEARN", "b"), bn(SCALE, "c")]
     choice = choose(layers, rules_of("BN"))
-    assert [rule.dialect_name for rule in choice.rules] == ["segnet"] * 3 and choice.notice is None
+    assert [rule.dialect_name for rule in choice.rules] == ["segnet"] * 3 and not choice.notices
 
 
 def test_what_is_asked_for_beats_everything() -> None:
@@ -222,3 +243,58 @@ def test_the_weights_of_zoo_train_choose_them_too(tmp_path: Path, monkeypatch: p
     )
     plan = make_plan(Options(solver="s.prototxt", weights="w.caffemodel"))
     assert plan.nets["TRAIN"].message.layer[1].dialect == "segnet" and plan.weights == ["w.caffemodel"]
+
+
+def test_a_net_built_from_a_graph_follows_the_same_rules(capsys: pytest.CaptureFixture[str]) -> None:
+    net = Network(build_graph(parse_net(NET % (4, "")), net_state("TEST")))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith('net "n": BN may be that of pspnet, yjxiong, segnet or') and "--dialect" in line
+    assert json.loads(metadata(net, ())["dialects"]) == {"BN": "pspnet"}
+    whole = parse_net("# dialect: happynear\n" + NET % (4, ""))
+    net = Network(build_graph(whole, net_state("TEST")))
+    assert net.graph.nodes[1].layer.dialect == "happynear" and not whole.layer[1].dialect
+    assert not capsys.readouterr().err
+
+
+def test_a_dialect_of_the_net_that_nobody_has_is_named() -> None:
+    with pytest.raises(InputError, match=r'^<text>: no layer has the dialect "pspnt"; did you mean "pspnet"'):
+        load_net("# dialect: pspnt\n" + NET % (4, ""))
+
+
+def test_of_several_dialects_asked_for_each_layer_follows_the_one_it_can() -> None:
+    layers = [bn(SLOPE, "a"), bn(SCALE, "b"), bn("", "c")]
+    choice = choose(layers, rules_of("BN"), ["yjxiong", "segnet"])
+    assert [rule.dialect_name for rule in choice.rules] == ["yjxiong", "segnet", "yjxiong"]
+    with pytest.raises(InputError, match=r"pspnet or yjxiong has bn_param\.scale_filler"):
+        choose(layers, rules_of("BN"), ["yjxiong", "pspnet"])
+
+
+def test_a_field_that_the_dialect_asked_for_does_not_know_is_said() -> None:
+    (line,) = choose([bn(), bn(SCALE, "b")], rules_of("BN"), ["pspnet"]).notices
+    assert line.startswith('layer "b" sets bn_param.scale_filler, without effect: pspnet\'s BN')
+    assert not choose([bn(SLOPE)], rules_of("BN"), ["pspnet"]).notices
+
+
+def test_two_rules_of_one_type_are_both_recorded(tmp_path: Path) -> None:
+    more = 'layer { name: "b2" type: "BN" bottom: "y" top: "z" bn_param { decay: 0.5 } }'
+    net = load_net(NET % (4, "bn_param { momentum: 0.5 }") + more)
+    assert json.loads(metadata(net, ())["dialects"]) == {"BN": "pspnet,ducha-aiki"}
+    assert write_onnx(net, tmp_path / "n.onnx")
+
+
+def test_zoo_show_prints_the_rules_of_a_dialect(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "net.prototxt").write_text(NET % (4, ""))
+    assert main(["show", str(tmp_path / "net.prototxt"), "--dialect", "enet"]) == 0
+    assert "\n  # dialect: segnet\n" in capsys.readouterr().out
+    assert main(["show", str(tmp_path / "net.prototxt"), "--dialect", "enett"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == 'zoo: no layer has the dialect "enett"; did you mean "enet"?'
+
+
+def test_copies_of_a_net_follow_its_rules() -> None:
+    net = load_net(NET % (4, ""), dialect="happynear")
+    for copy in (deepcopy(net), pickle.loads(pickle.dumps(net))):
+        (module,) = copy.layers.values()
+        assert module.record.dialect_name == "happynear"
+        x = torch.randn(2, 4, 3, 3)
+        assert torch.equal(copy(x), net(x)) and copy.state_dict().keys() == net.state_dict().keys()

@@ -2,6 +2,7 @@
 
 import argparse
 
+from converters.dialects import settled
 from converters.graph import filtered, net_state
 from zoo import catalogue
 from zoo.study.file import read_study
@@ -10,8 +11,12 @@ from zoo.variants.edits import describe, find_net
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the edited prototxt and nothing else; filtered where a phase, level or stage is given."""
+    """Print the edited prototxt and nothing else; filtered where a phase, level or stage is given, with the
+    rule of each layer where a dialect is.
+    """
     file = find_net(args.net, args.variant, notice)
+    if args.dialect:
+        file = settled(file, args.dialect, warn=notice)
     message = file.message
     if args.phase or args.level is not None or args.stage:
         with file.located():

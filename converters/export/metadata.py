@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from converters.data.images.transform import open_mean
-from converters.dialects import dialects_of
 from converters.host.places import HERE
 from converters.layers.registry import record_of
+from converters.layers.settle import dialects_of
 from converters.network import Network
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError

@@ -14,7 +14,7 @@ from prototxt.errors import InputError
 if TYPE_CHECKING:
     from converters.layers.registry import Record
 
-Values = Sequence[Sequence[NDArray[np.float32]]]  # of each layer, blob by blob
+Blobs = Sequence[NDArray[np.float32]]  # the values of a layer's blobs, in Caffe's order
 
 
 @dataclass(frozen=True)
@@ -22,17 +22,20 @@ class Dialect:
     """What tells one rule of a type from the type's others.
 
     ``name`` is a fork's, ``also`` names others with the same rule. ``fields`` are those of the layer's
-    message that the rule knows, of all that tell the type's rules apart ("bn_param.eps"). ``shapes`` says of
-    the shapes of a weight file's blobs whether they may be this rule's; ``values`` of all layers' blobs
-    whether they are (None: they do not tell). ``needs_field``: one of its own is always set.
-    ``is_default``: it is taken where nothing tells it from others; of several such the first registered.
+    message that the rule knows, of all that tell the type's rules apart ("bn_param.eps"). ``needs_field``:
+    one of its own is always set. Of a weight file, ``shapes`` says of the shapes of a layer's blobs whether
+    they may be this rule's; ``excludes`` of the layer and the values of its blobs whether they cannot be;
+    ``looks_so`` of all layers' values whether they look like this rule's (None: they do not tell), which
+    chooses, but never without a notice. ``is_default``: it is taken where nothing tells it from others; of
+    several such the first registered.
     """
 
     name: str
     also: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
     shapes: Callable[[Sequence[Sequence[int]]], bool] | None = None
-    values: Callable[[Values], bool | None] | None = None
+    excludes: Callable[[LayerParameter, Blobs], bool] | None = None
+    looks_so: Callable[[Sequence[Blobs]], bool | None] | None = None
     needs_field: bool = False
     is_default: bool = False
 
@@ -51,10 +54,10 @@ class Stored(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """The rule of each layer, and what whoever builds the net should be told."""
+    """The rule of each layer, and what whoever builds the net should be told, a line each."""
 
     rules: "list[Record]"
-    notice: str | None = None
+    notices: list[str]
 
 
 def choose(
@@ -65,33 +68,39 @@ def choose(
 ) -> Choice:
     """The rules that ``layers``, all those of one type in a net, follow, of the ``rules`` of that type.
 
-    In this order: a dialect ``asked`` for; what a layer's own ``dialect`` says; the fields that are set; the
-    number, shapes and names of the blobs that a weight file has ``stored`` for the layers by name; those
-    blobs' values; and the default. A net's layers follow one rule where one can be all of theirs.
+    In this order: a dialect ``asked`` for (of several that the type has, one of these by what follows); what
+    a layer's own ``dialect`` says; the fields that are set; the number, shapes and names of the blobs that a
+    weight file has ``stored`` for the layers by name; those blobs' values; and the default. A net's layers
+    follow one rule where one can be all of theirs.
 
     Raises InputError, naming the layer, for fields that no rule knows together, a dialect that the type does
     not have, and where nothing tells which rule it is and none is a default.
     """
-    if wanted := [rule for rule in rules if rule.dialect and set(rule.dialect.names) & set(asked)]:
-        return Choice([wanted[0]] * len(layers))
+    wanted = [rule for rule in rules if set(_dialect(rule).names) & set(asked)]
+    if len(wanted) == 1:
+        return Choice(wanted * len(layers), _strange_fields(layers, wanted[0], rules))
     stored = stored or {}
-    each = [_possible(layer, rules, stored.get(layer.name, ())) for layer in layers]
+    each = [_possible(layer, rules, wanted, stored.get(layer.name, ())) for layer in layers]
     common = [rule for rule in rules if all(rule in possible for possible in each)]
-    common = _by_values(common, [stored[x.name] for x in layers if stored.get(x.name)])
-    chosen = [_first(layer, common or own) for layer, own in zip(layers, each, strict=True)]
+    common = _not_excluded(common, layers, stored)
+    likely = _looking_so(common, [stored[x.name] for x in layers if stored.get(x.name)])
+    chosen = [_first(layer, likely or own) for layer, own in zip(layers, each, strict=True)]
     unsure = next((possible for possible in ([common] if common else each) if len(possible) > 1), None)
-    return Choice(chosen, _notice(chosen[0], unsure) if unsure else None)
+    return Choice(chosen, [_notice(chosen[0], unsure, likely != common)] if unsure else [])
 
 
-def _possible(layer: LayerParameter, rules: "Sequence[Record]", stored: Sequence[Stored]) -> "list[Record]":
-    if layer.dialect:
+def _possible(
+    layer: LayerParameter, rules: "Sequence[Record]", wanted: "Sequence[Record]", stored: Sequence[Stored]
+) -> "list[Record]":
+    """The rules, of those ``wanted`` if there are any, that one layer may follow."""
+    if layer.dialect and not wanted:
         return [_named(layer, rules)]
-    telling = {name for rule in rules for name in _dialect(rule).fields}
-    given = {name for name in telling if _has(layer, name)}
-    fitting = [rule for rule in rules if given <= set(_dialect(rule).fields)]
-    fitting = [rule for rule in fitting if given or not _dialect(rule).needs_field]
+    fields = _fields_set(layer, rules)
+    fitting = [rule for rule in wanted or rules if fields <= set(_dialect(rule).fields)]
+    fitting = [rule for rule in fitting if fields or wanted or not _dialect(rule).needs_field]
     if not fitting:
-        raise InputError(f"no rule of {layer.type} has {_listed(sorted(given), 'and')} together", layer.name)
+        whose = _listed([_dialect(rule).name for rule in wanted], "or") or f"no rule of {layer.type}"
+        raise InputError(f"{whose} has {_listed(sorted(fields), 'and')} together", layer.name)
     return [rule for rule in fitting if _may_be(rule, stored)] or fitting
 
 
@@ -114,17 +123,36 @@ def _may_be(rule: "Record", stored: Sequence[Stored]) -> bool:
     return shapes is None or shapes([blob.shape for blob in stored])
 
 
-def _by_values(rules: "list[Record]", layers: Sequence[Sequence[Stored]]) -> "list[Record]":
-    if len(rules) < 2 or not layers or not any(_dialect(rule).values for rule in rules):
+def _not_excluded(
+    rules: "list[Record]", layers: Sequence[LayerParameter], stored: Mapping[str, Sequence[Stored]]
+) -> "list[Record]":
+    """The rules that the values of no layer's blobs speak against."""
+    tests = {rule: test for rule in rules if (test := _dialect(rule).excludes)}
+    if len(rules) < 2 or not tests:
         return rules
-    told = {rule: test(_read(rule, layers)) for rule in rules if (test := _dialect(rule).values)}
-    sure = [rule for rule, is_it in told.items() if is_it]
+    pairs = [(layer, stored[layer.name]) for layer in layers if stored.get(layer.name)]
+    out = {
+        rule
+        for rule, test in tests.items()
+        if any(_may_be(rule, blobs) and test(layer, _read(blobs)) for layer, blobs in pairs)
+    }
+    return [rule for rule in rules if rule not in out] or rules
+
+
+def _looking_so(rules: "list[Record]", layers: Sequence[Sequence[Stored]]) -> "list[Record]":
+    """The rule that the values of the blobs look like, or those that they do not look unlike."""
+    tests = {rule: test for rule in rules if (test := _dialect(rule).looks_so)}
+    if len(rules) < 2 or not layers or not tests:
+        return rules
+    told = {
+        rule: test([_read(blobs) for blobs in layers if _may_be(rule, blobs)]) for rule, test in tests.items()
+    }
+    sure = [rule for rule, looks_so in told.items() if looks_so]
     return sure or [rule for rule in rules if told.get(rule) is not False] or rules
 
 
-def _read(rule: "Record", layers: Sequence[Sequence[Stored]]) -> Values:
-    """The values of those layers whose blobs can be this rule's."""
-    return [[blob.read() for blob in blobs] for blobs in layers if _may_be(rule, blobs)]
+def _read(blobs: Sequence[Stored]) -> Blobs:
+    return [blob.read() for blob in blobs]
 
 
 def _first(layer: LayerParameter, rules: "Sequence[Record]") -> "Record":
@@ -138,11 +166,30 @@ def _first(layer: LayerParameter, rules: "Sequence[Record]") -> "Record":
     raise InputError(reason, layer.name)
 
 
-def _notice(chosen: "Record", rules: "Sequence[Record]") -> str:
+def _fields_set(layer: LayerParameter, rules: "Sequence[Record]") -> set[str]:
+    """Of the fields that tell the rules apart those that a layer sets."""
+    return {name for rule in rules for name in _dialect(rule).fields if _has(layer, name)}
+
+
+def _strange_fields(
+    layers: Sequence[LayerParameter], wanted: "Record", rules: "Sequence[Record]"
+) -> list[str]:
+    """A line where a layer sets what the rule that was asked for does not know."""
+    for layer in layers:
+        if strange := sorted(_fields_set(layer, rules) - set(_dialect(wanted).fields)):
+            return [
+                f'layer "{layer.name}" sets {_listed(strange, "and")}, without effect: '
+                f"{_dialect(wanted).name}'s {layer.type}, which is asked for, does not know it"
+            ]
+    return []
+
+
+def _notice(chosen: "Record", rules: "Sequence[Record]", by_values: bool) -> str:
+    why = ", as the values in the weight file suggest" if by_values else ""
     names = _listed([_dialect(rule).name for rule in rules], "or")
     return (
         f"{chosen.type} may be that of {names}, which have different rules: taken as "
-        f"{_dialect(chosen).name}'s ({chosen.source}); --dialect says otherwise"
+        f"{_dialect(chosen).name}'s ({chosen.source}){why}; --dialect says otherwise"
     )
 
 
@@ -158,5 +205,5 @@ def _has(message: Message, field: str) -> bool:
 
 
 def _listed(names: Iterable[str], word: str) -> str:
-    *before, last = names
+    *before, last = [*names] or [""]
     return f"{', '.join(before)} {word} {last}" if before else last

@@ -25,12 +25,14 @@ def load_solver(
     log: Callable[[str], object] = to_stderr,
     device: str | None = None,
     allow_python: bool = False,
+    dialect: str | None = None,
 ) -> CaffeSolver:
     """The solver of a prototxt, its nets and data layers built, its ``weights`` loaded.
 
     Relative paths count from the current folder, as in Caffe; nets and data that are not there are sought
-    beside the solver. ``log`` takes Caffe's log lines; ``device`` (such as "cpu") beats solver_mode.
-    Raises InputError, with the file, for what Caffe refuses.
+    beside the solver. ``log`` takes Caffe's log lines; ``device`` (such as "cpu") beats solver_mode;
+    ``dialect`` names the forks whose rules are meant where forks have different ones under one type. Raises
+    InputError, with the file, for what Caffe refuses.
     """
     path = Path(path)
     message = read_solver(path)
@@ -42,7 +44,7 @@ def load_solver(
         log(f"{path}: {line}")
     places = (Path(), path.parent)
     seed = max(message.random_seed, 0)
-    sources = solver_nets(message, path, places)
+    sources = solver_nets(message, path, places, dialect)
     net, *tests = [_build_net(source, seed, places, where, allow_python) for source in sources]
     listener = CaffeLog(message, lambda _, line: log(line))
     solver = CaffeSolver(message, net, tests, Process(seed), snapshot_prefix(message, path), [listener])

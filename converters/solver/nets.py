@@ -12,7 +12,7 @@ from converters.solver.names import weight_names
 from prototxt.caffe_pb2 import TEST, TRAIN, NetParameter, NetState, SolverParameter
 from prototxt.errors import InputError
 from prototxt.net_file import NetFile
-from prototxt.text import read_text
+from prototxt.text import read_text, to_stderr
 
 _TRAIN_FIELDS = ("net", "net_param", "train_net", "train_net_param")
 
@@ -51,9 +51,11 @@ def check_nets(solver: SolverParameter) -> None:
         )
 
 
-def solver_nets(solver: SolverParameter, path: Path, places: Sequence[Path]) -> list[NetSource]:
+def solver_nets(
+    solver: SolverParameter, path: Path, places: Sequence[Path], dialect: str | None = None
+) -> list[NetSource]:
     """The net that learns, then those that are tested, one a test_iter: test_net_param, test_net, then the
-    generic net.
+    generic net. ``dialect`` names the forks whose rules are meant (:func:`converters.dialects.settled`).
 
     Raises InputError where :func:`check_nets` does, and for a net's file that is missing or wrong.
     """
@@ -70,7 +72,10 @@ def solver_nets(solver: SolverParameter, path: Path, places: Sequence[Path]) -> 
     wanted = [solver.train_state, *(solver.test_state or [NetState()] * len(solver.test_iter))]
     # Those that are there; whoever loads them says which are not.
     weights = [file for name in weight_names(solver.weights) if (file := seek(name, places))]
-    files = [settled(file, weights=weights) for file in map(file_of, nets)]
+    notices: list[str] = []  # the same of each net that one file is
+    files = [settled(file, dialect, weights, notices.append) for file in map(file_of, nets)]
+    for line in dict.fromkeys(notices):
+        to_stderr(line)
     return [
         NetSource(
             file.message,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from zoo.cli.bench import add_bench
 from zoo.cli.data import add_data
-from zoo.cli.parts import Commands, add_variant, command, shape
+from zoo.cli.parts import Commands, add_dialect, add_variant, command, shape
 from zoo.cli.report import add_report
 from zoo.cli.train import add_study, add_train
 from zoo.terminal.lasting import lasting
@@ -115,8 +115,7 @@ def _convert(commands: Commands) -> None:  # type: ignore[valid-type]
         help="a .caffemodel, .h5 or .safetensors file, or several with commas; what they lack is filled",
     )
     _add_state(parser, "whose layers (default: TEST)")
-    text = "forks, with commas, whose rules are meant where forks have several under one name"
-    parser.add_argument("--dialect", metavar="FORK", help=text)
+    add_dialect(parser)
     _add_file(parser)
     parser.add_argument(
         "--allow-python", action="store_true", help="let Python layers run the classes that they name"
@@ -168,6 +167,7 @@ def _show(commands: Commands) -> None:  # type: ignore[valid-type]
     parser = command(commands, "show", "zoo.show:run", "Print a net's prototxt with a variant's edits.")
     _add_net(parser)
     _add_state(parser, "print only the layers of this phase (TEST where a level or stage is given alone)")
+    add_dialect(parser)
 
 
 def _upgrade(commands: Commands) -> None:  # type: ignore[valid-type]

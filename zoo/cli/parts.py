@@ -20,6 +20,12 @@ def add_variant(parser: argparse.ArgumentParser, default: str | None = VARIANT) 
     parser.add_argument("--variant", default=default, help=text)
 
 
+def add_dialect(parser: argparse.ArgumentParser) -> None:
+    """The option --dialect."""
+    text = "forks, with commas, whose rules are meant where forks have several under one name"
+    parser.add_argument("--dialect", metavar="FORK", help=text)
+
+
 def add_elsewhere(parser: argparse.ArgumentParser) -> None:
     """The options --root and --list of what reads runs."""
     text = "where the runs' lists and pictures lie now, if they were moved; their content is checked"

@@ -16,9 +16,11 @@ def test_key(index: int) -> str:
     return f"TEST{index or ''}"
 
 
-def read_nets(solver: SolverParameter, path: Path, places: Sequence[Path]) -> dict[str, NetSource]:
-    """The train net and the test nets, as Caffe chooses them. Raises InputError."""
-    train, *tests = solver_nets(solver, path, places)
+def read_nets(
+    solver: SolverParameter, path: Path, places: Sequence[Path], dialect: str | None = None
+) -> dict[str, NetSource]:
+    """The train net and the test nets, as Caffe chooses them, by the rules of ``dialect``. InputError."""
+    train, *tests = solver_nets(solver, path, places, dialect)
     return {"TRAIN": train} | {test_key(index): net for index, net in enumerate(tests)}
 
 

@@ -56,6 +56,7 @@ class Options:
     net: str | None = None
     set: str | None = None
     label_size: int | None = None
+    dialect: str | None = None
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def _read(options: Options, here: Path) -> _Draft:
     places = _places(options.root, path, here)
     nets = {
         key: edited(source, options.variant, options.batch_size, options.size)
-        for key, source in read_nets(solver, path, places).items()
+        for key, source in read_nets(solver, path, places, options.dialect).items()
     }
     graphs = {key: net.graph() for key, net in nets.items()}
     for key, graph in graphs.items():

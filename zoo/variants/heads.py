@@ -4,6 +4,7 @@ from converters.build import infer_shapes
 from converters.graph import build_graph, net_state
 from prototxt.caffe_pb2 import LayerParameter, NetParameter, PoolingParameter
 from prototxt.errors import InputError
+from prototxt.upgrade import quiet
 from zoo.variants.layout import convolutions, inner_products, insert, trailing_number, unused_name
 
 _READERS = ("InnerProduct", "Flatten", "Reshape")
@@ -91,7 +92,7 @@ def _shape_before(net: NetParameter, index: int, blob: str | None = None) -> tup
     trunk = NetParameter(name=net.name, layer=net.layer[:index])
     for phase in ("TRAIN", "TEST"):
         try:
-            shapes = infer_shapes(build_graph(trunk, net_state(phase)), phase)
+            shapes = infer_shapes(build_graph(trunk, net_state(phase), warn=quiet), phase)
         except InputError:
             continue
         for value in reversed(shapes):

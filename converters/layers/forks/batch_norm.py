@@ -4,14 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from converters.layers.base import Layer
-from converters.layers.choice import Dialect, Values
+from converters.layers.choice import Dialect
 from converters.layers.parts.by_batch import by_batch, channel_mean
 from converters.layers.parts.gradient import without_gradient_to
+from converters.layers.parts.inverse_deviation import is_no_inverse, looks_inverse
 from converters.layers.registry import Builder, Count, Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import BNParameter, FillerParameter, LayerParameter
@@ -24,8 +24,6 @@ _SLOPE = tuple(
 )
 _BLOBS = ("slope", "bias", "mean", "variance")
 _SEGNET_EPS = 1e-9
-_LARGEST_INVERSE = 1 / np.sqrt(1e-5)  # of a deviation, with the eps that happynear's layer has
-_PLAIN = 4.0  # standard errors that a correlation of values must be from 0 to tell a rule
 
 
 def _rule(source: str, blobs: tuple[str, ...], dialect: Dialect, tops: Count = (1, 1)) -> Callable[[B], B]:
@@ -189,28 +187,10 @@ class SegNetBN(_BN):
         return tops[: len(self.message.top)]
 
 
-def _is_inverse(layers: Values) -> bool | None:
-    """Whether the last blobs are the means of 1 / deviation rather than variances. A channel of large values
-    has a large mean, too: with a variance it goes up, with its inverse down. None where that is not plain.
-    """
-    means, seconds = [], []
-    for blobs in layers:
-        mean, second = (np.abs(blob).astype(np.float64).ravel() for blob in blobs[2:])
-        if second.max(initial=0) > _LARGEST_INVERSE * 1.01:
-            return False
-        logs = [np.log(values + 1e-12) for values in (mean, second)]
-        means.append(logs[0] - logs[0].mean())
-        seconds.append(logs[1] - logs[1].mean())
-    along, across = np.concatenate([[], *means]), np.concatenate([[], *seconds])
-    size = np.sqrt((along * along).sum() * (across * across).sum())
-    score = (along * across).sum() / size * np.sqrt(along.size) if size else 0.0
-    return None if abs(score) < _PLAIN else bool(score < 0)
-
-
 @_rule(
     "happynear/caffe-windows",
     ("slope", "bias", "mean", "inverse"),
-    Dialect("happynear", fields=_SLOPE, shapes=_four(2), values=_is_inverse),
+    Dialect("happynear", fields=_SLOPE, shapes=_four(2), excludes=is_no_inverse, looks_so=looks_inverse),
 )
 class HappynearBN(PSPNetBN):
     """As yjxiong's, but the second running statistic is the mean of 1 / sqrt(variance + eps), used as is."""

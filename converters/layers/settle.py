@@ -1,0 +1,74 @@
+"""Every layer of a net whose type has several rules gets its dialect, in its message."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from converters.layers.choice import Stored, choose
+from converters.layers.registry import dialects, rules_of
+from prototxt.caffe_pb2 import LayerParameter, NetParameter
+from prototxt.errors import InputError, about, nearest
+from prototxt.text import Warn
+
+BlobsByLayer = Mapping[str, Sequence[Stored]]  # a weight file's blobs, by layer
+
+
+def with_dialects(
+    net: NetParameter, name: str, warn: Warn, asked: Sequence[str] = (), stored: BlobsByLayer | None = None
+) -> NetParameter:
+    """A copy of ``net`` in which each layer of several rules has its dialect; ``net`` itself where no layer
+    needs one. ``warn`` takes a line, beginning with ``name``, for each type that nothing tells.
+
+    Raises InputError for a fork that nobody knows, and where :func:`converters.layers.choice.choose` does.
+    """
+    kinds = dict.fromkeys(layer.type for layer in net.layer if has_rules(layer))
+    if not kinds:
+        return net
+    copy = NetParameter()
+    copy.CopyFrom(net)
+    with about(name):
+        of_net = names_of(net.dialect)
+    for kind in kinds:
+        layers = [layer for layer in copy.layer if layer.type == kind]
+        for notice in _settle(layers, of_net, asked, stored or {}):
+            warn(f"{name}: {notice}")
+    return copy
+
+
+def _settle(
+    layers: Sequence[LayerParameter], of_net: Sequence[str], asked: Sequence[str], stored: BlobsByLayer
+) -> list[str]:
+    """Give the layers, all of one type, their dialects; what the user should be told of it. What the net's
+    text says of all its layers (``of_net``) counts for a type that has it.
+    """
+    rules = rules_of(layers[0].type)
+    of_type = {name for rule in rules if rule.dialect for name in rule.dialect.names}
+    for layer in layers:
+        layer.dialect = layer.dialect or next((name for name in of_net if name in of_type), "")
+    choice = choose(layers, rules, asked, stored)
+    for layer, rule in zip(layers, choice.rules, strict=True):
+        layer.dialect = rule.dialect_name
+    return choice.notices
+
+
+def dialects_of(layers: Iterable[LayerParameter]) -> dict[str, str]:
+    """Type to dialect, of the types of ``layers`` that have several rules; of layers of one type that follow
+    several, the dialects with commas.
+    """
+    chosen: dict[str, dict[str, None]] = {}
+    for layer in layers:
+        if has_rules(layer) and layer.dialect:
+            chosen.setdefault(layer.type, {})[layer.dialect] = None
+    return {kind: ",".join(names) for kind, names in chosen.items()}
+
+
+def has_rules(layer: LayerParameter) -> bool:
+    """Whether the layer's type has several rules."""
+    return len(rules_of(layer.type)) > 1
+
+
+def names_of(forks: str) -> list[str]:
+    """The forks in a list with commas. Raises InputError for one that nobody knows."""
+    names = [name.strip() for name in forks.split(",") if name.strip()]
+    for name in names:
+        if name not in dialects():
+            raise InputError(f'no layer has the dialect "{name}"{nearest(name, dialects())}')
+    return names
