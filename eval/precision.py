@@ -8,7 +8,7 @@ from typing import Any
 
 import onnx
 
-from converters.export.onnx_file import quiet
+from converters.export.onnx_file import silenced
 from converters.host.files import whole
 from eval.runtime import Feeds
 from prototxt.errors import InputError
@@ -77,7 +77,7 @@ def _write(model: onnx.ModelProto, target: Path) -> None:
 def _converting(model: Path, precision: str) -> Iterator[None]:
     """Keep the converter's own notes from the user, and turn what it raises into one line."""
     try:
-        with quiet():
+        with silenced():
             yield
     except (InputError, OSError):
         raise

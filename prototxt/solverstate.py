@@ -49,7 +49,7 @@ def _text(source: Source, start: int, end: int) -> str:
     return text_of(source.peek(start, end - start))
 
 
-def write_state(
+def write_binary(
     file: BinaryIO,
     iteration: int,
     learned_net: str,

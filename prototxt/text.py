@@ -106,10 +106,10 @@ def read_text(path: Path | str) -> str:
         raise InputError(f"{path}: no such file") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    return decode(data, str(path))
+    return decode_text(data, str(path))
 
 
-def decode(data: bytes, name: str) -> str:
+def decode_text(data: bytes, name: str) -> str:
     """The text of a prototxt's bytes; a byte-order mark stays in it, to be counted as the others are."""
     if data[:4] in (b"\xff\xfe\0\0", b"\0\0\xfe\xff"):
         raise InputError(f"{name}: is in UTF-32; save the file as UTF-8")

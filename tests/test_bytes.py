@@ -19,7 +19,7 @@ from converters.solver.file import load_solver
 from prototxt.caffe_pb2 import LayerParameter, NetParameter, SolverParameter, SolverState
 from prototxt.errors import InputError
 from prototxt.rawbytes import bytes_of, readable, serialized, text_of, to_message
-from prototxt.text import decode, parse, parse_net, to_text
+from prototxt.text import decode_text, parse, parse_net, to_text
 from zoo.cli import main
 
 NET = """# 注释 {
@@ -35,7 +35,7 @@ def test_any_bytes_of_a_string_survive(data: bytes) -> None:
     quoted = b'net: "%b" # \xd6' % b"".join(
         b"\\%03o" % b if b < 0x20 or b in b'"\\' else b"%c" % b for b in data
     )
-    message = parse(decode(quoted, "f"), SolverParameter, "f", pytest.fail)
+    message = parse(decode_text(quoted, "f"), SolverParameter, "f", pytest.fail)
     assert bytes_of(message.net) == data
     assert serialized(message) == b"\xc2\x01" + serialized(SolverState(learned_net=message.net))[1:]
     assert parse(to_text(message), SolverParameter) == message
@@ -43,7 +43,7 @@ def test_any_bytes_of_a_string_survive(data: bytes) -> None:
 
 def test_the_characters_that_stand_for_bytes_survive_too() -> None:
     text = "a\U0010ff80\U0010ffff中"
-    message = parse(decode(f'net: "{text}"'.encode(), "f"), SolverParameter)
+    message = parse(decode_text(f'net: "{text}"'.encode(), "f"), SolverParameter)
     assert bytes_of(message.net) == text.encode()
 
 
@@ -201,7 +201,7 @@ def test_hdf5_names_that_are_no_utf8_are_told(tmp_path: Path) -> None:
 
 
 def test_a_latin_1_comment_hides_nothing() -> None:
-    net = parse_net(decode('# caf\xe9 "{\nname: "a" # \xa0'.encode("latin-1"), "f"))
+    net = parse_net(decode_text('# caf\xe9 "{\nname: "a" # \xa0'.encode("latin-1"), "f"))
     assert net.name == "a"
 
 

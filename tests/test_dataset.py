@@ -11,7 +11,7 @@ from golden_cases import GOLDEN, arrays
 from tiny import write_images
 
 from converters.data.images.lists import read_list
-from converters.data.images.transform import choose, draw, transform
+from converters.data.images.transform import choose_crops, draw, transform
 from converters.data.opening import open_data
 from converters.weights.mean_image import write_mean
 from prototxt.caffe_pb2 import LayerParameter, NetParameter
@@ -197,7 +197,7 @@ def test_random_numbers_are_a_pure_function_of_seed_iteration_and_sample() -> No
 def test_crops_and_mirrors_are_uniform() -> None:
     message = layer("transform_param { mirror: true crop_size: 5 }")
     drawn = np.concatenate([draw(0, i, 100) for i in range(200)])
-    choices = choose(message, True, (8, 9), drawn)
+    choices = choose_crops(message, True, (8, 9), drawn)
     for values, count in ((choices.row, 4), (choices.column, 5), (choices.mirror.long(), 2)):
         seen = torch.bincount(values, minlength=count).double() / len(values)
         assert len(seen) == count
@@ -208,10 +208,10 @@ def test_crops_and_mirrors_are_uniform() -> None:
 def test_a_test_crop_is_central_and_a_mirror_is_the_crops_own() -> None:
     pixels = torch.arange(7 * 8 * 3).reshape(1, 7, 8, 3).to(torch.uint8)
     message = layer("transform_param { crop_size: 4 mean_value: 3 scale: 0.5 mirror: true }")
-    straight = transform(message, pixels, choose(message, False, (7, 8), np.array([[0.9, 0.9, 0.9]])))
+    straight = transform(message, pixels, choose_crops(message, False, (7, 8), np.array([[0.9, 0.9, 0.9]])))
     expected = (pixels[0, 1:5, 2:6].permute(2, 0, 1).float() - 3) * 0.5
     assert torch.equal(straight[0], expected)
-    mirrored = transform(message, pixels, choose(message, False, (7, 8), np.array([[0.9, 0.9, 0.1]])))
+    mirrored = transform(message, pixels, choose_crops(message, False, (7, 8), np.array([[0.9, 0.9, 0.1]])))
     assert torch.equal(mirrored[0], expected.flip(2))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from converters.data.source import DataSource, Options
+from converters.data.source import DataSource, SourceOptions
 from converters.layers import build_layer
 from converters.layers.source import DummyData
 from prototxt.caffe_pb2 import LayerParameter
@@ -13,7 +13,7 @@ from prototxt.caffe_pb2 import LayerParameter
 class DummySource(DataSource):
     """Batches of a DummyData layer. A net has that layer within it and needs no source for it."""
 
-    def __init__(self, layer: LayerParameter, options: Options) -> None:
+    def __init__(self, layer: LayerParameter, options: SourceOptions) -> None:
         super().__init__(layer)
         module = build_layer(layer, [])
         assert isinstance(module, DummyData)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from converters.data.order import file_order, row_order
-from converters.data.source import DataSource, Options
+from converters.data.source import DataSource, SourceOptions
 from converters.host.places import find
 from converters.layers.checks import positive
 from prototxt.caffe_pb2 import LayerParameter
@@ -23,7 +23,7 @@ class Hdf5Source(DataSource):
     files, and each file its own order of rows. One file at a time is held in memory, as in Caffe.
     """
 
-    def __init__(self, layer: LayerParameter, options: Options) -> None:
+    def __init__(self, layer: LayerParameter, options: SourceOptions) -> None:
         super().__init__(layer)
         param = layer.hdf5_data_param
         positive(layer, batch_size=param.batch_size)

@@ -15,7 +15,7 @@ from prototxt.errors import InputError, nearest
 from prototxt.net_file import NetFile
 
 
-class Batches(Iterator[dict[str, Tensor]]):
+class BatchStream(Iterator[dict[str, Tensor]]):
     """Batch after batch without end; ``source`` serves them, and gives any of them by its number."""
 
     def __init__(self, source: DataSource) -> None:
@@ -44,7 +44,7 @@ def load_data(
     layer: str | None = None,
     skip_bad: bool = False,
     label_size: int | None = None,
-) -> Batches:
+) -> BatchStream:
     """The batches of a prototxt's data layer, by the names of its tops, in Caffe's order, without end.
 
     ``net`` is a path or a prototxt's text; relative paths in it count from the current folder, as in
@@ -56,7 +56,7 @@ def load_data(
     file = NetFile.of(net)
     with file.located():
         chosen = _chosen(file.message, net_state(phase, level, stages), layer)
-        return Batches(open_data(chosen, phase, seed, skip_bad=skip_bad, label_size=label_size))
+        return BatchStream(open_data(chosen, phase, seed, skip_bad=skip_bad, label_size=label_size))
 
 
 def _chosen(net: NetParameter, state: NetState, name: str | None) -> LayerParameter:

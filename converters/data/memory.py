@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from converters.data.source import DataSource, Options
+from converters.data.source import DataSource, SourceOptions
 from converters.layers.checks import positive
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
@@ -16,7 +16,7 @@ from prototxt.text import to_stderr
 class MemorySource(DataSource):
     """Consecutive rows of the arrays, wrapping round; nothing is served before :meth:`set`."""
 
-    def __init__(self, layer: LayerParameter, options: Options) -> None:
+    def __init__(self, layer: LayerParameter, options: SourceOptions) -> None:
         super().__init__(layer)
         param = layer.memory_data_param
         self.batch_size = param.batch_size

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from converters.data.source import DataSource, Options
+from converters.data.source import DataSource, SourceOptions
 from converters.graph import trains
 from converters.host.places import HERE
 from converters.layers.registry import record_of
@@ -46,5 +46,7 @@ def open_data(
         if label_size is not None and not tops.takes_label_lists:
             raise InputError(f"label_size is for lists of images, not {layer.type}")
         module, _, name = tops.reader.partition(":")
-        source: Callable[[LayerParameter, Options], DataSource] = getattr(import_module(module), name)
-        return source(layer, Options(trains(layer, phase), seed, list(places) or HERE, skip_bad, label_size))
+        source: Callable[[LayerParameter, SourceOptions], DataSource] = getattr(import_module(module), name)
+        return source(
+            layer, SourceOptions(trains(layer, phase), seed, list(places) or HERE, skip_bad, label_size)
+        )

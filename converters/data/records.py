@@ -4,7 +4,7 @@ from converters.data.database import open_database
 from converters.data.datum import datum_pixels, parse_datum
 from converters.data.images.pixels import PixelSource, Sample
 from converters.data.order import Rounds
-from converters.data.source import BadRecordError, Options
+from converters.data.source import BadRecordError, SourceOptions
 from converters.host.places import find
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
@@ -15,7 +15,7 @@ class RecordSource(PixelSource):
     force_encoded_color of data_param, and so they do nothing here.
     """
 
-    def __init__(self, layer: LayerParameter, options: Options) -> None:
+    def __init__(self, layer: LayerParameter, options: SourceOptions) -> None:
         param = layer.data_param
         if layer.transform_param.force_color and layer.transform_param.force_gray:
             raise InputError("has both force_color and force_gray", layer.name)

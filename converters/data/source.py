@@ -18,7 +18,7 @@ class BadRecordError(InputError):
 
 
 @dataclass(frozen=True)
-class Options:
+class SourceOptions:
     """How a source is opened; :func:`converters.data.open_data` says what each means."""
 
     train: bool

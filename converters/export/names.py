@@ -20,12 +20,12 @@ def value_names(graph: Graph) -> dict[Value, str]:
     for value in [*graph.inputs, *graph.outputs, *last.values(), *others]:
         if value not in names:
             plain = value.blob or "unnamed"
-            names[value] = plain if plain not in taken else free(f"{plain}_{value.layer}", taken)
+            names[value] = plain if plain not in taken else unused_name(f"{plain}_{value.layer}", taken)
             taken.add(names[value])
     return names
 
 
-def free(name: str, taken: Iterable[str]) -> str:
+def unused_name(name: str, taken: Iterable[str]) -> str:
     """``name``, with a number where it is ``taken``."""
     used = set(taken)
     return next(found for n in count() if (found := f"{name}_{n}" if n else name) not in used)
@@ -43,7 +43,7 @@ def rename(model: ir.Model, blobs: Mapping[ir.Value, str], keys: Mapping[ir.Valu
     for is_blob, is_key in ((True, False), (False, True), (False, False)):
         for value, name in wanted:
             if (value in blobs, value in keys and value not in blobs) == (is_blob, is_key):
-                value.name = name if name not in taken else free(name, taken)
+                value.name = name if name not in taken else unused_name(name, taken)
                 taken.add(value.name)
 
 

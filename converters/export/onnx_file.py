@@ -140,7 +140,7 @@ def _exported(net: Network, batch: int | None, axes: dict[int, Any] | None) -> o
     shapes = [net.shapes[value] for value in net.graph.inputs]
     inputs = tuple(torch.zeros(shape if batch is None else (batch, *shape[1:])) for shape in shapes)
     every = _AllValues(net).eval()
-    with quiet():
+    with silenced():
         program = torch.onnx.export(
             every,
             inputs,
@@ -179,7 +179,7 @@ def _weights(graph: ir.Graph, net: Network) -> dict[ir.Value, str]:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def silenced() -> Iterator[None]:
     """Keep a converter's own notes, about optional packages and its deprecations, from the user."""
     previous = logging.root.manager.disable
     logging.disable(logging.CRITICAL)

@@ -10,7 +10,7 @@ from converters.layers.base import Layer
 from converters.layers.checks import canonical_axis, positive
 from converters.layers.parts.indexing import Index
 from converters.layers.registry import Shapes, free, layer
-from converters.layers.softmax import check_labels
+from converters.layers.softmax import check_label_blob
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
@@ -47,7 +47,7 @@ class Accuracy(Layer):
         super().__init__()
         param = message.accuracy_param
         axis = canonical_axis(message, param.axis, len(bottoms[0]))
-        check_labels(message, bottoms, axis)
+        check_label_blob(message, bottoms, axis)
         positive(message, top_k=param.top_k)
         if param.top_k > bottoms[0][axis]:
             raise InputError(f"top_k {param.top_k} is more than the {bottoms[0][axis]} classes", message.name)

@@ -74,7 +74,7 @@ def normaliser(mode: str, outer: int, valid: Tensor) -> Tensor | float:
     return valid.sum().clamp(min=1)
 
 
-def check_labels(message: LayerParameter, bottoms: Shapes, axis: int) -> None:
+def check_label_blob(message: LayerParameter, bottoms: Shapes, axis: int) -> None:
     """Raise InputError unless there is one label for every position of the scores."""
     scores, labels = bottoms[0], bottoms[1]
     if scores.numel() != labels.numel() * scores[axis]:
@@ -106,7 +106,7 @@ class _OfLabels(Layer):
         super().__init__()
         check_first_axes(message, bottoms)
         axis, param = canonical_axis(message, axis, len(bottoms[0])), message.loss_param
-        check_labels(message, bottoms, axis)
+        check_label_blob(message, bottoms, axis)
         self.spec = LabelsSpec(axis, normalization(param), ignored_label(param))
         self.index = Index(message, "label", bottom=1)
         self.has_softmax = len(message.top) > 1

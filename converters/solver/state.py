@@ -18,8 +18,7 @@ from converters.host.files import whole
 from converters.weights.caffemodel import as_array, assign
 from converters.weights.hdf5 import SIGNATURE
 from prototxt.errors import InputError
-from prototxt.solverstate import find_state
-from prototxt.solverstate import write_state as write_binary
+from prototxt.solverstate import find_state, write_binary
 from prototxt.wire import Source, WireError
 
 _BROKEN = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError)

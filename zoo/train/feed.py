@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from converters.data.images.transform import choose, draw, transform
+from converters.data.images.transform import choose_crops, draw, transform
 from converters.data.order import Order, Rounds
 from prototxt.caffe_pb2 import LayerParameter
 from zoo.train.dataset import ImageSet
@@ -68,7 +68,7 @@ class Feed:
         size = (pixels.shape[1], pixels.shape[2])
         drawn = draw(self.seed, index, self.batch_size * self.world)
         share = drawn[self.rank * self.batch_size : (self.rank + 1) * self.batch_size]
-        choices = choose(self.images.layer, self.train, size, share)
+        choices = choose_crops(self.images.layer, self.train, size, share)
         tops = [transform(self.images.layer, pixels, choices, self.images.mean)]
         tops.append(torch.from_numpy(self.images.labels[rows]).float().to(self.device))
         return dict(zip(self.images.layer.top, tops, strict=False))

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from converters.data.images.transform import check, choose, draw, open_mean, transform
+from converters.data.images.transform import check, choose_crops, draw, open_mean, transform
 from converters.data.order import Rounds
-from converters.data.source import BadRecordError, DataSource, Options
+from converters.data.source import BadRecordError, DataSource, SourceOptions
 from converters.host.machine import cores
 from converters.layers.checks import positive
 from prototxt.caffe_pb2 import LayerParameter
@@ -36,7 +36,9 @@ class Sample:
 class PixelSource(DataSource):
     """A source whose rows are images. Without a crop all images of a batch have one size."""
 
-    def __init__(self, layer: LayerParameter, options: Options, rounds: Rounds, batch_size: int) -> None:
+    def __init__(
+        self, layer: LayerParameter, options: SourceOptions, rounds: Rounds, batch_size: int
+    ) -> None:
         super().__init__(layer)
         positive(layer, batch_size=batch_size)
         self.options, self.rounds, self.batch_size = options, rounds, batch_size
@@ -95,7 +97,7 @@ class PixelSource(DataSource):
 
     def _apply(self, images: Array, drawn: Array) -> Tensor:
         size = (images.shape[1], images.shape[2])
-        choices = choose(self.layer, self.options.train, size, drawn)
+        choices = choose_crops(self.layer, self.options.train, size, drawn)
         return transform(self.layer, torch.from_numpy(images), choices, self.mean)
 
     def _check(self, sample: Sample, first: Sample) -> None:

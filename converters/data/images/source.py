@@ -4,7 +4,7 @@ from converters.data.images.lists import read_image, read_list
 from converters.data.images.pixels import PixelSource, Sample
 from converters.data.images.transform import check_resize
 from converters.data.order import Rounds, drawn_skip
-from converters.data.source import BadRecordError, Options
+from converters.data.source import BadRecordError, SourceOptions
 from converters.host.places import find, place_of_list, refuse_escapes
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
@@ -14,7 +14,7 @@ from prototxt.rawbytes import from_message
 class ImageSource(PixelSource):
     """Images in the list's order, or shuffled anew each round; with rand_skip not from the first on."""
 
-    def __init__(self, layer: LayerParameter, options: Options) -> None:
+    def __init__(self, layer: LayerParameter, options: SourceOptions) -> None:
         param = layer.image_data_param
         check_resize(layer)
         refuse_escapes("root_folder", param.root_folder)

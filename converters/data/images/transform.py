@@ -76,7 +76,7 @@ def check_resize(layer: LayerParameter) -> None:
         raise InputError("new_height and new_width are given together or not at all", layer.name)
 
 
-def choose(layer: LayerParameter, train: bool, size: tuple[int, int], drawn: np.ndarray) -> Choices:
+def choose_crops(layer: LayerParameter, train: bool, size: tuple[int, int], drawn: np.ndarray) -> Choices:
     """Crop positions (random in TRAIN, central in TEST) and mirroring (random in both where set)."""
     param = layer.transform_param
     spare = np.array([side - param.crop_size if param.crop_size else 0 for side in size])

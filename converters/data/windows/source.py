@@ -9,7 +9,7 @@ from torch import Tensor
 
 from converters.data.images.lists import Pixels, read_image
 from converters.data.images.transform import draw, open_mean
-from converters.data.source import BadRecordError, DataSource, Options
+from converters.data.source import BadRecordError, DataSource, SourceOptions
 from converters.data.windows.crop import Placement, place
 from converters.data.windows.file import Window, read_windows
 from converters.host.places import find, place_of_list, refuse_escapes
@@ -31,7 +31,7 @@ class WindowSource(DataSource):
     each window; cache_images changes nothing of what is served.
     """
 
-    def __init__(self, layer: LayerParameter, options: Options) -> None:
+    def __init__(self, layer: LayerParameter, options: SourceOptions) -> None:
         super().__init__(layer)
         param, crop = layer.window_data_param, layer.transform_param.crop_size
         self.options, self.param, self.crop = options, param, crop

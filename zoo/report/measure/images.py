@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from converters.data.images.lists import read_image
-from converters.data.images.transform import choose, transform
+from converters.data.images.transform import choose_crops, transform
 from converters.graph import Graph
 from converters.host.machine import cores
 from converters.load import build
@@ -84,7 +84,7 @@ def served(images: ImageSet, pixels: PixelBatch) -> Tensor:
     layer = LayerParameter()
     layer.CopyFrom(images.layer)
     layer.transform_param.mirror = False
-    choices = choose(layer, False, (pixels.shape[1], pixels.shape[2]), np.ones((len(pixels), 3)))
+    choices = choose_crops(layer, False, (pixels.shape[1], pixels.shape[2]), np.ones((len(pixels), 3)))
     return transform(layer, torch.from_numpy(np.require(pixels, requirements="W")), choices, images.mean)
 
 
