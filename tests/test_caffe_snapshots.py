@@ -107,13 +107,23 @@ def test_what_a_resumed_run_has_behind_it_may_be_caffes(solver: Path) -> None:
     assert train(solver, "--output", "again", *prefix, "--resume", f"{there}/tiny__iter_3.solverstate") == 2
 
 
-def test_a_prefix_may_be_a_folder(solver: Path) -> None:
+@pytest.mark.parametrize("prefix", ["models/", "models/a_iter_0", "w[1]+(x)"])
+def test_a_prefix_may_be_a_folder_or_look_like_a_number_or_a_pattern(
+    solver: Path, prefix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with_caffes(solver)
-    edit(solver, ('"models/tiny_"', '"models/"'))
+    edit(solver, ('"models/tiny_"', f'"{prefix}"'))
     assert train(solver, "--output", "run") == 0
+    Path(f"run/{prefix}_iter_12.solverstate").write_text("mine")
+    assert train(solver, "--output", "run", "--max-iter", "12", "--resume") == 2
+    Path(f"run/{prefix}_iter_12.solverstate").unlink()
     assert train(solver, "--output", "run", "--max-iter", "12", "--resume") == 0
-    endings = {path.name for path in Path("run/models").iterdir() if "_iter_12." in path.name}
-    assert endings == {f"_iter_12.{kind}" for kind in ("safetensors", "caffemodel", "solverstate")}
+    assert f"going on from run/{prefix}_iter_10.safetensors, iteration 10" in capsys.readouterr().err
+    stem = Path(f"run/{prefix}_iter_12")
+    endings = {
+        path.name.removeprefix(stem.name) for path in stem.parent.iterdir() if "_iter_12." in path.name
+    }
+    assert endings == {".safetensors", ".caffemodel", ".solverstate"}
 
 
 def test_a_layer_that_caffe_cannot_read_as_hdf5_is_told_of_once(

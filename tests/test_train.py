@@ -131,8 +131,9 @@ def test_resume_with_nothing_there_starts_afresh_and_a_finished_run_is_left(
     assert train(solver, "--resume") == 0
     assert "no snapshot to resume from, starting afresh" in capsys.readouterr().err
     before = file_times(Path("runs"))
-    assert train(solver, "--resume") == 0
-    assert "finished already" in capsys.readouterr().err
+    for length in ([], ["--max-iter", "5"]):
+        assert train(solver, "--resume", *length) == 0
+        assert "finished already, at iteration 10\n" in capsys.readouterr().err
     assert file_times(Path("runs")) == before
 
 

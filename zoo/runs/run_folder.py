@@ -82,12 +82,7 @@ class RunFolder:
 
     def snapshots(self) -> list[Path]:
         """Every snapshot in the folder, newest first."""
-        stem = self.snapshot(0)
-        by_iteration = {
-            int(match[1]): path
-            for path in stem.parent.glob("*.safetensors")
-            if (match := re.fullmatch(re.escape(Path(self.prefix).name) + r"_iter_(\d+)", path.stem))
-        }
+        by_iteration = numbered(self.snapshot(0))
         return [by_iteration[iteration] for iteration in sorted(by_iteration, reverse=True)]
 
     @property
@@ -187,6 +182,13 @@ class RunFolder:
         if self.metrics.is_file():
             earlier = [line for line in read_metrics(self.metrics) if line["iteration"] < iteration]
             write_text(self.metrics, "".join(json.dumps(line) + "\n" for line in earlier))
+
+
+def numbered(first: Path) -> dict[int, Path]:
+    """The files named as ``first``, a snapshot of iteration 0, but for that number, by their iteration."""
+    start, _, ending = first.name.rpartition("_iter_0")
+    pattern = re.compile(rf"{re.escape(start)}_iter_(\d+){re.escape(ending)}")
+    return {int(match[1]): path for path in first.parent.glob("*") if (match := pattern.fullmatch(path.name))}
 
 
 def snapshot_writer(path: Path) -> str | None:

@@ -1,6 +1,5 @@
 """Caffe's two files of a snapshot, which stand beside ours where the solver sets snapshot_format."""
 
-import re
 import warnings
 from collections.abc import Collection
 
@@ -9,7 +8,7 @@ from converters.solver.names import snapshot_paths
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError
 from zoo.ours import keep_others
-from zoo.runs.run_folder import CAFFE_SNAPSHOTS, RunFolder, read_record
+from zoo.runs.run_folder import CAFFE_SNAPSHOTS, RunFolder, numbered, read_record
 from zoo.runs.run_json import RunRecord
 from zoo.terminal.console import notice, notice_once
 
@@ -60,8 +59,4 @@ def _keep_others(folder: RunFolder, name: str, own: Collection[str]) -> None:
 
 def _present(folder: RunFolder, solver: SolverParameter) -> set[int]:
     """The iterations of which a file lies where such snapshots go."""
-    names = [path.name for path in snapshot_paths(solver, folder.prefix, 0)]
-    pattern = "|".join(re.escape(name).replace("_iter_0", r"_iter_(\d+)") for name in names)
-    place = folder.snapshot(0).parent
-    matches = [re.fullmatch(pattern, path.name) for path in (place.iterdir() if place.is_dir() else ())]
-    return {int(match[1] or match[2]) for match in matches if match}
+    return {n for path in snapshot_paths(solver, folder.prefix, 0) for n in numbered(folder.path / path)}

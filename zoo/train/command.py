@@ -61,8 +61,8 @@ def agree(
         folder = RunFolder.of(path, plan.solver)
         run: str | None = held.enter_context(folder.writing())
         snapshot = find_snapshot(args.resume, folder, plan)
-        if snapshot is None and is_finished(folder, plan):
-            notice(f"{folder.path}: finished already, at iteration {plan.solver.max_iter}")
+        if snapshot is None and (iteration := finished_at(folder, plan)) is not None:
+            notice(f"{folder.path}: finished already, at iteration {iteration}")
             print(folder.path)
             run = None
         else:
@@ -152,7 +152,8 @@ def find_snapshot(resume: str | None, folder: RunFolder, plan: Plan) -> Path | N
 
     Raises InputError where an earlier run's results would be written over, or a file that no run wrote.
     """
-    if resume != "" or not is_finished(folder, plan):
+    is_finished = finished_at(folder, plan) is not None
+    if resume != "" or not is_finished:
         folder.keep_others(prototxts(plan))
     if resume is None:
         _check_free(folder)
@@ -160,7 +161,7 @@ def find_snapshot(resume: str | None, folder: RunFolder, plan: Plan) -> Path | N
     if resume:
         check_resumable(Path(resume))
         return Path(resume)
-    return None if is_finished(folder, plan) else _newest(folder)
+    return None if is_finished else _newest(folder)
 
 
 def _newest(folder: RunFolder) -> Path | None:
@@ -194,10 +195,11 @@ def _check_free(folder: RunFolder) -> None:
         )
 
 
-def is_finished(folder: RunFolder, plan: Plan) -> bool:
-    """Whether the folder's run has reached max_iter."""
+def finished_at(folder: RunFolder, plan: Plan) -> int | None:
+    """The iteration at which the folder's run has ended; None where it has not reached max_iter."""
     record = read_record(folder.path)
-    return bool(record and record.get("finished") and record["iteration"] >= plan.solver.max_iter)
+    is_finished = record and record.get("finished") and record["iteration"] >= plan.solver.max_iter
+    return record["iteration"] if record and is_finished else None
 
 
 def announce(plan: Plan, device: torch.device, ranks: Ranks) -> None:
