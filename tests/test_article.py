@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from zoo.train.plan import Options, make_plan
+from zoo.train.options import Options
+from zoo.train.plan import make_plan
 from zoo.variants.article import departures
 
 

@@ -11,7 +11,8 @@ from converters.host.files import whole, write_text
 from prototxt.errors import InputError
 from zoo.runs.run_folder import RunFolder
 from zoo.train.dataset import class_names
-from zoo.train.plan import Options, Plan, make_plan
+from zoo.train.options import Options
+from zoo.train.plan import Plan, make_plan
 
 
 def plan(folder: Path, train: str, val: str, classes: int | None = None) -> Plan:

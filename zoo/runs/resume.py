@@ -12,7 +12,8 @@ from zoo.runs.run_folder import RunFolder, read_record
 from zoo.runs.run_json import RunRecord
 from zoo.terminal.console import notice_once
 from zoo.train.dataset import ImageSet, fingerprint
-from zoo.train.plan import FILES, Options, Plan
+from zoo.train.options import FILES, Options
+from zoo.train.plan import Plan
 
 
 def begun_in(record: RunRecord) -> Path:

@@ -21,7 +21,8 @@ from zoo.study.local import Local, slots
 from zoo.study.on_ray import OnRay
 from zoo.study.record import StudyRecord, still_to_do
 from zoo.terminal.console import notice
-from zoo.train.plan import Options, lists_wanted, make_plan
+from zoo.train.options import Options
+from zoo.train.plan import lists_wanted, make_plan
 from zoo.train.signals import outlasting_terminal
 from zoo.train.tensorboard_log import check_installed
 

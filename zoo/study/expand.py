@@ -7,7 +7,7 @@ from typing import Any
 
 from prototxt.errors import InputError
 from zoo.study.file import RunBlock, Study
-from zoo.train.plan import Options
+from zoo.train.options import Options
 from zoo.train.solver_changes import joined
 
 

@@ -22,7 +22,8 @@ from zoo.terminal.console import notice
 from zoo.train.caffe_snapshots import keep_others_snapshots
 from zoo.train.display import CaffeDisplay, Display, TrainingDisplay
 from zoo.train.loop import iterate
-from zoo.train.plan import Options, Plan, check_begun, make_plan
+from zoo.train.options import Options, check_begun
+from zoo.train.plan import Plan, make_plan
 from zoo.train.ranks import Ranks, joined, under_torchrun
 from zoo.train.signals import outlasting_terminal
 from zoo.train.snapshot import check_resumable, fine_tune, iteration_of, restore

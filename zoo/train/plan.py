@@ -1,6 +1,5 @@
 """What a run will do: solver, nets with their variant, lists and classes, settled before any work."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,11 +10,10 @@ from converters.solver.names import weight_names
 from converters.solver.nets import NetSource, check_nets
 from converters.solver.rules import check_solver
 from prototxt.caffe_pb2 import LayerParameter, SolverParameter
-from prototxt.errors import InputError, about
+from prototxt.errors import about
 from prototxt.rawbytes import from_message
 from prototxt.text import read_solver
 from zoo import catalogue
-from zoo.cli.choices import SOLVER, VARIANT
 from zoo.train.lists import (
     check_data,
     find_lists,
@@ -25,6 +23,7 @@ from zoo.train.lists import (
     untrained_labels,
 )
 from zoo.train.nets import edited, read_nets
+from zoo.train.options import Options
 from zoo.train.solver_changes import changed_solver
 from zoo.variants.sizing import ignored_labels, size_classifiers
 
@@ -34,29 +33,6 @@ MEANINGLESS = {
     "device_id": "--device decides",
     "layer_wise_reduce": "gradients are averaged once, after the backward pass",
 }
-
-
-FILES = ("solver", "root", "net", "weights")  # the options that are paths
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command line of ``zoo train`` decides about a run's outcome; None: as the files say."""
-
-    variant: str = VARIANT
-    solver: str = SOLVER
-    root: str | None = None
-    max_iter: int | None = None
-    batch_size: int | None = None
-    seed: int | None = None
-    classes: int | None = None
-    size: int | None = None
-    weights: str | None = None
-    skip_bad: bool | None = None
-    net: str | None = None
-    set: str | None = None
-    label_size: int | None = None
-    dialect: str | None = None
 
 
 @dataclass(frozen=True)
@@ -170,16 +146,6 @@ def _read(options: Options, here: Path) -> _Draft:
         check_data(graph, key)
     layers = {key: layer for key, graph in graphs.items() if (layer := sole_image_layer(graph))}
     return _Draft(path, is_shipped, solver, places, nets, layers)
-
-
-def check_begun(folder: Path, saved: Options, given: Mapping[str, object]) -> None:
-    """Raise InputError where a run folder's run was begun with an option other than the one given. The
-    length and what to do with broken images may change; what paths name is compared by itself.
-    """
-    for name, value in given.items():
-        if name not in (*FILES, "max_iter", "skip_bad") and value != getattr(saved, name):
-            option = f"--{name.replace('_', '-')}"
-            raise InputError(f"{folder}: was begun with {option} {getattr(saved, name)}, not {value}")
 
 
 def _check(solver: SolverParameter, path: Path) -> None:

@@ -1,21 +1,18 @@
 """What the command line changes of a solver: fields (``--set``) and the net (``--net``)."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from google.protobuf import text_format
 
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.text import parse_solver
 from zoo import catalogue
-
-if TYPE_CHECKING:
-    from zoo.train.plan import Options
+from zoo.train.options import Options
 
 NETS = ("net", "net_param", "train_net", "train_net_param", "test_net", "test_net_param")
 
 
-def changed_solver(solver: SolverParameter, options: "Options", here: Path) -> SolverParameter:
+def changed_solver(solver: SolverParameter, options: Options, here: Path) -> SolverParameter:
     """The solver with the options' ``set`` merged over it, their ``weights`` in place of its own, and their
     ``net``, a path from ``here``, in place of its nets.
 
