@@ -108,7 +108,7 @@ SHOWN = [
     ("ReLU", "relu_param { negative_slope: 0.1 }", "ReLU(negative_slope=0.1)"),
     ("ReLU", "", "ReLU()"),
     ("Concat", "concat_param { axis: -1 }", "Concat(axis=3)"),
-    ("BN", "bn_param { bn_mode: INFERENCE }", "BN(INFERENCE)"),
+    ("BN", "bn_param { bn_mode: INFERENCE }", "BN(segnet, INFERENCE)"),
 ]
 
 

@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 from converters.build import check_input_shapes
 from converters.dialects import settled
 from converters.export.deploy import deploy, ending_in, with_softmax
+from converters.export.limits import limits
 from converters.export.names import value_names
 from converters.export.onnx_file import export_onnx
 from converters.graph import Graph, graph_of, net_state, refuse_python
@@ -110,7 +111,10 @@ def write_model(
         with whole(target) as beside:
             write = export_onnx if args.verify else write_onnx
             if not write(net, beside, graph=part, mean=args.mean or "", places=places, note=_MARK):
-                notice("the batch cannot be dynamic in this net: the ONNX file has the prototxt's shapes")
+                why = limits(part)
+                notice(
+                    f"the batch cannot be dynamic in this net{why}: the ONNX file has the prototxt's shapes"
+                )
             if args.verify:
                 verify(net, part, beside)
     except VerificationError as error:

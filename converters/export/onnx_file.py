@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from converters.export.deploy import deploy
+from converters.export.limits import limits, refuse_draws
 from converters.export.metadata import metadata
 from converters.export.names import rename, value_names
 from converters.export.tidy import tidy
@@ -91,6 +92,7 @@ def export_onnx(
 
 def export_file(small: Network, path: Path, classes: Sequence[str] = (), **about: Unpack[About]) -> bool:
     """:func:`export_onnx` of what :func:`file_net` made."""
+    refuse_draws(small)
     model, is_dynamic = _model(small)
     model.graph.name = small.graph.name or "net"
     model.producer_name, model.doc_string = "caffe-zoo", about.get("note", "")
@@ -113,8 +115,10 @@ def _model(net: Network) -> tuple[onnx.ModelProto, bool]:
     try:
         return _exported(net, None, None), False
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f'net "{net.graph.name}" cannot be exported to ONNX: {reason}') from error
+        cause = error.__cause__ or error  # torch.onnx says over it what to try next
+        reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
+        why = limits(net.graph)
+        raise InputError(f'net "{net.graph.name}" cannot be exported to ONNX{why}: {reason}') from error
 
 
 def _has_free_batch(value: onnx.ValueInfoProto) -> bool:

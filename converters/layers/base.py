@@ -85,8 +85,10 @@ class Layer(nn.Module):
         """Nothing: stock modules draw their weights here, and ours come from Caffe's fillers or a file."""
 
     def extra_repr(self) -> str:
-        """The numbers that are not as by default."""
-        return str(self.spec)
+        """The fork whose rule it follows, where its type has several, and the numbers that are not as by
+        default.
+        """
+        return ", ".join(part for part in (self.record.dialect_name, str(self.spec)) if part)
 
     def _get_name(self) -> str:
         return self.record.type if "record" in vars(self) else type(self).__name__

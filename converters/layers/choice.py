@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from numpy.typing import NDArray
 
 from prototxt.caffe_pb2 import LayerParameter
-from prototxt.errors import InputError
+from prototxt.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from converters.layers.registry import Record
@@ -109,7 +109,8 @@ def _named(layer: LayerParameter, rules: "Sequence[Record]") -> "Record":
         if layer.dialect in _dialect(rule).names:
             return rule
     there = _listed([_dialect(rule).name for rule in rules], "or")
-    raise InputError(f'{layer.type} has no dialect "{layer.dialect}": it is {there}', layer.name)
+    hint = nearest(layer.dialect, [name for rule in rules for name in _dialect(rule).names])
+    raise InputError(f'{layer.type} has no dialect "{layer.dialect}": it is {there}{hint}', layer.name)
 
 
 def _may_be(rule: "Record", stored: Sequence[Stored]) -> bool:

@@ -20,7 +20,11 @@ class DropoutSpec(Spec):
     dropout_ratio: float = 0.5
 
 
-@layer("Dropout", source="dropout_layer.cpp", macs=free, pointwise=True)
+def _drops(module: Layer) -> bool:
+    return module.training and 0 < module.spec.dropout_ratio < 1
+
+
+@layer("Dropout", source="dropout_layer.cpp", macs=free, pointwise=True, draws=_drops)
 class Dropout(Layer, nn.Dropout):
     """TRAIN: zero with probability dropout_ratio, the rest times 1/(1-ratio); TEST: identity, whatever the
     ratio (dropout_layer.cpp, whose check of it is a debug one).

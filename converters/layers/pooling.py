@@ -40,7 +40,11 @@ class PoolingSpec(Spec):
     global_pooling: bool = False
 
 
-@layer("Pooling", source="pooling_layer.cpp", tops=(1, 2), macs=free)
+def _picks(module: Layer) -> bool:
+    return module.training and module.spec.pool == "STOCHASTIC"
+
+
+@layer("Pooling", source="pooling_layer.cpp", tops=(1, 2), macs=free, draws=_picks)
 class Pooling(Layer):
     """MAX (optionally with a second top, each maximum's index in its plane), AVE or STOCHASTIC over
     (N, C, H, W). Of equal maxima the first in the window counts, forward and backward.

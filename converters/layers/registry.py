@@ -62,6 +62,8 @@ class Facts(TypedDict, total=False):
     backward_reads: Reads
     mixes: bool
     most: "Callable[[Layer, Shapes], Shapes]"
+    draws: "Callable[[Layer], bool]"
+    export_limit: str
     data_tops: DataTops
     dialect: Dialect
 
@@ -87,8 +89,12 @@ class Record:
     whole numbers (from the end where negative) one more than the largest, from the shapes of the bottoms.
     ``backward_reads``: the blob that Caffe's backward pass reads and keeps no copy of; ``mixes``: one
     element's gradient depends on others too. ``most``: the shapes of the tops at their largest, where values
-    decide how many rows there are or code that torch cannot follow makes them. ``dialect``: what tells this
-    rule from others of the type's name.
+    decide how many rows there are or code that torch cannot follow makes them.
+
+    ``draws``: whether a module, in the phase that it is in, draws its tops at random, which no ONNX file can
+    do as Caffe does. ``export_limit``: what else may keep a layer out of such a file, or the file's batch
+    from being dynamic, in words that follow "layer NAME". ``dialect``: what tells this rule from others of
+    the type's name.
     """
 
     type: str
@@ -109,6 +115,8 @@ class Record:
     backward_reads: Reads = ""
     mixes: bool = False
     most: "Callable[[Layer, Shapes], Shapes] | None" = None
+    draws: "Callable[[Layer], bool] | None" = None
+    export_limit: str = ""
     data_tops: DataTops | None = None
     dialect: Dialect | None = None
 

@@ -51,12 +51,17 @@ class DummyDataSpec(Spec):
     data_filler: tuple[str, ...]
 
 
+def _fills_anew(module: Layer) -> bool:
+    return not {"constant", "bilinear"}.issuperset(module.spec.data_filler)
+
+
 @layer(
     "DummyData",
     source="dummy_data_layer.cpp",
     bottoms=(0, 0),
     tops=ONE_OR_MORE,
     macs=free,
+    draws=_fills_anew,
     data_tops=DataTops("converters.data.dummy:DummySource"),
 )
 class DummyData(Placed):
