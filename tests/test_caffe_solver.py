@@ -71,7 +71,7 @@ def assert_ended(solver: CaffeSolver, data: dict[str, np.ndarray]) -> None:
 
 def state_of(solver: CaffeSolver) -> list[torch.Tensor]:
     blobs = [blob for layer in solver.net.params.values() for blob in layer]
-    return [x.detach().clone() for x in [*blobs, *solver.solver.history_blobs()]]
+    return [x.detach().clone() for x in [*blobs, *solver.update_rule.history_blobs()]]
 
 
 def same(ours: list[torch.Tensor], theirs: list[torch.Tensor]) -> bool:

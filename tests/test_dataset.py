@@ -18,7 +18,7 @@ from prototxt.caffe_pb2 import LayerParameter, NetParameter
 from prototxt.errors import InputError
 from prototxt.text import parse, read_net
 from zoo.train.dataset import ImageSet, cache_folder, check_labels, class_names, open_images
-from zoo.train.feed import Feed
+from zoo.train.feed import ImageFeed
 
 CASES = ["image_article", "image_grey", "image_resize_crop_mean", "image_resize_scale", "image_upscale"]
 
@@ -41,7 +41,7 @@ def images(text: str, folder: Path, name: str = "train.txt") -> ImageSet:
 def test_batches_are_caffes(case: str) -> None:
     folder = GOLDEN / "data"
     message = read_net(folder / f"{case}.prototxt").layer[0]
-    feed = Feed(open_images(message, folder / "list.txt", [], quiet), False, 0, torch.device("cpu"))
+    feed = ImageFeed(open_images(message, folder / "list.txt", [], quiet), False, 0, torch.device("cpu"))
     data = arrays(folder / f"{case}.npz")
     recorded = sorted({name.split("/")[0] for name in data})
     assert recorded
@@ -217,21 +217,21 @@ def test_a_test_crop_is_central_and_a_mirror_is_the_crops_own() -> None:
 
 def test_order_is_the_lists_or_a_new_shuffle_each_round(tmp_path: Path) -> None:
     write_images(tmp_path)
-    plain = Feed(images("image_data_param { batch_size: 4 }", tmp_path), True, 0, torch.device("cpu"))
+    plain = ImageFeed(images("image_data_param { batch_size: 4 }", tmp_path), True, 0, torch.device("cpu"))
     assert [list(plain.rows(i)) for i in (0, 3, 4)] == [[0, 1, 2, 3], [12, 13, 14, 0], [1, 2, 3, 4]]
     shuffled = images("image_data_param { batch_size: 5 shuffle: true }", tmp_path)
-    feed = Feed(shuffled, True, 0, torch.device("cpu"))
+    feed = ImageFeed(shuffled, True, 0, torch.device("cpu"))
     rounds = [np.concatenate([feed.rows(3 * r + i) for i in range(3)]) for r in range(3)]
     assert all(sorted(rows) == list(range(15)) for rows in rounds)
     assert not np.array_equal(rounds[0], rounds[1]) and not np.array_equal(rounds[1], rounds[2])
-    fresh = Feed(shuffled, True, 0, torch.device("cpu"))
+    fresh = ImageFeed(shuffled, True, 0, torch.device("cpu"))
     assert np.array_equal(fresh.rows(7), feed.rows(7))
-    assert not np.array_equal(Feed(shuffled, True, 1, torch.device("cpu")).rows(0), rounds[0][:5])
+    assert not np.array_equal(ImageFeed(shuffled, True, 1, torch.device("cpu")).rows(0), rounds[0][:5])
 
 
 def test_a_batch_is_channels_last_in_memory(tmp_path: Path) -> None:
     write_images(tmp_path)
-    feed = Feed(images("image_data_param { batch_size: 4 }", tmp_path), True, 0, torch.device("cpu"))
+    feed = ImageFeed(images("image_data_param { batch_size: 4 }", tmp_path), True, 0, torch.device("cpu"))
     data = feed.batch(0)["data"]
     assert data.shape == (4, 3, 32, 30) and data.is_contiguous(memory_format=torch.channels_last)
 
@@ -242,7 +242,7 @@ def test_a_mean_image_is_sought_beside_the_list(tmp_path: Path) -> None:
     write_mean(tmp_path / "mean.binaryproto", mean)
     text = "transform_param {{ crop_size: 9 {} }} image_data_param {{ batch_size: 4 }}"
     plain, meant = (
-        Feed(images(text.format(each), tmp_path), False, 0, torch.device("cpu")).batch(1)["data"]
+        ImageFeed(images(text.format(each), tmp_path), False, 0, torch.device("cpu")).batch(1)["data"]
         for each in ("", 'mean_file: "mean.binaryproto"')
     )
     assert torch.equal(meant, plain - torch.from_numpy(mean[:, :, 11:20, 10:19]))
@@ -255,7 +255,7 @@ def test_the_cache_serves_what_the_data_layer_does(tmp_path: Path) -> None:
     write_images(tmp_path)
     text = """transform_param { crop_size: 20 mirror: true mean_value: 9 scale: 0.5 }
       image_data_param { source: "train.txt" batch_size: 7 shuffle: true }"""
-    feed = Feed(images(text, tmp_path), True, 3, torch.device("cpu"))
+    feed = ImageFeed(images(text, tmp_path), True, 3, torch.device("cpu"))
     with open_data(layer(text), "TRAIN", 3, [tmp_path]) as source:
         for index in (0, 1, 5):
             batch = source.batch(index)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from golden_cases import GOLDEN, arrays, error, named
 from safetensors.torch import load_file
-from train_runs import Memory, edit, lines, same, train, weights
+from train_runs import edit, lines, memory_feed, same, train, weights
 
 from converters import CaffeSolver, load_net, load_solver
 from converters.solver.state import read_state
@@ -31,7 +31,7 @@ def golden(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> P
     """The solver of a recorded run, whose arrays zoo train is fed with."""
     path = GOLDEN / "solver" / request.param / "solver.prototxt"
     data = arrays(path.parent / "run.npz")
-    monkeypatch.setattr("zoo.train.sources._source", lambda plan, key, layer, index: Memory(layer, data))
+    monkeypatch.setattr("zoo.train.sources.open_feed", memory_feed(data))
     return path
 
 

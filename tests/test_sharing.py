@@ -13,7 +13,7 @@ from torch import Tensor
 from converters import Network, load_net, load_solver
 from converters.export.onnx_file import deploy_net, export_onnx
 from converters.solver.net import share_trained_layers
-from converters.solver.rules import Solver, learnable
+from converters.solver.rules import UpdateRule, learnable
 from converters.weights.formats import write_safetensors
 from prototxt.caffe_pb2 import NetParameter, SolverParameter
 from prototxt.errors import InputError
@@ -86,7 +86,7 @@ def test_blobs_stay_shared_wherever_the_net_goes(moved) -> None:  # type: ignore
 def test_they_learn_together() -> None:
     net = load_net(PERMISSIVE, phase="TRAIN").to(memory_format=torch.channels_last)
     (parameter,) = learnable(net)
-    solver = Solver(SolverParameter(base_lr=0.5, lr_policy="fixed"), [parameter])
+    solver = UpdateRule(SolverParameter(base_lr=0.5, lr_policy="fixed"), [parameter])
     before = net.params["i"][0].detach().clone()
     blobs = net.all_blobs(x=X, y=2 * Y)
     (blobs["c"].sum() + blobs["i"].sum()).backward()  # type: ignore[no-untyped-call]

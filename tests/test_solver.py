@@ -5,7 +5,7 @@ import torch
 
 from converters import load_net
 from converters.solver.rates import steps_taken
-from converters.solver.rules import Solver, learnable, learning_rate
+from converters.solver.rules import UpdateRule, learnable, learning_rate
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError
 from prototxt.text import parse
@@ -45,7 +45,7 @@ def test_policies(text: str, iteration: int, rate: float) -> None:
 )
 def test_a_setting_caffe_refuses_is_refused(settings: dict[str, object]) -> None:
     with pytest.raises(InputError):
-        Solver(SolverParameter(base_lr=0.1, **settings), [])  # type: ignore[arg-type]
+        UpdateRule(SolverParameter(base_lr=0.1, **settings), [])  # type: ignore[arg-type]
 
 
 def test_a_rate_past_the_end_is_an_error_and_one_too_large_is_infinite() -> None:
@@ -54,7 +54,7 @@ def test_a_rate_past_the_end_is_an_error_and_one_too_large_is_infinite() -> None
     with pytest.raises(InputError, match="no learning rate"):
         learning_rate(poly, 5)
     poly.max_iter = 0  # a solver that only tests
-    Solver(poly, [])
+    UpdateRule(poly, [])
     with pytest.raises(InputError, match="max_iter"):
         learning_rate(poly, 0)
     assert learning_rate(SolverParameter(base_lr=1, lr_policy="exp", gamma=2), 5000) == float("inf")
@@ -64,7 +64,7 @@ def test_a_rate_past_the_end_is_an_error_and_one_too_large_is_infinite() -> None
 def test_multistep_goes_on_from_the_step_that_caffe_saved() -> None:
     message = SolverParameter(base_lr=1, lr_policy="multistep", gamma=0.1, stepvalue=[5, 9, 12])
     assert [steps_taken(message, i) for i in (4, 5, 9, 12)] == [0, 1, 2, 3]
-    solver = Solver(message, [])
+    solver = UpdateRule(message, [])
     solver.current_step = 0  # saved under other stepvalues: one step an iteration makes up for it
     assert [solver.rate(i) for i in (10, 11, 12, 13)] == [pytest.approx(0.1**n) for n in (1, 2, 3, 3)]
 
@@ -97,7 +97,7 @@ def test_sharers_with_different_multipliers_are_refused() -> None:
 @pytest.mark.parametrize("kind", ["SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam"])
 def test_histories_come_kind_by_kind_and_frozen_blobs_stay(kind: str) -> None:
     net = load_net(NET % 1, phase="TRAIN")
-    solver = Solver(
+    solver = UpdateRule(
         SolverParameter(type=kind, base_lr=0.1, lr_policy="fixed", weight_decay=0.1), learnable(net)
     )
     net.params["a"][1].detach().fill_(2)
@@ -110,6 +110,6 @@ def test_histories_come_kind_by_kind_and_frozen_blobs_stay(kind: str) -> None:
     assert blobs[0].abs().sum() > 0
     # Caffe's histories of frozen blobs see their decay, where they do not go by the rate.
     assert bool(blobs[1].any()) == (kind not in ("SGD", "Nesterov"))
-    other = Solver(solver.message, learnable(load_net(NET % 1, phase="TRAIN")))
+    other = UpdateRule(solver.message, learnable(load_net(NET % 1, phase="TRAIN")))
     other.load_history(blobs)
     assert all(torch.equal(a, b) for a, b in zip(other.history_blobs(), blobs, strict=True))

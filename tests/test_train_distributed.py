@@ -16,7 +16,7 @@ from prototxt.caffe_pb2 import NetParameter
 from prototxt.text import parse
 from zoo.runs.run_folder import read_record
 from zoo.train.dataset import open_images
-from zoo.train.feed import Feed
+from zoo.train.feed import ImageFeed
 
 DROPOUT = next(line for line in NET.splitlines() if '"drop1"' in line).replace("{{", "{").replace("}}", "}")
 RUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "zoo", "train"]
@@ -55,11 +55,11 @@ def processes_with(word: str) -> list[int]:
 def test_the_ranks_shares_make_the_batch_of_one_process(solver: Path) -> None:
     message = parse((solver.parent / "tiny.prototxt").read_text(), NetParameter).layer[0]
     images = open_images(message, solver.parent / "train.txt", [], lambda *_: None)
-    whole = Feed(images, True, 5, torch.device("cpu"))
+    whole = ImageFeed(images, True, 5, torch.device("cpu"))
     half = NetParameter(layer=[message]).layer[0]
     half.image_data_param.batch_size = 3
     images = open_images(half, solver.parent / "train.txt", [], lambda *_: None)
-    shares = [Feed(images, True, 5, torch.device("cpu"), rank, 2) for rank in range(2)]
+    shares = [ImageFeed(images, True, 5, torch.device("cpu"), rank, 2) for rank in range(2)]
     for index in (0, 1, 7):  # 7 is past the first shuffle
         parts = [share.batch(index) for share in shares]
         for top, tensor in whole.batch(index).items():

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from golden_cases import GOLDEN, arrays, error, named
-from train_runs import Memory, edit, lines, same, train, weights
+from train_runs import edit, lines, memory_feed, same, train, weights
 
 from converters import load_net
 from prototxt.text import read_net
@@ -21,7 +21,7 @@ def test_caffes_own_snapshot_goes_on_to_where_caffe_ended(
     case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, data = GOLDEN / "solver" / case, arrays(GOLDEN / "solver" / case / "run.npz")
-    monkeypatch.setattr("zoo.train.sources._source", lambda plan, key, layer, index: Memory(layer, data))
+    monkeypatch.setattr("zoo.train.sources.open_feed", memory_feed(data))
     monkeypatch.chdir(tmp_path)
     snapshot = folder / "snap_iter_15.solverstate"
     assert train(folder / "solver.prototxt", "--resume", str(snapshot), "--output", "run") == 0

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
+from converters.graph import Graph
+from converters.solver.feed import SourceFeed
 from zoo.cli import main
 from zoo.runs.run_folder import read_metrics
 
@@ -30,6 +32,15 @@ class Memory:
     def batch(self, index: int) -> dict[str, torch.Tensor]:
         serial = torch.arange(index * self.size, (index + 1) * self.size)
         return {top: rows[serial % len(rows)] for top, rows in self.tops.items()}
+
+
+def memory_feed(data: dict[str, Any]) -> Callable[..., SourceFeed]:
+    """What stands for open_feed: a recording's arrays for every data layer."""
+
+    def opened(graph: Graph, *_: object, **options: object) -> SourceFeed:
+        return SourceFeed([Memory(node.layer, data) for node in graph.nodes if node.is_data])
+
+    return opened
 
 
 def train(solver: Path, *options: str) -> int:

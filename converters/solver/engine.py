@@ -141,8 +141,8 @@ class CaffeSolver(Stepper):
         model, state = snapshot_paths(self.message, self.prefix, self.iter)
         self.tell(events.Snapshotting(model, state))
         save = self.net.save_hdf5 if model.suffix == ".h5" else self.net.save_caffemodel
-        history = self.solver.history_blobs()
-        saved = SavedState(self.iter, str(model), self.solver.current_step or 0, history)
+        history = self.update_rule.history_blobs()
+        saved = SavedState(self.iter, str(model), self.update_rule.current_step or 0, history)
         try:
             save(model, self._diffs() if self.message.snapshot_diff else None)
             write_state(state, saved)
@@ -154,7 +154,7 @@ class CaffeSolver(Stepper):
 
     def _diffs(self) -> Diffs:
         """What the last update took off each blob, which is what Caffe's diffs hold by then."""
-        taken = {memory(p.blob): p.taken for p in self.solver.parameters}
+        taken = {memory(p.blob): p.taken for p in self.update_rule.parameters}
         return {
             node: [_as_diff(taken[memory(x)], x) for x in self.net.blobs_of(node)]
             for node in self.net.graph.nodes
@@ -171,17 +171,17 @@ class CaffeSolver(Stepper):
         self.tell(events.Restoring(path))
         state = read_state(path)
         with about(path):
-            self.solver.check_history(state.history)
+            self.update_rule.check_history(state.history)
             if state.learned_net:
                 weights = find_weights(state.learned_net, path)
                 self.net.load_weights(weights)
-            self.solver.load_history(state.history)
+            self.update_rule.load_history(state.history)
         self.go_to(state.iteration, state.current_step)
         return weights
 
     def go_to(self, iteration: int, current_step: int | None) -> None:
         """Stand where ``iteration`` updates are made, and have every net serve the batches due from there."""
-        self.iter, self.solver.current_step = iteration, current_step
+        self.iter, self.update_rule.current_step = iteration, current_step
         self.net.go_to(iteration * self.message.iter_size)
         for net, count in zip(self.test_nets, self.message.test_iter, strict=False):
             net.go_to(self._tests_before() * count)

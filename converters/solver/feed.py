@@ -13,6 +13,7 @@ from converters.data.memory import MemorySource
 from converters.data.opening import open_data
 from converters.data.source import DataSource
 from converters.graph import Graph
+from converters.layers.registry import record_of
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
@@ -29,6 +30,10 @@ class Batches(Protocol):
     @property
     def batch_size(self) -> int:
         """Samples in one batch of one rank."""
+
+    @property
+    def skipped(self) -> int:
+        """How many broken images or records were passed over so far."""
 
     def batch(self, index: int) -> dict[str, Tensor]:
         """The ``index``-th batch, by top, where the net's blobs are. Raises InputError from the data."""
@@ -62,6 +67,11 @@ class SourceFeed:
     def batch_size(self) -> int:
         """Samples in one batch of one rank; 1 for a net that feeds itself."""
         return next((shape[0] for shape in self.shapes.values() if shape), 1)
+
+    @property
+    def skipped(self) -> int:
+        """How many broken records were passed over so far."""
+        return sum(source.skipped for source in self.sources if isinstance(source, DataSource))
 
     def batch(self, index: int) -> dict[str, Tensor]:
         """This rank's share of the ``index``-th batch since the start of training, by top."""
@@ -112,16 +122,30 @@ class SourceFeed:
 
 
 def open_feed(
-    graph: Graph, phase: str, seed: int, places: Sequence[Path], device: torch.device = CPU
+    graph: Graph,
+    phase: str,
+    seed: int,
+    places: Sequence[Path],
+    device: torch.device = CPU,
+    *,
+    rank: int = 0,
+    world: int = 1,
+    skip_bad: bool = False,
+    label_size: int | None = None,
 ) -> SourceFeed:
     """The feed of a net's data layers; relative paths in them count from ``places``, the first that holds
     them. Each layer draws for itself, as in Caffe. Raises InputError, with file and line.
+
+    ``skip_bad`` and, for the layers that read lists of images, ``label_size`` are :func:`open_data`'s.
     """
+
+    def opened(layer: LayerParameter, seed: int) -> DataSource | InputTensors:
+        if layer.type == "Input":
+            return InputTensors(layer)
+        tops = record_of(layer).data_tops
+        labels = label_size if tops and tops.takes_label_lists else None
+        return open_data(layer, phase, seed, places, skip_bad, labels)
+
     layers = [node.layer for node in graph.nodes if node.is_data]
     with graph.located():
-        opened = [_open(layer, phase, seed + index, places) for index, layer in enumerate(layers)]
-    return SourceFeed(opened, device)
-
-
-def _open(layer: LayerParameter, phase: str, seed: int, places: Sequence[Path]) -> DataSource | InputTensors:
-    return InputTensors(layer) if layer.type == "Input" else open_data(layer, phase, seed, places)
+        return SourceFeed([opened(layer, seed + n) for n, layer in enumerate(layers)], device, rank, world)

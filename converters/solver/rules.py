@@ -14,7 +14,7 @@ from converters.solver.rates import check_policy, learning_rate, steps_taken
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError
 
-__all__ = ["Parameter", "Solver", "check_solver", "learnable", "learning_rate", "solver_type"]
+__all__ = ["Parameter", "UpdateRule", "check_solver", "learnable", "learning_rate", "solver_type"]
 
 _ENUM = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")  # solver_type's values, in order
 
@@ -30,8 +30,8 @@ def check_solver(solver: SolverParameter) -> None:
     What a solver says of its nets is looked at by :mod:`converters.solver.nets`.
     """
     kind = solver_type(solver)
-    if kind not in _RULES:
-        raise InputError(f'solver type "{kind}" is not one of {", ".join(_RULES)}')
+    if kind not in _UPDATES:
+        raise InputError(f'solver type "{kind}" is not one of {", ".join(_UPDATES)}')
     if solver.regularization_type not in ("L2", "L1"):
         raise InputError(f'regularization_type "{solver.regularization_type}" is not L2 or L1')
     if solver.iter_size < 1:
@@ -75,7 +75,7 @@ def learnable(net: Network) -> list[Parameter]:
     return found
 
 
-class Solver:
+class UpdateRule:
     """Turns gradients into updates of ``parameters``; the caller runs forward and backward.
 
     With ``iter_size`` > 1 the caller adds the gradients of that many batches before ``update``.
@@ -87,7 +87,7 @@ class Solver:
         check_solver(message)
         self.message = message
         self.parameters = list(parameters)
-        self.rule = _RULES[solver_type(message)]
+        self.compute_update = _UPDATES[solver_type(message)]
         self.slots = 2 if solver_type(message) in ("AdaDelta", "Adam") else 1
         self.current_step: int | None = None
         self.keeps_updates = False
@@ -149,7 +149,9 @@ class Solver:
             if self._is_idle(parameter):
                 continue
             gradient = self._regularised(parameter)
-            step = self.rule(self.message, gradient, parameter.history, rate * parameter.lr_mult, iteration)
+            step = self.compute_update(
+                self.message, gradient, parameter.history, rate * parameter.lr_mult, iteration
+            )
             parameter.blob.sub_(step)
             parameter.blob.grad = None
             if self.keeps_updates:
@@ -216,8 +218,8 @@ def _adam(m: SolverParameter, g: Tensor, h: list[Tensor], rate: float, t: int) -
     return h[0] / (h[1].sqrt() + m.delta) * (rate * correction)
 
 
-Rule = Callable[[SolverParameter, Tensor, list[Tensor], float, int], Tensor]
-_RULES: dict[str, Rule] = {
+ComputeUpdate = Callable[[SolverParameter, Tensor, list[Tensor], float, int], Tensor]
+_UPDATES: dict[str, ComputeUpdate] = {
     "SGD": _sgd,
     "Nesterov": _nesterov,
     "AdaGrad": _adagrad,

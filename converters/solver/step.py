@@ -14,7 +14,7 @@ from converters.solver import events
 from converters.solver.debug import backward_lines, data_means, forward_lines, update_lines
 from converters.solver.events import Event, Listener
 from converters.solver.net import SolverNet
-from converters.solver.rules import Solver, learnable
+from converters.solver.rules import UpdateRule, learnable
 from converters.solver.seeds import iteration_seed
 from prototxt.caffe_pb2 import SolverParameter
 
@@ -50,9 +50,9 @@ class Stepper:
         self.message, self.net, self.listeners, self.process = message, net, listeners, process
         self.iter = 0
         self.losses: deque[float] = deque(maxlen=message.average_loss)  # which a display averages
-        self.solver = Solver(message, learnable(net))
-        self.solver.current_step = 0
-        self.solver.keeps_updates = message.snapshot_diff or message.debug_info
+        self.update_rule = UpdateRule(message, learnable(net))
+        self.update_rule.current_step = 0
+        self.update_rule.keeps_updates = message.snapshot_diff or message.debug_info
         self._last_loss = torch.zeros(())
         self._unread: dict[int, Tensor] = {}  # losses by iteration
 
@@ -93,7 +93,7 @@ class Stepper:
 
     def _gather(self, debugs: bool) -> Mapping[Value, Tensor]:
         """Take the gradients and the loss of an iteration: the values of its last batch."""
-        for parameter in self.solver.parameters:
+        for parameter in self.update_rule.parameters:
             parameter.blob.grad = None
         total = torch.zeros((), device=self.net.device)
         values: Mapping[Value, Tensor] = {}
@@ -113,7 +113,7 @@ class Stepper:
         if loss.requires_grad:  # a net without a loss, or without a blob that learns, has no gradient
             loss.backward()  # type: ignore[no-untyped-call]
         if debugs:
-            lines = backward_lines(self.net, self.net.seen, self.solver.parameters)
+            lines = backward_lines(self.net, self.net.seen, self.update_rule.parameters)
             self.tell(events.Debugged([*forward_lines(self.net, values), *lines]))
             self.net.forget()
         return values
@@ -121,7 +121,7 @@ class Stepper:
     def _gradients(self) -> list[Tensor]:
         """Every learning blob's gradient; 0 where no loss reached it, so that all processes have the same."""
         gradients = []
-        for blob in (parameter.blob for parameter in self.solver.parameters):
+        for blob in (parameter.blob for parameter in self.update_rule.parameters):
             if blob.requires_grad:
                 blob.grad = torch.zeros_like(blob) if blob.grad is None else blob.grad
                 gradients.append(blob.grad)
@@ -146,16 +146,16 @@ class Stepper:
 
     def _take_rate(self, shows: bool) -> float:
         """This iteration's learning rate, of which a step may be taken (SGDSolver::GetLearningRate)."""
-        step = self.solver.current_step
-        rate = self.solver.rate(self.iter)
-        if self.message.lr_policy == "multistep" and self.solver.current_step != step:
-            self.tell(events.RateStepped(self.iter, self.solver.current_step or 0))
+        step = self.update_rule.current_step
+        rate = self.update_rule.rate(self.iter)
+        if self.message.lr_policy == "multistep" and self.update_rule.current_step != step:
+            self.tell(events.RateStepped(self.iter, self.update_rule.current_step or 0))
         if shows:
             self.tell(events.Rated(self.iter, rate))
         return rate
 
     def _update(self, rate: float, debugs: bool) -> None:
-        before = data_means(self.solver.parameters) if debugs else {}
-        self.solver.update(self.iter, rate)
+        before = data_means(self.update_rule.parameters) if debugs else {}
+        self.update_rule.update(self.iter, rate)
         if debugs:
-            self.tell(events.Debugged(update_lines(self.net, self.solver.parameters, before)))
+            self.tell(events.Debugged(update_lines(self.net, self.update_rule.parameters, before)))

@@ -29,7 +29,7 @@ from zoo.train.dataset import (
     open_images,
 )
 from zoo.train.decoding import Advance
-from zoo.train.feed import Feed
+from zoo.train.feed import ImageFeed
 from zoo.train.lists import sole_image_layer
 from zoo.variants.sizing import ignored_labels
 
@@ -198,7 +198,7 @@ def _reading_layer(folder: RunFolder, key: str) -> LayerParameter:
 
 def in_batches(images: ImageSet) -> Iterator[tuple[Tensor, Tensor]]:
     """Every image once: (N, C, H, W) data, cropped at the centre and not mirrored, and (N,) labels."""
-    feed = Feed(images, False, 0, torch.device("cpu"))
+    feed = ImageFeed(images, False, 0, torch.device("cpu"))
     count, size = len(images.labels), feed.batch_size
     for index in range(-(-count // size)):
         batch, rest = feed.batch(index), min(size, count - index * size)

@@ -26,7 +26,7 @@ def top_shapes(layer: LayerParameter, image: Sequence[int], labels: Sequence[int
 
 
 @dataclass
-class Feed:
+class ImageFeed:
     """Serves batches of an ImageSet, as Caffe's ImageData does: consecutive rows, wrapping round, a new
     shuffle at each round where the layer asks for one.
 
@@ -50,6 +50,11 @@ class Feed:
     def batch_size(self) -> int:
         """Images in one batch of one rank."""
         return self.images.layer.image_data_param.batch_size
+
+    @property
+    def skipped(self) -> int:
+        """Images of the list that could not be read."""
+        return self.images.skipped
 
     @property
     def shapes(self) -> Shapes:

@@ -105,9 +105,9 @@ class RunLog:
         if solver.message.snapshot_after_train and not self.folder.snapshot(solver.iter).is_file():
             self.snapshot()
         self.tests = [self._scores(*solver.test(index)) for index in range(len(solver.test_nets))]
-        self._line(solver.iter, solver.solver.coming_rate(solver.iter))
+        self._line(solver.iter, solver.update_rule.coming_rate(solver.iter))
         if self.display.wants_last_lines:
-            solver.go_to(solver.iter, solver.solver.current_step)
+            solver.go_to(solver.iter, solver.update_rule.current_step)
             with self.trainer.unchanged():
                 solver.show_last()
 

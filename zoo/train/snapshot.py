@@ -47,7 +47,7 @@ def save(trainer: Trainer, folder: RunFolder, record: RunRecord) -> Path:
     state = {
         "iteration": solver.iter,
         "losses": list(solver.losses),
-        "current_step": solver.solver.current_step,
+        "current_step": solver.update_rule.current_step,
         "run": folder.run_id,
     }
     path = folder.snapshot(solver.iter)
@@ -58,7 +58,7 @@ def save(trainer: Trainer, folder: RunFolder, record: RunRecord) -> Path:
 def _tensors(trainer: Trainer) -> dict[str, Tensor]:
     """Every tensor of a trainer's state: blobs, and the solver's histories of them."""
     tensors = {f"net/{name}": blob for name, blob in trainer.net.state_dict().items()}
-    for parameter in trainer.solver.solver.parameters:
+    for parameter in trainer.solver.update_rule.parameters:
         for index, history in enumerate(parameter.history):
             tensors[f"history/{parameter.name}/{index}"] = history
     return tensors
@@ -70,7 +70,7 @@ def restore(trainer: Trainer, path: Path | None) -> None:
         (_restore_caffe if contents(path) == "state" else _restore_own)(trainer, path)
     solver = trainer.solver
     iteration, step, losses = trainer.ranks.share(
-        (solver.iter, solver.solver.current_step, list(solver.losses))
+        (solver.iter, solver.update_rule.current_step, list(solver.losses))
     )
     solver.go_to(iteration, step)
     solver.losses.clear()

@@ -1,19 +1,16 @@
 """What feeds each net of a plan: decoded images where one ImageData does, else converters' data layers."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 
-from converters.data.opening import open_data as open_layer
 from converters.graph import trains
-from converters.solver.feed import Batches, SourceFeed
-from prototxt.caffe_pb2 import LayerParameter
+from converters.solver.feed import Batches, open_feed
 from prototxt.errors import of_layer
 from zoo.terminal.console import notice
 from zoo.terminal.progress import counting
 from zoo.train.dataset import ImageSet, check_labels, first_shape, memory_note, open_images
-from zoo.train.feed import Feed, top_shapes
+from zoo.train.feed import ImageFeed, top_shapes
 from zoo.train.lists import data_layers
 from zoo.train.plan import Plan
 from zoo.train.ranks import Ranks
@@ -26,13 +23,6 @@ class Data:
 
     feeds: dict[str, Batches] = field(default_factory=dict)
     images: dict[str, ImageSet] = field(default_factory=dict)
-    sources: dict[str, list[Any]] = field(default_factory=dict)
-
-    def skipped(self, key: str) -> int:
-        """How many broken images or records of a net's data were passed over so far."""
-        if key in self.images:
-            return self.images[key].skipped
-        return sum(getattr(source, "skipped", 0) for source in self.sources.get(key, []))
 
 
 def open_data(plan: Plan, device: torch.device, ranks: Ranks) -> Data:
@@ -44,12 +34,26 @@ def open_data(plan: Plan, device: torch.device, ranks: Ranks) -> Data:
             if key in plan.lists:
                 data.images[key] = _images(plan, key)
                 is_random = trains(data.images[key].layer, plan.nets[key].phase)
-                data.feeds[key] = Feed(data.images[key], is_random, plan.seed, device, *spread)
+                data.feeds[key] = ImageFeed(data.images[key], is_random, plan.seed, device, *spread)
             else:
-                layers = enumerate(data_layers(plan.graph(key)))
-                data.sources[key] = [_source(plan, key, layer, index) for index, layer in layers]
-                data.feeds[key] = SourceFeed(data.sources[key], device, *spread)
+                data.feeds[key] = _feed(plan, key, device, *spread)
     return data
+
+
+def _feed(plan: Plan, key: str, device: torch.device, rank: int, world: int) -> Batches:
+    """Data layers of Caffe's, read as Caffe reads them."""
+    options = plan.options
+    return open_feed(
+        plan.graph(key),
+        plan.nets[key].phase,
+        plan.seed,
+        plan.places,
+        device,
+        rank=rank,
+        world=world,
+        skip_bad=bool(options.skip_bad),
+        label_size=options.label_size,
+    )
 
 
 def _images(plan: Plan, key: str) -> ImageSet:
@@ -75,16 +79,3 @@ def _images(plan: Plan, key: str) -> ImageSet:
 def skip_note(name: str, count: int) -> str | None:
     """A line about what --skip-bad passed over; None where it was nothing."""
     return f"{name}: {count} broken entries skipped" if count else None
-
-
-def _source(plan: Plan, key: str, layer: LayerParameter, index: int) -> Any:
-    """A data layer of Caffe's, read as Caffe reads it; errors name the layer's line.
-
-    Layers of one net choose independently, as in Caffe.
-    """
-    net = plan.nets[key]
-    extra: dict[str, Any] = {"skip_bad": True} if plan.options.skip_bad else {}
-    if layer.type == "ImageData":
-        extra["label_size"] = plan.options.label_size
-    with net.located():
-        return open_layer(layer, net.phase, seed=plan.seed + index, places=plan.places, **extra)
