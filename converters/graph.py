@@ -168,7 +168,7 @@ def layer_labels(names: Sequence[str]) -> list[str]:
 def refuse_python(nodes: Iterable[Node]) -> None:
     """Raise InputError for a layer of type Python, which would run code."""
     for node in nodes:
-        if node.layer.type == "Python":
+        if record_of(node.layer).runs_code:
             named = f"{node.layer.python_param.module}.{node.layer.python_param.layer}"
             raise InputError(
                 f"is a Python layer, which would run the code of {named}; allow_python=True (load_net, "

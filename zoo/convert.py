@@ -15,6 +15,7 @@ from converters.export.names import value_names
 from converters.export.onnx_file import export_onnx
 from converters.graph import Graph, graph_of, net_state, refuse_python
 from converters.host.files import whole
+from converters.layers.registry import record_of
 from converters.load import build
 from converters.network import Network
 from converters.weights.formats import read_metadata, write_safetensors
@@ -85,7 +86,7 @@ def build_net(file: NetFile, weights: Sequence[Path], args: argparse.Namespace) 
     whole_graph = graph_of(file, net_state(phase, args.level or 0, args.stage), allow_python=True)
     check_input_shapes(whole_graph, dict(args.input_shape))
     graph, part = whole_graph, deploy(whole_graph)
-    python = [node.layer.name for node in graph.nodes if node.layer.type == "Python"]
+    python = [node.layer.name for node in graph.nodes if record_of(node.layer).runs_code]
     if python and not args.allow_python:
         graph = part
         refuse_python(part.nodes)

@@ -137,7 +137,7 @@ def with_softmax(part: Graph, graph: Graph) -> Graph:
     Raises InputError where there is none.
     """
     made = {value for node in part.nodes for value in node.outputs}
-    heads = [node for node in graph.nodes if node.layer.type == "SoftmaxWithLoss" and node.inputs[0] in made]
+    heads = [node for node in graph.nodes if record_of(node.layer).probabilities and node.inputs[0] in made]
     if not heads:
         raise InputError(f'net "{graph.name}" has no SoftmaxWithLoss that --softmax could make a Softmax of')
     taken = {value.blob for value in made}
@@ -160,6 +160,7 @@ def _free(name: str, head: Node, is_one_of_many: bool, taken: Collection[str]) -
 
 
 def _softmax_of(head: Node, top: str) -> Node:
-    layer = LayerParameter(name=top, type="Softmax", bottom=head.layer.bottom[:1], top=[top])
+    kind = record_of(head.layer).probabilities
+    layer = LayerParameter(name=top, type=kind, bottom=head.layer.bottom[:1], top=[top])
     layer.softmax_param.CopyFrom(head.layer.softmax_param)
     return Node(layer, head.inputs[:1], (Value(top, top),))

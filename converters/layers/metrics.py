@@ -33,6 +33,7 @@ class AccuracySpec(Spec):
     tops=(1, 2),
     labels=(1,),
     scores_classes=True,
+    ignore_in="accuracy_param",
     macs=free,
 )
 class Accuracy(Layer):

@@ -139,6 +139,7 @@ class PythonSpec(Spec):
     source="python_layer.hpp",
     bottoms=(0, None),
     tops=(0, None),
+    runs_code=True,
     export_limit="runs Python code, of which a file can hold what torch.export can trace",
     most=lambda module, bottoms: [torch.Size(top.shape) for top in cast("PythonModule", module).tops],
 )

@@ -53,6 +53,9 @@ class Facts(TypedDict, total=False):
     labels: tuple[int, ...]
     default_loss_weight: float
     scores_classes: bool
+    ignore_in: str
+    probabilities: str
+    runs_code: bool
     blobs: tuple[str, ...]
     learns: bool
     macs: "Callable[[Layer, Shapes, Shapes], int]"
@@ -77,7 +80,9 @@ class Record:
     ``labels``, their bottoms that get no gradient (LossLayer::AllowForceBackward), and no deployed net has
     them. A loss that takes either bottom for the target has no labels. ``default_loss_weight`` is that of the
     first top where the prototxt gives none: 1 for a loss unless it says otherwise.
-    ``scores_classes``: its first bottom holds a score a class, its second the right class.
+    ``scores_classes``: its first bottom holds a score a class, its second the right class; ``ignore_in`` is
+    the field of the message that may have an ignore_label, ``probabilities`` the type that makes of the
+    scores what the loss is worked out from. ``runs_code``: code that the prototxt names runs.
 
     ``blobs`` are the module's attributes that hold Caffe's blobs, in Caffe's order, whether parameters or
     buffers; a layer need not have them all. ``learns``: it has a weight matrix, and so makes predictions.
@@ -106,6 +111,9 @@ class Record:
     labels: tuple[int, ...] = ()
     default_loss_weight: float | None = None
     scores_classes: bool = False
+    ignore_in: str = "loss_param"
+    probabilities: str = ""
+    runs_code: bool = False
     blobs: tuple[str, ...] = ()
     learns: bool = False
     macs: "Callable[[Layer, Shapes, Shapes], int] | None" = None

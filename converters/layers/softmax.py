@@ -134,6 +134,7 @@ class _OfLabels(Layer):
     tops=(0, 2),
     labels=(1,),
     scores_classes=True,
+    probabilities="Softmax",
     macs=free,
 )
 class SoftmaxWithLoss(_OfLabels):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from converters.data.input import InputTensors
 from converters.data.memory import MemorySource
-from converters.data.opening import open_data
+from converters.data.opening import is_readable, open_data
 from converters.data.source import DataSource
 from converters.graph import Graph
 from converters.layers.registry import record_of
@@ -140,7 +140,7 @@ def open_feed(
     """
 
     def opened(layer: LayerParameter, seed: int) -> DataSource | InputTensors:
-        if layer.type == "Input":
+        if not is_readable(layer):
             return InputTensors(layer)
         tops = record_of(layer).data_tops
         labels = label_size if tops and tops.takes_label_lists else None

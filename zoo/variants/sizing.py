@@ -55,7 +55,7 @@ def unjudged_labels(graph: Graph) -> set[int]:
 
 def ignored_labels(layers: Iterable[LayerParameter]) -> set[int]:
     """The ``ignore_label`` of every loss and Accuracy that gives one."""
-    params = [layer.accuracy_param if layer.type == "Accuracy" else layer.loss_param for layer in layers]
+    params = [getattr(layer, record_of(layer).ignore_in) for layer in layers]
     return {param.ignore_label for param in params if param.HasField("ignore_label")}
 
 
