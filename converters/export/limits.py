@@ -6,12 +6,12 @@ from converters.network import Network
 from prototxt.errors import InputError
 
 
-def refuse_draws(net: Network) -> None:
-    """Raise InputError, naming the layer, where one draws at random in its phase."""
+def refuse_layers(net: Network) -> None:
+    """Raise InputError, naming the layer, for one that cannot be in a file with the net's shapes."""
     for node in net.graph.nodes:
-        draws = None if node.is_data else record_of(node.layer).draws
-        if draws and draws(net.module_of(node)):
-            reason = "draws at random, which an ONNX file cannot do as Caffe does: not written"
+        why_not = None if node.is_data else record_of(node.layer).refuses_export
+        bottoms = [net.shapes[value] for value in node.inputs]
+        if why_not and (reason := why_not(net.module_of(node), bottoms)):
             raise InputError(reason, node.layer.name, node.layer)
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from converters.export.deploy import deploy
-from converters.export.limits import limits, refuse_draws
+from converters.export.limits import limits, refuse_layers
 from converters.export.metadata import metadata
 from converters.export.names import rename, value_names
 from converters.export.tidy import tidy
@@ -92,7 +92,7 @@ def export_onnx(
 
 def export_file(small: Network, path: Path, classes: Sequence[str] = (), **about: Unpack[About]) -> bool:
     """:func:`export_onnx` of what :func:`file_net` made."""
-    refuse_draws(small)
+    refuse_layers(small)
     model, is_dynamic = _model(small)
     model.graph.name = small.graph.name or "net"
     model.producer_name, model.doc_string = "caffe-zoo", about.get("note", "")

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from converters.layers.base import Layer
-from converters.layers.registry import Shapes, free, layer
+from converters.layers.registry import DRAWS, Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
@@ -20,11 +20,11 @@ class DropoutSpec(Spec):
     dropout_ratio: float = 0.5
 
 
-def _drops(module: Layer) -> bool:
-    return module.training and 0 < module.spec.dropout_ratio < 1
+def _drops(module: Layer, bottoms: Shapes) -> str:
+    return DRAWS if module.training and 0 < module.spec.dropout_ratio < 1 else ""
 
 
-@layer("Dropout", source="dropout_layer.cpp", macs=free, pointwise=True, draws=_drops)
+@layer("Dropout", source="dropout_layer.cpp", macs=free, pointwise=True, refuses_export=_drops)
 class Dropout(Layer, nn.Dropout):
     """TRAIN: zero with probability dropout_ratio, the rest times 1/(1-ratio); TEST: identity, whatever the
     ratio (dropout_layer.cpp, whose check of it is a debug one).

@@ -9,7 +9,7 @@ from torch.nn import functional as F  # noqa: N812
 from converters.layers.base import Layer
 from converters.layers.parts.stochastic import stochastic_pool
 from converters.layers.parts.windows import Windows, average_pool, is_symbolic, max_pool, max_pool_with_mask
-from converters.layers.registry import Shapes, free, layer
+from converters.layers.registry import DRAWS, Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter, PoolingParameter
 from prototxt.errors import InputError
@@ -40,11 +40,20 @@ class PoolingSpec(Spec):
     global_pooling: bool = False
 
 
-def _picks(module: Layer) -> bool:
-    return module.training and module.spec.pool == "STOCHASTIC"
+def _not_in_a_file(module: Layer, bottoms: Shapes) -> str:
+    assert isinstance(module, Pooling)
+    if module.training and module.spec.pool == "STOCHASTIC":
+        return DRAWS
+    size = (bottoms[0][2], bottoms[0][3])
+    is_outside = not module.spec.global_pooling and module.windows.starts_outside(size)
+    if module.spec.pool == "AVE" and is_outside:
+        return (
+            "has a window outside the image, and onnxruntime opens no file that averages over padding alone"
+        )
+    return ""
 
 
-@layer("Pooling", source="pooling_layer.cpp", tops=(1, 2), macs=free, draws=_picks)
+@layer("Pooling", source="pooling_layer.cpp", tops=(1, 2), macs=free, refuses_export=_not_in_a_file)
 class Pooling(Layer):
     """MAX (optionally with a second top, each maximum's index in its plane), AVE or STOCHASTIC over
     (N, C, H, W). Of equal maxima the first in the window counts, forward and backward.

@@ -19,6 +19,7 @@ Role = Literal["operation", "data", "loss", "metric", "sink"]
 Reads = Literal["", "bottom", "top"]
 
 ONE_OR_MORE: Count = (1, None)
+DRAWS = "draws at random, which an ONNX file cannot do as Caffe does: not written"
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Facts(TypedDict, total=False):
     backward_reads: Reads
     mixes: bool
     most: "Callable[[Layer, Shapes], Shapes]"
-    draws: "Callable[[Layer], bool]"
+    refuses_export: "Callable[[Layer, Shapes], str]"
     export_limit: str
     data_tops: DataTops
     dialect: Dialect
@@ -96,9 +97,9 @@ class Record:
     element's gradient depends on others too. ``most``: the shapes of the tops at their largest, where values
     decide how many rows there are or code that torch cannot follow makes them.
 
-    ``draws``: whether a module, in the phase that it is in, draws its tops at random, which no ONNX file can
-    do as Caffe does. ``export_limit``: what else may keep a layer out of such a file, or the file's batch
-    from being dynamic, in words that follow "layer NAME". ``dialect``: what tells this rule from others of
+    ``refuses_export``: why a module, in its phase and with bottoms of these shapes, cannot be in an ONNX
+    file; "" where it can. ``export_limit``: what else may keep a layer out of one, or the file's batch from
+    being dynamic, in words that follow "layer NAME". ``dialect``: what tells this rule from others of
     the type's name.
     """
 
@@ -123,7 +124,7 @@ class Record:
     backward_reads: Reads = ""
     mixes: bool = False
     most: "Callable[[Layer, Shapes], Shapes] | None" = None
-    draws: "Callable[[Layer], bool] | None" = None
+    refuses_export: "Callable[[Layer, Shapes], str] | None" = None
     export_limit: str = ""
     data_tops: DataTops | None = None
     dialect: Dialect | None = None

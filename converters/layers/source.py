@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from converters.filler import fill
 from converters.layers.base import Layer, Placed
 from converters.layers.checks import checked_size
-from converters.layers.registry import ONE_OR_MORE, DataTops, Shapes, free, layer
+from converters.layers.registry import DRAWS, ONE_OR_MORE, DataTops, Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import DummyDataParameter, FillerParameter, LayerParameter
 from prototxt.errors import InputError
@@ -51,8 +51,8 @@ class DummyDataSpec(Spec):
     data_filler: tuple[str, ...]
 
 
-def _fills_anew(module: Layer) -> bool:
-    return not {"constant", "bilinear"}.issuperset(module.spec.data_filler)
+def _fills_anew(module: Layer, bottoms: Shapes) -> str:
+    return "" if {"constant", "bilinear"}.issuperset(module.spec.data_filler) else DRAWS
 
 
 @layer(
@@ -61,7 +61,7 @@ def _fills_anew(module: Layer) -> bool:
     bottoms=(0, 0),
     tops=ONE_OR_MORE,
     macs=free,
-    draws=_fills_anew,
+    refuses_export=_fills_anew,
     data_tops=DataTops("converters.data.dummy:DummySource"),
 )
 class DummyData(Placed):

@@ -73,8 +73,12 @@ class Windows:
             return False
         if is_symbolic(size):
             return not self.may_reach_past(size)
+        return not self.starts_outside(size)
+
+    def starts_outside(self, size: Pair) -> bool:
+        """Whether the last window along an axis starts beyond the image and its padding."""
         sides = zip(self.out(size), self.stride, size, self.pad, strict=True)
-        return all((out - 1) * s < n + p for out, s, n, p in sides)
+        return any((out - 1) * s >= n + p for out, s, n, p in sides)
 
     def padded(self, x: Tensor, value: float) -> Tensor:
         """``x`` with its padding, as far as the last windows reach."""
