@@ -263,6 +263,14 @@ def test_a_snapshot_whose_header_begins_as_a_state_is_a_snapshot() -> None:
     assert contents(Path("a.safetensors")) == "snapshot"
 
 
+@pytest.mark.parametrize("state", ["x", "[]", "{}", '{"iteration": 3}', '{"iteration": null, "losses": []}'])
+def test_a_snapshot_that_says_no_state_is_one_line(state: str, capsys: pytest.CaptureFixture[str]) -> None:
+    solver = write('net: "net.prototxt" ' + SOLVER)
+    write_safetensors(Path("a.safetensors"), {}, {"zoo": state})
+    assert train(solver, "--output", "run", "--resume", "a.safetensors") == 2
+    assert "a.safetensors: is not a snapshot of a run" in capsys.readouterr().err
+
+
 def test_a_state_of_another_solver_names_its_file_and_changes_nothing(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -128,6 +128,15 @@ def test_caffes_log_lines(solver: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "Iteration 10, loss = " in text and "Snapshotting to run/models/tiny__iter_3.safetensors" in text
 
 
+def test_a_resumed_runs_first_speed_counts_its_own_iterations(
+    solver: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(solver, "--max-iter", "7", "--output", "run") == 0
+    assert train(solver, "--max-iter", "11", "--output", "run", "--resume", "--log-format", "caffe") == 0
+    speeds = re.findall(r"Iteration \d+ \(([\d.e+-]+) iter/s, ([\d.e+-]+)s", capsys.readouterr().err)
+    assert [round(float(rate) * float(seconds)) for rate, seconds in speeds] == [1, 2]
+
+
 def test_several_test_nets_each_with_its_own_iterations_and_state(solver: Path) -> None:
     net = solver.parent / "tiny.prototxt"
     edit(

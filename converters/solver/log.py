@@ -23,10 +23,11 @@ class CaffeLog:
 
     def __init__(self, message: SolverParameter, say: Say, is_timed: bool = False) -> None:
         self.message, self.say, self.is_timed = message, say, is_timed
-        self._iteration, self._since = 0, time.perf_counter()
+        self._steps, self._since = 0, time.perf_counter()  # since the last display
 
     def __call__(self, event: Event) -> None:
         """Say the lines of an event, if it has any."""
+        self._steps += isinstance(event, events.Stepped)
         for place, text in self._lines(event):
             self.say(place, text)
 
@@ -69,15 +70,15 @@ class CaffeLog:
         yield from (("solver.cpp:404", line) for line in _output_lines(event.outputs, "Test"))
 
     def _displayed(self, iteration: int, loss: float, outputs: Sequence[Output]) -> Iterator[Line]:
-        speed = self._speed(iteration) if self.is_timed else ""
+        speed = self._speed() if self.is_timed else ""
         yield "solver.cpp:218", f"Iteration {iteration}{speed}, loss = {loss:g}"
         yield from (("solver.cpp:237", line) for line in _output_lines(outputs, "Train"))
 
-    def _speed(self, iteration: int) -> str:
+    def _speed(self) -> str:
         """Iterations a second since the line before."""
         now = time.perf_counter()
-        seconds, steps = now - self._since, max(0, iteration - self._iteration)
-        self._iteration, self._since = iteration, now
+        seconds, steps = now - self._since, self._steps
+        self._steps, self._since = 0, now
         return f" ({steps / (seconds or 1):g} iter/s, {seconds:g}s/{self.message.display} iters)"
 
 

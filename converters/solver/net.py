@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from converters.blobs import owner, tensor_of
+from converters.blobs import owner
 from converters.graph import Graph, Node, Value
 from converters.layers.parts.indexing import Check, OutOfRangeError, deferring, raise_first
 from converters.network import Network
@@ -35,11 +35,6 @@ class SolverNet(Network):
         self.feed, self.position = feed, 0
         self.seen = {}
         self._checks: list[tuple[int, Check]] = []  # batch, and what is still to be read of it
-
-    @property
-    def device(self) -> torch.device:
-        """Where its blobs are."""
-        return tensor_of(self.blobs[0], self.layers).device if self.blobs else torch.device("cpu")
 
     def next_batch(self) -> dict[str, Tensor]:
         """The next batch, by top. Raises InputError from the data layers."""

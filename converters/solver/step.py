@@ -95,11 +95,11 @@ class Stepper:
         """Take the gradients and the loss of an iteration: the values of its last batch."""
         for parameter in self.update_rule.parameters:
             parameter.blob.grad = None
-        total = torch.zeros((), device=self.net.device)
+        total = torch.zeros(())  # becomes a tensor of the loss's device
         values: Mapping[Value, Tensor] = {}
         for _ in range(self.message.iter_size):
             values = self._forward_backward(debugs)
-            total += self._last_loss
+            total = total + self._last_loss
         self.process.average([*self._gradients(), total])
         self._unread[self.iter] = total / self.message.iter_size
         return values

@@ -1,10 +1,12 @@
 """The iterations of a run, which the solver makes: what a run folder and a terminal get of them."""
 
 import math
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from converters.solver.events import Begun, Ended, Event, LossesRead, Output, Scores, Stepped, Tested, scores
+from converters.solver import events
+from converters.solver.events import Event, Output, Scores, scores
 from prototxt.rawbytes import readable
 from zoo.runs.run_folder import RunFolder
 from zoo.runs.run_json import RunRecord
@@ -35,11 +37,11 @@ def iterate(
             stop, snapshot = trainer.ranks.any_of([asked.stop, asked.take_snapshot()])
             return stop, snapshot or stop
 
-        solver.tell(Begun(readable(solver.net.graph.name) or readable(trainer.plan.name)))
+        solver.tell(events.Begun(readable(solver.net.graph.name) or readable(trainer.plan.name)))
         is_whole = solver.run_to(solver.message.max_iter, request, log.snapshot)
         if is_whole and trainer.ranks.is_first:
             log.end()
-        solver.tell(Ended(is_whole))
+        solver.tell(events.Ended(is_whole))
     return is_whole
 
 
@@ -64,15 +66,23 @@ class RunLog:
     def __call__(self, event: Event) -> None:
         """Take in what the solver tells. Raises DivergedError for a loss that is not finite."""
         match event:
-            case LossesRead(losses):
+            case events.LossesRead(losses):
                 check_finite(losses)
-            case Tested(outputs=outputs, loss=loss):
+            case events.Testing(net=0):
+                self._settle()
+            case events.Tested(outputs=outputs, loss=loss):
                 self.tests.append(self._scores(outputs, loss))
-            case Stepped(iteration, rate, seconds, is_displayed):
+            case events.Stepped(iteration, rate, seconds, is_displayed):
                 self.meter.add(seconds)
                 if self.trainer.ranks.is_first and (self.tests or is_displayed):
-                    self.trainer.solver.settle()
+                    self._settle()
                     self._line(iteration, rate)
+
+    def _settle(self) -> None:
+        """Have a GPU end the steps that it was given, whose time this is."""
+        start = time.perf_counter()
+        self.trainer.solver.settle()
+        self.meter.wait(time.perf_counter() - start)
 
     def _scores(self, outputs: Sequence[Output], loss: float) -> Scores:
         return scores(outputs) | ({"total_loss": loss} if self.trainer.plan.solver.test_compute_loss else {})
@@ -94,6 +104,7 @@ class RunLog:
     def snapshot(self) -> None:
         """Write one; ranks other than 0 go on to wait for it at their next sum."""
         if self.trainer.ranks.is_first:
+            self._settle()
             self.display.saved(save(self.trainer, self.folder, self.record))
 
     def end(self) -> None:
@@ -101,7 +112,7 @@ class RunLog:
         max_iter only where a test_interval ends, so that its log does not tell of ours.
         """
         solver = self.trainer.solver
-        solver.settle()
+        self._settle()
         if solver.message.snapshot_after_train and not self.folder.snapshot(solver.iter).is_file():
             self.snapshot()
         self.tests = [self._scores(*solver.test(index)) for index in range(len(solver.test_nets))]
@@ -145,6 +156,11 @@ class Meter:
             self.seconds += seconds
             self.steps += 1
         self.is_warm = True
+
+    def wait(self, seconds: float) -> None:
+        """Take in how long the steps were waited for after that."""
+        if self.steps:
+            self.seconds += seconds
 
     def take(self) -> float | None:
         """The rate, and begin anew; None where only the warm-up has run."""

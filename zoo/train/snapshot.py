@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -81,19 +82,24 @@ def restore(trainer: Trainer, path: Path | None) -> None:
 @torch.no_grad()
 def _restore_own(trainer: Trainer, path: Path) -> None:
     """Go on from a snapshot. Raises InputError for one that is not whole or is of another net."""
-    found, metadata = read_safetensors(path)
-    mine = _tensors(trainer)
-    if "zoo" not in metadata:
-        raise InputError(f"{path}: is not a snapshot of a run")
-    tensors = _todays(trainer.net, found)
+    stored, metadata = read_safetensors(path)
+    state, mine, tensors = _state(path, metadata), _tensors(trainer), _todays(trainer.net, stored)
     if {n: t.shape for n, t in mine.items()} != {n: t.shape for n, t in tensors.items()}:
         raise InputError(f"{path}: is a snapshot of another net or solver")
     for name, blob in mine.items():
         blob.copy_(tensors[name])
-    state = json.loads(metadata["zoo"])
     trainer.solver.losses.extend(state["losses"])
     step = state.get("current_step", _steps_before(trainer.plan.solver, state["iteration"]))
     trainer.solver.go_to(state["iteration"], step)
+
+
+def _state(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+    """What a snapshot says beside its tensors, as :func:`save` wrote it. Raises InputError."""
+    try:
+        state = json.loads(metadata["zoo"])
+        return {**state, "iteration": int(state["iteration"]), "losses": list(map(float, state["losses"]))}
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"{path}: is not a snapshot of a run") from None
 
 
 def _todays(net: Network, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -182,7 +188,7 @@ def iteration_of(path: Path) -> int:
     """The updates made before a snapshot of ours or Caffe's. Raises InputError for a file that is none."""
     if contents(path) == "state":
         return read_state(path).iteration
-    return int(json.loads(read_metadata(path).get("zoo", "{}")).get("iteration", 0))
+    return int(_state(path, read_metadata(path))["iteration"])
 
 
 def fine_tune(trainer: Trainer) -> list[str]:
