@@ -142,6 +142,11 @@ def test_both_refuse_what_caffe_refuses(nets: str, reason: str, capsys: pytest.C
     assert reason in last and reason in str(caught.value)
 
 
+def test_whoever_reads_a_solvers_nets_is_told_which_solver_names_none() -> None:
+    with pytest.raises(InputError, match=r"^a/s\.prototxt: needs one train net"):
+        solver_nets(SolverParameter(), Path("a/s.prototxt"), [])
+
+
 def test_each_step_of_the_rate_takes_an_iteration() -> None:
     """SGDSolver::GetLearningRate: one step a call, of stepvalues in the order in which they stand."""
 

@@ -41,9 +41,9 @@ def backward_lines(
             if bottom.requires_grad and bottom.grad is not None:
                 lines.append(f"{head}, bottom blob {value.blob} diff: {_mean(bottom.grad)}")
         for index, blob in enumerate(net.blobs_of(node)):
-            held = owner(blob)
-            if held.requires_grad and held.grad is not None:
-                lines.append(f"{head}, param blob {index} diff: {_mean(held.grad)}")
+            shared = owner(blob)
+            if shared.requires_grad and shared.grad is not None:
+                lines.append(f"{head}, param blob {index} diff: {_mean(shared.grad)}")
     return [*lines, _norms(parameters)]
 
 
@@ -89,8 +89,8 @@ def _each_blob(net: Network) -> Iterator[tuple[Node, int, Tensor]]:
 
 def display_name(node: Node, index: int) -> str:
     """A parameter's name, or else its place among the layer's."""
-    given = node.layer.param[index].name if index < len(node.layer.param) else ""
-    return given or str(index)
+    name = node.layer.param[index].name if index < len(node.layer.param) else ""
+    return name or str(index)
 
 
 def _mean(blob: Tensor) -> str:

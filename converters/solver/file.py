@@ -12,7 +12,7 @@ from converters.solver.feed import open_feed
 from converters.solver.log import CaffeLog
 from converters.solver.names import snapshot_prefix, weight_names
 from converters.solver.net import SolverNet
-from converters.solver.nets import NetSource, check_nets, solver_nets
+from converters.solver.nets import NetSource, solver_nets
 from converters.solver.rules import check_solver
 from converters.solver.step import Process
 from prototxt.caffe_pb2 import SolverParameter
@@ -38,7 +38,6 @@ def load_solver(
     message = read_solver(path)
     with about(path):
         check_solver(message)
-        check_nets(message)
         where = torch.device(device) if device else device_of(message)
     for line in notices(message):
         log(f"{path}: {line}")

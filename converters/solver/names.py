@@ -38,9 +38,9 @@ def find_weights(learned_net: str, state: Path) -> Path:
 
     Paths that Caffe wrote on Windows are taken apart as well.
     """
-    said = state.parent / learned_net.replace("\\", "/").rpartition("/")[2]
+    beside = state.parent / learned_net.replace("\\", "/").rpartition("/")[2]
     own = state.parent / state.name.replace(STATE, MODEL)
-    candidates = [Path(learned_net), said, own]
+    candidates = [Path(learned_net), beside, own]
     for path in candidates:
         if path.is_file():
             return path

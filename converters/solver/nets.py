@@ -10,7 +10,7 @@ from converters.graph import Graph, graph_of
 from converters.host.places import missing, seek
 from converters.solver.names import weight_names
 from prototxt.caffe_pb2 import TEST, TRAIN, NetParameter, NetState, SolverParameter
-from prototxt.errors import InputError
+from prototxt.errors import InputError, about
 from prototxt.net_file import NetFile
 from prototxt.text import read_text, to_stderr
 
@@ -37,8 +37,8 @@ def check_nets(solver: SolverParameter) -> None:
     """Raise InputError where the solver names no train net or several, or its tests do not add up."""
     trained = [name for name in _TRAIN_FIELDS if solver.HasField(name)]
     if len(trained) != 1:
-        held = f"it has {', '.join(trained)}" if trained else "it names no net: it has none"
-        raise InputError(f"needs one train net in one of the fields {', '.join(_TRAIN_FIELDS)}; {held}")
+        problem = f"it has {', '.join(trained)}" if trained else "it names no net: it has none"
+        raise InputError(f"needs one train net in one of the fields {', '.join(_TRAIN_FIELDS)}; {problem}")
     tests, named = len(solver.test_iter), len(solver.test_net_param) + len(solver.test_net)
     generic = solver.HasField("net") or solver.HasField("net_param")
     if tests < named or (tests > named and not generic):
@@ -59,7 +59,8 @@ def solver_nets(
 
     Raises InputError where :func:`check_nets` does, and for a net's file that is missing or wrong.
     """
-    check_nets(solver)
+    with about(path):
+        check_nets(solver)
     read = cache(lambda name: _read(name, path, places))
     written = cache(lambda: read_text(path))
 

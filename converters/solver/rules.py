@@ -66,13 +66,13 @@ def learnable(net: Network) -> list[Parameter]:
     Those with lr_mult 0 are frozen: they get no gradient, as in Caffe, and so no part in clipping.
     BatchNorm's sums are among them. A shared blob has the multipliers of the first layer that gives them.
     """
-    found = []
+    parameters = []
     for blob in net.blobs:
         if blob.owner is blob:
             tensor, spec = tensor_of(blob, net.layers), blob.multipliers
             tensor.requires_grad_(spec.lr_mult != 0)
-            found.append(Parameter(blob.name, tensor, spec.lr_mult, spec.decay_mult))
-    return found
+            parameters.append(Parameter(blob.name, tensor, spec.lr_mult, spec.decay_mult))
+    return parameters
 
 
 class UpdateRule:

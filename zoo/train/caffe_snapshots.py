@@ -33,10 +33,10 @@ def write(folder: RunFolder, record: RunRecord, solver: CaffeSolver) -> None:
 
 
 def _snapshot(solver: CaffeSolver) -> None:
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         solver.snapshot()
-    for warning in said:  # of what Caffe cannot read; without the path, which is another each time
+    for warning in caught:  # of what Caffe cannot read; without the path, which is another each time
         notice_once(str(warning.message).partition(": ")[2])
 
 

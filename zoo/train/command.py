@@ -44,23 +44,23 @@ def run(args: argparse.Namespace) -> int:
     device = pick_device(args.device, ranks.local)
     if device.type == "cpu":
         keep_freed_memory()
-    with outlasting_terminal(), joined(ranks, device), ExitStack() as held:
-        run, folder, plan, snapshot = agree(args, ranks, held)
+    with outlasting_terminal(), joined(ranks, device), ExitStack() as stack:
+        run, folder, plan, snapshot = agree(args, ranks, stack)
         is_whole = run is None or train(args, run, plan, folder, snapshot, device, ranks)
     return 0 if is_whole else INTERRUPTED
 
 
 def agree(
-    args: argparse.Namespace, ranks: Ranks, held: ExitStack
+    args: argparse.Namespace, ranks: Ranks, stack: ExitStack
 ) -> tuple[str | None, RunFolder, Plan, Path | None]:
-    """(the run's id, folder, plan, snapshot to go on from) as rank 0 finds them, which ``held`` then has hold
-    the folder; no id where the run has ended.
+    """(the run's id, folder, plan, snapshot to go on from) as rank 0 finds them; no id where the run has
+    ended. On rank 0 ``stack`` has the folder for this process alone from here on.
     """
-    found: tuple[str | None, Options, Path, Path, Path | None] | None = None
+    agreed: tuple[str | None, Options, Path, Path, Path | None] | None = None
     if ranks.is_first:
         plan, path = settle(args)
         folder = RunFolder.of(path, plan.solver)
-        run: str | None = held.enter_context(folder.writing())
+        run: str | None = stack.enter_context(folder.writing())
         snapshot = find_snapshot(args.resume, folder, plan)
         if snapshot is None and (iteration := finished_at(folder, plan)) is not None:
             notice(f"{folder.path}: finished already, at iteration {iteration}")
@@ -68,8 +68,8 @@ def agree(
             run = None
         else:
             keep_others_snapshots(folder, plan.solver, iteration_of(snapshot) if snapshot else 0)
-        found = run, plan.options, plan.here, path, snapshot
-    run, options, here, path, snapshot = ranks.share(found)
+        agreed = run, plan.options, plan.here, path, snapshot
+    run, options, here, path, snapshot = ranks.share(agreed)
     with ranks.one_first():  # the first on each machine draws the demo set, where that is taken
         plan = plan if ranks.is_first else make_plan(options, here)
     return run, RunFolder.of(path, plan.solver), plan, snapshot
@@ -209,8 +209,8 @@ def announce(plan: Plan, device: torch.device, ranks: Ranks) -> None:
         notice("the data is the demo data set, which is SYNTHETIC: drawn by this program, no photographs")
     for line in plan.notices:
         notice(line)
-    if found := departures(plan):
-        notice("not as in the article: " + "; ".join(found))
+    if differences := departures(plan):
+        notice("not as in the article: " + "; ".join(differences))
     each = f", {ranks.world} ranks" if ranks.world > 1 else ""
     where = f"on {processor(device.type)}{each}"
     notice(f"{plan.name}: {plan.solver.max_iter} iterations, seed {plan.seed}, {where}")

@@ -78,21 +78,21 @@ def open_images(
     key = _key(list_path, layer.image_data_param, paths) + ("-skipping" if skip_bad else "")
     cached = cache_folder() / "images" / f"{key}.npy"
     sums = sums_of(list_path, base)
-    held = cached_pixels(cached, len(entries), skip_bad)
-    if held is None:
+    decoded = cached_pixels(cached, len(entries), skip_bad)
+    if decoded is None:
         with locked(cache_folder() / "locks" / key):  # of several runs that begin at once, one decodes
-            held = cached_pixels(cached, len(entries), skip_bad)
-            if held is None:
+            decoded = cached_pixels(cached, len(entries), skip_bad)
+            if decoded is None:
                 decode(cached, Listed(layer, list_path, entries, paths, skip_bad, sums), advance)
-                held = cached_pixels(cached, len(entries), skip_bad)
-    assert held is not None, cached
-    pixels, bad = held
+                decoded = cached_pixels(cached, len(entries), skip_bad)
+    assert decoded is not None, cached
+    pixels, bad = decoded
     check(layer, *pixels.shape[1:], mean)
-    kept = [entry for row, entry in enumerate(entries) if row not in bad]
-    labels = _labels(kept, label_size)
-    names, lines = tuple(entry.path for entry in kept), tuple(entry.line for entry in kept)
-    found = prints(entries, paths, sums)
-    return ImageSet(layer, list_path, pixels, labels, names, lines, base, mean, len(bad), *found)
+    readable = [entry for row, entry in enumerate(entries) if row not in bad]
+    labels = _labels(readable, label_size)
+    names, lines = tuple(entry.path for entry in readable), tuple(entry.line for entry in readable)
+    fingerprints = prints(entries, paths, sums)
+    return ImageSet(layer, list_path, pixels, labels, names, lines, base, mean, len(bad), *fingerprints)
 
 
 def sums_of(list_path: Path, base: Path) -> Sums:

@@ -75,9 +75,11 @@ class TrainingDisplay(Display):
     def show(self, entry: dict[str, Any], seconds_left: float | None) -> None:
         """Take in a metrics line: into the live line, and printed as one line of text."""
         self.latest |= entry
-        self.progress.update(self.task, status=_told(self.latest, "iteration", "images_per_second"))
+        self.progress.update(self.task, status=_numbers(self.latest, "iteration", "images_per_second"))
         eta = f"  ETA {_duration(seconds_left)}" if seconds_left else ""
-        text = f"{self.name} iteration {entry['iteration']}/{self.max_iter}  {_told(entry, 'iteration')}{eta}"
+        text = (
+            f"{self.name} iteration {entry['iteration']}/{self.max_iter}  {_numbers(entry, 'iteration')}{eta}"
+        )
         self.progress.console.print(Text(text), soft_wrap=True)
 
 
@@ -107,10 +109,10 @@ def _print_stamped(place: str, line: str) -> None:
     )
 
 
-def _told(entry: dict[str, Any], *without: str) -> str:
+def _numbers(entry: dict[str, Any], *without: str) -> str:
     """The entry's numbers in a line."""
-    told = {key: value for key, value in entry.items() if key not in without and value is not None}
-    return "  ".join(f"{key} {value:.4g}" for key, value in told.items())
+    numbers = {key: value for key, value in entry.items() if key not in without and value is not None}
+    return "  ".join(f"{key} {value:.4g}" for key, value in numbers.items())
 
 
 def _duration(seconds: float) -> str:

@@ -45,25 +45,25 @@ def find_lists(
     layers: dict[str, LayerParameter], nets: dict[str, NetSource], places: tuple[Path, ...], may_be_demo: bool
 ) -> dict[str, Path]:
     """The list file of each net; where none is found and it may be, the demo data set's, drawn if need be."""
-    found = {key: seek(layer.image_data_param.source, places) for key, layer in layers.items()}
-    if layers and may_be_demo and not any(found.values()):
+    paths = {key: seek(layer.image_data_param.source, places) for key, layer in layers.items()}
+    if layers and may_be_demo and not any(paths.values()):
         from zoo.data.command import demo_folder, ensure_demo
 
         ensure_demo()
         return {key: demo_folder() / layer.image_data_param.source for key, layer in layers.items()}
     for key, layer in layers.items():
-        if found[key] is None:
+        if paths[key] is None:
             with nets[key].located(), of_layer(layer):
                 raise missing("list", layer.image_data_param.source, places)
-    return {key: path for key, path in found.items() if path}
+    return {key: path for key, path in paths.items() if path}
 
 
 def rival_lists(layers: dict[str, LayerParameter], lists: dict[str, Path], here: Path) -> list[str]:
     """A line for each list taken from --root where the current folder, Caffe's own place, has one too."""
-    found = {path: here / layers[key].image_data_param.source for key, path in lists.items()}
+    rivals = {path: here / layers[key].image_data_param.source for key, path in lists.items()}
     return [
         f"{path}: taken, as --root says, and not {other}"
-        for path, other in found.items()
+        for path, other in rivals.items()
         if other.is_file() and not other.samefile(path)
     ]
 

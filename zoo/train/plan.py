@@ -7,7 +7,7 @@ from converters.graph import Graph
 from converters.host.places import existing_folder
 from converters.solver.debug import NOTICE
 from converters.solver.names import weight_names
-from converters.solver.nets import NetSource, check_nets
+from converters.solver.nets import NetSource
 from converters.solver.rules import check_solver
 from prototxt.caffe_pb2 import LayerParameter, SolverParameter
 from prototxt.errors import about
@@ -109,8 +109,8 @@ def make_plan(options: Options, here: Path | None = None) -> Plan:
     notices += [] if has_numbers else untrained_labels(lists, ignored)
     notices += rival_lists(draft.layers, lists, here) if options.root else []
     solver.max_iter = solver.max_iter if options.max_iter is None else options.max_iter
-    kept = tuple(dict.fromkeys(note for note in notices if note))
-    return Plan(options, solver, nets, lists, places, classes, kept, here)
+    once = tuple(dict.fromkeys(note for note in notices if note))
+    return Plan(options, solver, nets, lists, places, classes, once, here)
 
 
 def lists_wanted(options: Options) -> set[str]:
@@ -135,7 +135,8 @@ class _Draft:
 def _read(options: Options, here: Path) -> _Draft:
     path, is_shipped = catalogue.find(options.solver, here)
     solver = changed_solver(read_solver(path), options, here)
-    _check(solver, path)
+    with about(path):
+        check_solver(solver)
     places = _places(options.root, path, here)
     nets = {
         key: edited(source, options.variant, options.batch_size, options.size)
@@ -148,16 +149,10 @@ def _read(options: Options, here: Path) -> _Draft:
     return _Draft(path, is_shipped, solver, places, nets, layers)
 
 
-def _check(solver: SolverParameter, path: Path) -> None:
-    with about(path):
-        check_solver(solver)
-        check_nets(solver)
-
-
 def _places(root: str | None, solver: Path, here: Path) -> tuple[Path, ...]:
     """Where a solver's files are sought: --root, the current folder, beside the solver."""
-    given = [existing_folder(root, "--root ", here)] if root else []
-    return (*given, here, solver.absolute().parent)
+    roots = [existing_folder(root, "--root ", here)] if root else []
+    return (*roots, here, solver.absolute().parent)
 
 
 def _sized(nets: dict[str, NetSource], classes: int | None, options: Options) -> list[str]:
@@ -169,9 +164,9 @@ def _sized(nets: dict[str, NetSource], classes: int | None, options: Options) ->
 
 def meaningless(solver: SolverParameter, path: Path) -> str | None:
     """One line about the fields of a solver that decide nothing here; None where it sets none."""
-    found = [f"{name} ({why})" for name, why in MEANINGLESS.items() if solver.HasField(name)]
+    fields = [f"{name} ({why})" for name, why in MEANINGLESS.items() if solver.HasField(name)]
     if solver.test_interval and not solver.test_iter:
-        found.append("test_interval (no test_iter, so no tests)")
+        fields.append("test_interval (no test_iter, so no tests)")
     if solver.snapshot_diff and not solver.HasField("snapshot_format"):
-        found.append("snapshot_diff (no snapshot_format, so no snapshots of Caffe's)")
-    return f"{path.name}: without effect here: {', '.join(found)}" if found else None
+        fields.append("snapshot_diff (no snapshot_format, so no snapshots of Caffe's)")
+    return f"{path.name}: without effect here: {', '.join(fields)}" if fields else None

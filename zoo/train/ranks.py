@@ -53,11 +53,11 @@ class Ranks:
 
     def share(self, value: Any) -> Any:
         """Rank 0's ``value`` on every rank."""
-        held = [value]
+        values = [value]
         if self.world > 1:
             with self._together():
-                dist.broadcast_object_list(held, 0, device=torch.device("cpu"))
-        return held[0]
+                dist.broadcast_object_list(values, 0, device=torch.device("cpu"))
+        return values[0]
 
     def spread(self, tensors: Sequence[Tensor]) -> None:
         """Copy rank 0's values into every rank's tensors."""

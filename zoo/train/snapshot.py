@@ -166,13 +166,13 @@ def check_resumable(path: Path) -> None:
 
 
 def _check_weights(path: Path) -> None:
-    held = contents(path)
-    if held == "state" and path.suffix != ".binaryproto":
+    kind = contents(path)
+    if kind == "state" and path.suffix != ".binaryproto":
         raise InputError(
             f"{path}: is a solver's state and holds no weights: give it to --resume, or its .caffemodel to "
             "--weights"
         )
-    if held == "snapshot":
+    if kind == "snapshot":
         raise InputError(
             f"{path}: is a run's snapshot: give it to --resume, or the run's weights.safetensors to --weights"
         )
@@ -195,7 +195,7 @@ def fine_tune(trainer: Trainer) -> list[str]:
     """Copy the plan's weight files into every net, layer by layer of the same name
     (Net::CopyTrainedLayersFrom); lines about what was taken and what starts fresh.
     """
-    paths = [_found(trainer, name) for name in trainer.plan.weights]
+    paths = [_weights_file(trainer, name) for name in trainer.plan.weights]
     lines: list[str] = []
     for key, net in trainer.nets.items():
         loaded: set[int] = set()
@@ -210,7 +210,7 @@ def fine_tune(trainer: Trainer) -> list[str]:
     return lines
 
 
-def _found(trainer: Trainer, name: str) -> Path:
+def _weights_file(trainer: Trainer, name: str) -> Path:
     path = seek(name, trainer.plan.places)
     if path is None:
         raise missing("the weights file", name, trainer.plan.places)
@@ -231,7 +231,7 @@ def _load(net: Network, path: Path) -> tuple[list[Tensor], list[str]]:
 
 
 def _taken(path: Path, net: Network, loaded: Sequence[Tensor], unknown: Sequence[str]) -> str:
-    given = {memory(blob) for blob in loaded}
-    layers = [x.label for x in net.layer_blobs() if any(memory(blob) in given for blob in x.blobs)]
+    memories = {memory(blob) for blob in loaded}
+    layers = [x.label for x in net.layer_blobs() if any(memory(blob) in memories for blob in x.blobs)]
     left = f"; not in the net: {', '.join(unknown)}" if unknown else ""
     return f"{path}: weights of {', '.join(layers) or 'no layer of the net'}{left}"

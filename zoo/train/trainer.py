@@ -69,9 +69,9 @@ class Trainer:
     @contextmanager
     def unchanged(self) -> Iterator[None]:
         """In the block forward passes leave no trace: BatchNorm's sums are put back after it."""
-        kept = [(buffer, buffer.clone()) for buffer in self.net.buffers()]
+        buffers = [(buffer, buffer.clone()) for buffer in self.net.buffers()]
         yield
-        for buffer, before in kept:
+        for buffer, before in buffers:
             buffer.copy_(before)
 
 
