@@ -28,7 +28,9 @@ def looks_inverse(layers: Sequence[Blobs]) -> bool | None:
     deviation down. The sign of the correlation of their logarithms, layer by layer, tells the two apart
     where it is 4 standard errors from 0, as chance has it once in 16,000 nets. It is no proof: channels whose
     mean shrinks as their variance grows, for a reason other than scale, would look like the other rule. So
-    whoever chooses by it says so.
+    whoever chooses by it says so. Of six published or recorded nets with BatchNorm, each tried as it is and
+    with its variances inverted, the four of 19 layers and more were told rightly both ways, and the others,
+    of 1 and 3 layers, not at all.
     """
     means, seconds = [], []
     for blobs in layers:
