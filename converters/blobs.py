@@ -63,12 +63,12 @@ class Blob:
 
 def find_blobs(modules: Mapping[Node, Layer], children: Mapping[Node, str]) -> list[Blob]:
     """Every layer's blobs, in Caffe's order."""
-    slots = {node: module.slots for node, module in modules.items() if module.slots}
-    labels = layer_labels([node.layer.name for node in slots])
+    slots_by_node = {node: module.slots for node, module in modules.items() if module.slots}
+    labels = layer_labels([node.layer.name for node in slots_by_node])
     return [
         Blob(node, label, index, children[node], slot, getattr(modules[node], slot).shape)
-        for (node, held), label in zip(slots.items(), labels, strict=True)
-        for index, slot in enumerate(held)
+        for (node, slots), label in zip(slots_by_node.items(), labels, strict=True)
+        for index, slot in enumerate(slots)
     ]
 
 
@@ -83,10 +83,10 @@ def share(blobs: Iterable[Blob], layers: nn.ModuleDict) -> None:
         if blob.spec.name:
             blob.owner = owners.setdefault(blob.spec.name, blob)
             _check_shapes(blob)
-        _merge(blob, _given(blob, layers[blob.child]))
+        _merge(blob, _own_spec(blob, layers[blob.child]))
 
 
-def _given(blob: Blob, module: nn.Module) -> ParamSpec:
+def _own_spec(blob: Blob, module: nn.Module) -> ParamSpec:
     """What the layer says of the blob; BatchNorm masks its sums (BatchNormLayer::LayerSetUp)."""
     spec = ParamSpec()
     spec.CopyFrom(blob.spec)
@@ -107,20 +107,20 @@ def _check_shapes(blob: Blob) -> None:
         )
 
 
-def _merge(blob: Blob, given: ParamSpec) -> None:
-    """Take the multipliers that ``given`` has and the blob's owner has not."""
-    spec = blob.owner.multipliers
+def _merge(blob: Blob, spec: ParamSpec) -> None:
+    """Take the multipliers that ``spec`` has and the blob's owner has not."""
+    multipliers = blob.owner.multipliers
     for name in ("lr_mult", "decay_mult"):
-        if not given.HasField(name):
+        if not spec.HasField(name):
             continue
-        mult, before = getattr(given, name), getattr(spec, name)
-        if spec.HasField(name) and before != mult:
+        mult, before = getattr(spec, name), getattr(multipliers, name)
+        if multipliers.HasField(name) and before != mult:
             raise InputError(
-                f'param "{given.name}" has {name} {before:g} and here {mult:g}',
+                f'param "{spec.name}" has {name} {before:g} and here {mult:g}',
                 blob.node.layer.name,
                 blob.node.layer,
             )
-        setattr(spec, name, mult)
+        setattr(multipliers, name, mult)
 
 
 def tensor_of(blob: Blob, layers: nn.ModuleDict) -> Tensor:

@@ -55,10 +55,10 @@ def in_phase(layer: LayerParameter, phase: str) -> LayerParameter:
     return message
 
 
-def check_input_shapes(graph: Graph, given: Iterable[str]) -> None:
+def check_input_shapes(graph: Graph, blobs: Iterable[str]) -> None:
     """Raise InputError, with the inputs there are, for the shape of an input that the net does not have."""
     inputs = [top for node in graph.nodes if node.is_data for top in node.layer.top]
-    for blob in given:
+    for blob in blobs:
         if blob not in inputs:
             there = f"its inputs are {', '.join(inputs)}" if inputs else "it has none"
             raise InputError(

@@ -79,7 +79,7 @@ def meets(rule: NetStateRule, state: NetState) -> bool:
     return not any(unmet(rule, state))
 
 
-def is_kept(layer: LayerParameter, state: NetState) -> bool:
+def is_included(layer: LayerParameter, state: NetState) -> bool:
     """Whether the net of ``state`` holds this layer (Net::FilterNet)."""
     if layer.include and layer.exclude:
         raise InputError("has both include and exclude rules; Caffe allows one kind", layer.name)
@@ -94,7 +94,7 @@ def filtered(net: NetParameter, state: NetState) -> NetParameter:
     copy.CopyFrom(net)
     del copy.layer[:]
     for layer in net.layer:
-        if is_kept(layer, state):
+        if is_included(layer, state):
             copy.layer.append(without_rules(layer))
     return copy
 
@@ -121,13 +121,13 @@ def build_graph(
     """
     current: dict[str, Value] = {}
     readers: dict[str, list[str]] = {}
-    nodes, kept = [], []
+    nodes, layers = [], []
     net = with_dialects(net, f'net "{net.name}"', warn)
     for layer in net.layer:
         with of_layer(layer):
-            if is_kept(layer, state):
-                kept.append(layer)
-    for layer, label in zip(kept, layer_labels([layer.name for layer in kept]), strict=True):
+            if is_included(layer, state):
+                layers.append(layer)
+    for layer, label in zip(layers, layer_labels([layer.name for layer in layers]), strict=True):
         with of_layer(layer):
             _check_bottoms(layer, current, net, state)
             nodes.append(_wire(layer, label, current, readers))

@@ -8,7 +8,7 @@ from converters.layers.checks import is_in_place
 from prototxt.caffe_pb2 import LayerParameter
 
 
-def notices(modules: Mapping[Node, Layer]) -> list[str]:
+def in_place_notices(modules: Mapping[Node, Layer]) -> list[str]:
     """A line for each layer that is not as whoever wrote the net may think."""
     own = [(node.layer.name, module.notice()) for node, module in modules.items()]
     return [*(f'layer "{name}": {note}' for name, note in own if note), *overwritten_gradients(modules)]

@@ -13,7 +13,7 @@ from converters.blobs import bind, fill_first, find_blobs, memory, share, tensor
 from converters.build import Shape, as_tuple, build_modules, check_input_shapes, in_phase
 from converters.graph import Graph, Node, Value
 from converters.host.memory import refuse_excess
-from converters.in_place import notices
+from converters.in_place import in_place_notices
 from converters.layers import Layer
 from converters.layers.registry import record_of
 from converters.state_names import child_names, name_state
@@ -53,7 +53,7 @@ class Network(nn.Module):
         self.layers = nn.ModuleDict()
         check_input_shapes(graph, input_shapes or {})
         modules, self.shapes = build_modules(graph, phase, input_shapes or {})
-        for line in notices(modules):
+        for line in in_place_notices(modules):
             to_stderr(line)
         self._children = self._add(modules)
         self._wire()
@@ -80,7 +80,7 @@ class Network(nn.Module):
         """Find the modules' blobs, bring together those that share, and take memory for them."""
         self.blobs = find_blobs(modules, self._children)
         share(self.blobs, self.layers)
-        self._held = {node: list(group) for node, group in groupby(self.blobs, attrgetter("node"))}
+        self._blobs_by_node = {node: list(group) for node, group in groupby(self.blobs, attrgetter("node"))}
         name_state(self)
         refuse_excess(self.params)
         self._apply(
@@ -108,27 +108,27 @@ class Network(nn.Module):
         """The blobs of every layer that has any, in Caffe's order, as live tensors wherever the net has
         moved to. Of layers of one name it has the last, as in pycaffe; :meth:`blobs_of` tells them apart.
         """
-        return {node.layer.name: self.blobs_of(node) for node in self._held}
+        return {node.layer.name: self.blobs_of(node) for node in self._blobs_by_node}
 
     def blobs_of(self, node: Node) -> list[Tensor]:
         """Caffe's blobs of one layer, live; of blobs that share memory, the later ones may be views."""
-        return [tensor_of(blob, self.layers) for blob in self._held.get(node, [])]
+        return [tensor_of(blob, self.layers) for blob in self._blobs_by_node.get(node, [])]
 
     def layer_blobs(self) -> list[LayerBlobs]:
         """Every layer's blobs, for what goes by the names in a file."""
         return [
-            LayerBlobs(node.layer.name, held[0].layer if held else "", self.blobs_of(node))
+            LayerBlobs(node.layer.name, blobs[0].layer if blobs else "", self.blobs_of(node))
             for node in self.graph.nodes
-            for held in [self._held.get(node, [])]
+            for blobs in [self._blobs_by_node.get(node, [])]
         ]
 
     @torch.no_grad()
     def take_blobs(self, net: "Network") -> None:
         """Copy the blobs of ``net``, from whose graph this net's layers were taken."""
         theirs = {id(node.layer): node for node in net.graph.nodes}
-        for node in self._held:
-            for blob, given in zip(self.blobs_of(node), net.blobs_of(theirs[id(node.layer)]), strict=True):
-                blob.copy_(given)
+        for node in self._blobs_by_node:
+            for blob, source in zip(self.blobs_of(node), net.blobs_of(theirs[id(node.layer)]), strict=True):
+                blob.copy_(source)
 
     def module_of(self, node: Node) -> Layer:
         """The module that computes ``node``."""
@@ -144,13 +144,13 @@ class Network(nn.Module):
         """Fill every blob but ``keep`` as its layer's fillers say (None: zeros); a shared one by its
         first owner's.
         """
-        kept = {memory(tensor) for tensor in keep}
+        filled = {memory(tensor) for tensor in keep}
         firsts: dict[str, Node] = {}
         for blob in self.blobs:
             name, tensor = blob.node.layer.name, tensor_of(blob, self.layers)
             is_first = firsts.setdefault(name, blob.node) is blob.node
-            if memory(tensor) not in kept:
-                kept.add(memory(tensor))
+            if memory(tensor) not in filled:
+                filled.add(memory(tensor))
                 fill_first(
                     blob, tensor, self.module_of(blob.node), f"{seed}/{name if is_first else blob.layer}"
                 )

@@ -78,8 +78,8 @@ def _share_anew(net: "Network", incompatible: Any) -> None:
 
 def _to_names(net: "Network", state: dict[str, Any], prefix: str, metadata: Any) -> None:
     """Put today's names for the modules' own, and each blob in its layer's shape."""
-    found = [state.pop(prefix + blob.path) for blob in net.blobs]
-    for blob, tensor in zip(net.blobs, found, strict=True):
+    tensors = [state.pop(prefix + blob.path) for blob in net.blobs]
+    for blob, tensor in zip(net.blobs, tensors, strict=True):
         state[prefix + blob.name] = tensor.view(blob.shape) if blob.is_view else tensor
 
 
@@ -95,8 +95,8 @@ def _to_paths(
 ) -> None:
     """Put the modules' names for a state's, of any version, and tell by today's what does not fit."""
     ours = [key for key in state if key.startswith(prefix)]
-    given = {key[len(prefix) :]: state.pop(key) for key in ours}
-    named = {name: given[key] for key, name in todays_names(net, given).items()}
+    entries = {key[len(prefix) :]: state.pop(key) for key in ours}
+    named = {name: entries[key] for key, name in todays_names(net, entries).items()}
     for blob in net.blobs:
         tensor = named.pop(blob.name, None)
         if tensor is None:

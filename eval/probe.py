@@ -19,24 +19,24 @@ def draw_constants(net: Network, model: onnx.ModelProto, seed: int = 0) -> None:
     """Draw every blob whose values are all the same, in ``net`` and in the file's initializers alike; one
     that the file does not have under its name stays as it is.
     """
-    held = {tensor.name: tensor for tensor in model.graph.initializer}
+    initializers = {tensor.name: tensor for tensor in model.graph.initializer}
     generator = torch.Generator().manual_seed(seed)
     for key, blob in net.state_dict().items():
-        found = held.get(key) or held.get(f"{key}.T")
-        if found is None or not _is_constant(blob) or not _is_same(found, blob):
+        initializer = initializers.get(key) or initializers.get(f"{key}.T")
+        if initializer is None or not _is_constant(blob) or not _is_same(initializer, blob):
             continue
         blob.copy_(_drawn(key, blob.shape, generator))
-        array = blob.numpy().T if found.name != key else blob.numpy()
-        raw = np.ascontiguousarray(array.reshape(tuple(found.dims)), np.float32)
-        found.CopyFrom(onnx.numpy_helper.from_array(raw, found.name))
+        array = blob.numpy().T if initializer.name != key else blob.numpy()
+        raw = np.ascontiguousarray(array.reshape(tuple(initializer.dims)), np.float32)
+        initializer.CopyFrom(onnx.numpy_helper.from_array(raw, initializer.name))
 
 
 def _is_constant(blob: Tensor) -> bool:
     return bool(blob.numel()) and bool((blob == blob.reshape(-1)[0]).all())
 
 
-def _is_same(found: onnx.TensorProto, blob: Tensor) -> bool:
-    theirs = onnx.numpy_helper.to_array(found)
+def _is_same(initializer: onnx.TensorProto, blob: Tensor) -> bool:
+    theirs = onnx.numpy_helper.to_array(initializer)
     return theirs.size == blob.numel() and bool((theirs == blob.reshape(-1)[0].item()).all())
 
 

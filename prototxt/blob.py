@@ -92,50 +92,50 @@ def find_blob(source: Source, start: int, end: int) -> StoredBlob:
     legacy: dict[int, int] = {}
     blob = StoredBlob()
     while start < end:
-        found = source.field(start, end)
-        if found.number in _KINDS:
-            start = _add_chunk(source, start, found, end, blob)
+        field = source.field(start, end)
+        if field.number in _KINDS:
+            start = _add_chunk(source, start, field, end, blob)
             continue
-        if found.number <= _LEGACY_AXES and found.wire == VARINT:
-            legacy[found.number] = signed(found.value)
-        elif found.number == _SHAPE and found.wire == COUNTED:
-            dims += _dims(source, found.start, found.end)
-        elif found.number == _RAW_DATA and found.wire == COUNTED:
+        if field.number <= _LEGACY_AXES and field.wire == VARINT:
+            legacy[field.number] = signed(field.value)
+        elif field.number == _SHAPE and field.wire == COUNTED:
+            dims += _dims(source, field.start, field.end)
+        elif field.number == _RAW_DATA and field.wire == COUNTED:
             blob.has_raw_data = True
-        start = found.end
+        start = field.end
     blob.is_legacy = bool(legacy)
     blob.shape = tuple(legacy.get(axis, 0) for axis in range(1, _LEGACY_AXES + 1)) if legacy else tuple(dims)
     return blob
 
 
-def _add_chunk(source: Source, start: int, found: Field, end: int, blob: StoredBlob) -> int:
+def _add_chunk(source: Source, start: int, field: Field, end: int, blob: StoredBlob) -> int:
     """Note the values of the field at ``start``, packed or one by one, and say where they end."""
-    item, wire = _KINDS[found.number]
-    chunks = blob.chunks[found.number]
-    if found.wire == COUNTED:
-        count, odd = divmod(found.end - found.start, item.itemsize)
+    item, wire = _KINDS[field.number]
+    chunks = blob.chunks[field.number]
+    if field.wire == COUNTED:
+        count, odd = divmod(field.end - field.start, item.itemsize)
         if odd:
-            raise WireError(f"{found.end - found.start} bytes from byte {found.start} on are no whole values")
-        chunks.append(Chunk(found.start, count, item))
-    elif found.wire == wire and found.start - start == 1:
+            raise WireError(f"{field.end - field.start} bytes from byte {field.start} on are no whole values")
+        chunks.append(Chunk(field.start, count, item))
+    elif field.wire == wire and field.start - start == 1:
         tagged = np.dtype([("tag", "u1"), ("value", item)])
         chunks.append(Chunk(start, source.run(start, end, tagged), tagged))
         return start + chunks[-1].count * tagged.itemsize
-    elif found.wire == wire:  # a tag written longer than need be
-        chunks.append(Chunk(found.start, 1, item))
-    return found.end
+    elif field.wire == wire:  # a tag written longer than need be
+        chunks.append(Chunk(field.start, 1, item))
+    return field.end
 
 
 def _dims(source: Source, start: int, end: int) -> list[int]:
     """BlobShape's only field, packed or not."""
     dims = []
     while start < end:
-        found = source.field(start, end)
-        start = found.end
-        if found.number == 1 and found.wire == VARINT:
-            dims.append(signed(found.value))
-        elif found.number == 1 and found.wire == COUNTED:
-            dims += _packed(source, found.start, found.end)
+        field = source.field(start, end)
+        start = field.end
+        if field.number == 1 and field.wire == VARINT:
+            dims.append(signed(field.value))
+        elif field.number == 1 and field.wire == COUNTED:
+            dims += _packed(source, field.start, field.end)
     return dims
 
 

@@ -21,12 +21,12 @@ def without_byte_escapes(text: str) -> str:
     return "".join([*parts, text[end:]])
 
 
-def _spelt(found: re.Match[str]) -> str:
+def _spelt(match: re.Match[str]) -> str:
     """What stands for a run of octal and hexadecimal escapes: characters, and escapes for those of ASCII."""
-    if found["bytes"] is None:
-        return found[0]
+    if match["bytes"] is None:
+        return match[0]
     values = [
-        int(digits.replace("x", "0x"), 0 if digits[0] == "x" else 8) for digits in found[0].split("\\")[1:]
+        int(digits.replace("x", "0x"), 0 if digits[0] == "x" else 8) for digits in match[0].split("\\")[1:]
     ]
     text = to_message(text_of(bytes(value & 0xFF for value in values)))
     return "".join(char if char >= "\x80" else f"\\{ord(char):03o}" for char in text)

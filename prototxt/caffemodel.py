@@ -51,19 +51,19 @@ def find_layers(source: Source) -> list[StoredLayer]:
     layers: dict[int, list[StoredLayer]] = {_NET_LAYERS: [], _NET_LAYER: []}
     start = 0
     while start < source.size:
-        found = source.field(start, source.size)
-        start = found.end
-        if found.number in _LAYOUTS and found.wire == COUNTED:
-            layers[found.number].append(StoredLayer())
-            _find_layer(source, found, layers[found.number])
+        field = source.field(start, source.size)
+        start = field.end
+        if field.number in _LAYOUTS and field.wire == COUNTED:
+            layers[field.number].append(StoredLayer())
+            _find_layer(source, field, layers[field.number])
     return layers[_NET_LAYERS] or layers[_NET_LAYER]
 
 
-def _find_layer(source: Source, found: Field, layers: list[StoredLayer]) -> None:
+def _find_layer(source: Source, field: Field, layers: list[StoredLayer]) -> None:
     """Read the last of ``layers`` from its field, with its name or place in what goes wrong."""
     layer = layers[-1]
     try:
-        _read_layer(source, found.start, found.end, _LAYOUTS[found.number], layer)
+        _read_layer(source, field.start, field.end, _LAYOUTS[field.number], layer)
     except WireError as error:
         called = f'"{layer.name}"' if layer.name else str(len(layers) - 1)
         raise WireError(f"layer {called}: {error}") from None
@@ -71,16 +71,16 @@ def _find_layer(source: Source, found: Field, layers: list[StoredLayer]) -> None
 
 def _read_layer(source: Source, start: int, end: int, layout: Layout, layer: StoredLayer) -> None:
     while start < end:
-        found = source.field(start, end)
-        start = found.end
-        if found.wire != COUNTED:
+        field = source.field(start, end)
+        start = field.end
+        if field.wire != COUNTED:
             continue
-        if found.number == layout.name:
-            layer.name = _text(source, found.start, found.end)
-        elif found.number == layout.blobs:
-            layer.blobs.append(_read_blob(source, found.start, found.end, len(layer.blobs)))
-        elif layout.inner and found.number == layout.inner:
-            _read_layer(source, found.start, found.end, _V0, layer)
+        if field.number == layout.name:
+            layer.name = _text(source, field.start, field.end)
+        elif field.number == layout.blobs:
+            layer.blobs.append(_read_blob(source, field.start, field.end, len(layer.blobs)))
+        elif layout.inner and field.number == layout.inner:
+            _read_layer(source, field.start, field.end, _V0, layer)
 
 
 def _read_blob(source: Source, start: int, end: int, index: int) -> StoredBlob:

@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 
 from prototxt import caffe_pb2
 from prototxt.errors import nearest
-from prototxt.scan import Block, Token, offset_of, path_to, place, tokens
+from prototxt.scan import Block, Token, offset_of, path_to, position_of, tokens
 
 _END = Token("end", "", -1)
 _MAX_HOMES = 4
@@ -52,7 +52,7 @@ def explain(text: str, root: Block, message: Message, error: Exception) -> str:
     path = [block for block in path_to(root, offset) if block.start < offset]
     types = _types(top, path)
     problem = _problem(str(error), _before(text, offset), [root, *path], types)
-    at = place(text, offset)
+    at = position_of(text, offset)
     return f"{at.line}:{at.column}: {describe_path(top, path)}: {problem}"
 
 
@@ -80,28 +80,28 @@ def _types(top: Descriptor, path: list[Block]) -> list[Descriptor]:
 
 def _before(text: str, offset: int) -> list[Token]:
     """The tokens up to the one at ``offset``, which is the last of them, or the end of the text."""
-    found = []
+    before: list[Token] = []
     for token in tokens(text):
         if token.offset > offset:
             break
-        found.append(token)
-    return found if found and found[-1].offset == offset else [*found, _END]
+        before.append(token)
+    return before if before and before[-1].offset == offset else [*before, _END]
 
 
 def _problem(said: str, before: list[Token], blocks: list[Block], types: list[Descriptor]) -> str:
     handlers: dict[str, Callable[[re.Match[str]], str]] = {
-        r'has no field named "(.*)"': lambda found: _unknown(found[1], blocks, types),
-        r'should not have multiple "(.*)" fields': lambda found: f"{found[1]} is given twice",
-        r'Expected "([:{,])"\.': lambda found: _expected(found[1], before, types[-1]),
-        r"Expected identifier": lambda found: f"a field name is expected, not {_quoted(before[-1])}",
+        r'has no field named "(.*)"': lambda match: _unknown(match[1], blocks, types),
+        r'should not have multiple "(.*)" fields': lambda match: f"{match[1]} is given twice",
+        r'Expected "([:{,])"\.': lambda match: _expected(match[1], before, types[-1]),
+        r"Expected identifier": lambda match: f"a field name is expected, not {_quoted(before[-1])}",
         # protobuf is one token further when it finds that out.
-        r"Couldn't parse string: 'utf-8'": lambda found: "the string before this is not UTF-8",
-        r"does not have extensions": lambda found: 'unexpected "["',
+        r"Couldn't parse string: 'utf-8'": lambda match: "the string before this is not UTF-8",
+        r"does not have extensions": lambda match: 'unexpected "["',
     }
     for pattern, handler in handlers.items():
-        found = re.search(pattern, said)
-        if found:
-            return handler(found)
+        match = re.search(pattern, said)
+        if match:
+            return handler(match)
     field = types[-1].fields_by_name.get(_field_before(before))
     return _wrong_value(field, before[-1], said) if field else _plain(said)
 

@@ -1,8 +1,9 @@
 """Bytes of a prototxt that are no UTF-8, kept as they are: names and paths in GBK, say, or Latin-1.
 
 A text has such a byte as Python has it in a path, as a lone surrogate (``os.fsdecode``). protobuf's strings
-must be UTF-8, so a message has it as one of the last 128 characters of Unicode, which are for private use; a
-file that really holds one of those has its four bytes kept instead. Both ways back give the same bytes.
+must be UTF-8, so a message has it as a stand-in: one of the last 128 characters of Unicode, which are for
+private use. A file that really holds one of those has its four bytes kept instead. Both ways back give the
+same bytes.
 """
 
 import io
@@ -18,15 +19,15 @@ from prototxt.wire import COUNTED, Source, counted
 _FIRST = 0x10FF80  # stands for the byte 0x80 in a message
 _TO_MESSAGE = {0xDC00 + byte: _FIRST - 0x80 + byte for byte in range(0x80, 0x100)}
 _FROM_MESSAGE = {theirs: ours for ours, theirs in _TO_MESSAGE.items()}
-_KEPT = re.compile("[\U0010ff80-\U0010ffff]")
+_STAND_INS = re.compile("[\U0010ff80-\U0010ffff]")
 _ODD_RUN = re.compile("[^\x00-\x7f]*[\udc80-\udcff\U0010ff80-\U0010ffff][^\x00-\x7f]*")
-_MARKS = (b"\xf4\x8f\xbe", b"\xf4\x8f\xbf")  # what the kept characters begin with in UTF-8
+_MARKS = (b"\xf4\x8f\xbe", b"\xf4\x8f\xbf")  # what the stand-ins begin with in UTF-8
 
 
 def text_of(data: bytes) -> str:
     """A file's bytes as text. Raises nothing: what is no UTF-8 becomes surrogates."""
     text = data.decode("utf-8", "surrogateescape")
-    return _KEPT.sub(lambda kept: kept[0].encode().decode("ascii", "surrogateescape"), text)
+    return _STAND_INS.sub(lambda match: match[0].encode().decode("ascii", "surrogateescape"), text)
 
 
 def bytes_of(text: str) -> bytes:
@@ -59,14 +60,14 @@ def serialized(message: Message) -> bytes:
 def _restored(data: bytes, kind: Descriptor) -> bytes:
     source, out, start = Source(io.BytesIO(data)), bytearray(), 0
     while start < len(data):
-        found = source.field(start, len(data))
-        declared = kind.fields_by_number.get(found.number)
-        if declared is None or found.wire != COUNTED:
-            out += data[start : found.end]
+        field = source.field(start, len(data))
+        declared = kind.fields_by_number.get(field.number)
+        if declared is None or field.wire != COUNTED:
+            out += data[start : field.end]
         else:
-            value = _restored_value(data[found.start : found.end], declared)
-            out += counted(found.number, len(value)) + value
-        start = found.end
+            value = _restored_value(data[field.start : field.end], declared)
+            out += counted(field.number, len(value)) + value
+        start = field.end
     return bytes(out)
 
 

@@ -55,20 +55,20 @@ class Block:
     blocks: list["Block"] = field(default_factory=list)
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """A line and column, from 1."""
 
     line: int
     column: int
 
 
-def place(text: str, offset: int) -> Place:
+def position_of(text: str, offset: int) -> Position:
     """The line and column of a character."""
-    return Place(text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset))
+    return Position(text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset))
 
 
 def offset_of(text: str, line: int, column: int) -> int:
-    """The reverse of :func:`place`."""
+    """The reverse of :func:`position_of`."""
     start = 0
     for _ in range(line - 1):
         start = text.find("\n", start) + 1
@@ -95,9 +95,9 @@ def path_to(root: Block, offset: int) -> list[Block]:
     """The blocks around a character, outermost first, without the text itself."""
     path: list[Block] = []
     blocks = root.blocks
-    while found := next((block for block in blocks if block.start <= offset < block.end), None):
-        path.append(found)
-        blocks = found.blocks
+    while around := next((block for block in blocks if block.start <= offset < block.end), None):
+        path.append(around)
+        blocks = around.blocks
     return path
 
 
@@ -178,12 +178,12 @@ class _Scanner:
 
     def unclosed(self) -> str:
         block = self.stack[-1]
-        line = place(self.text, block.start).line
+        line = position_of(self.text, block.start).line
         label = f' "{block.texts["name"]}"' if "name" in block.texts else ""
         return (
             f'{block.name or "the block"}{label}, opened with "{block.opening}" in line {line}, is not closed'
         )
 
     def error(self, offset: int, message: str) -> InputError:
-        line, column = place(self.text, offset)
+        line, column = position_of(self.text, offset)
         return InputError(f"{self.name}:{line}:{column}: {message}")

@@ -30,16 +30,16 @@ def find_state(source: Source) -> StoredState:
     """Read everything but the histories' values. Raises WireError where the file is no SolverState."""
     state, start = StoredState(), 0
     while start < source.size:
-        found = source.field(start, source.size)
-        start = found.end
-        if found.number == _ITER and found.wire == VARINT:
-            state.iteration = signed(found.value)
-        elif found.number == _LEARNED_NET and found.wire == COUNTED:
-            state.learned_net = _text(source, found.start, found.end)
-        elif found.number == _HISTORY and found.wire == COUNTED:
-            state.history.append(find_blob(source, found.start, found.end))
-        elif found.number == _CURRENT_STEP and found.wire == VARINT:
-            state.current_step = signed(found.value)
+        field = source.field(start, source.size)
+        start = field.end
+        if field.number == _ITER and field.wire == VARINT:
+            state.iteration = signed(field.value)
+        elif field.number == _LEARNED_NET and field.wire == COUNTED:
+            state.learned_net = _text(source, field.start, field.end)
+        elif field.number == _HISTORY and field.wire == COUNTED:
+            state.history.append(find_blob(source, field.start, field.end))
+        elif field.number == _CURRENT_STEP and field.wire == VARINT:
+            state.current_step = signed(field.value)
     return state
 
 

@@ -22,7 +22,7 @@ from prototxt.dialect import as_comments, as_fields
 from prototxt.errors import InputError
 from prototxt.explain import explain
 from prototxt.rawbytes import from_message, readable, text_of, to_message
-from prototxt.scan import Block, place, scan
+from prototxt.scan import Block, position_of, scan
 from prototxt.upgrade import upgrade_net, upgrade_solver
 
 _NETS = ("net_param", "train_net_param", "test_net_param")
@@ -184,11 +184,11 @@ def locate(text: str, layer: str, message: LayerParameter | None = None) -> int 
     that the first. The text must be one that :func:`parse` reads.
     """
     cleaned = to_message(clean(text).text)
-    found = [block for block in _layers(scan(cleaned, "<text>")) if layer in _names(block)]
-    if message is not None and len(found) > 1:
+    blocks = [block for block in _layers(scan(cleaned, "<text>")) if layer in _names(block)]
+    if message is not None and len(blocks) > 1:
         lines = Counter(to_text(message).splitlines())
-        found.sort(key=lambda block: _difference(lines, f"{block.name} {cleaned[block.start : block.end]}"))
-    return place(cleaned, found[0].start).line if found else None
+        blocks.sort(key=lambda block: _difference(lines, f"{block.name} {cleaned[block.start : block.end]}"))
+    return position_of(cleaned, blocks[0].start).line if blocks else None
 
 
 def _layers(root: Block) -> Iterator[Block]:

@@ -96,7 +96,7 @@ def upgrade_v0(net: NetParameter, warn: Warn) -> NetParameter:
 def _fold_padding(net: NetParameter) -> list[V1LayerParameter]:
     """The layers without their padding layers, whose pad the layer above takes (UpgradeV0PaddingLayers)."""
     writers: dict[str, V1LayerParameter | None] = dict.fromkeys(net.input)
-    kept = []
+    layers = []
     for layer in net.layers:
         folded = V1LayerParameter()
         folded.CopyFrom(layer)
@@ -107,9 +107,9 @@ def _fold_padding(net: NetParameter) -> list[V1LayerParameter]:
             if writer is not None and writer.layer.type == "padding":
                 _fold(writer, folded, index)
         if layer.layer.type != "padding":
-            kept.append(folded)
+            layers.append(folded)
         writers.update(dict.fromkeys(layer.top, layer))
-    return kept
+    return layers
 
 
 def _fold(padding: V1LayerParameter, layer: V1LayerParameter, index: int) -> None:
@@ -135,8 +135,8 @@ def _upgrade_layer(old: V1LayerParameter, warn: Warn) -> V1LayerParameter:
         new.type = TYPES[v0.type]
     for field in _LISTS:
         getattr(new, field).extend(getattr(v0, field))
-    for given, value in v0.ListFields():
-        _upgrade_field(v0, given.name, value, new, warn)
+    for descriptor, value in v0.ListFields():
+        _upgrade_field(v0, descriptor.name, value, new, warn)
     return new
 
 

@@ -1,4 +1,4 @@
-"""protobuf's wire format read straight from a file: where fields lie, and nothing of what is not asked for.
+"""protobuf's wire format, read straight from a file: it says where each field is, and reads no value unasked.
 
 A message is a row of fields, each a tag (number and wire type) and a value. A value of counted bytes is
 skipped by its count, so definitions with field numbers that we do not know, or know as something else, cost

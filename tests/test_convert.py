@@ -15,7 +15,7 @@ from converters.export.onnx_file import deploy_net, export_onnx
 from eval.cost import layer_costs, parameters, total_macs
 from eval.parity import compare_onnx
 from prototxt.errors import InputError
-from zoo.catalogue import find
+from zoo.catalogue import find_prototxt
 from zoo.cli import main
 
 DATA = Path(__file__).parent / "data"
@@ -44,7 +44,7 @@ def test_a_shipped_net_by_name(
 
 
 def test_the_file_is_the_deploy_net(tmp_path: Path) -> None:
-    net = load_net(find("allconv6")[0])
+    net = load_net(find_prototxt("allconv6")[0])
     with torch.no_grad():  # equal blobs, such as biases of zeros, become one initializer
         for blob in net.parameters():
             blob.normal_()
@@ -69,7 +69,7 @@ def test_onnxruntime_agrees_on_trained_statistics(tmp_path: Path) -> None:
     from prototxt.text import read_net
     from zoo.variants.edits import apply_variant
 
-    message = apply_variant(read_net(find("allconv6")[0]), "bn+msra+dropout0.5")
+    message = apply_variant(read_net(find_prototxt("allconv6")[0]), "bn+msra+dropout0.5")
     net = Network(build_graph(message, net_state("TEST")))
     torch.manual_seed(0)
     for name, blob in net.state_dict().items():
@@ -90,7 +90,7 @@ def test_onnxruntime_agrees_on_trained_statistics(tmp_path: Path) -> None:
 
 
 def test_weights_are_taken_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    net = load_net(find("allconv6")[0])
+    net = load_net(find_prototxt("allconv6")[0])
     state = {name: torch.full_like(blob, 0.01) for name, blob in net.state_dict().items()}
     save_file(state, tmp_path / "w.safetensors")
     arguments = [
@@ -102,7 +102,7 @@ def test_weights_are_taken_and_written(tmp_path: Path, capsys: pytest.CaptureFix
         str(tmp_path / "o"),
     ]
     assert main(arguments) == 0
-    again = load_net(find("allconv6")[0], tmp_path / "o" / "allconv6.safetensors")
+    again = load_net(find_prototxt("allconv6")[0], tmp_path / "o" / "allconv6.safetensors")
     assert all(torch.equal(again.state_dict()[name], blob) for name, blob in state.items())
     model = onnx.load(tmp_path / "o" / "allconv6.onnx")
     weight = next(t for t in model.graph.initializer if t.name == "conv1.weight")
@@ -113,7 +113,7 @@ def test_weights_are_taken_and_written(tmp_path: Path, capsys: pytest.CaptureFix
 def test_a_failed_verify_exits_1_and_leaves_no_file(
     value: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    state = load_net(find("allconv6")[0]).state_dict()
+    state = load_net(find_prototxt("allconv6")[0]).state_dict()
     state["fc.bias"] = torch.full_like(state["fc.bias"], value)
     save_file(state, tmp_path / "w.safetensors")
     output = tmp_path / "o"
@@ -136,7 +136,7 @@ def test_a_failed_verify_exits_1_and_leaves_no_file(
 
 
 def test_verify_sees_other_weights(tmp_path: Path) -> None:
-    net = load_net(find("allconv6")[0])
+    net = load_net(find_prototxt("allconv6")[0])
     export_onnx(net, tmp_path / "a.onnx")
     with torch.no_grad():
         net.params["fc"][1].add_(0.001)
@@ -159,7 +159,7 @@ def test_weights_that_do_not_fit(tensors: dict[str, tuple[int, ...]], says: str,
 
     save_file({name: torch.zeros(shape) for name, shape in tensors.items()}, tmp_path / "w.safetensors")
     with pytest.raises(InputError, match=says):
-        load_net(find("allconv6")[0], tmp_path / "w.safetensors")
+        load_net(find_prototxt("allconv6")[0], tmp_path / "w.safetensors")
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00" * 100, b"not weights at all", b"\xff" * 8 + b"{}"])
@@ -186,7 +186,7 @@ def test_weights_that_are_no_safetensors(
 
 
 def test_costs_of_the_articles_net() -> None:
-    net = load_net(find("allconv6")[0])
+    net = load_net(find_prototxt("allconv6")[0])
     rows = {row.name: row for row in layer_costs(net)}
     assert rows["conv1"].macs == 112 * 112 * 64 * 3 * 9 and rows["conv1"].parameters == 64 * 27 + 64
     assert rows["fc"].macs == 256 * 20
@@ -240,7 +240,7 @@ def test_show_prints_the_prototxt_and_nothing_else(capsys: pytest.CaptureFixture
 
     assert main(["show", "allconv6", "--variant", "bn+fc"]) == 0
     out = capsys.readouterr().out
-    assert parse(out, NetParameter) == apply_variant(read_net(find("allconv6")[0]), "bn+fc")
+    assert parse(out, NetParameter) == apply_variant(read_net(find_prototxt("allconv6")[0]), "bn+fc")
 
 
 def test_a_shape_that_the_prototxt_does_not_tell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from converters.data.opening import open_data
 from converters.data.source import DataSource
-from converters.data.windows.crop import place
+from converters.data.windows.crop import placement
 from converters.data.windows.file import Window, read_windows
 from converters.weights.mean_image import write_mean
 from prototxt.caffe_pb2 import LayerParameter, NetParameter
@@ -85,8 +85,8 @@ def test_mean_and_scale(tmp_path: Path) -> None:
 
 def test_a_mirrored_window_mirrors_its_padding_too(tmp_path: Path) -> None:
     window = Window("", 1, 0.9, 0, 5, 9, 14, 1)
-    straight = place(window, 20, 4, False, (20, 30), False)
-    mirrored = place(window, 20, 4, False, (20, 30), True)
+    straight = placement(window, 20, 4, False, (20, 30), False)
+    mirrored = placement(window, 20, 4, False, (20, 30), True)
     # The window grows from 0…9 to -3…13, of whose 17 pixels 3 lie outside: 4 of the crop's 20.
     assert (straight.x1, straight.x2, straight.pad_left, straight.width) == (0, 13, 4, 16)
     assert (mirrored.x1, mirrored.x2, mirrored.pad_left, mirrored.width) == (0, 13, 0, 16)
@@ -106,7 +106,7 @@ def test_a_placement_lies_in_image_and_crop(
     x1, y1, width, height = box
     window = Window("", 1, 1.0, x1, y1, min(x1 + width, 39), min(y1 + height, 39), 1)
     try:
-        at = place(window, crop, pad, square, (40, 40), mirror)
+        at = placement(window, crop, pad, square, (40, 40), mirror)
     except InputError as error:
         assert "nothing of the window" in str(error)
         return

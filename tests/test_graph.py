@@ -11,7 +11,7 @@ from converters.graph import Value, build_graph, net_state
 from prototxt.caffe_pb2 import NetParameter
 from prototxt.errors import InputError
 from prototxt.text import parse, read_net
-from zoo.catalogue import find
+from zoo.catalogue import find_prototxt
 
 INPUT = 'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }\n'
 
@@ -54,7 +54,7 @@ def test_an_in_place_layer_makes_a_new_value_of_the_blob() -> None:
 
 
 def test_layers_of_one_name_in_two_phases() -> None:
-    net = read_net(find("allconv6")[0])
+    net = read_net(find_prototxt("allconv6")[0])
     for phase, size in (("TRAIN", 256), ("TEST", 224)):
         wired = build_graph(net, net_state(phase))
         data = [node.layer for node in wired.nodes if node.layer.name == "data"]
@@ -62,7 +62,7 @@ def test_layers_of_one_name_in_two_phases() -> None:
 
 
 def test_deploy_keeps_the_logits_and_drops_the_label() -> None:
-    net = deploy(build_graph(read_net(find("allconv6")[0]), net_state("TEST")))
+    net = deploy(build_graph(read_net(find_prototxt("allconv6")[0]), net_state("TEST")))
     assert [value.blob for value in net.inputs] == ["data"]
     assert [value.blob for value in net.outputs] == ["fc"]
     assert [node.layer.name for node in net.nodes][-1] == "fc"
@@ -151,7 +151,7 @@ def test_the_first_weights_are_a_pure_function_of_seed_layer_and_index() -> None
     from converters import Network
     from zoo.variants.edits import apply_variant
 
-    article = read_net(find("allconv6")[0])
+    article = read_net(find_prototxt("allconv6")[0])
 
     def weights(variant: str, seed: int) -> dict[str, torch.Tensor]:
         wired = build_graph(apply_variant(article, variant), net_state("TRAIN"))

@@ -9,14 +9,14 @@ from converters.network import Network
 from prototxt.caffe_pb2 import NetParameter
 from prototxt.errors import InputError
 from prototxt.text import parse, read_net
-from zoo.catalogue import find
+from zoo.catalogue import find_prototxt
 from zoo.train.options import Options
 from zoo.train.plan import make_plan
 from zoo.variants.edits import apply_variant
 from zoo.variants.heads import head_of
 from zoo.variants.sizing import resize_input
 
-ARTICLE = read_net(find("allconv6")[0])
+ARTICLE = read_net(find_prototxt("allconv6")[0])
 
 
 def sized(variant: str, size: int) -> NetParameter:

@@ -12,7 +12,7 @@ from torch.nn.utils import prune
 
 from converters import Network, load_net
 from converters.layers import Layer
-from zoo.catalogue import find
+from zoo.catalogue import find_prototxt
 
 STOCK = [
     ("Convolution", "convolution_param { num_output: 4 kernel_size: 1 }", (2, 3, 5), nn.Conv1d),
@@ -78,7 +78,7 @@ def test_settings_of_the_stock_module_are_the_layers() -> None:
 
 
 def test_pruning_by_type_prunes_a_converted_net() -> None:
-    net = load_net(find("allconv6")[0])
+    net = load_net(find_prototxt("allconv6")[0])
     weighted = [m for m in net.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     assert sum(isinstance(m, nn.Conv2d) for m in weighted) == 5
     assert sum(isinstance(m, nn.Linear) for m in weighted) == 1

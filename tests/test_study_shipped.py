@@ -7,7 +7,7 @@ import pytest
 from converters.build import infer_shapes
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.text import read_net
-from zoo.catalogue import find, find_study, studies
+from zoo.catalogue import find_prototxt, find_study, studies
 from zoo.study.expand import expand, overridden
 from zoo.study.file import read_study
 from zoo.train.plan import Plan, make_plan
@@ -122,7 +122,7 @@ def test_the_depth_study(root: str) -> None:
     ],
 )
 def test_the_nets_of_other_depths(net: str, outputs: list[int]) -> None:
-    message = read_net(find(net)[0])
+    message = read_net(find_prototxt(net)[0])
     params = [layer.convolution_param for layer in message.layer if layer.type == "Convolution"]
     assert message.name == net and [param.num_output for param in params] == outputs
     first = (list(params[0].kernel_size), list(params[0].stride), list(params[0].pad))

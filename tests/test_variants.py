@@ -8,11 +8,11 @@ from converters.network import Network
 from prototxt.caffe_pb2 import TEST, NetParameter, PoolingParameter
 from prototxt.errors import InputError
 from prototxt.text import parse, read_net, to_text
-from zoo.catalogue import find
+from zoo.catalogue import find_prototxt
 from zoo.variants.edits import apply_variant
 from zoo.variants.heads import head_of
 
-ARTICLE = read_net(find("allconv6")[0])
+ARTICLE = read_net(find_prototxt("allconv6")[0])
 LENET = """
 name: "lenet"
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 1 dim: 28 dim: 28 } } }

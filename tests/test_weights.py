@@ -75,7 +75,7 @@ def same(ours: Network, theirs: Network) -> bool:
 @pytest.mark.parametrize("suffix", FORMATS)
 @pytest.mark.parametrize("text", [SMALL, SHARING, "allconv6"])
 def test_weights_come_back_bit_for_bit(text: str, suffix: str, tmp_path: Path) -> None:
-    source = catalogue.find(text)[0] if text == "allconv6" else text
+    source = catalogue.find_prototxt(text)[0] if text == "allconv6" else text
     net = shaken(source)
     path = save(net, tmp_path / f"w.{suffix}")
     assert same(load_net(source, path), net)
@@ -296,7 +296,7 @@ JUDGED = ["allconv_fc_test", "allconv_gap_test", "cifar_full_like", "inception",
 
 @pytest.mark.parametrize("case", ["allconv6", *JUDGED])
 def test_opencv_reads_what_is_written(case: str, tmp_path: Path) -> None:
-    path = GOLDEN / "layers" / f"net_{case}.prototxt" if case in JUDGED else catalogue.find(case)[0]
+    path = GOLDEN / "layers" / f"net_{case}.prototxt" if case in JUDGED else catalogue.find_prototxt(case)[0]
     net = load_net(path)
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():

@@ -48,7 +48,7 @@ def solvers() -> list[str]:
     return sorted(path.stem for path in _folder().glob("*_solver.prototxt"))
 
 
-def find(name: str, here: Path = Path()) -> tuple[Path, bool]:
+def find_prototxt(name: str, here: Path = Path()) -> tuple[Path, bool]:
     """(path, whether it is a shipped file) of a prototxt given as a path or a shipped file's name.
 
     A file of that path, counted from ``here``, comes first; a shipped one may be named with or without

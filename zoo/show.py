@@ -7,7 +7,7 @@ from converters.graph import filtered, net_state
 from zoo import catalogue
 from zoo.study.file import read_study
 from zoo.terminal.console import notice, print_prototxt, table
-from zoo.variants.edits import describe, find_net
+from zoo.variants.edits import descriptions, find_net
 
 
 def run(args: argparse.Namespace) -> int:
@@ -35,7 +35,10 @@ def run_list(args: argparse.Namespace) -> int:
     studies = [[name, read_study(catalogue.find_study(name)).title] for name in catalogue.studies()]
     table("shipped studies", ["name", "what they ask"], studies, left=2)
     table(
-        "variants (join them with +)", ["name", "what it does"], [list(v) for v in describe().items()], left=2
+        "variants (join them with +)",
+        ["name", "what it does"],
+        [list(v) for v in descriptions().items()],
+        left=2,
     )
     folder = demo_folder()
     state = "drawn" if folder.is_dir() else "drawn when first needed"

@@ -76,7 +76,7 @@ class Lmdb(Database):
 
         try:
             with self._environment.begin() as transaction:
-                return _found(transaction.get(key))
+                return _existing(transaction.get(key))
         except lmdb.Error as error:
             raise InputError(f"cannot be read ({error})") from None
 
@@ -128,7 +128,7 @@ class LevelDb(Database):
         """A record."""
         plyvel = _plyvel(self.path)
         try:
-            return _found(self._database.get(key, verify_checksums=True))
+            return _existing(self._database.get(key, verify_checksums=True))
         except plyvel.Error as error:
             raise InputError(f"cannot be read ({_text(error)})") from None
 
@@ -137,7 +137,7 @@ class LevelDb(Database):
         self._database.close()
 
 
-def _found(record: bytes | None) -> bytes:
+def _existing(record: bytes | None) -> bytes:
     """Keys out of order, in a damaged file, are listed but not found."""
     if record is None:
         raise InputError("is listed but not found: the database is damaged")

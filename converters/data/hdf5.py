@@ -33,8 +33,8 @@ class Hdf5Source(DataSource):
         names = listed_names(find(param.source, options.places))
         self.files = [find(name, options.places) for name in names]
         sizes = [_sizes(file, layer) for file in self.files]
-        for file, found in zip(self.files, sizes, strict=True):
-            if [size[1:] for size in found] != [size[1:] for size in sizes[0]]:
+        for file, file_sizes in zip(self.files, sizes, strict=True):
+            if [size[1:] for size in file_sizes] != [size[1:] for size in sizes[0]]:
                 raise InputError(f"{file}: rows of another shape than in {self.files[0]}", layer.name)
         self.counts = np.array([size[0][0] for size in sizes])
         if not self.counts.sum():

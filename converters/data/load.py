@@ -9,7 +9,7 @@ from torch import Tensor
 
 from converters.data.opening import is_readable, open_data
 from converters.data.source import DataSource
-from converters.graph import is_kept, net_state
+from converters.graph import is_included, net_state
 from prototxt.caffe_pb2 import LayerParameter, NetParameter, NetState
 from prototxt.errors import InputError, nearest
 from prototxt.net_file import NetFile
@@ -60,16 +60,16 @@ def load_data(
 
 
 def _chosen(net: NetParameter, state: NetState, name: str | None) -> LayerParameter:
-    kept = [layer for layer in net.layer if is_readable(layer) and is_kept(layer, state)]
+    layers = [layer for layer in net.layer if is_readable(layer) and is_included(layer, state)]
     if name is not None:
-        named = [layer for layer in kept if layer.name == name]
+        named = [layer for layer in layers if layer.name == name]
         if not named:
-            hint = nearest(name, [layer.name for layer in kept])
+            hint = nearest(name, [layer.name for layer in layers])
             raise InputError(f'net "{net.name}" has no data layer "{name}" in this phase{hint}')
         return named[0]
-    if len(kept) != 1:
-        names = ", ".join(layer.name for layer in kept) or "none"
+    if len(layers) != 1:
+        names = ", ".join(layer.name for layer in layers) or "none"
         raise InputError(
             f'net "{net.name}": layer= must name one of its data layers (in this phase: {names})'
         )
-    return kept[0]
+    return layers[0]

@@ -11,17 +11,19 @@ Shape = Sequence[int]
 
 
 def top_shapes(
-    layer: LayerParameter, given: Mapping[str, Shape], wanted: Collection[str] | None = None
+    layer: LayerParameter, overrides: Mapping[str, Shape], wanted: Collection[str] | None = None
 ) -> list[tuple[int, ...]]:
-    """The shape of every top, or of those ``wanted``; ``given`` (by blob name) overrides what the prototxt
-    says.
+    """The shape of every top, or of those ``wanted``; ``overrides`` (by blob name) beat what the
+    prototxt says.
 
     Raises InputError where neither says it.
     """
     tops = set(layer.top if wanted is None else wanted)
-    stated = _stated(layer) if not tops <= given.keys() else []
+    stated = _stated(layer) if not tops <= overrides.keys() else []
     return [
-        checked_size(layer, f'top "{top}"', given[top]) if top in given else _one(layer, top, stated, index)
+        checked_size(layer, f'top "{top}"', overrides[top])
+        if top in overrides
+        else _one(layer, top, stated, index)
         for index, top in enumerate(layer.top)
         if top in tops
     ]

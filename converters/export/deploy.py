@@ -32,7 +32,7 @@ def deploy(graph: Graph) -> Graph:
     labels = {value for node in judges for value in _label_values(graph, node)}
     predictions = {value for node in judges for value in node.inputs} - labels
     gone = _label_tops(graph, judges)
-    kept: list[Node] = []
+    nodes: list[Node] = []
     silenced: set[Value] = set()
     for node in graph.nodes:
         if node in judges:
@@ -42,9 +42,9 @@ def deploy(graph: Graph) -> Graph:
         elif not node.is_data and gone.intersection(node.inputs):
             gone.update(node.outputs)
         else:
-            kept.append(node)
+            nodes.append(node)
     unwanted = gone | (labels | silenced) - predictions
-    return _ending_in(graph, [value for value in unread(kept) if value not in unwanted])
+    return _ending_in(graph, [value for value in unread(nodes) if value not in unwanted])
 
 
 def ending_in(graph: Graph, blobs: Sequence[str]) -> Graph:
@@ -81,8 +81,8 @@ def _label_tops(graph: Graph, judges: Sequence[Node]) -> set[Value]:
     roles = {node: _label_values(graph, node) for node in judges}
     targets = [value for labels in roles.values() for value in labels]
     # What a weighted top of another type reads may be made of the label too, as in Reduction(a - label).
-    told = [node for node in judges if _has_roles(node.layer)]
-    predicted = [value for node in told for value in node.inputs if value not in roles[node]]
+    with_roles = [node for node in judges if _has_roles(node.layer)]
+    predicted = [value for node in with_roles for value in node.inputs if value not in roles[node]]
     sources = set(graph.inputs)
     named = {value for node in graph.nodes if judges and _has_labels(node) for value in node.outputs[1:]}
     return (_before(graph.nodes, targets) & sources | named) - _before(graph.nodes, predicted)

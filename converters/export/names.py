@@ -28,7 +28,7 @@ def value_names(graph: Graph) -> dict[Value, str]:
 def unused_name(name: str, taken: Iterable[str]) -> str:
     """``name``, with a number where it is ``taken``."""
     used = set(taken)
-    return next(found for n in count() if (found := f"{name}_{n}" if n else name) not in used)
+    return next(candidate for n in count() if (candidate := f"{name}_{n}" if n else name) not in used)
 
 
 def rename(model: ir.Model, blobs: Mapping[ir.Value, str], keys: Mapping[ir.Value, str]) -> None:
@@ -50,6 +50,6 @@ def rename(model: ir.Model, blobs: Mapping[ir.Value, str], keys: Mapping[ir.Valu
 def _values(graph: ir.Graph) -> Sequence[ir.Value]:
     """Every value of a graph and of the graphs inside it, once."""
     nodes = list(graph.all_nodes())
-    inner = [graph, *{id(node.graph): node.graph for node in nodes if node.graph}.values()]
-    found = [value for held in inner for value in [*held.inputs, *held.initializers.values()]]
-    return list(dict.fromkeys([*found, *(value for node in nodes for value in node.outputs)]))
+    graphs = [graph, *{id(node.graph): node.graph for node in nodes if node.graph}.values()]
+    sources = [value for inner in graphs for value in [*inner.inputs, *inner.initializers.values()]]
+    return list(dict.fromkeys([*sources, *(value for node in nodes for value in node.outputs)]))

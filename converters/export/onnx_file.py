@@ -161,14 +161,14 @@ def _finished(model: ir.Model, every: _AllValues) -> onnx.ModelProto:
     """The exporter's model, tidy, with the net's own outputs alone and the names of blobs and weights."""
     graph, net = model.graph, every.net
     by_value = dict(zip(every.made, graph.outputs, strict=True))
-    made = {value: held.name for value, held in by_value.items()}  # as it is before anything is joined
+    made = {value: output.name for value, output in by_value.items()}  # as it is before anything is joined
     graph.outputs[:] = [by_value[value] for value in net.graph.outputs]
     keys = _weights(graph, net)
     tidy(model, keys)
     names = value_names(net.graph)
     ends = dict(zip([*net.graph.inputs, *net.graph.outputs], [*graph.inputs, *graph.outputs], strict=True))
-    blobs = {held: names[value] for value, held in ends.items()}
-    present = {held.name: held for node in graph for held in node.outputs}
+    blobs = {end: names[value] for value, end in ends.items()}
+    present = {output.name: output for node in graph for output in node.outputs}
     for value, name in made.items():
         if name in present:
             blobs.setdefault(present[name], names[value])
@@ -179,7 +179,7 @@ def _finished(model: ir.Model, every: _AllValues) -> onnx.ModelProto:
 def _weights(graph: ir.Graph, net: Network) -> dict[ir.Value, str]:
     """The keys of ``state_dict`` by the initializers that hold their blobs."""
     names = {f"net.{blob.path}": blob.name for blob in net.blobs}
-    return {held: names[name] for name, held in graph.initializers.items() if name in names}
+    return {weight: names[name] for name, weight in graph.initializers.items() if name in names}
 
 
 @contextmanager

@@ -26,8 +26,8 @@ class SPPSpec(Spec):
 @layer("SPP", source="spp_layer.cpp", macs=free)
 class SPP(Layer):
     """Poolings of 1, 2, 4, … bins a side, flattened and joined: (N, C, H, W) to (N, C·bins); a pyramid of
-    height 1 keeps its axes (spp_layer.cpp). Where the bins do not divide the image, Caffe pads both
-    sides by half of what lacks, rounded up.
+    height 1 keeps its axes (spp_layer.cpp). Where an image's side is no multiple of the number of bins, Caffe
+    pads both of its ends with half of the pixels missing to the next multiple, rounded up.
     """
 
     spec: SPPSpec

@@ -77,11 +77,11 @@ def _match(
 
 def by_name(layers: Iterable[LayerBlobs]) -> dict[str, Sequence[Tensor]]:
     """The blobs that a name stands for: of several layers the last one's that has any."""
-    found: dict[str, Sequence[Tensor]] = {}
+    blobs: dict[str, Sequence[Tensor]] = {}
     for layer in layers:
-        if layer.blobs or layer.name not in found:
-            found[layer.name] = layer.blobs
-    return found
+        if layer.blobs or layer.name not in blobs:
+            blobs[layer.name] = layer.blobs
+    return blobs
 
 
 def _check(path: Path, layer: StoredLayer, blobs: Sequence[Tensor]) -> None:

@@ -55,8 +55,8 @@ def load_weights(net: "Network", path: Path) -> tuple[Report, list[Tensor]]:
     loaders = {"caffemodel": load_caffemodel, "hdf5": load_hdf5}
     layers = net.layer_blobs()
     unknown, loaded = loaders[kind](path, layers)
-    given = {memory(blob) for blob in loaded}
-    lacking = [x.label for x in layers if any(memory(blob) not in given for blob in x.blobs)]
+    loaded_memory = {memory(blob) for blob in loaded}
+    lacking = [x.label for x in layers if any(memory(blob) not in loaded_memory for blob in x.blobs)]
     return Report(lacking, unknown), loaded
 
 

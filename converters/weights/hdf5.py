@@ -71,11 +71,11 @@ def _opened(path: Path) -> Iterator[Any]:
 
 def _datasets(data: Any) -> dict[str, dict[str, Any]]:
     """layer → blob's name → data set, whatever depth the slashes in a layer's name put it at."""
-    found: dict[str, dict[str, Any]] = {}
+    datasets: dict[str, dict[str, Any]] = {}
     for name, item in _visited(data, ""):
         layer, _, index = name.rpartition("/")
-        found.setdefault(layer, {})[index] = item
-    return found
+        datasets.setdefault(layer, {})[index] = item
+    return datasets
 
 
 def stored_datasets(path: Path) -> dict[str, list[Stored]]:

@@ -152,7 +152,7 @@ def trained(folder: Path, where: Elsewhere = HERE) -> list[Model]:
 
 def untrained(variants: Sequence[str], scratch: Path) -> list[Model]:
     """Variants of the article's net as their fillers leave them."""
-    article = read_net(catalogue.find(catalogue.ARTICLE)[0])
+    article = read_net(catalogue.find_prototxt(catalogue.ARTICLE)[0])
     models = []
     for variant in dict.fromkeys(variants):
         message = apply_variant(article, variant)

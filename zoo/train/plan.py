@@ -133,7 +133,7 @@ class _Draft:
 
 
 def _read(options: Options, here: Path) -> _Draft:
-    path, is_shipped = catalogue.find(options.solver, here)
+    path, is_shipped = catalogue.find_prototxt(options.solver, here)
     solver = changed_solver(read_solver(path), options, here)
     with about(path):
         check_solver(solver)

@@ -26,7 +26,7 @@ def changed_solver(solver: SolverParameter, options: Options, here: Path) -> Sol
     if options.weights:
         solver.weights[:] = [options.weights]
     if options.net is not None:
-        path, _ = catalogue.find(options.net, here)
+        path, _ = catalogue.find_prototxt(options.net, here)
         for field in NETS:
             solver.ClearField(field)
         solver.net = str(path.absolute())

@@ -27,14 +27,16 @@ def departures(plan: Plan) -> list[str]:
     net = plan.nets["TRAIN"].message
     if net.name not in catalogue.nets():
         return []
-    article = read_net(catalogue.find(net.name)[0])
-    schedule = read_solver(catalogue.find(f"{catalogue.ARTICLE}_solver")[0])
-    found = _solver_departures(plan.solver, schedule)
-    found += _change("convolution filler", _fillers(net), _fillers(article))
-    found += _batch_departure(net, plan.solver, article)
-    found += _change("input size", _crop(net), _crop(article))
-    found += _change("classes", plan.classes or catalogue.CLASSES, catalogue.CLASSES)
-    return [*found, "data: drawn (synthetic) images instead of photographs"] if plan.is_synthetic else found
+    article = read_net(catalogue.find_prototxt(net.name)[0])
+    schedule = read_solver(catalogue.find_prototxt(f"{catalogue.ARTICLE}_solver")[0])
+    changes = _solver_departures(plan.solver, schedule)
+    changes += _change("convolution filler", _fillers(net), _fillers(article))
+    changes += _batch_departure(net, plan.solver, article)
+    changes += _change("input size", _crop(net), _crop(article))
+    changes += _change("classes", plan.classes or catalogue.CLASSES, catalogue.CLASSES)
+    if plan.is_synthetic:
+        changes.append("data: drawn (synthetic) images instead of photographs")
+    return changes
 
 
 def _change(name: str, ours: object, theirs: object) -> list[str]:
@@ -42,13 +44,13 @@ def _change(name: str, ours: object, theirs: object) -> list[str]:
 
 
 def _solver_departures(ours: SolverParameter, theirs: SolverParameter) -> list[str]:
-    found = _change("base_lr", f"{ours.base_lr:.6g}", f"{theirs.base_lr:.6g}")
-    found += _change("lr_policy", _policy(ours), _policy(theirs))
-    found += _change("iterations", f"{ours.max_iter:,}", f"{theirs.max_iter:,}")
-    found += _change("clip_gradients", _clip(ours), _clip(theirs))
+    changes = _change("base_lr", f"{ours.base_lr:.6g}", f"{theirs.base_lr:.6g}")
+    changes += _change("lr_policy", _policy(ours), _policy(theirs))
+    changes += _change("iterations", f"{ours.max_iter:,}", f"{theirs.max_iter:,}")
+    changes += _change("clip_gradients", _clip(ours), _clip(theirs))
     for name in _SOLVER:
-        found += _change(name, _text(getattr(ours, name)), _text(getattr(theirs, name)))
-    return found
+        changes += _change(name, _text(getattr(ours, name)), _text(getattr(theirs, name)))
+    return changes
 
 
 def _policy(solver: SolverParameter) -> str:

@@ -10,7 +10,7 @@ from prototxt.net_file import NetFile
 from prototxt.text import Warn, to_stderr
 from zoo import catalogue
 from zoo.variants.heads import pool_whatever_size, set_fc, set_gap
-from zoo.variants.layout import convolutions, insert, last_block, tail, trailing_number, unused_name
+from zoo.variants.layout import convolutions, insert, last_block, tail, trailing_number, unused_layer_name
 
 Edit = Callable[[NetParameter], None]
 
@@ -19,7 +19,7 @@ def find_net(name: str, variant: str, warn: Warn = to_stderr) -> NetFile:
     """The net of a path or shipped name, with a variant's edits; ``warn`` takes a line where it is
     shipped, and what reading has to say. Raises InputError, with file and line.
     """
-    path, is_shipped = catalogue.find(name)
+    path, is_shipped = catalogue.find_prototxt(name)
     if is_shipped:
         warn(f"{name}: the shipped net {path.stem}")
     file = NetFile.read(path, warn)
@@ -59,16 +59,16 @@ def find_edit(name: str) -> Edit:
         return lambda net: set_bn_fraction(net, fraction)
     if name not in EDITS:
         hint = nearest(name, [*EDITS, "dropout0.5", "stride2-2", "width64-64"])
-        raise InputError(f'no variant "{name}"{hint} (known: {", ".join(describe())}, joined by +)')
+        raise InputError(f'no variant "{name}"{hint} (known: {", ".join(descriptions())}, joined by +)')
     return EDITS[name]
 
 
 def _numbered(net: NetParameter, numbers: Sequence[int]) -> Iterator[tuple[ConvolutionParameter, int]]:
     """Each convolution's parameters with its number. Raises InputError where the counts differ."""
-    found = convolutions(net)
-    if len(found) != len(numbers):
-        raise InputError(f"{len(numbers)} numbers for {len(found)} convolutions")
-    for index, number in zip(found, numbers, strict=True):
+    indices = convolutions(net)
+    if len(indices) != len(numbers):
+        raise InputError(f"{len(numbers)} numbers for {len(indices)} convolutions")
+    for index, number in zip(indices, numbers, strict=True):
         yield net.layer[index].convolution_param, number
 
 
@@ -87,7 +87,7 @@ def set_widths(net: NetParameter, widths: Sequence[int]) -> None:
         param.num_output = width
 
 
-def describe() -> dict[str, str]:
+def descriptions() -> dict[str, str]:
     """Every variant's name with what it does, for ``zoo list``."""
     numbered = {
         "dropoutR": set_dropout,
@@ -107,7 +107,7 @@ def set_dropout(net: NetParameter, ratio: float) -> None:
     present = [layer for layer in net.layer if layer.type == "Dropout"]
     if not present:
         block = last_block(net)
-        name = unused_name(net, f"drop{trailing_number(net.layer[block[0]].name)}")
+        name = unused_layer_name(net, f"drop{trailing_number(net.layer[block[0]].name)}")
         blob = net.layer[block[-1]].top[0]
         layer = LayerParameter(name=name, type="Dropout", bottom=[blob], top=[blob])
         present = [insert(net, block[-1] + 1, layer)]
@@ -150,11 +150,11 @@ def _insert_like(net: NetParameter, after: int, conv: int, layer: LayerParameter
 
 def _batch_norm(net: NetParameter, conv: str) -> LayerParameter:
     frozen = [ParamSpec(lr_mult=0, decay_mult=0) for _ in range(3)]
-    return LayerParameter(name=unused_name(net, f"bn_{conv}"), type="BatchNorm", param=frozen)
+    return LayerParameter(name=unused_layer_name(net, f"bn_{conv}"), type="BatchNorm", param=frozen)
 
 
 def _scale(net: NetParameter, conv: str) -> LayerParameter:
-    layer = LayerParameter(name=unused_name(net, f"scale_{conv}"), type="Scale")
+    layer = LayerParameter(name=unused_layer_name(net, f"scale_{conv}"), type="Scale")
     layer.scale_param.filler.value = 1
     layer.scale_param.bias_term = True
     layer.scale_param.bias_filler.value = 0

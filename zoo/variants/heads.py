@@ -5,7 +5,7 @@ from converters.graph import build_graph, net_state
 from prototxt.caffe_pb2 import LayerParameter, NetParameter, PoolingParameter
 from prototxt.errors import InputError
 from prototxt.upgrade import quiet
-from zoo.variants.layout import convolutions, inner_products, insert, trailing_number, unused_name
+from zoo.variants.layout import convolutions, inner_products, insert, trailing_number, unused_layer_name
 
 _READERS = ("InnerProduct", "Flatten", "Reshape")
 
@@ -29,7 +29,7 @@ def set_gap(net: NetParameter) -> None:
         return
     last = convolutions(net)[-1]
     at = next(i for i in range(last + 1, first + 1) if net.layer[i].type in _READERS)
-    name = unused_name(net, f"pool{trailing_number(net.layer[last].name)}")
+    name = unused_layer_name(net, f"pool{trailing_number(net.layer[last].name)}")
     blob = net.layer[at].bottom[0]
     pool = LayerParameter(name=name, type="Pooling", bottom=[blob], top=[name])
     pool.pooling_param.pool = PoolingParameter.AVE

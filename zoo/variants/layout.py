@@ -9,10 +9,10 @@ from prototxt.errors import InputError
 
 def convolutions(net: NetParameter) -> list[int]:
     """Indices of every Convolution. Raises InputError where there is none."""
-    found = [index for index, layer in enumerate(net.layer) if layer.type == "Convolution"]
-    if not found:
+    indices = [index for index, layer in enumerate(net.layer) if layer.type == "Convolution"]
+    if not indices:
         raise InputError("there is no Convolution layer to act on")
-    return found
+    return indices
 
 
 def tail(net: NetParameter, index: int) -> list[int]:
@@ -43,10 +43,10 @@ def classifiers(net: NetParameter) -> list[LayerParameter]:
 def inner_products(net: NetParameter) -> list[int]:
     """Indices of every InnerProduct after the last convolution. Raises InputError where there is none."""
     last = convolutions(net)[-1]
-    found = [i for i, layer in enumerate(net.layer) if layer.type == "InnerProduct" and i > last]
-    if not found:
+    indices = [i for i, layer in enumerate(net.layer) if layer.type == "InnerProduct" and i > last]
+    if not indices:
         raise InputError("there is no InnerProduct layer after the last Convolution to act on")
-    return found
+    return indices
 
 
 def insert(net: NetParameter, index: int, layer: LayerParameter) -> LayerParameter:
@@ -62,7 +62,7 @@ def trailing_number(name: str) -> str:
     return match[0]
 
 
-def unused_name(net: NetParameter, name: str) -> str:
+def unused_layer_name(net: NetParameter, name: str) -> str:
     """``name``, with underscores added until no layer or blob has it."""
     taken = {layer.name for layer in net.layer} | {top for layer in net.layer for top in layer.top}
     while name in taken:

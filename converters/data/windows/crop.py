@@ -34,7 +34,7 @@ class _Side:
     after: int
 
 
-def place(
+def placement(
     window: Window, crop: int, context_pad: int, square: bool, image: tuple[int, int], mirror: bool
 ) -> Placement:
     """Where ``window`` of an ``image`` (height, width) goes.

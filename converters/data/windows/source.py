@@ -10,7 +10,7 @@ from torch import Tensor
 from converters.data.images.lists import Pixels, read_image
 from converters.data.images.transform import draw, open_mean
 from converters.data.source import BadRecordError, DataSource, SourceOptions
-from converters.data.windows.crop import Placement, place
+from converters.data.windows.crop import Placement, placement
 from converters.data.windows.file import Window, read_windows
 from converters.host.places import find, place_of_list, refuse_escapes
 from converters.layers.checks import positive
@@ -121,7 +121,7 @@ class WindowSource(DataSource):
         square = self.param.crop_mode == "square"
         try:
             image: Pixels = read_image(path, ImageDataParameter())
-            at = place(window, self.crop, self.param.context_pad, square, _size(image), mirror)
+            at = placement(window, self.crop, self.param.context_pad, square, _size(image), mirror)
         except InputError as error:
             raise BadRecordError(f"{self.path}:{window.line}: {error}", self.layer.name) from None
         cut = cv2.resize(image[at.y1 : at.y2 + 1, at.x1 : at.x2 + 1], (at.width, at.height))
