@@ -1,15 +1,19 @@
 """Study files: what they may say, and what is wrong with them."""
 
 from pathlib import Path
+from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from converters.host.files import alone_in
 from prototxt.errors import InputError
 from zoo.catalogue import studies
 from zoo.cli import main
 from zoo.study.expand import PlannedRun, arguments, expand, overridden
 from zoo.study.file import read_study
+from zoo.study.on_ray import OnRay
 from zoo.train.command import settle
 from zoo.train.plan import make_plan
 
@@ -138,3 +142,38 @@ def test_the_readmes_study_can_be_planned(name: str, root: str, tmp_path: Path) 
     names = ["msra-plain", "msra+dropout0.5-plain", "msra-clipped", "msra+dropout0.5-clipped", "msra+bn"]
     assert [run.name for run in runs] == [f"{name}-seed{seed}" for seed in range(3) for name in names]
     assert make_plan(runs[2].options).solver.clip_gradients == 1
+
+
+class LosingRay:
+    """A Ray that loses its first interrupts, and counts tasks as ended before their workers have heard."""
+
+    def __init__(self) -> None:
+        self.cancelled: list[int] = []
+
+    def cancel(self, reference: int) -> None:
+        self.cancelled.append(reference)
+
+    def wait(self, references: list[int], num_returns: int, timeout: float) -> tuple[list[int], list[int]]:
+        assert num_returns == len(references) and timeout > 0
+        left = [each for each in references if self.cancelled.count(each) < each]
+        return [each for each in references if each not in left], left
+
+
+def test_a_study_on_ray_stops_when_its_runs_have_let_go_of_their_folders(tmp_path: Path) -> None:
+    engine = OnRay.__new__(OnRay)
+    engine.ray = LosingRay()
+    engine.pending = {1: folder_of(tmp_path / "queued"), 3: folder_of(tmp_path / "running")}
+    stopping = Thread(target=engine.stop, daemon=True)
+    with alone_in(tmp_path / "running"):
+        stopping.start()
+        stopping.join(0.5)
+        assert stopping.is_alive()
+    stopping.join(60)
+    assert not stopping.is_alive()
+    assert engine.ray.cancelled == [1, 3, 3, 3]
+    assert not (tmp_path / "queued").exists()
+
+
+def folder_of(path: Path) -> Any:
+    """A job as far as its folder goes."""
+    return SimpleNamespace(folder=path)

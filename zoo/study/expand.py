@@ -8,7 +8,7 @@ from typing import Any
 from prototxt.errors import InputError
 from zoo.study.file import RunBlock, Study
 from zoo.train.options import Options
-from zoo.train.solver_changes import joined
+from zoo.train.solver_changes import one_setting
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def _cells(study: Study, source: str) -> Iterator[_Cell]:
         shared = [(f"{source}: set", study.set), (f"{where}.iter_size", parts), (f"{where}.set", block.set)]
         for change, text in block.changes.items() or [(None, None)]:
             texts = [*shared, (f"{where}.changes.{change}", text)]
-            settings = joined([(name, text) for name, text in texts if text is not None])
+            settings = one_setting([(name, text) for name, text in texts if text is not None])
             for net in block.nets or (None,):
                 for variant in block.variants:
                     yield _Cell(block, net, variant, change, settings)

@@ -3,14 +3,18 @@
 import signal
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 
+from converters.host.files import LOCK, locked
 from prototxt.errors import InputError
 from zoo.study.job import Job, search_path
 from zoo.terminal.console import notice
 
 _PAUSE = 0.2  # seconds between looks at a run
+_AGAIN = 20  # seconds after which a run that does not end is interrupted once more
 
 
 class OnRay:
@@ -54,10 +58,21 @@ class OnRay:
             return 1
 
     def stop(self) -> None:
-        """Have every run write a snapshot and end."""
-        for reference in self.pending:
-            self.ray.cancel(reference)
-        self.ray.wait(list(self.pending), num_returns=len(self.pending))
+        """Have every run write a snapshot and end.
+
+        Ray's interrupt of a task's worker may be lost, so it is sent until the task has ended. Ray may also
+        count a cancelled task as ended before that, and a Ray of our own takes its workers along when it
+        ends, their runs not told: so the runs' own locks are waited for.
+        """
+        left = list(self.pending)
+        while left:
+            for reference in left:
+                self.ray.cancel(reference)
+            _, left = self.ray.wait(left, num_returns=len(left), timeout=_AGAIN)
+        for lock in (job.folder / LOCK for job in self.pending.values()):
+            if lock.is_file():
+                with locked(lock):
+                    """The run has let go of its folder."""
 
 
 def _train(job: Job, environment: Mapping[str, str]) -> int:
@@ -68,9 +83,16 @@ def _train(job: Job, environment: Mapping[str, str]) -> int:
             time.sleep(_PAUSE)  # Ray's interrupt reaches Python, and would not end a wait inside the kernel
         return code
     except KeyboardInterrupt:
-        process.send_signal(signal.SIGTERM)
-        process.wait()
+        _end(process)
         raise
+
+
+def _end(process: Popen[bytes]) -> None:
+    """Have a run write its snapshot and end, however often the task is interrupted once more."""
+    while process.poll() is None:
+        with suppress(KeyboardInterrupt):
+            process.send_signal(signal.SIGTERM)
+            process.wait()
 
 
 def shares(
