@@ -18,7 +18,7 @@ from converters.host.files import LOCK, alone_in
 from prototxt.errors import InputError
 from zoo.cli import main
 from zoo.runs.run_folder import RunFolder
-from zoo.train.sources import open_data
+from zoo.train.sources import open_feeds
 
 COMMAND = ["-m", "zoo", "train", "--device", "cpu", "--solver"]
 
@@ -116,10 +116,10 @@ def test_a_hangup_before_the_first_iteration_ends_nothing(
 ) -> None:
     def opened(*given: object) -> object:
         os.kill(os.getpid(), signal.SIGHUP)
-        return open_data(*given)  # type: ignore[arg-type]
+        return open_feeds(*given)  # type: ignore[arg-type]
 
     before = signal.signal(signal.SIGHUP, signal.default_int_handler)
-    monkeypatch.setattr("zoo.train.command.open_data", opened)
+    monkeypatch.setattr("zoo.train.command.open_feeds", opened)
     try:
         assert train(solver, "--output", "run", "--max-iter", "2") == 0
     finally:

@@ -12,7 +12,7 @@ from torch import Tensor
 from converters.blobs import memory, owner
 from converters.graph import Node, Value
 from converters.network import Network
-from converters.solver.rules import Parameter
+from converters.solver.rules import Learnable
 
 NOTICE = "debug_info: the lines of Caffe's automatic Split layers are left out"
 
@@ -29,7 +29,7 @@ def forward_lines(net: Network, values: Mapping[Value, Tensor]) -> list[str]:
 
 
 def backward_lines(
-    net: Network, seen: Mapping[Node, Sequence[Tensor]], parameters: Sequence[Parameter]
+    net: Network, seen: Mapping[Node, Sequence[Tensor]], parameters: Sequence[Learnable]
 ) -> list[str]:
     """Every layer's bottom and parameter gradients, the last layer's first, and the norms of all
     parameters together (Net::BackwardDebugInfo, Net::Backward). ``seen``: what each layer read.
@@ -47,7 +47,7 @@ def backward_lines(
     return [*lines, _norms(parameters)]
 
 
-def _norms(parameters: Sequence[Parameter]) -> str:
+def _norms(parameters: Sequence[Learnable]) -> str:
     data = [parameter.blob.detach() for parameter in parameters]
     diff = [parameter.blob.grad for parameter in parameters if parameter.blob.grad is not None]
     one, two = ([_norm(blobs, order) for blobs in (data, diff)] for order in (1, 2))
@@ -60,12 +60,12 @@ def _norm(blobs: Sequence[Tensor], order: int) -> float:
     return torch.linalg.vector_norm(torch.stack(norms), order).item() if norms else 0.0
 
 
-def data_means(parameters: Sequence[Parameter]) -> dict[int, str]:
+def data_means(parameters: Sequence[Learnable]) -> dict[int, str]:
     """Each blob's mean, to be told after the update that follows."""
     return {memory(parameter.blob): _mean(parameter.blob) for parameter in parameters}
 
 
-def update_lines(net: Network, parameters: Sequence[Parameter], before: Mapping[int, str]) -> list[str]:
+def update_lines(net: Network, parameters: Sequence[Learnable], before: Mapping[int, str]) -> list[str]:
     """Every blob before the update and what the update took off it (Net::UpdateDebugInfo)."""
     taken = {memory(p.blob): p.taken if p.taken is not None else torch.zeros(1) for p in parameters}
     owners: dict[int, str] = {}

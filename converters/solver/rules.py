@@ -14,7 +14,7 @@ from converters.solver.rates import check_policy, learning_rate, steps_taken
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError
 
-__all__ = ["Parameter", "UpdateRule", "check_solver", "learnable", "learning_rate", "solver_type"]
+__all__ = ["Learnable", "UpdateRule", "check_solver", "learnable", "learning_rate", "solver_type"]
 
 _ENUM = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")  # solver_type's values, in order
 
@@ -47,7 +47,7 @@ def check_solver(solver: SolverParameter) -> None:
 
 
 @dataclass
-class Parameter:
+class Learnable:
     """A learnable blob with its multipliers, the solver's history of it, and what the last update took
     off it where the solver keeps that.
     """
@@ -60,7 +60,7 @@ class Parameter:
     taken: Tensor | None = None
 
 
-def learnable(net: Network) -> list[Parameter]:
+def learnable(net: Network) -> list[Learnable]:
     """Every blob of every layer, once each, in the order of layers: Caffe's learnable_params.
 
     Those with lr_mult 0 are frozen: they get no gradient, as in Caffe, and so no part in clipping.
@@ -71,7 +71,7 @@ def learnable(net: Network) -> list[Parameter]:
         if blob.owner is blob:
             tensor, spec = tensor_of(blob, net.layers), blob.multipliers
             tensor.requires_grad_(spec.lr_mult != 0)
-            parameters.append(Parameter(blob.name, tensor, spec.lr_mult, spec.decay_mult))
+            parameters.append(Learnable(blob.name, tensor, spec.lr_mult, spec.decay_mult))
     return parameters
 
 
@@ -83,7 +83,7 @@ class UpdateRule:
     ``keeps_updates`` each parameter's ``taken`` holds what the last update took off it.
     """
 
-    def __init__(self, message: SolverParameter, parameters: Sequence[Parameter]) -> None:
+    def __init__(self, message: SolverParameter, parameters: Sequence[Learnable]) -> None:
         check_solver(message)
         self.message = message
         self.parameters = list(parameters)
@@ -157,7 +157,7 @@ class UpdateRule:
             if self.keeps_updates:
                 parameter.taken = step.clone()
 
-    def _is_idle(self, parameter: Parameter) -> bool:
+    def _is_idle(self, parameter: Learnable) -> bool:
         """Whether all histories stay zero: a frozen blob whose history never was anything else."""
         is_still = not parameter.blob.requires_grad and solver_type(self.message) in ("SGD", "Nesterov")
         return is_still and not self.has_loaded
@@ -173,7 +173,7 @@ class UpdateRule:
         for gradient in gradients:
             gradient.mul_(factor)
 
-    def _regularised(self, parameter: Parameter) -> Tensor:
+    def _regularised(self, parameter: Learnable) -> Tensor:
         """The gradient over iter_size, plus weight decay (Normalize, then Regularize)."""
         gradient = torch.zeros_like(parameter.blob) if parameter.blob.grad is None else parameter.blob.grad
         gradient = gradient / self.message.iter_size if self.message.iter_size != 1 else gradient

@@ -13,7 +13,7 @@ from zoo.runs.run_json import RunRecord
 from zoo.terminal.console import notice, notice_once
 
 
-def write(folder: RunFolder, record: RunRecord, solver: CaffeSolver) -> None:
+def write_beside(folder: RunFolder, record: RunRecord, solver: CaffeSolver) -> None:
     """Write both files, each whole or not at all; before that, say in run.json, whose content ``record`` is,
     that they are the run's own. Where they cannot be written a line says why: the training stands without
     them.

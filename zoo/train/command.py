@@ -24,10 +24,10 @@ from zoo.train.display import CaffeDisplay, Display, TrainingDisplay
 from zoo.train.loop import iterate
 from zoo.train.options import Options, check_begun
 from zoo.train.plan import Plan, make_plan
-from zoo.train.ranks import Ranks, joined, under_torchrun
+from zoo.train.ranks import Ranks, process_group, under_torchrun
 from zoo.train.signals import outlasting_terminal
 from zoo.train.snapshot import check_resumable, fine_tune, iteration_of, restore
-from zoo.train.sources import Data, open_data
+from zoo.train.sources import Data, open_feeds
 from zoo.train.tensorboard_log import check_installed, recording
 from zoo.train.trainer import Trainer, keep_freed_memory, pick_device
 from zoo.variants.article import departures
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     device = pick_device(args.device, ranks.local)
     if device.type == "cpu":
         keep_freed_memory()
-    with outlasting_terminal(), joined(ranks, device), ExitStack() as stack:
+    with outlasting_terminal(), process_group(ranks, device), ExitStack() as stack:
         run, folder, plan, snapshot = agree(args, ranks, stack)
         is_whole = run is None or train(args, run, plan, folder, snapshot, device, ranks)
     return 0 if is_whole else INTERRUPTED
@@ -85,7 +85,7 @@ def train(
     ranks: Ranks,
 ) -> bool:
     """Run the plan to its end, under the id ``run``; False where SIGINT ended it before."""
-    data = open_data(plan, device, ranks)
+    data = open_feeds(plan, device, ranks)
     if ranks.is_first and snapshot is not None:
         check_sampled(folder, data.images)
     announce(plan, device, ranks)

@@ -14,7 +14,7 @@ from zoo.train.dataset import ImageSet
 Shapes = dict[str, tuple[int, ...]]
 
 
-def top_shapes(layer: LayerParameter, image: Sequence[int], labels: Sequence[int] = ()) -> Shapes:
+def batch_shapes(layer: LayerParameter, image: Sequence[int], labels: Sequence[int] = ()) -> Shapes:
     """What an ImageData puts on its tops, of images (height, width, channels) and labels of shape ``labels``
     an image, () for one.
     """
@@ -60,7 +60,7 @@ class ImageFeed:
     def shapes(self) -> Shapes:
         """The shape of every top."""
         images = self.images
-        return top_shapes(images.layer, images.pixels.shape[1:], images.labels.shape[1:])
+        return batch_shapes(images.layer, images.pixels.shape[1:], images.labels.shape[1:])
 
     def batch(self, index: int) -> dict[str, Tensor]:
         """This rank's share of the ``index``-th batch since the start of training, by top.

@@ -107,7 +107,7 @@ def under_torchrun() -> Ranks:
 
 
 @contextmanager
-def joined(ranks: Ranks, device: torch.device) -> Iterator[None]:
+def process_group(ranks: Ranks, device: torch.device) -> Iterator[None]:
     """Connect the ranks for the block; what ends well waits for all, so that none is cut short."""
     if ranks.world == 1:
         yield

@@ -44,7 +44,7 @@ def save(trainer: Trainer, folder: RunFolder, record: RunRecord) -> Path:
         if not torch.isfinite(blob).all():
             raise DivergedError(f'blob "{name}" is not finite after iteration {solver.iter - 1}', solver.iter)
     if solver.message.HasField("snapshot_format"):
-        caffe_snapshots.write(folder, record, solver)
+        caffe_snapshots.write_beside(folder, record, solver)
     state = {
         "iteration": solver.iter,
         "losses": list(solver.losses),

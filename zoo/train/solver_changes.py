@@ -51,7 +51,7 @@ def merged(solver: SolverParameter, changes: SolverParameter) -> SolverParameter
     return result
 
 
-def joined(texts: list[tuple[str, str]]) -> str | None:
+def one_setting(texts: list[tuple[str, str]]) -> str | None:
     """(name, text) pairs of changes as one text for ``--set``, later ones going over earlier ones; None
     where there are none. Raises InputError under the name of the text that is wrong.
     """

@@ -10,7 +10,7 @@ from prototxt.errors import of_layer
 from zoo.terminal.console import notice
 from zoo.terminal.progress import counting
 from zoo.train.dataset import ImageSet, check_labels, first_shape, memory_note, open_images
-from zoo.train.feed import ImageFeed, top_shapes
+from zoo.train.feed import ImageFeed, batch_shapes
 from zoo.train.lists import data_layers
 from zoo.train.plan import Plan
 from zoo.train.ranks import Ranks
@@ -25,7 +25,7 @@ class Data:
     images: dict[str, ImageSet] = field(default_factory=dict)
 
 
-def open_data(plan: Plan, device: torch.device, ranks: Ranks) -> Data:
+def open_feeds(plan: Plan, device: torch.device, ranks: Ranks) -> Data:
     """Open the data of every net: this rank's share of the train net's, and the test nets' for rank 0."""
     data = Data()
     with ranks.one_first():
@@ -63,7 +63,7 @@ def _images(plan: Plan, key: str) -> ImageSet:
     with net.located():  # before the decoding, which takes long
         with of_layer(layer):
             image = first_shape(layer, path, plan.places, skip_bad, size)
-            shapes = top_shapes(layer, image, () if size is None else (size,))
+            shapes = batch_shapes(layer, image, () if size is None else (size,))
         classes = scored_classes(graph, shapes) or plan.options.classes
     if classes is not None and size is None:
         check_labels(path, classes, unjudged_labels(graph))
