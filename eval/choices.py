@@ -1,7 +1,8 @@
 """What can be measured, by the names that a user gives it. Nothing is imported, so that a parser may."""
 
 PRECISIONS = ("fp32", "fp16", "int8")
-PROVIDERS = {  # onnxruntime's, beside "auto"
+AUTO = "auto"  # a GPU where there is one, and a build for it; else the CPU
+PROVIDERS = {  # onnxruntime's, beside AUTO
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",

@@ -13,8 +13,6 @@ from converters.host.files import whole
 from eval.runtime import Feeds
 from prototxt.errors import InputError
 
-PRECISIONS = ("fp32", "fp16", "int8")
-
 
 def to_fp16(model: Path, target: Path) -> None:
     """Write ``model`` with half-precision weights and arithmetic; inputs and outputs stay float32.

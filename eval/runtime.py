@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from eval.choices import PROVIDERS
+from eval.choices import AUTO, PROVIDERS
 from prototxt.errors import InputError
 from prototxt.rawbytes import is_utf8
 
@@ -26,7 +26,7 @@ def has_gpu() -> bool:
 
 def resolve(provider: str) -> str:
     """``auto`` as cuda where there is a GPU and a build for it, else cpu; other names as they are."""
-    if provider != "auto":
+    if provider != AUTO:
         return provider
     usable = has_gpu() and PROVIDERS["cuda"] in onnxruntime.get_available_providers()
     return "cuda" if usable else "cpu"

@@ -8,7 +8,8 @@ import pytest
 import torch
 from tiny import write_run
 
-from eval.precision import PRECISIONS, to_fp16, to_int8
+from eval.choices import PRECISIONS
+from eval.precision import to_fp16, to_int8
 from eval.runtime import input_shapes, open_session
 from prototxt.errors import InputError
 from zoo.bench.command import measure_folder, trained

@@ -4,9 +4,9 @@ from importlib.resources import files
 from pathlib import Path
 
 from prototxt.errors import InputError, nearest
-from zoo.cli.choices import ARTICLE
+from zoo.cli.choices import ARTICLE, SOLVER
 
-__all__ = ["ARTICLE"]
+__all__ = ["ARTICLE", "SOLVER"]
 
 DEMO_MANIFEST = "demo.json"  # in the folder of a demo data set
 CLASSES = 20  # of the article's data and of the demo set

@@ -23,6 +23,7 @@ from eval.cost import CONVENTION, layer_costs, parameters, total_macs
 from eval.parity import Difference, compare_onnx, write_onnx
 from prototxt.net_file import NetFile
 from prototxt.rawbytes import from_message, readable
+from zoo.cli.choices import VARIANT
 from zoo.ours import keep_others
 from zoo.terminal.console import notice, stdout, table
 from zoo.variants.edits import find_net
@@ -60,7 +61,7 @@ def target_of(file: NetFile, args: argparse.Namespace) -> Path:
     conversion wrote.
     """
     name = (from_message(file.message.name) or file.path.stem).replace("/", "_")
-    stem = name if args.variant == "baseline" else f"{name}-{args.variant}"
+    stem = name if args.variant == VARIANT else f"{name}-{args.variant}"
     target = Path(args.output or Path("converted") / stem) / f"{stem}.onnx"
     keep_others(target, "conversion", is_marked)
     if args.weights:

@@ -2,9 +2,9 @@
 they start. Nothing heavy is imported.
 """
 
-from eval.choices import PRECISIONS, PROVIDERS, ROUNDS, RUNTIMES
+from eval.choices import AUTO, PRECISIONS, PROVIDERS, ROUNDS, RUNTIMES
 
-__all__ = ["PRECISIONS", "PROVIDERS", "ROUNDS", "RUNTIMES"]
+__all__ = ["AUTO", "PRECISIONS", "PROVIDERS", "ROUNDS", "RUNTIMES"]
 
 MOST, MOST_SEED = 2**31 - 1, 2**63 - 1  # what the fields of a prototxt hold
 
@@ -12,7 +12,6 @@ ARTICLE = "allconv6"  # the article's net
 SOLVER = f"{ARTICLE}_solver"
 VARIANT = "baseline"
 RUNS = "runs"  # the folder of run folders
-AUTO = "auto"
 DEVICES = (AUTO, "cpu", "cuda")
 LOG_FORMATS = ("zoo", "caffe")
 STUDY_ENGINES = ("local", "ray")

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from zoo.cli.choices import SEED
 from zoo.data.demo import TRAIN_IMAGES, VAL_IMAGES, make_demo
 from zoo.terminal.console import notice, notice_once
 from zoo.terminal.progress import counting
@@ -17,7 +18,7 @@ def demo_folder() -> Path:
 def ensure_demo() -> None:
     """Draw the demo data set, for want of another, unless it is there."""
     notice_once(f"no list files found: taking the demo data set in {demo_folder()}")
-    _draw(demo_folder(), 0)
+    _draw(demo_folder(), SEED)
 
 
 def _draw(folder: Path, seed: int) -> bool:

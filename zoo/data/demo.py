@@ -14,6 +14,7 @@ import numpy as np
 from converters.host.machine import cores
 from prototxt.errors import InputError
 from zoo.catalogue import DEMO_MANIFEST as MANIFEST
+from zoo.cli.choices import SEED
 from zoo.data.drawing import Image, draw_image
 from zoo.data.patterns import PATTERNS
 
@@ -52,7 +53,7 @@ class _Entry(NamedTuple):
 
 def make_demo(
     folder: Path,
-    seed: int = 0,
+    seed: int = SEED,
     train: int = TRAIN_IMAGES,
     val: int = VAL_IMAGES,
     progress: Callable[[int], None] | None = None,

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from prototxt.errors import InputError, nearest
-from zoo import catalogue
-from zoo.cli.choices import MOST, MOST_SEED, VARIANT
+from zoo.cli.choices import MOST, MOST_SEED, SOLVER, VARIANT
 
 _NAME = re.compile(r"[\w.+-]+")
 
@@ -36,7 +35,7 @@ class Study:
 
     title: str
     runs: Sequence[RunBlock]
-    solver: str = f"{catalogue.ARTICLE}_solver"
+    solver: str = SOLVER
     data: str | None = None
     max_iter: int | None = None
     batch_size: int | None = None

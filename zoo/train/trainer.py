@@ -12,6 +12,7 @@ from converters.solver.file import gpu
 from converters.solver.net import SolverNet
 from converters.solver.step import Process
 from prototxt.errors import InputError
+from zoo.cli.choices import AUTO
 from zoo.train.plan import Plan
 from zoo.train.ranks import Ranks
 
@@ -82,7 +83,7 @@ def pick_device(name: str, local_rank: int = 0) -> torch.device:
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: PyTorch finds no GPU here")
-    use_gpu = name == "cuda" or (name == "auto" and torch.cuda.is_available())
+    use_gpu = name == "cuda" or (name == AUTO and torch.cuda.is_available())
     if not use_gpu:
         return torch.device("cpu")
     device = gpu(local_rank, "the GPU of local rank")

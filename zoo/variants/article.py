@@ -28,7 +28,7 @@ def departures(plan: Plan) -> list[str]:
     if net.name not in catalogue.nets():
         return []
     article = read_net(catalogue.find_prototxt(net.name)[0])
-    schedule = read_solver(catalogue.find_prototxt(f"{catalogue.ARTICLE}_solver")[0])
+    schedule = read_solver(catalogue.find_prototxt(catalogue.SOLVER)[0])
     changes = _solver_departures(plan.solver, schedule)
     changes += _change("convolution filler", _fillers(net), _fillers(article))
     changes += _batch_departure(net, plan.solver, article)
