@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from golden_cases import GOLDEN, arrays, error, named
+from golden_cases import GOLDEN, arrays, assert_ended, error, named, set_blobs
 
 from converters import CaffeSolver, load_solver
 from converters.solver.file import notices
@@ -46,10 +46,7 @@ def begun(run: str, extra: str = "", log: list[str] | None = None) -> CaffeSolve
     Path("solver.prototxt").write_text(text)
     solver = load_solver("solver.prototxt", log=[].append if log is None else log.append)
     data = recorded(run)
-    for name, blob in named(data, "init").items():
-        layer, _, index = name.rpartition("/")
-        with torch.no_grad():
-            solver.net.params[layer][int(index)].copy_(blob)
+    set_blobs(solver.net, named(data, "init"))
     solver.net.set_input_arrays(data["X"], data["y"])
     return solver
 
@@ -59,14 +56,6 @@ def serve_from(solver: CaffeSolver, data: dict[str, np.ndarray]) -> None:
     batch = next(iter(solver.net.shapes.values()))[0]
     gone = solver.iter * solver.message.iter_size * batch % len(data["X"])
     solver.net.set_input_arrays(np.roll(data["X"], -gone, 0), np.roll(data["y"], -gone, 0))
-
-
-def assert_ended(solver: CaffeSolver, data: dict[str, np.ndarray]) -> None:
-    for name, theirs in named(data, "final").items():
-        layer, _, index = name.rpartition("/")
-        ours = solver.net.params[layer][int(index)].detach()
-        # A bias before BatchNorm has a gradient of rounding alone, which ends somewhere about 1e-7.
-        assert error(ours, theirs) <= 1e-4 or (ours - theirs).abs().max() <= 1e-6, name
 
 
 def state_of(solver: CaffeSolver) -> list[torch.Tensor]:
@@ -86,7 +75,7 @@ def test_thirty_iterations_end_where_caffe_ended(run: str) -> None:
     solver, data = begun(run), recorded(run)
     losses = [solver.step(1) for _ in range(solver.message.max_iter)]
     np.testing.assert_allclose(losses, data["loss_last_subiteration"], rtol=0, atol=1e-5)
-    assert_ended(solver, data)
+    assert_ended(solver.net, data)
 
 
 @pytest.mark.parametrize("run", RUNS)
@@ -97,7 +86,7 @@ def test_going_on_from_caffes_own_snapshot_ends_where_caffe_ended(run: str) -> N
     serve_from(solver, data)
     losses = [solver.step(1) for _ in range(15)]
     np.testing.assert_allclose(losses, data["loss_last_subiteration"][15:], rtol=0, atol=1e-5)
-    assert_ended(solver, data)
+    assert_ended(solver.net, data)
 
 
 @pytest.mark.parametrize("run", RUNS)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from golden_cases import GOLDEN, arrays, named
+from golden_cases import GOLDEN, arrays, named, set_blobs
 
 from converters import Network, load_net
 from converters.export.onnx_file import deploy_net, export_onnx
@@ -26,11 +26,7 @@ def recorded(case: str) -> tuple[Network, list[torch.Tensor]]:
     """The net of a recording in TEST mode with its weights, and its inputs."""
     data = arrays(GOLDEN / "layers" / f"{case}.npz")
     net = load_net(GOLDEN / "layers" / f"{case}.prototxt", phase="TEST")
-    params = net.params
-    for name, blob in named(data, "param").items():
-        layer, _, index = name.rpartition("/")
-        with torch.no_grad():
-            params[layer][int(index)].copy_(blob)
+    set_blobs(net, named(data, "param"))
     return net, [named(data, "in")[blob] for blob in net.inputs]
 
 

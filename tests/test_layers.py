@@ -4,7 +4,7 @@ import re
 
 import pytest
 import torch
-from golden_cases import GOLDEN, arrays, error, named
+from golden_cases import GOLDEN, arrays, blob_of, error, named, set_blobs
 from layer_cases import MODULE, module_text, recorded
 from torch import Tensor
 
@@ -33,10 +33,7 @@ def load(case: str) -> tuple[Network, dict[str, Tensor], dict]:  # type: ignore[
     path = GOLDEN / ("forks" if case in OF_FORKS else "layers") / case
     data = arrays(path.with_suffix(".npz"))
     net = load_net(path.with_suffix(".prototxt"), phase=str(data["phase"]), dialect=dialect_of(data))
-    for name, blob in named(data, "param").items():
-        layer, _, index = name.rpartition("/")
-        with torch.no_grad():
-            net.params[layer][int(index)].copy_(blob)
+    set_blobs(net, named(data, "param"))
     inputs = {name: x.requires_grad_() for name, x in named(data, "in").items()}
     return net, inputs, data
 
@@ -68,8 +65,7 @@ def test_blobs_and_gradients_are_caffes(case: str) -> None:
     for name, theirs in named(data, "din").items():
         assert error(inputs[name].grad, theirs) <= back, f"gradient of {name}"
     for name, theirs in named(data, "dparam").items():
-        layer, _, index = name.rpartition("/")
-        blob = net.params[layer][int(index)]
+        blob = blob_of(net, name)
         ours = blob.grad if isinstance(blob, torch.nn.Parameter) else torch.zeros_like(blob)  # running ones
         assert error(ours, theirs) <= back, f"gradient of {name}"
     changed = named(data, "after")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from golden_cases import GOLDEN, arrays, error, named
+from golden_cases import GOLDEN, arrays, assert_ended, named, set_blobs
 from safetensors.torch import load_file
 from train_runs import edit, lines, memory_feed, same, train, weights
 
@@ -70,16 +70,10 @@ def test_both_entries_end_in_the_same_bits(
 @pytest.mark.parametrize("golden", RUNS, indirect=True)
 def test_zoo_train_ends_where_caffe_ended(golden: Path) -> None:
     data, solver = arrays(golden.parent / "run.npz"), load_solver(golden, [].append)
-    for name, blob in named(data, "init").items():
-        layer, _, index = name.rpartition("/")
-        solver.net.params[layer][int(index)].data.copy_(blob)
+    set_blobs(solver.net, named(data, "init"))
     solver.net.save_caffemodel("init.caffemodel")
     assert train(golden, "--weights", "init.caffemodel", "--set", "display: 1", "--output", "run") == 0
-    net = load_net(golden.parent / "net.prototxt", "run/weights.safetensors", phase="TRAIN")
-    for name, theirs in named(data, "final").items():
-        layer, _, index = name.rpartition("/")
-        ours = net.params[layer][int(index)].detach()
-        assert error(ours, theirs) <= 1e-4 or (ours - theirs).abs().max() <= 1e-6, name
+    assert_ended(load_net(golden.parent / "net.prototxt", "run/weights.safetensors", phase="TRAIN"), data)
     if solver.message.iter_size == 1:
         losses = [line["loss"] for line in lines("run")][:30]
         np.testing.assert_allclose(losses, data["loss_last_subiteration"], rtol=0, atol=1e-5)

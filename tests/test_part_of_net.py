@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from golden_cases import GOLDEN, arrays, named
+from golden_cases import GOLDEN, arrays, named, set_blobs
 from torch import Tensor
 
 from converters import Network, load_net
@@ -62,10 +62,7 @@ def case(path: Path) -> tuple[Network, dict[Value, Tensor]]:
     """A recorded net with its weights, and its inputs."""
     data = arrays(path.with_suffix(".npz"))
     net = load_net(path, phase=str(data["phase"]))
-    with torch.no_grad():
-        for name, blob in named(data, "param").items():
-            layer, _, index = name.rpartition("/")
-            net.params[layer][int(index)].copy_(blob)
+    set_blobs(net, named(data, "param"))
     inputs = named(data, "in")
     return net, {value: inputs[value.blob] for value in net.graph.inputs}
 

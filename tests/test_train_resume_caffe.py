@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from golden_cases import GOLDEN, arrays, error, named
+from golden_cases import GOLDEN, arrays, blob_of, error, named
 from train_runs import edit, lines, memory_feed, same, train, weights
 
 from converters import load_net
@@ -29,8 +29,7 @@ def test_caffes_own_snapshot_goes_on_to_where_caffe_ended(
     net = load_net(folder / "net.prototxt", phase="TRAIN")
     net.load_weights(Path("run/weights.safetensors"))
     for name, blob in named(data, "final").items():
-        layer, _, index = name.rpartition("/")
-        assert error(net.params[layer][int(index)].detach(), blob) <= 1e-4, name
+        assert error(blob_of(net, name).detach(), blob) <= 1e-4, name
 
 
 def test_the_weights_of_a_state_are_where_it_says_or_beside_it(tmp_path: Path) -> None:
