@@ -12,9 +12,11 @@ from eval.choices import PRECISIONS
 from eval.precision import to_fp16, to_int8
 from eval.runtime import input_shapes, open_session
 from prototxt.errors import InputError
-from zoo.bench.command import measure_folder, trained
+from zoo.bench.command import trained
 from zoo.bench.files import converted, measure_accuracy
 from zoo.bench.images import calibration, listed_images, validation
+from zoo.bench.measure import measure_models
+from zoo.bench.timing import Settings
 from zoo.cli import main
 
 
@@ -71,7 +73,7 @@ def test_the_files_are_what_they_say(files: dict[str, Path]) -> None:
 
 def test_rows_of_three_precisions(folder: Path, files: dict[str, Path]) -> None:
     """Their accuracy is that of their own file; how near its scores are to fp32's is the test above."""
-    rows = measure_folder(folder, [2], ["fp32", "fp16", "int8"], runs=2, threads=1)
+    rows = measure_models(trained(folder), Settings([2], ["fp32", "fp16", "int8"], runs=2, threads=1))
     held = {row["precision"]: row for row in rows}
     assert list(held) == ["fp32", "fp16", "int8"] and held["int8"]["calibration"] == "training images"
     assert {row["images"] for row in rows} == {6} and {row["batch"] for row in rows} == {2}
@@ -118,7 +120,7 @@ def test_a_precision_that_cannot_be_had_is_left_out(
         raise InputError("no such kernel")
 
     monkeypatch.setattr("zoo.bench.files.to_fp16", refused)
-    rows = measure_folder(folder, [1], ["fp32", "fp16"], runs=1, threads=1)
+    rows = measure_models(trained(folder), Settings([1], ["fp32", "fp16"], runs=1, threads=1))
     assert [row["precision"] for row in rows] == ["fp32"]
     assert f"{folder}: fp16 left out: no such kernel" in capsys.readouterr().err
 
@@ -141,4 +143,4 @@ def test_validation_is_what_training_tested(tmp_path: Path, monkeypatch: pytest.
     model = trained(tmp_path / "run")[0]
     labels = torch.cat([labels for _, labels in validation(model)])
     assert labels.tolist() == [float(line.rsplit(" ", 1)[1]) for line in lines[:4]]
-    assert measure_folder(tmp_path / "run", [1], ["fp32"], runs=1, threads=1)[0]["images"] == 4
+    assert measure_models([model], Settings([1], ["fp32"], runs=1, threads=1))[0]["images"] == 4

@@ -28,7 +28,6 @@ from zoo.bench.plots import figure_paths, write_bench_figures
 from zoo.bench.row import Row
 from zoo.bench.tables import grids
 from zoo.bench.timing import Settings
-from zoo.cli.choices import AUTO, CALLS
 from zoo.ours import keep_others
 from zoo.plots.charts import is_chart
 from zoo.terminal.console import notice, stdout, table
@@ -101,25 +100,6 @@ def rows_on_other_lists(path: Path, rows: Sequence[Row]) -> list[Row]:
         return []
     lists = {row.get("list") for row in rows}
     return [row for row in json.loads(path.read_text(encoding="utf-8")) if row.get("list") not in lists]
-
-
-def measure_folder(
-    folder: Path,
-    batches: Sequence[int],
-    precisions: Sequence[str],
-    providers: Sequence[str] = (AUTO,),
-    against: Sequence[str] = (),
-    threads: int | None = None,
-    runs: int = CALLS,
-    where: Elsewhere = HERE,
-) -> list[Row]:
-    """The rows of every finished run at or below ``folder``, as ``zoo bench`` writes them to bench.json.
-
-    ``runs`` are timed calls at batch 1, ``threads`` None means as many as there are cores. Raises
-    InputError where there is no finished run, or a model cannot be measured.
-    """
-    settings = Settings(batches, precisions, providers, against, threads or cores(), runs)
-    return measure_models(trained(folder, where), settings)
 
 
 def settings_of(args: argparse.Namespace) -> Settings:

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from prototxt.errors import InputError
-from zoo.bench.command import measure_folder, trained, write_json
-from zoo.bench.models import HERE, Elsewhere
+from zoo.bench.command import trained, write_json
+from zoo.bench.measure import measure_models
+from zoo.bench.models import HERE, Elsewhere, Model
 from zoo.bench.row import Row
+from zoo.bench.timing import Settings
 from zoo.report.measure.images import open_list
 from zoo.report.measure.measured import Measured, measure_run
 from zoo.report.read.results import OtherList, Results, check_same_data, read_rows
@@ -29,8 +31,7 @@ def gather(
     models = trained(folder, where)
     study = read_study_json(folder)
     planned = [entry["name"] for entry in study["runs"]] if study else []
-    models.sort(key=lambda model: model.path.parent.name not in planned)
-    known = [read_run(model) for model in models]
+    known = [read_run(m) for m in sorted(models, key=lambda model: model.path.parent.name not in planned)]
     runs, twice = _distinct(known)
     if where.list is None:
         check_same_data(runs)
@@ -38,7 +39,7 @@ def gather(
     runs = [run for run in runs if run.path in measured]
     groups = group_runs(runs, planned)
     other = _other_list(runs[0], where)
-    rows = _rows(folder, runs, where, other)
+    rows = _rows(folder, models, runs, other)
     notes = [*_cut_short(folder, known, study, words), *_doubled(twice, folder, words), *failed]
     heading = title or (study.get("title") if study else None) or _title(groups, words)
     return Results(folder, heading, groups, measured, rows, notes, other), study
@@ -79,13 +80,15 @@ def _other_list(run: FinishedRun, where: Elsewhere) -> OtherList | None:
 
 
 def _rows(
-    folder: Path, runs: Sequence[FinishedRun], where: Elsewhere, other: OtherList | None
+    folder: Path, models: Sequence[Model], runs: Sequence[FinishedRun], other: OtherList | None
 ) -> Mapping[Path, Sequence[Row]]:
-    """What `zoo bench` measured of the runs; measured now, and kept, where it has measured nothing yet."""
+    """What `zoo bench` measured of the runs; where it has measured nothing yet, all ``models`` are measured
+    now, and the rows are kept.
+    """
     path = folder / "bench.json"
     if not path.is_file():
         notice(f"{path}: not there; measuring size and latency, as zoo bench does")
-        write_json(path, measure_folder(folder, _BATCHES, _PRECISIONS, where=where))
+        write_json(path, measure_models(models, Settings(_BATCHES, _PRECISIONS)))
     rows = read_rows(path, runs, other)
     for run in runs:
         if not rows[run.path]:
