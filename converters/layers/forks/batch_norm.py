@@ -175,6 +175,7 @@ class SegNetBN(_BN):
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__(message, bottoms)
         self.spec = LearnSpec(BNParameter.BNMode.Name(message.bn_param.bn_mode))
+        self.tops = len(message.top)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """(N, C, …) to the same shape, and (1, C, 1, 1) of the mean and of the variance."""
@@ -184,7 +185,7 @@ class SegNetBN(_BN):
         is_plain = self.spec.bn_mode == "INFERENCE"
         y = x if is_plain else by_batch(x, mean, (variance + _SEGNET_EPS).rsqrt())
         tops = self._affine(y), mean.reshape(self.shape), variance.reshape(self.shape)
-        return tops[: len(self.message.top)]
+        return tops[: self.tops]
 
 
 @_rule(
