@@ -1,9 +1,13 @@
-"""Which recording holds which layer type. Run as a program, it writes zoo/layer_cases.py anew."""
+"""Which recording holds which rule of a layer type. Run as a program, it writes zoo/layer_cases.py anew."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 from golden_cases import GOLDEN
+
+from converters.layers.registry import records, rules_of
 
 MODULE = Path(__file__).parent.parent / "zoo" / "layer_cases.py"
 
@@ -12,12 +16,27 @@ def types_in(path: Path) -> set[str]:
     return set(re.findall(r'type: *"([A-Z][A-Za-z0-9]+)"', path.read_text()))
 
 
+def dialect_of(data: Mapping[str, np.ndarray]) -> str | None:
+    """The dialect whose rule is of the repository that computed a recording; None of Caffe's own."""
+    repository = str(data.get("fork", "")).partition("@")[0]
+    named = {record.source.partition(":")[0]: record.dialect_name for record in records()}
+    return named[repository] if repository else None
+
+
+def rules_in(path: Path) -> list[str]:
+    """The rules that a recording holds: those of the types in it, of several rules the fork's."""
+    with np.load(path.with_suffix(".npz")) as data:
+        dialects = ("", dialect_of(data))
+    rules = [rule for name in sorted(types_in(path) - {"Input"}) for rule in rules_of(name)]
+    return [rule.rule_name for rule in rules if rule.dialect_name in dialects]
+
+
 def recorded() -> tuple[dict[str, list[str]], dict[str, int]]:
-    """(one-layer cases of each type, number of small nets with it)."""
+    """(one-layer cases of each rule, number of small nets with it)."""
     cases: dict[str, list[str]] = {}
     nets: dict[str, int] = {}
     for path in sorted(path for room in ("layers", "forks") for path in (GOLDEN / room).glob("*.prototxt")):
-        for name in sorted(types_in(path) - {"Input"}):
+        for name in rules_in(path):
             if path.stem.startswith("net_"):
                 nets[name] = nets.get(name, 0) + 1
             else:

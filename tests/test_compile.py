@@ -14,7 +14,7 @@ from zoo.variants.edits import find_net
 from zoo.variants.sizing import resize_input
 
 NETS = sorted(path.stem for path in (GOLDEN / "layers").glob("net_*.npz"))
-# One recording of each type; what a user wrote in Python is no graph.
+# One recording of each rule; what a user wrote in Python is no graph.
 CASES = sorted({cases[0] for kind, cases in recorded()[0].items() if kind != "Python"} | set(NETS))
 SHIPPED = [("allconv6", "baseline"), ("allconv6", "bn+fc"), ("allconv6", "dropout0.5"), ("allconv8", "gap")]
 

@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 from golden_cases import GOLDEN, arrays, blob_of, error, named, set_blobs
-from layer_cases import MODULE, module_text, recorded
+from layer_cases import MODULE, dialect_of, module_text, recorded
 from torch import Tensor
 
 from converters import Network, load_net
@@ -20,13 +20,6 @@ OF_FORKS = sorted(path.stem for path in (GOLDEN / "forks").glob("*.npz"))
 
 def is_net(case: str) -> bool:
     return case.startswith("net_")
-
-
-def dialect_of(data: dict) -> str | None:  # type: ignore[type-arg]
-    """The dialect whose rule is of the repository that computed a recording."""
-    repository = str(data.get("fork", "")).partition("@")[0]
-    named = {record.source.partition(":")[0]: record.dialect_name for record in records()}
-    return named[repository] if repository else None
 
 
 def load(case: str) -> tuple[Network, dict[str, Tensor], dict]:  # type: ignore[type-arg]
@@ -156,10 +149,10 @@ def test_every_type_of_caffe_is_registered() -> None:
     assert set(CAFFES) - set(layer_types()) == set()
 
 
-def test_every_registered_type_has_a_case() -> None:
+def test_every_registered_rule_has_a_case() -> None:
     cases, nets = recorded()
     covered = {*cases, *nets, "Input"}
-    assert set(layer_types()) - covered == set(WITHOUT_A_RECORDING)
+    assert {record.rule_name for record in records()} - covered == set(WITHOUT_A_RECORDING)
     assert not covered.intersection(WITHOUT_A_RECORDING)
 
 

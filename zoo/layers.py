@@ -14,7 +14,7 @@ All layer types of Caffe 1.0, and some of its forks. Written by
 *Follows* names the file of Caffe, or of a fork, whose rule it is. A type with several rules has a line for
 each, with its dialect in brackets: `--dialect` (`load_net(…, dialect=)`) chooses it. *Recordings* are the
 cases under `tests/golden/layers` and `tests/golden/forks` that real Caffe, or the fork, computed and that
-hold this type, forward and backward; *nets* counts the small nets among them. A type without recordings is a
+hold this rule, forward and backward; *nets* counts the small nets among them. A type without recordings is a
 data layer or has tests of its own.
 
 Where this is not Caffe:
@@ -57,10 +57,9 @@ def _rows() -> list[list[str]]:
 
 
 def _row(record: Record) -> list[str]:
-    name, cases = record.type, ", ".join(CASES.get(record.type, ()))
-    counts = [_range(record.bottoms), _range(record.tops)]
-    shown = f"{name} ({record.dialect_name})" if record.dialect else name
-    return [shown, record.family, record.source, *counts, cases, str(IN_NETS.get(name, 0))]
+    name, counts = record.rule_name, [_range(record.bottoms), _range(record.tops)]
+    cases = ", ".join(CASES.get(name, ()))
+    return [name, record.family, record.source, *counts, cases, str(IN_NETS.get(name, 0))]
 
 
 def _range(count: Count) -> str:

@@ -146,6 +146,11 @@ class Record:
         return self.dialect.name if self.dialect else ""
 
     @property
+    def rule_name(self) -> str:
+        """The type, with its dialect in brackets where it has several rules: ReLU, BN (pspnet)."""
+        return f"{self.type} ({self.dialect_name})" if self.dialect else self.type
+
+    @property
     def judges(self) -> bool:
         """Whether such a layer only judges what the net computes."""
         return self.role in ("loss", "metric", "sink")
