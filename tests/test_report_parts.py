@@ -1,17 +1,19 @@
 """The report's parts: what may be claimed, curves, labels, words and charts."""
 
+import json
 import re
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from report_runs import write_run
+from report_runs import stand_in, write_bench, write_run
 
 from eval.statistics import Interval
 from zoo.bench.models import find_runs
 from zoo.cli.choices import LANGUAGES
 from zoo.plots.charts import new_figure, style, to_svg
+from zoo.report.read import gather
 from zoo.report.read.learning import curve, thinned
 from zoo.report.read.runs import group_runs, partners, read_run
 from zoo.report.say.accuracy_section import real_or_not
@@ -207,3 +209,24 @@ def test_charts_share_no_names_and_follow_the_page() -> None:
 def test_a_confusion_matrix_of_a_class_without_images() -> None:
     svg = to_svg(confusion_chart(np.array([[3.0, 1], [0, 0]]), ["a", "b"], "x", "y"))
     assert ">75<" in svg and ">25<" in svg and "nan" not in svg.lower()
+
+
+def test_what_no_bench_has_measured_is_measured_of_the_runs_that_were_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stand_in(monkeypatch)
+    for variant, is_finished in (("baseline", True), ("bn", True), ("fc", False)):
+        write_run(tmp_path, variant, finished=is_finished)
+    write_bench(tmp_path)
+    path = tmp_path / "bench.json"
+    rows = json.loads(path.read_text())
+    path.unlink()
+    names: list[str] = []
+    monkeypatch.setattr(
+        "zoo.report.read.gather.measure_models",
+        lambda models, settings: names.extend(model.path.parent.name for model in models) or rows,
+    )
+    results, _ = gather.gather(tmp_path, None, Words("en"))
+    assert names == ["baseline-seed0", "bn-seed0"] and results.row(results.baseline) is not None
+    assert capsys.readouterr().err.count("fc-seed0: not finished, left out") == 1
+    assert json.loads(path.read_text()) == rows
