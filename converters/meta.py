@@ -71,10 +71,6 @@ def _where(condition: Tensor, x: Tensor, y: Tensor) -> Tensor | None:
     return None if shape is None else _made(_broadcast(condition.shape, shape))
 
 
-def _scalar(number: float) -> Tensor | None:
-    return _made(())
-
-
 def _slid(size: int, kernel: int, stride: int, pad: int, dilation: int = 1, ceil: bool = False) -> int:
     """In how many places a window stands along one axis, as torch counts them."""
     room = size + 2 * pad - dilation * (kernel - 1) - 1
