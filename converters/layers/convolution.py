@@ -1,4 +1,4 @@
-"""Convolution, Deconvolution and Im2col: kernels that slide over spatial axes."""
+"""Convolution and Deconvolution: kernels that slide over spatial axes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -98,6 +98,7 @@ class _Sliding(Layer):
             self.weight = nn.Parameter(torch.empty(blob))
             self.bias = nn.Parameter(torch.empty(spec.num_output)) if spec.bias_term else None
         self.spec = spec
+        self.sides = spec.geometry if spec.kernel else _POINT
         param = message.convolution_param
         self.fillers = {"weight": param.weight_filler, "bias": param.bias_filler}
 
@@ -105,7 +106,7 @@ class _Sliding(Layer):
         """The weight blob's first two axes, before the group divides the second."""
         return outputs, channels
 
-    def _slide(self, x: Tensor, weight: Tensor, sides: Geometry) -> Tensor:
+    def _slide(self, x: Tensor, weight: Tensor) -> Tensor:
         raise NotImplementedError
 
     def forward(self, *bottoms: Tensor) -> tuple[Tensor, ...]:
@@ -116,9 +117,9 @@ class _Sliding(Layer):
         axis = self.spec.axis
         images = x if axis == 1 else x.reshape(-1, *x.shape[axis:])
         if self.spec.kernel:
-            y = self._slide(images, self.weight, self.spec.geometry)
+            y = self._slide(images, self.weight)
         else:  # no spatial axis: one pixel and one weight
-            y = self._slide(images.unsqueeze(-1), self.weight.unsqueeze(-1), _POINT).squeeze(-1)
+            y = self._slide(images.unsqueeze(-1), self.weight.unsqueeze(-1)).squeeze(-1)
         return y if axis == 1 else y.reshape(*x.shape[:axis], *y.shape[1:])
 
 
@@ -130,7 +131,8 @@ class Convolution(_Sliding):
 
     slide = staticmethod(F.conv1d)
 
-    def _slide(self, x: Tensor, weight: Tensor, sides: Geometry) -> Tensor:
+    def _slide(self, x: Tensor, weight: Tensor) -> Tensor:
+        sides = self.sides
         y: Tensor = self.slide(x, weight, self.bias, sides.stride, sides.pad, sides.dilation, self.spec.group)
         return y
 
@@ -162,7 +164,8 @@ class Deconvolution(_Sliding):
     def _ends(self, channels: int, outputs: int) -> tuple[int, int]:
         return channels, outputs
 
-    def _slide(self, x: Tensor, weight: Tensor, sides: Geometry) -> Tensor:
+    def _slide(self, x: Tensor, weight: Tensor) -> Tensor:
+        sides = self.sides
         y: Tensor = self.slide(
             x, weight, self.bias, sides.stride, sides.pad, 0, self.spec.group, sides.dilation
         )

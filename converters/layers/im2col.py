@@ -7,7 +7,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from converters.layers.base import Layer
 from converters.layers.checks import canonical_axis, checked_size
-from converters.layers.parts.geometry import Geometry, geometry
+from converters.layers.parts.geometry import geometry
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter
@@ -36,7 +36,7 @@ class Im2col(Layer):
         super().__init__()
         shape = bottoms[0]
         axis = canonical_axis(message, message.convolution_param.axis, len(shape))
-        sides = geometry(message, len(shape) - axis - 1)
+        self.sides = sides = geometry(message, len(shape) - axis - 1)
         self.spec = Im2colSpec(sides.kernel, sides.stride, sides.pad, sides.dilation, axis)
         sizes = shape[axis + 1 :]
         sides.check_fit(message, sizes)
@@ -44,12 +44,11 @@ class Im2col(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape; see the class."""
-        spec = self.spec
-        first, axes = spec.axis + 1, len(spec.kernel)
-        extent = Geometry(spec.kernel, dilation=spec.dilation).extent
-        windows = F.pad(x, [p for pad in reversed(spec.pad) for p in (pad, pad)]) if axes else x
-        for i, (stride, dilation) in enumerate(zip(spec.stride, spec.dilation, strict=True)):
+        axis, sides, extent = self.spec.axis, self.sides, self.sides.extent
+        first, axes = axis + 1, len(extent)
+        windows = F.pad(x, [p for pad in reversed(sides.pad) for p in (pad, pad)]) if axes else x
+        for i, (stride, dilation) in enumerate(zip(sides.stride, sides.dilation, strict=True)):
             windows = windows.unfold(first + i, extent[i], stride)[..., ::dilation]
         places, kernel = range(first, first + axes), range(first + axes, first + 2 * axes)
         columns = windows.permute(*range(first), *kernel, *places)
-        return columns.flatten(spec.axis, spec.axis + axes)
+        return columns.flatten(axis, axis + axes)
