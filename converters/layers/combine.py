@@ -111,7 +111,7 @@ class Eltwise(Layer):
     Where the first two bottoms are equal and greatest, MAX sends the gradient to the second; a later
     bottom has to be greater to take it. ``stable_prod_grad: false`` divides the product by each bottom
     instead of multiplying the others, which is not a number where the bottom is 0. In place it is as
-    converters/layers/eltwise_in_place.py says.
+    converters/layers/parts/eltwise_in_place.py says.
     """
 
     spec: EltwiseSpec
