@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from converters.layers.registry import Count
+from converters.layers.registry import Count, Shapes
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
@@ -28,6 +28,13 @@ def check_listed(message: LayerParameter, what: str, count: int, wanted: int) ->
     """Raise InputError for a list that is neither left out nor has ``wanted`` entries."""
     if count not in (0, wanted):
         raise InputError(f"{count} {what} where Caffe takes none or {wanted}", message.name)
+
+
+def check_first_axes(message: LayerParameter, bottoms: Shapes) -> None:
+    """Raise InputError unless the first two bottoms agree in axis 0 (LossLayer::Reshape)."""
+    if not (bottoms[0] and bottoms[1]) or bottoms[0][0] != bottoms[1][0]:
+        shapes = f"{tuple(bottoms[0])} and {tuple(bottoms[1])}"
+        raise InputError(f"bottoms differ in axis 0: {shapes}", message.name)
 
 
 def canonical_axis(message: LayerParameter, axis: int, dims: int) -> int:

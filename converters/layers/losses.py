@@ -7,16 +7,11 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from converters.layers.base import Layer
+from converters.layers.checks import check_first_axes
 from converters.layers.parts.gradient import with_slope
 from converters.layers.parts.indexing import Index
 from converters.layers.registry import Shapes, free, layer
-from converters.layers.softmax import (
-    LOSS_TOPS,
-    check_first_axes,
-    ignored_label,
-    normaliser,
-    normalization,
-)
+from converters.layers.softmax import LOSS_TOPS, ignored_label, normaliser, normalization
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import HingeLossParameter, LayerParameter
 from prototxt.errors import InputError

@@ -10,7 +10,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from converters.host.places import find
 from converters.layers.base import Layer
-from converters.layers.checks import canonical_axis
+from converters.layers.checks import canonical_axis, check_first_axes
 from converters.layers.parts.gradient import with_slope
 from converters.layers.parts.indexing import Index
 from converters.layers.registry import Shapes, free, layer
@@ -79,13 +79,6 @@ def check_label_blob(message: LayerParameter, bottoms: Shapes, axis: int) -> Non
     scores, labels = bottoms[0], bottoms[1]
     if scores.numel() != labels.numel() * scores[axis]:
         raise InputError(f"scores {tuple(scores)} and labels {tuple(labels)} do not match", message.name)
-
-
-def check_first_axes(message: LayerParameter, bottoms: Shapes) -> None:
-    """Raise InputError unless the first two bottoms agree in axis 0 (LossLayer::Reshape)."""
-    if not (bottoms[0] and bottoms[1]) or bottoms[0][0] != bottoms[1][0]:
-        shapes = f"{tuple(bottoms[0])} and {tuple(bottoms[1])}"
-        raise InputError(f"bottoms differ in axis 0: {shapes}", message.name)
 
 
 @dataclass(frozen=True)

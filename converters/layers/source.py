@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from converters.filler import fill
 from converters.layers.base import Layer, Placed
-from converters.layers.checks import checked_size
+from converters.layers.checks import check_first_axes, checked_size
 from converters.layers.registry import DRAWS, ONE_OR_MORE, DataTops, Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import DummyDataParameter, FillerParameter, LayerParameter
@@ -126,9 +126,7 @@ class HDF5Output(Layer):
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        if not (bottoms[0] and bottoms[1]) or bottoms[0][0] != bottoms[1][0]:
-            shapes = f"{tuple(bottoms[0])} and {tuple(bottoms[1])}"
-            raise InputError(f"bottoms differ in axis 0: {shapes}", message.name)
+        check_first_axes(message, bottoms)
 
     def forward(self, data: Tensor, label: Tensor) -> tuple[()]:
         """No top."""
