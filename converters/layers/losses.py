@@ -9,14 +9,27 @@ from torch.nn import functional as F  # noqa: N812
 from converters.layers.base import Layer
 from converters.layers.checks import check_first_axes
 from converters.layers.parts.gradient import with_slope
-from converters.layers.parts.indexing import Index
 from converters.layers.registry import Shapes, free, layer
-from converters.layers.softmax import LOSS_TOPS, ignored_label, normaliser, normalization
+from converters.layers.softmax import (
+    LOSS_TOPS,
+    ignored_label,
+    normaliser,
+    normalization,
+    not_ignored,
+    sample_labels,
+)
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import HingeLossParameter, LayerParameter
 from prototxt.errors import InputError
 
 _NEAR = 1e-4  # what ContrastiveLoss adds to a distance that it divides by
+
+
+def _check_one_size(message: LayerParameter, bottoms: Shapes) -> None:
+    """Raise InputError unless both bottoms have as many samples and as many values."""
+    check_first_axes(message, bottoms)
+    if bottoms[0].numel() != bottoms[1].numel():
+        raise InputError(f"bottoms differ: {tuple(bottoms[0])} and {tuple(bottoms[1])}", message.name)
 
 
 @dataclass(frozen=True)
@@ -43,10 +56,7 @@ class HingeLoss(Layer):
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        check_first_axes(message, bottoms)
-        if bottoms[1].numel() != bottoms[1][0]:
-            raise InputError(f"takes one label a sample, not {tuple(bottoms[1])}", message.name)
-        self.index = Index(message, "label", bottom=1)
+        self.index = sample_labels(message, bottoms)
         self.spec = HingeLossSpec(HingeLossParameter.Norm.Name(message.hinge_loss_param.norm))
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
@@ -73,9 +83,7 @@ class EuclideanLoss(Layer):
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        check_first_axes(message, bottoms)
-        if bottoms[0].numel() != bottoms[1].numel():
-            raise InputError(f"bottoms differ: {tuple(bottoms[0])} and {tuple(bottoms[1])}", message.name)
+        _check_one_size(message, bottoms)
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Two blobs of one size to a scalar."""
@@ -110,9 +118,7 @@ class SigmoidCrossEntropyLoss(Layer):
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        check_first_axes(message, bottoms)
-        if bottoms[0].numel() != bottoms[1].numel():
-            raise InputError(f"bottoms differ: {tuple(bottoms[0])} and {tuple(bottoms[1])}", message.name)
+        _check_one_size(message, bottoms)
         mode = normalization(message.loss_param, "BATCH_SIZE")
         self.spec = SigmoidCrossEntropyLossSpec(mode, ignored_label(message.loss_param))
 
@@ -120,10 +126,8 @@ class SigmoidCrossEntropyLoss(Layer):
         """Scores and targets of one size to a scalar."""
         goal = target.detach().reshape(x.shape)
         each = F.binary_cross_entropy_with_logits(x, goal, reduction="none")
-        if self.spec.ignore_label is None:
-            valid = torch.ones_like(goal, dtype=torch.bool)
-        else:
-            valid = goal.long() != self.spec.ignore_label
+        valid = not_ignored(goal, self.spec.ignore_label)
+        if self.spec.ignore_label is not None:
             each = torch.where(valid, each, 0.0)
         return each.sum() / normaliser(self.spec.normalization, x.shape[0], valid)
 

@@ -10,7 +10,7 @@ from converters.layers.base import Layer
 from converters.layers.checks import canonical_axis, positive
 from converters.layers.parts.indexing import Index
 from converters.layers.registry import Shapes, free, layer
-from converters.layers.softmax import check_label_blob
+from converters.layers.softmax import check_label_blob, not_ignored
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
@@ -61,11 +61,7 @@ class Accuracy(Layer):
         """Scores (N, K, …) and labels (N, …) to a scalar, and K with the second top."""
         scores = x.detach().movedim(self.spec.axis, -1).flatten(0, -2)
         target = self.index(label, scores.shape[1], self.spec.ignore_label).reshape(-1)
-        counts = (
-            torch.ones_like(target, dtype=torch.bool)
-            if self.spec.ignore_label is None
-            else target != self.spec.ignore_label
-        )
+        counts = not_ignored(target, self.spec.ignore_label)
         target = torch.where(counts, target, 0)
         hits = (is_top(scores, target, self.spec.top_k) & counts).to(x.dtype)
         total = hits.sum() / counts.sum().clamp(min=1)

@@ -51,6 +51,13 @@ def ignored_label(param: LossParameter) -> int | None:
     return param.ignore_label if param.HasField("ignore_label") else None
 
 
+def not_ignored(labels: Tensor, ignore: int | None) -> Tensor:
+    """Which labels count, as a mask: those whose whole part is not ``ignore``, where there is one."""
+    if ignore is None:
+        return torch.ones_like(labels, dtype=torch.bool)
+    return labels.long() != ignore
+
+
 def normalization(param: LossParameter, default: str = "VALID") -> str:
     """The mode in force: the older ``normalize`` speaks only where ``normalization`` is not given."""
     if param.HasField("normalization"):
@@ -81,6 +88,14 @@ def check_label_blob(message: LayerParameter, bottoms: Shapes, axis: int) -> Non
         raise InputError(f"scores {tuple(scores)} and labels {tuple(labels)} do not match", message.name)
 
 
+def sample_labels(message: LayerParameter, bottoms: Shapes) -> Index:
+    """What reads the labels of a loss that takes one a sample. Raises InputError for another number."""
+    check_first_axes(message, bottoms)
+    if bottoms[1].numel() != bottoms[1][0]:
+        raise InputError(f"takes one label a sample, not {tuple(bottoms[1])}", message.name)
+    return Index(message, "label", bottom=1)
+
+
 @dataclass(frozen=True)
 class LabelsSpec(Spec):
     """Of the losses of a softmax."""
@@ -108,11 +123,7 @@ class _OfLabels(Layer):
         """(labels, those that do not count as 0; which count), each (N, …) without the class axis."""
         target = self.index(label, x.shape[self.spec.axis], self.spec.ignore_label)
         target = target.reshape(x.shape[: self.spec.axis] + x.shape[self.spec.axis + 1 :])
-        valid = (
-            torch.ones_like(target, dtype=torch.bool)
-            if self.spec.ignore_label is None
-            else target != self.spec.ignore_label
-        )
+        valid = not_ignored(target, self.spec.ignore_label)
         return torch.where(valid, target, 0), valid
 
     def _normaliser(self, x: Tensor, valid: Tensor) -> Tensor | float:
@@ -222,10 +233,7 @@ class MultinomialLogisticLoss(Layer):
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        check_first_axes(message, bottoms)
-        if bottoms[1].numel() != bottoms[1][0]:
-            raise InputError(f"takes one label a sample, not {tuple(bottoms[1])}", message.name)
-        self.index = Index(message, "label", bottom=1)
+        self.index = sample_labels(message, bottoms)
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
         """Probabilities (N, K, …) and labels (N,) to a scalar."""
