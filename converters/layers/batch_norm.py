@@ -9,6 +9,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
 
 from converters.layers.base import Layer
+from converters.layers.parts.by_batch import channel_mean
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter
@@ -82,9 +83,8 @@ class BatchNorm(Layer):
 
     def _by_batch(self, x: Tensor) -> Tensor:
         if torch.compiler.is_exporting():  # torch's ONNX exporter takes the batch's statistics for zeros
-            axes = [axis for axis in range(x.dim()) if axis != 1]
-            away = x - x.mean(axes, keepdim=True)
-            return away / ((away * away).mean(axes, keepdim=True) + self.spec.eps).sqrt()
+            away = x - channel_mean(x)
+            return away / (channel_mean(away * away) + self.spec.eps).sqrt()
         if x.numel() == x.shape[1]:  # torch refuses one value per channel; Caffe puts out zeros
             self._update(x.detach().reshape(-1), torch.zeros_like(self.variance))
             return x - x.detach()
