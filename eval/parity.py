@@ -15,6 +15,7 @@ from converters.export.names import value_names
 from converters.export.onnx_file import About, export_file, file_net
 from converters.graph import Graph, Value
 from converters.host.files import whole
+from converters.layers.registry import DRAWS
 from converters.network import Network
 from eval.probe import draw_constants, forget, probe_inputs, tensors
 from eval.runtime import Feeds, open_plain
@@ -77,7 +78,7 @@ def write_onnx(
 
 def _refusal(net: Network, item: Difference) -> str:
     if _is_random(net, item.layer):
-        return "draws at random, which an ONNX file cannot do as Caffe does: not written"
+        return DRAWS
     return (
         f'the ONNX file would not compute this layer: blob "{item.output}" differs by {item.largest:.3g} '
         f"at a scale of {item.scale:.3g}: not written"
