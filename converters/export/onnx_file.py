@@ -34,7 +34,7 @@ def deploy_net(net: Network, graph: Graph | None = None) -> Network:
     """
     graph = graph or deploy(net.graph)
     shapes = {value.blob: net.shapes[value] for value in graph.inputs}
-    copy = Network(graph, "TEST", shapes, fill_blobs=False)
+    copy = Network(graph, "TEST", shapes, fill_blobs=None)
     copy.take_blobs(net)
     return copy
 
