@@ -66,8 +66,8 @@ class Network(nn.Module):
 
     def _wire(self) -> None:
         """Number the values of a pass: what is put out, and what counts as loss with which weight."""
-        self._values, self._steps = number_values(self.graph, self._children)
-        self._numbers = {value: number for number, value in enumerate(self._values)}
+        self._numbers, self._steps = number_values(self.graph, self._children)
+        self._values = list(self._numbers)
         self._ends = [(value.blob, self._numbers[value]) for value in self.graph.outputs]
         self._weights = [
             (value, weight)

@@ -19,14 +19,13 @@ class Step(NamedTuple):
     tops: tuple[int, ...]
 
 
-def number_values(graph: Graph, children: Mapping[Node, str]) -> tuple[list[Value], list[Step]]:
-    """Every value of a pass in the order of its numbers, the inputs' first and then each layer's; and the
+def number_values(graph: Graph, children: Mapping[Node, str]) -> tuple[dict[Value, int], list[Step]]:
+    """Every value of a pass with its number, in their order, the inputs' first and then each layer's; and the
     step of each of the graph's nodes.
     """
     made = (value for node in graph.nodes if not node.is_data for value in node.outputs)
-    values = [*graph.inputs, *made]
-    numbers = {value: number for number, value in enumerate(values)}
-    return values, [_step(graph, node, children.get(node, ""), numbers) for node in graph.nodes]
+    numbers = {value: number for number, value in enumerate([*graph.inputs, *made])}
+    return numbers, [_step(graph, node, children.get(node, ""), numbers) for node in graph.nodes]
 
 
 def _step(graph: Graph, node: Node, child: str, numbers: Mapping[Value, int]) -> Step:
