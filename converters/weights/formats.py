@@ -122,6 +122,21 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
 
 
+def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor of a .safetensors file, none of which is read. Raises InputError where it is
+    missing or not whole.
+    """
+    with _opened(path) as file:
+        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+
+
+def read_tensor(path: Path, name: str) -> Tensor:
+    """One tensor of a .safetensors file. Raises InputError where the file is missing or not whole."""
+    with _opened(path) as file:
+        tensor: Tensor = file.get_tensor(name)
+    return tensor
+
+
 def read_metadata(path: Path) -> dict[str, str]:
     """The metadata of a .safetensors file. Raises InputError where it is missing or not whole."""
     with _opened(path) as file:

@@ -93,7 +93,7 @@ def stored_datasets(path: Path) -> dict[str, list[Stored]]:
 
 def _values(path: Path, layer: str, index: str) -> NDArray[np.float32]:
     with _opened(path) as data:
-        return np.asarray(_datasets(data)[layer][index], np.float32)
+        return np.asarray(data[_native(_group(f"{layer}/{index}"))], np.float32)
 
 
 def _visited(group: Any, prefix: str) -> Iterator[tuple[str, Any]]:

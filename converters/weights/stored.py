@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.layers.choice import Stored
-from converters.weights.formats import read_safetensors, weights_format
+from converters.weights.formats import read_tensor, tensor_shapes, weights_format
 from converters.weights.hdf5 import stored_datasets
 from prototxt.blob import StoredBlob
 from prototxt.caffemodel import find_layers
@@ -53,7 +53,12 @@ def _read(path: Path, blob: StoredBlob) -> NDArray[np.float32]:
 
 def _of_safetensors(path: Path) -> Blobs:
     blobs: Blobs = {}
-    for key, tensor in read_safetensors(path)[0].items():
+    for key, shape in tensor_shapes(path).items():
         layer, _, name = key.rpartition(".")
-        blobs.setdefault(layer, []).append(Stored(tuple(tensor.shape), tensor.float().numpy, name))
+        blobs.setdefault(layer, []).append(Stored(shape, partial(_tensor, path, key), name))
     return blobs
+
+
+def _tensor(path: Path, key: str) -> NDArray[np.float32]:
+    values: NDArray[np.float32] = read_tensor(path, key).float().numpy()
+    return values
