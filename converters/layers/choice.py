@@ -145,11 +145,11 @@ def _looking_so(rules: "list[Record]", layers: Sequence[Sequence[Stored]]) -> "l
     tests = {rule: test for rule in rules if (test := _dialect(rule).looks_so)}
     if len(rules) < 2 or not layers or not tests:
         return rules
-    told = {
+    likeness = {
         rule: test([_read(blobs) for blobs in layers if _may_be(rule, blobs)]) for rule, test in tests.items()
     }
-    sure = [rule for rule, looks_so in told.items() if looks_so]
-    return sure or [rule for rule in rules if told.get(rule) is not False] or rules
+    sure = [rule for rule, looks_so in likeness.items() if looks_so]
+    return sure or [rule for rule in rules if likeness.get(rule) is not False] or rules
 
 
 def _read(blobs: Sequence[Stored]) -> Blobs:

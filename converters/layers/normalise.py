@@ -118,7 +118,6 @@ class MVN(Layer):
         param = message.mvn_param
         if len(bottoms[0]) > 4:
             raise InputError(f"takes at most 4 axes, not {len(bottoms[0])}", message.name)
-        self.kept = 1 if param.across_channels else 2
         self.spec = MVNSpec(param.normalize_variance, param.across_channels, param.eps)
         self.in_place = is_in_place(message)
 
@@ -130,7 +129,8 @@ class MVN(Layer):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W), axes that lack being 1, to (N, C, H, W)."""
         images = x.reshape(*x.shape, *(1,) * (4 - x.dim()))
-        rows = images.flatten(0, self.kept - 1).flatten(1)
+        samples = images if self.spec.across_channels else images.flatten(0, 1)
+        rows = samples.flatten(1)
         rows = rows - rows.mean(1, keepdim=True)
         if self.spec.normalize_variance:
             rows = self._divide(rows)

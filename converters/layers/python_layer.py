@@ -33,12 +33,12 @@ class Blob:
 
     def reshape(self, *shape: int) -> None:
         """Give the blob another shape; values go where the count changes."""
-        kept = {
+        arrays = {
             name: array.reshape(shape)
             for name, array in self._arrays.items()
             if array.size == math.prod(shape)
         }
-        self.shape, self._arrays = shape, kept
+        self.shape, self._arrays = shape, arrays
 
     @property
     def count(self) -> int:
@@ -121,8 +121,8 @@ class _Run(torch.autograd.Function):
             top.load("diff", grad)
         needed = list(ctx.needs_input_grad[1:])
         ctx.owner.user.backward(ctx.tops, needed, ctx.bottoms)
-        found = [torch.from_numpy(bottom.diff).to(grads[0]) for bottom in ctx.bottoms]
-        return None, *(x if need else None for x, need in zip(found, needed, strict=True))
+        gradients = [torch.from_numpy(bottom.diff).to(grads[0]) for bottom in ctx.bottoms]
+        return None, *(x if need else None for x, need in zip(gradients, needed, strict=True))
 
 
 @dataclass(frozen=True)

@@ -111,14 +111,14 @@ class Recurrent(Layer):
         if not self.spec.expose_hidden:
             self._carry(last)
             return sequence
-        for given in others[self.has_static :]:
-            sequence = without_gradient_to(given, sequence)
+        for hidden in others[self.has_static :]:
+            sequence = without_gradient_to(hidden, sequence)
         return sequence, *(part.unsqueeze(0) for part in last)
 
-    def _first(self, x: Tensor, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def _first(self, x: Tensor, hidden: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """The hidden state before the first step, (N, num_output) each."""
         if self.spec.expose_hidden:
-            return tuple(part.detach().squeeze(0) for part in given)
+            return tuple(part.detach().squeeze(0) for part in hidden)
         zeros = x.new_zeros(x.shape[1], self.spec.num_output)
         fits = all(
             (part.shape, part.device, part.dtype) == (zeros.shape, x.device, x.dtype) for part in self.carried
@@ -141,8 +141,8 @@ def _unit(gates: Tensor, mark: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
     is the derivative for marks of 0 and 1 (lstm_unit_layer.cpp).
     """
     i, f, o, g = gates.chunk(4, -1)
-    kept = torch.where(mark == 0, 0.0, mark * torch.sigmoid(f.detach()))
-    forget = with_slope(f, kept, kept * (1 - kept))
+    gate = torch.where(mark == 0, 0.0, mark * torch.sigmoid(f.detach()))
+    forget = with_slope(f, gate, gate * (1 - gate))
     new = forget * cell + torch.sigmoid(i) * torch.tanh(g)
     return new, torch.sigmoid(o) * torch.tanh(new)
 

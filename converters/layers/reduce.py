@@ -91,8 +91,8 @@ class ArgMax(Layer):
             values, indices = _greatest(x.detach(), self.spec.axis, self.spec.top_k)
             return values if self.spec.out_max_val else indices
         values, indices = _greatest(x.detach().reshape(x.shape[0], -1), 1, self.spec.top_k)
-        found = torch.stack([indices, values], 1) if self.spec.out_max_val else indices.unsqueeze(1)
-        return found.reshape(*found.shape, *(1,) * (x.dim() - 3))
+        top = torch.stack([indices, values], 1) if self.spec.out_max_val else indices.unsqueeze(1)
+        return top.reshape(*top.shape, *(1,) * (x.dim() - 3))
 
 
 def _greatest(x: Tensor, axis: int, k: int) -> tuple[Tensor, Tensor]:

@@ -103,10 +103,10 @@ def _dummy_shapes(message: LayerParameter, param: DummyDataParameter, tops: int)
     return list(zip(*sides, strict=True))
 
 
-def _one_each(message: LayerParameter, what: str, given: list[T], tops: int) -> list[T]:
-    if len(given) not in (1, tops):
-        raise InputError(f"{len(given)} {what} for {tops} tops: give one, or one each", message.name)
-    return given * tops if len(given) == 1 else given
+def _one_each(message: LayerParameter, what: str, items: list[T], tops: int) -> list[T]:
+    if len(items) not in (1, tops):
+        raise InputError(f"{len(items)} {what} for {tops} tops: give one, or one each", message.name)
+    return items * tops if len(items) == 1 else items
 
 
 @layer(

@@ -69,16 +69,16 @@ class _InPlace(torch.autograd.Function):
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:
         chosen, *blobs = ctx.saved_tensors
         shared = grads[0]
-        found: list[Tensor | None] = []
+        gradients: list[Tensor | None] = []
         for place, asked in enumerate(ctx.needs_input_grad[3:]):
             if not asked:
-                found.append(None)
+                gradients.append(None)
                 continue
             gradient = _gradient(ctx, place, shared, chosen, blobs)
             if place == 0:
                 shared = gradient
-            found.append(gradient)
-        return None, None, None, *found
+            gradients.append(gradient)
+        return None, None, None, *gradients
 
 
 def _gradient(ctx: Any, place: int, shared: Tensor, chosen: Tensor, blobs: Sequence[Tensor]) -> Tensor:

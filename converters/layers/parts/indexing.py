@@ -18,8 +18,8 @@ from prototxt.errors import InputError
 class Check:
     """What one layer asked of one bottom in one pass.
 
-    ``found`` is (1 where a value is out of range else 0, its place in the flattened bottom, the value),
-    on the bottom's device; ``samples`` is the bottom's first axis, ``count`` all its elements.
+    ``first`` is (1 where a value is out of range else 0, the place of the first such in the flattened bottom,
+    its value), on the bottom's device; ``samples`` is the bottom's first axis, ``count`` all its elements.
     """
 
     layer: str
@@ -28,7 +28,7 @@ class Check:
     bound: int
     samples: int
     count: int
-    found: Tensor
+    first: Tensor
 
 
 class OutOfRangeError(InputError):
@@ -65,7 +65,7 @@ def raise_first(checks: Sequence[Check]) -> None:
     if not checks:
         return
     for check, (is_wrong, position, value) in zip(
-        checks, torch.stack([check.found for check in checks]).tolist(), strict=True
+        checks, torch.stack([check.first for check in checks]).tolist(), strict=True
     ):
         if is_wrong:
             raise OutOfRangeError(check, int(position), value)
@@ -122,6 +122,6 @@ class Index:
     def _check(self, values: Tensor, wrong: Tensor, bound: int) -> Check:
         flat = wrong.reshape(-1)
         position = flat.to(torch.uint8).argmax()
-        found = torch.stack([flat.any().double(), position.double(), values.take(position).double()])
+        first = torch.stack([flat.any().double(), position.double(), values.take(position).double()])
         samples = len(values) if values.dim() else 1
-        return Check(self.layer, self.what, self.bottom, bound, samples, values.numel(), found)
+        return Check(self.layer, self.what, self.bottom, bound, samples, values.numel(), first)
