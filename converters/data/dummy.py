@@ -18,7 +18,7 @@ class DummySource(DataSource):
         module = build_layer(layer, [])
         assert isinstance(module, DummyData)
         self.module, self.seed = module, options.seed
-        self.shapes = dict(zip(layer.top, module.shapes, strict=True))
+        self.shapes = dict(zip(layer.top, module.spec.shapes, strict=True))
 
     def batch(self, index: int) -> dict[str, Tensor]:
         """One tensor a top; torch's own generator is left as it was."""

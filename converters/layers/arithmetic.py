@@ -165,16 +165,17 @@ class Log(Layer):
         log_base = _log_of(message, param.base)
         if log_base == 0:
             raise InputError("base 1 has no logarithm", message.name)
-        self.factor, self.scale, self.shift = 1 / log_base, param.scale, param.shift
+        self.factor = 1 / log_base
         self.reads_overwritten = is_in_place(message)
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape to the same shape."""
-        y = torch.log(x * self.scale + self.shift)
+        scale, shift = self.spec.scale, self.spec.shift
+        y = torch.log(x * scale + shift)
         y = y if self.factor == 1 else y * self.factor
         if not self.reads_overwritten:
             return y
-        slope = self.scale * self.factor / (y.detach() * self.scale + self.shift)
+        slope = scale * self.factor / (y.detach() * scale + shift)
         return with_gradient(x, y, slope * slope)
 
 

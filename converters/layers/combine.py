@@ -127,23 +127,22 @@ class Eltwise(Layer):
             raise InputError("coeff goes with SUM, not PROD", message.name)
         operation = EltwiseParameter.EltwiseOp.Name(param.operation)
         self.spec = EltwiseSpec(operation, tuple(param.coeff), param.stable_prod_grad)
-        self.operation = param.operation
-        self.is_stable = param.stable_prod_grad
         self.coefficients = list(param.coeff) or [1.0] * len(bottoms)
         self.in_place = is_in_place(message)
 
     def notice(self) -> str | None:
         """Of one in place: of PROD the gradients alone differ."""
-        differs = self.in_place and (self.training or self.operation != EltwiseParameter.PROD)
-        return eltwise_notice(self.operation) if differs else None
+        differs = self.in_place and (self.training or self.spec.operation != "PROD")
+        return eltwise_notice(self.spec.operation) if differs else None
 
     def forward(self, *bottoms: Tensor) -> Tensor:
         """Bottoms of one shape to that shape."""
+        operation, is_stable = self.spec.operation, self.spec.stable_prod_grad
         if self.in_place:
-            return eltwise_in_place(bottoms, self.operation, self.coefficients, self.is_stable)
-        if self.operation == EltwiseParameter.PROD:
-            return reduce(torch.mul, bottoms) if self.is_stable else _divided_product(bottoms)
-        if self.operation == EltwiseParameter.MAX:
+            return eltwise_in_place(bottoms, operation, self.coefficients, is_stable)
+        if operation == "PROD":
+            return reduce(torch.mul, bottoms) if is_stable else _divided_product(bottoms)
+        if operation == "MAX":
             first = torch.where(bottoms[0] > bottoms[1], bottoms[0], bottoms[1])
             return reduce(lambda most, x: torch.where(x > most, x, most), bottoms[2:], first)
         return reduce(

@@ -75,15 +75,16 @@ class DummyData(Placed):
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
         param, tops = message.dummy_data_param, len(message.top)
-        self.shapes = [checked_size(message, "shape", shape) for shape in _dummy_shapes(message, param, tops)]
+        shapes = [checked_size(message, "shape", shape) for shape in _dummy_shapes(message, param, tops)]
         fillers = list(param.data_filler) or [FillerParameter(type="constant")]
         self.data_fillers = _one_each(message, "data_filler", fillers, tops)
-        self.spec = DummyDataSpec(tuple(self.shapes), tuple(filler.type for filler in self.data_fillers))
+        self.spec = DummyDataSpec(tuple(shapes), tuple(filler.type for filler in self.data_fillers))
 
     def forward(self) -> tuple[Tensor, ...]:
         """One tensor per top."""
         return tuple(
-            self._made(shape, filler) for shape, filler in zip(self.shapes, self.data_fillers, strict=True)
+            self._made(shape, filler)
+            for shape, filler in zip(self.spec.shapes, self.data_fillers, strict=True)
         )
 
     def _made(self, shape: tuple[int, ...], filler: FillerParameter) -> Tensor:

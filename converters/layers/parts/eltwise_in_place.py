@@ -13,12 +13,11 @@ import torch
 from torch import Tensor
 
 from converters.layers.parts.gradient import asks_gradient
-from prototxt.caffe_pb2 import EltwiseParameter
 
-_PROD, _MAX = EltwiseParameter.PROD, EltwiseParameter.MAX
+_PROD, _MAX = "PROD", "MAX"  # as in EltwiseSpec
 
 
-def eltwise_notice(operation: int) -> str:
+def eltwise_notice(operation: str) -> str:
     """What to tell of such a layer."""
     lost = "gradients" if operation == _PROD else "values and gradients"
     return (
@@ -29,7 +28,7 @@ def eltwise_notice(operation: int) -> str:
 
 
 def eltwise_in_place(
-    bottoms: Sequence[Tensor], operation: int, coefficients: Sequence[float], is_stable: bool
+    bottoms: Sequence[Tensor], operation: str, coefficients: Sequence[float], is_stable: bool
 ) -> Tensor:
     """Bottoms of one shape to that shape."""
     if not asks_gradient(*bottoms):
@@ -39,7 +38,7 @@ def eltwise_in_place(
 
 
 def _forward(
-    bottoms: Sequence[Tensor], operation: int, coefficients: Sequence[float]
+    bottoms: Sequence[Tensor], operation: str, coefficients: Sequence[float]
 ) -> tuple[Tensor, Tensor | None]:
     """(top, which bottom each element of MAX is)."""
     if operation == _PROD:
@@ -58,7 +57,7 @@ def _forward(
 class _InPlace(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, operation: int, coefficients: Sequence[float], is_stable: bool, *bottoms: Tensor
+        ctx: Any, operation: str, coefficients: Sequence[float], is_stable: bool, *bottoms: Tensor
     ) -> Tensor:
         top, chosen = _forward(bottoms, operation, coefficients)
         ctx.operation, ctx.coefficients, ctx.is_stable = operation, coefficients, is_stable
