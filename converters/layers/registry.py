@@ -212,8 +212,10 @@ def record_of(layer: LayerParameter) -> Record:
     rules = _RECORDS.get(layer.type)
     if rules is None:
         return _unknown(layer.type)
-    asked = layer.dialect if len(rules) > 1 else ""
-    return next((rule for rule in rules if rule.dialect and asked in rule.dialect.names), rules[0])
+    if len(rules) == 1:
+        return rules[0]
+    named = (rule for rule in rules if rule.dialect and layer.dialect in rule.dialect.names)
+    return next(named, rules[0])
 
 
 def _unknown(name: str) -> Record:
