@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from converters.layers.choice import Stored
-from converters.layers.settle import has_rules, names_of, with_dialects
+from converters.layers.dialects import has_rules, names_of, with_dialects
 from converters.weights.stored import stored_blobs
 from prototxt.net_file import NetFile
 from prototxt.text import Warn, to_stderr

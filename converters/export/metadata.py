@@ -7,8 +7,8 @@ from typing import Any
 
 from converters.data.images.transform import open_mean
 from converters.host.places import HERE
+from converters.layers.dialects import dialects_of
 from converters.layers.registry import record_of
-from converters.layers.settle import dialects_of
 from converters.network import Network
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError

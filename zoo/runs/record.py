@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from converters.host.files import encoded, write_text
-from converters.layers.settle import dialects_of
+from converters.layers.dialects import dialects_of
 from converters.weights.formats import write_safetensors
 from eval.environment import processor, versions
 from eval.parity import write_onnx

@@ -28,12 +28,12 @@ def with_dialects(
         of_net = names_of(net.dialect)
     for kind in kinds:
         layers = [layer for layer in copy.layer if layer.type == kind]
-        for notice in _settle(layers, of_net, asked, stored or {}):
+        for notice in _write_choice(layers, of_net, asked, stored or {}):
             warn(f"{name}: {notice}")
     return copy
 
 
-def _settle(
+def _write_choice(
     layers: Sequence[LayerParameter], of_net: Sequence[str], asked: Sequence[str], stored: BlobsByLayer
 ) -> list[str]:
     """Give the layers, all of one type, their dialects; what the user should be told of it. What the net's
