@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 from uuid import uuid4
 
 from converters.host.files import alone_in, as_json, encoded, naming, owned, sweep, write_text
-from converters.weights.formats import read_safetensors
+from converters.weights.formats import read_metadata
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError
 from prototxt.rawbytes import from_message
@@ -195,7 +195,7 @@ def snapshot_writer(path: Path) -> str | None:
     """The id of the run that wrote a snapshot; None where it names none. Raises InputError for a file that is
     not whole.
     """
-    _, metadata = read_safetensors(path)
+    metadata = read_metadata(path)
     try:
         state = json.loads(metadata.get("zoo", "{}"))
     except ValueError:
