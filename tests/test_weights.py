@@ -15,8 +15,11 @@ from test_nets import SHARED
 
 from converters import Network, load_net
 from converters.graph import Node
+from converters.weights import hdf5
+from converters.weights import stored as stored_module
 from converters.weights.formats import read_safetensors, weights_format, write_safetensors
 from converters.weights.mean_image import read_mean, write_mean
+from converters.weights.stored import stored_blobs
 from prototxt.caffe_pb2 import BlobProto, NetParameter
 from prototxt.errors import InputError
 from zoo import catalogue
@@ -398,3 +401,29 @@ def test_equal_weights_are_equal_files(tmp_path: Path) -> None:
     assert len({path.read_bytes() for path in paths}) == 1
     found, read = read_safetensors(paths[0])
     assert read == metadata and all(torch.equal(found[name], tensors[name]) for name in tensors)
+
+
+@pytest.mark.filterwarnings("ignore:.*Caffe finds no layer with")
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_files_blobs_are_told_by_layer_and_read_one_by_one(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = shaken(SMALL.replace('"ip" type', '"a/ip" type'))
+    layers = stored_blobs(save(net, tmp_path / f"w.{suffix}"))
+    monkeypatch.setattr(hdf5, "_datasets", None)  # no walk through the file for each blob
+    for node in net.graph.nodes[1:]:
+        module, stored = net.module_of(node), layers.get(node.layer.name, [])
+        if suffix == "safetensors":
+            stored.sort(key=lambda blob, slots=module.slots: slots.index(blob.name))  # type: ignore[misc]
+        for blob, tensor in zip(stored, module.blobs(), strict=True):
+            assert blob.shape == tensor.shape
+            np.testing.assert_array_equal(blob.read().reshape(blob.shape), tensor.detach())
+
+
+def test_no_tensor_is_read_for_its_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, reads = save(shaken(SMALL), tmp_path / "w.safetensors"), []
+    monkeypatch.setattr(stored_module, "read_tensor", lambda *asked: reads.append(asked) or torch.zeros(1))
+    layers = stored_blobs(path)
+    assert not reads and {blob.shape for blob in layers["c"]} == {(3, 2, 3, 3), (3,)}
+    layers["c"][0].read()
+    assert len(reads) == 1
