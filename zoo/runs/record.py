@@ -32,14 +32,15 @@ def begin(folder: RunFolder, run: str, trainer: Trainer, data: Data) -> RunRecor
     """Write the record and the texts of the run with that id into its folder, and drop the metrics that it
     writes anew; the record.
     """
-    earlier = (read_record(folder.path) if trainer.iteration else None) or {}
+    present: RunRecord = read_record(folder.path) or {}
+    earlier: RunRecord = present if trainer.iteration else {}
     before = earlier.get("world_size", trainer.ranks.world)
     if before != trainer.ranks.world:
         notice(f"begun with {before} ranks, going on with {trainer.ranks.world}: other samples from here")
     texts = prototxts(trainer.plan)
     record = record_at_start(trainer, data) | {"id": run, "started": earlier.get("started", _now())}
     record["texts"] = {name: digest(encoded(text)) for name, text in texts.items()}
-    if caffes := (read_record(folder.path) or {}).get(CAFFE_SNAPSHOTS):
+    if caffes := present.get(CAFFE_SNAPSHOTS):
         record[CAFFE_SNAPSHOTS] = caffes
     if earlier and (began := earlier.get("arithmetic", "none")) != ARITHMETIC:
         record["arithmetic"] = f"{began}, then {ARITHMETIC}"

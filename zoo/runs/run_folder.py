@@ -133,7 +133,7 @@ class RunFolder:
         is_new = not self.path.exists()
         with alone_in(self.path) as lock:
             try:
-                run = (read_record(self.path) or {}).get("id") or uuid4().hex
+                run = self.run_id or uuid4().hex
                 for folder in {self.path, self.snapshot(0).parent}:
                     sweep(folder, run)
                 with owned(run):

@@ -49,7 +49,7 @@ def save(trainer: Trainer, folder: RunFolder, record: RunRecord) -> Path:
         "iteration": solver.iter,
         "losses": list(solver.losses),
         "current_step": solver.update_rule.current_step,
-        "run": folder.run_id,
+        "run": record["id"],
     }
     path = folder.snapshot(solver.iter)
     write_safetensors(path, _tensors(trainer), {"zoo": json.dumps(state)})
