@@ -13,15 +13,12 @@ from converters.network import Network
 from converters.solver.rates import check_policy, learning_rate, steps_taken
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError
-
-__all__ = ["Learnable", "UpdateRule", "check_solver", "learnable", "learning_rate", "solver_type"]
-
-_ENUM = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")  # solver_type's values, in order
+from prototxt.upgrade import SOLVER_TYPES
 
 
 def solver_type(solver: SolverParameter) -> str:
     """The update rule's name, from ``type`` or the older ``solver_type`` enum."""
-    return _ENUM[solver.solver_type] if solver.HasField("solver_type") else solver.type
+    return SOLVER_TYPES[solver.solver_type] if solver.HasField("solver_type") else solver.type
 
 
 def check_solver(solver: SolverParameter) -> None:
