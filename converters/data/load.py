@@ -49,8 +49,8 @@ def load_data(
 
     ``net`` is a path or a prototxt's text; relative paths in it count from the current folder, as in
     Caffe. Where ``phase`` keeps several data layers, ``layer`` names one. ``skip_bad`` passes over broken
-    records, ``label_size`` reads that many numbers a line of a list (:func:`converters.data.open_data`).
-    ``with load_data(…) as batches`` closes the files at the end.
+    records, ``label_size`` reads that many numbers a line of a list
+    (:func:`converters.data.opening.open_data`). ``with load_data(…) as batches`` closes the files at the end.
     Raises InputError, with file and line where they are known.
     """
     file = NetFile.of(net)

@@ -19,7 +19,7 @@ class BadRecordError(InputError):
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """How a source is opened; :func:`converters.data.open_data` says what each means."""
+    """How a source is opened; :func:`converters.data.opening.open_data` says what each means."""
 
     train: bool
     seed: int
