@@ -14,6 +14,7 @@ from converters.dialects import settled
 from converters.layers.choice import Dialect, Stored, choose
 from converters.layers.registry import Record, rules_of
 from converters.solver.nets import solver_nets
+from converters.weights.stored import stored_blobs
 from eval.parity import write_onnx
 from prototxt.caffe_pb2 import LayerParameter, SolverParameter
 from prototxt.errors import InputError
@@ -227,6 +228,24 @@ def test_a_solvers_weights_choose_its_nets_rules(tmp_path: Path) -> None:
     solver = SolverParameter(net="net.prototxt", weights=["w.caffemodel"])
     nets = solver_nets(solver, tmp_path / "solver.prototxt", [tmp_path])
     assert nets[0].message.layer[1].dialect == "segnet"
+
+
+def test_a_weight_file_is_opened_once_for_a_net_that_is_trained_and_tested(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_net(NET % (4, ""), dialect="segnet").save_caffemodel(tmp_path / "w.caffemodel")
+    (tmp_path / "net.prototxt").write_text(NET % (4, ""))
+    opened: list[Path] = []
+
+    def noting(path: Path) -> dict[str, list[Stored]]:
+        opened.append(path)
+        return stored_blobs(path)
+
+    monkeypatch.setattr("converters.dialects.stored_blobs", noting)
+    solver = SolverParameter(net="net.prototxt", weights=["w.caffemodel"], test_iter=[1], test_interval=1)
+    nets = solver_nets(solver, tmp_path / "solver.prototxt", [tmp_path])
+    assert [net.message.layer[1].dialect for net in nets] == ["segnet"] * 2
+    assert opened == [tmp_path / "w.caffemodel"]
 
 
 def test_the_weights_of_zoo_train_choose_them_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from converters.dialects import settled
@@ -61,20 +61,21 @@ def solver_nets(
     """
     with about(path):
         check_nets(solver)
-    read = cache(lambda name: _read(name, path, places))
+    # Those that are there; whoever loads them says which are not.
+    weights = [file for name in weight_names(solver.weights) if (file := seek(name, places))]
+    notices: list[str] = []  # of a net that is written out here the same each time that it is taken
+    settle = partial(settled, asked=dialect, weights=weights, warn=notices.append)
+    read = cache(lambda name: settle(_read(name, path, places)))
     written = cache(lambda: read_text(path))
 
     def file_of(net: NetParameter | str) -> NetFile:
-        return read(net) if isinstance(net, str) else NetFile(net, str(path), written())
+        return read(net) if isinstance(net, str) else settle(NetFile(net, str(path), written()))
 
     nets = [_first_set(solver, _TRAIN_FIELDS), *solver.test_net_param, *solver.test_net]
     generic = range(1 + len(solver.test_iter) - len(nets))
     nets += [_first_set(solver, ("net", "net_param")) for _ in generic]
     wanted = [solver.train_state, *(solver.test_state or [NetState()] * len(solver.test_iter))]
-    # Those that are there; whoever loads them says which are not.
-    weights = [file for name in weight_names(solver.weights) if (file := seek(name, places))]
-    notices: list[str] = []  # the same of each net that one file is
-    files = [settled(file, dialect, weights, notices.append) for file in map(file_of, nets)]
+    files = [file_of(net) for net in nets]
     for line in dict.fromkeys(notices):
         to_stderr(line)
     return [
