@@ -4,6 +4,7 @@ a solver does between iterations.
 
 import csv
 import shutil
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -377,6 +378,17 @@ def test_with_iter_size_each_sub_iteration_takes_the_next_batch() -> None:
     losses = [single.step(1) for _ in range(2)]
     assert losses[0] != losses[1] == last
     assert float(log[-3].rpartition("= ")[2]) == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+def test_the_batches_of_an_iteration_take_the_memory_of_one() -> None:
+    solver = small('net: "small.prototxt" iter_size: 3')
+    module = solver.net.module_of(solver.net.graph.nodes[1])
+    tops: list[weakref.ref[torch.Tensor]] = []
+    alive: list[int] = []  # tops of the batches before, at the beginning of each
+    module.register_forward_pre_hook(lambda *_: alive.append(sum(top() is not None for top in tops)))
+    module.register_forward_hook(lambda module, bottoms, top: tops.append(weakref.ref(top)))
+    solver.step(1)
+    assert alive == [0, 0, 0]
 
 
 def test_what_a_test_gives_is_the_mean_over_its_batches() -> None:

@@ -98,6 +98,7 @@ class Stepper:
         total = torch.zeros(())  # becomes a tensor of the loss's device
         values: Mapping[Value, Tensor] = {}
         for _ in range(self.message.iter_size):
+            values = {}  # the blobs of the batch before: those of an iteration take the memory of one
             values = self._forward_backward(debugs)
             total = total + self._last_loss
         self.process.average([*self._gradients(), total])
