@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from converters.layers.metrics import is_top
+from converters.layers.judging.metrics import is_top
 from prototxt.errors import InputError
 
 

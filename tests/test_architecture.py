@@ -35,6 +35,8 @@ def test_a_package_imports_only_what_stands_before_it(package: str) -> None:
             assert top not in ORDER or top in allowed, f"{path.name} of {package} imports {name}"
 
 
+# What a room of layer types is made of.
+LAYER = "parts base checks choice registry spec"
 # What each room may import of its own package; "" is the package's own modules beside the rooms.
 ROOMS = {
     "converters": {
@@ -44,6 +46,16 @@ ROOMS = {
         "data": "host layers weights graph",
         "solver": "host layers weights data network load graph blobs dialects",
         "export": "host layers data network load graph blobs in_place build dialects",
+    },
+    "converters.layers": {
+        "parts": "base checks choice registry spec",
+        "elementwise": LAYER,
+        "normalising": LAYER,
+        "spatial": LAYER,
+        "connected": LAYER,
+        "arranging": LAYER,
+        "judging": LAYER,
+        "forks": f"{LAYER} elementwise normalising spatial connected arranging judging",
     },
     "eval": {"speed": "runtime environment choices"},
     "zoo": {
@@ -87,7 +99,7 @@ def test_a_room_imports_only_the_rooms_that_it_may(package: str, room: str) -> N
 
 
 def test_every_room_has_its_direction() -> None:
-    for package in (*ORDER, "zoo.report"):
+    for package in {*ORDER, *ROOMS}:
         rooms = {path.parent.name for path in ROOT.joinpath(*package.split(".")).glob("*/__init__.py")}
         assert rooms - {"nets"} == set(ROOMS.get(package, ())), package
 

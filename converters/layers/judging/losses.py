@@ -8,9 +8,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from converters.layers.base import Layer
 from converters.layers.checks import check_first_axes
-from converters.layers.parts.gradient import with_slope
-from converters.layers.registry import Shapes, free, layer
-from converters.layers.softmax import (
+from converters.layers.judging.softmax import (
     LOSS_TOPS,
     ignored_label,
     normaliser,
@@ -18,6 +16,8 @@ from converters.layers.softmax import (
     not_ignored,
     sample_labels,
 )
+from converters.layers.parts.gradient import with_slope
+from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import HingeLossParameter, LayerParameter
 from prototxt.errors import InputError
