@@ -14,7 +14,7 @@ from typing import cast
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from prototxt.wire import COUNTED, Source, counted
+from prototxt.binary.wire import COUNTED, Source, counted
 
 _FIRST = 0x10FF80  # stands for the byte 0x80 in a message
 _TO_MESSAGE = {0xDC00 + byte: _FIRST - 0x80 + byte for byte in range(0x80, 0x100)}

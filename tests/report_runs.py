@@ -15,7 +15,7 @@ from zoo.bench.models import Model
 from zoo.report.measure.measured import Measured
 from zoo.report.read import gather
 from zoo.report.say import gallery
-from zoo.train.solver_changes import merged
+from zoo.train.planning.solver_changes import merged
 from zoo.variants.edits import apply_variant
 
 IMAGES, CLASSES = 60, 3

@@ -39,6 +39,7 @@ def test_a_package_imports_only_what_stands_before_it(package: str) -> None:
 LAYER = "parts base checks choice registry spec"
 # What each room may import of its own package; "" is the package's own modules beside the rooms.
 ROOMS = {
+    "prototxt": {"binary": "caffe_pb2 errors rawbytes byte_escapes"},
     "converters": {
         "host": "",
         "layers": "host filler",
@@ -57,18 +58,25 @@ ROOMS = {
         "judging": LAYER,
         "forks": f"{LAYER} elementwise normalising spatial connected arranging judging",
     },
+    "converters.solver": {"log": "update.rules", "update": "log net"},
     "eval": {"speed": "runtime environment choices"},
     "zoo": {
         "plots": "",
         "terminal": "",
         "cli": "terminal",
-        "variants": "catalogue train.plan",
-        "data": "terminal cli catalogue train.dataset",
+        "variants": "catalogue train.planning.plan",
+        "data": "terminal cli catalogue train.images",
         "train": "terminal cli variants runs data catalogue ours",
         "runs": "terminal variants train catalogue ours",
         "study": "terminal cli runs data train catalogue ours",
         "bench": "terminal cli plots variants runs train catalogue ours",
         "report": "terminal cli plots variants runs train study bench ours",
+    },
+    "zoo.train": {
+        "images": "",
+        "planning": "",
+        "snapshots": "trainer",
+        "running": "snapshots trainer",
     },
     "zoo.report": {
         "measure": "",

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from zoo.train.options import Options
-from zoo.train.plan import make_plan
+from zoo.train.planning.options import Options
+from zoo.train.planning.plan import make_plan
 from zoo.variants.article import departures
 
 

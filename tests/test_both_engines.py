@@ -12,7 +12,7 @@ from train_runs import lines, same, train, weights
 
 from converters import load_solver
 from converters.solver.nets import solver_nets
-from converters.solver.rates import steps_taken
+from converters.solver.update.rates import steps_taken
 from converters.weights.formats import write_safetensors
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError
@@ -20,7 +20,7 @@ from prototxt.text import parse_solver, read_net, read_solver
 from zoo.bench.models import Model
 from zoo.report.read.runs import FinishedRun
 from zoo.runs.run_folder import RunFolder
-from zoo.train.snapshot import contents
+from zoo.train.snapshots.snapshot import contents
 
 pytestmark = pytest.mark.usefixtures("without_export")
 
@@ -286,7 +286,7 @@ def test_a_state_of_another_solver_names_its_file_and_changes_nothing(
     def refuse(*_: object) -> None:
         raise AssertionError("weights were loaded")
 
-    monkeypatch.setattr("zoo.train.snapshot.load_weights", refuse)
+    monkeypatch.setattr("zoo.train.snapshots.snapshot.load_weights", refuse)
     assert train(solver, "--output", "run", "--resume", str(state)) == 2
     assert f"{state}: holds 5 histories; Adam keeps 10" in capsys.readouterr().err
 

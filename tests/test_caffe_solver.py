@@ -15,8 +15,8 @@ from golden_cases import GOLDEN, arrays, assert_ended, error, named, set_blobs
 from converters import CaffeSolver, load_solver
 from converters.solver.file import notices
 from converters.solver.nets import check_nets
-from converters.solver.rules import check_solver
 from converters.solver.state import SavedState, read_state, write_state
+from converters.solver.update.rules import check_solver
 from prototxt.caffe_pb2 import NetParameter, SolverParameter, SolverState
 from prototxt.errors import InputError
 from prototxt.text import read_solver
@@ -294,10 +294,10 @@ def test_a_snapshot_is_whole_or_not_there(monkeypatch: pytest.MonkeyPatch) -> No
     def full(*args: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("prototxt.solverstate.write_blob", full)
+    monkeypatch.setattr("prototxt.binary.solverstate.write_blob", full)
     assert "No space left on device" in refused(solver.snapshot)
     assert state.read_bytes() == kept[1]
-    monkeypatch.setattr("prototxt.caffemodel.write_blob", full)
+    monkeypatch.setattr("prototxt.binary.caffemodel.write_blob", full)
     before = model.read_bytes()
     refused(solver.snapshot)
     assert model.read_bytes() == before

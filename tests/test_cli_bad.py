@@ -12,7 +12,7 @@ import pytest
 from converters.host import machine
 from zoo.cli import main
 from zoo.runs.run_folder import read_record
-from zoo.train.dataset import memory_note
+from zoo.train.images.dataset import memory_note
 
 
 @pytest.fixture

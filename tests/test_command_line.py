@@ -8,7 +8,7 @@ import pytest
 
 from zoo.cli import choices
 from zoo.cli.commands import _parser
-from zoo.train.options import Options
+from zoo.train.planning.options import Options
 
 FROZEN = Path(__file__).parent / "data" / "command_line.txt"
 

@@ -11,8 +11,8 @@ import pytest
 from converters.data.images.lists import read_list
 from zoo.cli import main
 from zoo.data.demo import CLASS_LIST, TRAIN_LIST, VAL_LIST
-from zoo.train.options import Options
-from zoo.train.plan import make_plan
+from zoo.train.planning.options import Options
+from zoo.train.planning.plan import make_plan
 
 _drawn = iter(range(10**6))
 

@@ -17,8 +17,8 @@ from converters.weights.mean_image import write_mean
 from prototxt.caffe_pb2 import LayerParameter, NetParameter
 from prototxt.errors import InputError
 from prototxt.text import parse, read_net
-from zoo.train.dataset import ImageSet, cache_folder, check_labels, class_names, open_images
-from zoo.train.feed import ImageFeed
+from zoo.train.images.dataset import ImageSet, cache_folder, check_labels, class_names, open_images
+from zoo.train.images.feed import ImageFeed
 
 CASES = ["image_article", "image_grey", "image_resize_crop_mean", "image_resize_scale", "image_upscale"]
 

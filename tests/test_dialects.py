@@ -21,8 +21,8 @@ from prototxt.errors import InputError
 from prototxt.net_file import NetFile
 from prototxt.text import parse_net, to_text
 from zoo.cli import main
-from zoo.train.options import Options
-from zoo.train.plan import make_plan
+from zoo.train.planning.options import Options
+from zoo.train.planning.plan import make_plan
 
 NET = """name: "n"
 layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: %d dim: 3 dim: 3 } } }

@@ -28,8 +28,8 @@ from zoo.runs.identity import NEUTRAL, PATHS, full_name, of_message
 from zoo.runs.sums import Sums
 from zoo.study.job import Job
 from zoo.study.record import still_to_do
-from zoo.train.options import Options
-from zoo.train.plan import make_plan
+from zoo.train.planning.options import Options
+from zoo.train.planning.plan import make_plan
 
 
 def kinds(kind: Descriptor, seen: frozenset[str] = frozenset()) -> Iterator[Descriptor]:

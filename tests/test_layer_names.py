@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from converters import Network, load_net, load_solver
 from converters.export.onnx_file import deploy_net, export_onnx
 from converters.solver.net import SolverNet, share_trained_layers
-from converters.solver.rules import learnable
+from converters.solver.update.rules import learnable
 from converters.weights.formats import write_safetensors
 from eval.cost import layer_costs, parameters
 from prototxt.errors import InputError
-from zoo.train import snapshot
+from zoo.train.snapshots import snapshot
 
 DUPLICATES = Path(__file__).parent / "data" / "faults" / "dup-names"
 # Attributes of Network, SolverNet and nn.Module, then names that are alike once they are made attributes.

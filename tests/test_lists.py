@@ -10,9 +10,9 @@ from tiny import write_run
 from converters.host.files import whole, write_text
 from prototxt.errors import InputError
 from zoo.runs.run_folder import RunFolder
-from zoo.train.dataset import class_names
-from zoo.train.options import Options
-from zoo.train.plan import Plan, make_plan
+from zoo.train.images.dataset import class_names
+from zoo.train.planning.options import Options
+from zoo.train.planning.plan import Plan, make_plan
 
 
 def plan(folder: Path, train: str, val: str, classes: int | None = None) -> Plan:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from converters import Network, blobs, load_net
-from converters.solver.rules import learnable
+from converters.solver.update.rules import learnable
 from converters.weights.formats import write_safetensors
 from eval.cost import layer_costs
 

@@ -7,7 +7,7 @@ import pytest
 from train_runs import train
 
 from converters import CaffeSolver
-from converters.solver.step import Process
+from converters.solver.update.step import Process
 from zoo.runs.run_folder import read_metrics
 
 

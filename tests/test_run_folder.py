@@ -9,7 +9,7 @@ from prototxt.errors import InputError
 from zoo.runs.run_folder import RunFolder, read_metrics, read_record
 from zoo.study.job import Job
 from zoo.study.record import still_to_do
-from zoo.train.options import Options
+from zoo.train.planning.options import Options
 
 
 def metrics(folder: Path, *broken: bytes) -> Path:

@@ -13,7 +13,7 @@ from torch import Tensor
 from converters import Network, load_net, load_solver
 from converters.export.onnx_file import deploy_net, export_onnx
 from converters.solver.net import share_trained_layers
-from converters.solver.rules import UpdateRule, learnable
+from converters.solver.update.rules import UpdateRule, learnable
 from converters.weights.formats import write_safetensors
 from prototxt.caffe_pb2 import NetParameter, SolverParameter
 from prototxt.errors import InputError

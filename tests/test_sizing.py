@@ -10,8 +10,8 @@ from prototxt.caffe_pb2 import NetParameter
 from prototxt.errors import InputError
 from prototxt.text import parse, read_net
 from zoo.catalogue import find_prototxt
-from zoo.train.options import Options
-from zoo.train.plan import make_plan
+from zoo.train.planning.options import Options
+from zoo.train.planning.plan import make_plan
 from zoo.variants.edits import apply_variant
 from zoo.variants.heads import head_of
 from zoo.variants.sizing import resize_input

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from converters import load_net
-from converters.solver.rates import learning_rate, steps_taken
-from converters.solver.rules import UpdateRule, learnable
+from converters.solver.update.rates import learning_rate, steps_taken
+from converters.solver.update.rules import UpdateRule, learnable
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError
 from prototxt.text import parse

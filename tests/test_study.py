@@ -15,7 +15,7 @@ from zoo.study.expand import PlannedRun, arguments, expand, overridden
 from zoo.study.file import read_study
 from zoo.study.on_ray import OnRay
 from zoo.train.command import settle
-from zoo.train.plan import make_plan
+from zoo.train.planning.plan import make_plan
 
 
 def runs_of(text: str, tmp_path: Path, **overrides: Any) -> list[PlannedRun]:

@@ -10,7 +10,7 @@ from prototxt.text import read_net
 from zoo.catalogue import find_prototxt, find_study, studies
 from zoo.study.expand import expand, overridden
 from zoo.study.file import read_study
-from zoo.train.plan import Plan, make_plan
+from zoo.train.planning.plan import Plan, make_plan
 from zoo.variants.article import departures
 
 

@@ -11,12 +11,12 @@ from train_runs import edit, lines, logged, same, start, train, wait_for, weight
 
 from converters.data.images.transform import draw
 from converters.solver.feed import SourceFeed
-from converters.solver.seeds import iteration_seed
+from converters.solver.update.seeds import iteration_seed
 from prototxt.caffe_pb2 import NetParameter
 from prototxt.text import parse
 from zoo.runs.run_folder import read_record
-from zoo.train.dataset import open_images
-from zoo.train.feed import ImageFeed
+from zoo.train.images.dataset import open_images
+from zoo.train.images.feed import ImageFeed
 
 DROPOUT = next(line for line in NET.splitlines() if '"drop1"' in line).replace("{{", "{").replace("}}", "}")
 RUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "zoo", "train"]

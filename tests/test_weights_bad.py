@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from test_weights import IP, SMALL, decode, one_blob, same, save, shaken
 
 from converters import load_net
+from prototxt.binary.caffemodel import find_layers
+from prototxt.binary.wire import Source, WireError, encode_varint
 from prototxt.caffe_pb2 import BlobProto, NetParameter, SolverState
-from prototxt.caffemodel import find_layers
 from prototxt.errors import InputError
-from prototxt.wire import Source, WireError, encode_varint
 from zoo.cli import main
 
 Bytes = Callable[[Path], bytes]

@@ -17,7 +17,7 @@ from prototxt.caffe_pb2 import TEST, NetParameter, NetState, SolverParameter
 from prototxt.errors import InputError
 from prototxt.text import locate, parse, parse_net
 from zoo.cli import main
-from zoo.train.nets import edited
+from zoo.train.planning.nets import edited
 
 HEAD = 'base_lr: 0.1 lr_policy: "fixed" max_iter: 1 '
 LOSS = """layer { name: "ip" type: "InnerProduct" bottom: "data" top: "y" inner_product_param { num_output: 2 } }

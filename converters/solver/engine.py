@@ -8,12 +8,12 @@ from torch import Tensor
 
 from converters.blobs import memory
 from converters.network import Diffs
-from converters.solver import events
-from converters.solver.events import Listener, Output, Scores, scores
+from converters.solver.log import events
+from converters.solver.log.events import Listener, Output, Scores, scores
 from converters.solver.names import find_weights, snapshot_paths
 from converters.solver.net import SolverNet, share_trained_layers
 from converters.solver.state import SavedState, read_state, write_state
-from converters.solver.step import Process, Stepper
+from converters.solver.update.step import Process, Stepper
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError, about
 

@@ -6,15 +6,15 @@ from pathlib import Path
 import torch
 
 from converters.host.places import find
-from converters.solver.debug import NOTICE
 from converters.solver.engine import CaffeSolver
 from converters.solver.feed import open_feed
-from converters.solver.log import CaffeLog
+from converters.solver.log.debug import NOTICE
+from converters.solver.log.lines import CaffeLog
 from converters.solver.names import snapshot_prefix, weight_names
 from converters.solver.net import SolverNet
 from converters.solver.nets import NetSource, solver_nets
-from converters.solver.rules import check_solver
-from converters.solver.step import Process
+from converters.solver.update.rules import check_solver
+from converters.solver.update.step import Process
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError, about
 from prototxt.text import read_solver, to_stderr

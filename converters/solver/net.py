@@ -12,8 +12,8 @@ from converters.blobs import owner
 from converters.graph import Graph, Node, Value
 from converters.layers.parts.indexing import Check, OutOfRangeError, deferring, raise_first
 from converters.network import Network
-from converters.solver.events import Output
 from converters.solver.feed import Batches, SourceFeed
+from converters.solver.log.events import Output
 from converters.solver.records import with_record
 from converters.weights.caffemodel import by_name
 from prototxt.errors import InputError

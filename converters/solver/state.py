@@ -17,9 +17,9 @@ from torch import Tensor
 from converters.host.files import whole
 from converters.weights.caffemodel import as_array, assign
 from converters.weights.hdf5 import SIGNATURE
+from prototxt.binary.solverstate import find_state, write_binary
+from prototxt.binary.wire import Source, WireError
 from prototxt.errors import InputError
-from prototxt.solverstate import find_state, write_binary
-from prototxt.wire import Source, WireError
 
 _BROKEN = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError)
 

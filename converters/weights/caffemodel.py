@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from converters.host.files import whole
-from prototxt.blob import StoredBlob
+from prototxt.binary.blob import StoredBlob
+from prototxt.binary.caffemodel import StoredLayer, find_layers, write_layer, write_net_name
+from prototxt.binary.wire import Source, WireError
 from prototxt.caffe_pb2 import LayerParameter
-from prototxt.caffemodel import StoredLayer, find_layers, write_layer, write_net_name
 from prototxt.errors import InputError
-from prototxt.wire import Source, WireError
 
 # What Caffe's reader takes (ReadProtoFromBinaryFile: SetTotalBytesLimit of INT_MAX).
 _MOST_BYTES = 2**31 - 1

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.host.files import whole
-from prototxt.blob import find_blob
+from prototxt.binary.blob import find_blob
+from prototxt.binary.wire import Source, WireError
 from prototxt.caffe_pb2 import BlobProto
 from prototxt.errors import InputError
-from prototxt.wire import Source, WireError
 
 _LEGACY = ("num", "channels", "height", "width")
 

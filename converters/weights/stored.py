@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from converters.layers.choice import Stored
 from converters.weights.formats import read_tensor, tensor_shapes, weights_format
 from converters.weights.hdf5 import stored_datasets
-from prototxt.blob import StoredBlob
-from prototxt.caffemodel import find_layers
+from prototxt.binary.blob import StoredBlob
+from prototxt.binary.caffemodel import find_layers
+from prototxt.binary.wire import Source, WireError
 from prototxt.errors import InputError
-from prototxt.wire import Source, WireError
 
 Blobs = dict[str, list[Stored]]
 

@@ -20,7 +20,7 @@ from zoo.runs.identity import first_difference, of_classes_named
 from zoo.runs.resume import say_sampled
 from zoo.runs.run_folder import RunFolder
 from zoo.terminal.progress import counting
-from zoo.train.dataset import (
+from zoo.train.images.dataset import (
     ImageSet,
     check_labels,
     fingerprint,
@@ -28,9 +28,9 @@ from zoo.train.dataset import (
     of_classes,
     open_images,
 )
-from zoo.train.decoding import Advance
-from zoo.train.feed import ImageFeed
-from zoo.train.lists import sole_image_layer
+from zoo.train.images.decoding import Advance
+from zoo.train.images.feed import ImageFeed
+from zoo.train.planning.lists import sole_image_layer
 from zoo.variants.sizing import ignored_labels
 
 _SEEN = {"TRAIN": "trained", "TEST": "tested"}

@@ -17,7 +17,7 @@ from prototxt.upgrade import quiet
 from zoo.runs.identity import as_key, of_message
 from zoo.runs.run_folder import RunFolder, read_record
 from zoo.runs.run_json import ListRecord, RunRecord, lists_of
-from zoo.train.nets import read_nets
+from zoo.train.planning.nets import read_nets
 from zoo.variants.sizing import resize_input
 
 # What is read of a finished run's record, and would not be in another program's run.json.

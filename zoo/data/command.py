@@ -7,7 +7,7 @@ from zoo.cli.choices import SEED
 from zoo.data.demo import TRAIN_IMAGES, VAL_IMAGES, make_demo
 from zoo.terminal.console import notice, notice_once
 from zoo.terminal.progress import counting
-from zoo.train.dataset import cache_folder
+from zoo.train.images.dataset import cache_folder
 
 
 def demo_folder() -> Path:

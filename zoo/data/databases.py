@@ -19,7 +19,7 @@ from prototxt.caffe_pb2 import Datum, ImageDataParameter
 from prototxt.errors import InputError
 from zoo.terminal.console import notice
 from zoo.terminal.progress import counting
-from zoo.train.dataset import image_base
+from zoo.train.images.dataset import image_base
 
 _COMMIT = 1000  # records a transaction, as convert_imageset.cpp has it
 _FIRST_MAP = 2**26  # bytes of the map at first; it doubles whenever it is full (db_lmdb.cpp, DoubleMapSize)

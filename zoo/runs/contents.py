@@ -14,9 +14,9 @@ from prototxt.rawbytes import bytes_of, from_message
 from zoo.runs.identity import PATHS, full_name
 from zoo.runs.run_json import ListRecord, RunRecord
 from zoo.runs.sums import RowSums, Sums, prints, short
-from zoo.train.dataset import ImageSet, cache_folder, class_names, image_base, sums_of
-from zoo.train.lists import data_layers
-from zoo.train.plan import Plan
+from zoo.train.images.dataset import ImageSet, cache_folder, class_names, image_base, sums_of
+from zoo.train.planning.lists import data_layers
+from zoo.train.planning.plan import Plan
 
 # The files that such a field's own file names.
 _LISTS: dict[str, Callable[[Path], Iterable[str]]] = {

@@ -15,8 +15,8 @@ from prototxt.errors import InputError
 from prototxt.text import read_solver
 from zoo.runs.run_folder import RunFolder
 from zoo.runs.run_json import ListRecord, RunRecord, lists_of
-from zoo.train.nets import read_nets
-from zoo.train.plan import MEANINGLESS, Plan
+from zoo.train.planning.nets import read_nets
+from zoo.train.planning.plan import MEANINGLESS, Plan
 
 # Raised whenever the same texts, data and seed train to other weights than before, by more than rounding
 # as another processor has it. Runs of versions that did not record it have none.

@@ -19,9 +19,9 @@ from zoo.runs.identity import ARITHMETIC
 from zoo.runs.run_folder import CAFFE_SNAPSHOTS, NET, SOLVER, RunFolder, read_record
 from zoo.runs.run_json import ListRecord, RunRecord
 from zoo.terminal.console import notice
-from zoo.train.dataset import ImageSet, fingerprint
-from zoo.train.plan import Plan
-from zoo.train.solver_changes import NETS
+from zoo.train.images.dataset import ImageSet, fingerprint
+from zoo.train.planning.plan import Plan
+from zoo.train.planning.solver_changes import NETS
 from zoo.train.sources import Data, skip_note
 from zoo.train.trainer import DivergedError, Trainer
 from zoo.variants.article import departures

@@ -11,9 +11,9 @@ from zoo.runs.identity import check_same, of_plan
 from zoo.runs.run_folder import RunFolder, read_record
 from zoo.runs.run_json import RunRecord
 from zoo.terminal.console import notice_once
-from zoo.train.dataset import ImageSet, fingerprint
-from zoo.train.options import FILES, Options
-from zoo.train.plan import Plan
+from zoo.train.images.dataset import ImageSet, fingerprint
+from zoo.train.planning.options import FILES, Options
+from zoo.train.planning.plan import Plan
 
 
 def begun_in(record: RunRecord) -> Path:

@@ -32,7 +32,7 @@ class RunRecord(TypedDict, total=False):
     here: str  # the folder that relative paths count from
     places: list[str]  # where files are sought
     departures: list[str]
-    options: dict[str, Any]  # of zoo.train.options.Options
+    options: dict[str, Any]  # of zoo.train.planning.options.Options
     dialects: dict[str, str]  # by type, of the types with several rules
     device: str
     precision: str  # earlier versions'

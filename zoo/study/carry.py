@@ -8,7 +8,7 @@ from zoo.study.display import StudyDisplay
 from zoo.study.job import Job
 from zoo.study.record import StudyRecord
 from zoo.terminal.console import notice
-from zoo.train.signals import interruptible
+from zoo.train.running.signals import interruptible
 
 _PAUSE = 0.2  # seconds between looks at the runs
 

@@ -21,10 +21,10 @@ from zoo.study.local import Local, slots
 from zoo.study.on_ray import OnRay
 from zoo.study.record import StudyRecord, still_to_do
 from zoo.terminal.console import notice
-from zoo.train.options import Options
-from zoo.train.plan import lists_wanted, make_plan
-from zoo.train.signals import outlasting_terminal
-from zoo.train.tensorboard_log import check_installed
+from zoo.train.planning.options import Options
+from zoo.train.planning.plan import lists_wanted, make_plan
+from zoo.train.running.signals import outlasting_terminal
+from zoo.train.running.tensorboard_log import check_installed
 
 _OVERRIDES = ("data", "max_iter", "batch_size", "size", "seeds")
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from prototxt.errors import InputError
 from zoo.study.file import RunBlock, Study
-from zoo.train.options import Options
-from zoo.train.solver_changes import one_setting
+from zoo.train.planning.options import Options
+from zoo.train.planning.solver_changes import one_setting
 
 
 @dataclass(frozen=True)

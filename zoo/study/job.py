@@ -9,7 +9,7 @@ from pathlib import Path
 
 from zoo.runs.run_folder import read_metrics, read_record
 from zoo.study.expand import arguments
-from zoo.train.options import Options
+from zoo.train.planning.options import Options
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from zoo.runs.run_folder import RunFolder, read_record
 from zoo.study.job import Job
 from zoo.study.study_json import NAME, RunEntry, StudyJson, StudySource
 from zoo.terminal.console import notice
-from zoo.train.options import check_begun
-from zoo.train.plan import make_plan
+from zoo.train.planning.options import check_begun
+from zoo.train.planning.plan import make_plan
 
 
 class StudyRecord:

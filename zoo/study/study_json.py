@@ -17,7 +17,7 @@ class RunEntry(TypedDict):
     state: str
     reason: str | None  # why it diverged or failed
     max_iter: int
-    options: Mapping[str, Any]  # of zoo.train.options.Options
+    options: Mapping[str, Any]  # of zoo.train.planning.options.Options
 
 
 class StudySource(TypedDict):

@@ -19,16 +19,16 @@ from zoo.runs.resume import begun_in, begun_with, check_kept, check_sampled, cou
 from zoo.runs.run_folder import RunFolder, read_record, snapshot_writer
 from zoo.runs.run_json import RunRecord
 from zoo.terminal.console import notice
-from zoo.train.caffe_snapshots import keep_others_snapshots
-from zoo.train.display import CaffeDisplay, Display, TrainingDisplay
-from zoo.train.loop import iterate
-from zoo.train.options import Options, check_begun
-from zoo.train.plan import Plan, make_plan
+from zoo.train.planning.options import Options, check_begun
+from zoo.train.planning.plan import Plan, make_plan
 from zoo.train.ranks import Ranks, process_group, under_torchrun
-from zoo.train.signals import outlasting_terminal
-from zoo.train.snapshot import check_resumable, fine_tune, iteration_of, restore
+from zoo.train.running.display import CaffeDisplay, Display, TrainingDisplay
+from zoo.train.running.loop import iterate
+from zoo.train.running.signals import outlasting_terminal
+from zoo.train.running.tensorboard_log import check_installed, recording
+from zoo.train.snapshots.caffe_snapshots import keep_others_snapshots
+from zoo.train.snapshots.snapshot import check_resumable, fine_tune, iteration_of, restore
 from zoo.train.sources import Data, open_feeds
-from zoo.train.tensorboard_log import check_installed, recording
 from zoo.train.trainer import Trainer, keep_freed_memory, pick_device
 from zoo.variants.article import departures
 

@@ -9,10 +9,10 @@ from converters.solver.feed import Batches, open_feed
 from prototxt.errors import of_layer
 from zoo.terminal.console import notice
 from zoo.terminal.progress import counting
-from zoo.train.dataset import ImageSet, check_labels, first_shape, memory_note, open_images
-from zoo.train.feed import ImageFeed, batch_shapes
-from zoo.train.lists import data_layers
-from zoo.train.plan import Plan
+from zoo.train.images.dataset import ImageSet, check_labels, first_shape, memory_note, open_images
+from zoo.train.images.feed import ImageFeed, batch_shapes
+from zoo.train.planning.lists import data_layers
+from zoo.train.planning.plan import Plan
 from zoo.train.ranks import Ranks
 from zoo.variants.sizing import scored_classes, unjudged_labels
 

@@ -10,10 +10,10 @@ from converters import CaffeSolver
 from converters.solver.feed import Batches
 from converters.solver.file import gpu
 from converters.solver.net import SolverNet
-from converters.solver.step import Process
+from converters.solver.update.step import Process
 from prototxt.errors import InputError
 from zoo.cli.choices import AUTO
-from zoo.train.plan import Plan
+from zoo.train.planning.plan import Plan
 from zoo.train.ranks import Ranks
 
 # Channels last halves a step's time on a CPU and feeds a GPU's tensor cores as they want it.

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from prototxt.caffe_pb2 import TRAIN, LayerParameter, NetParameter, SolverParameter
 from prototxt.text import read_net, read_solver
 from zoo import catalogue
-from zoo.train.plan import Plan
+from zoo.train.planning.plan import Plan
 
 _SOLVER = ("type", "momentum", "momentum2", "rms_decay", "delta", "weight_decay", "regularization_type")
 _POLICY = {

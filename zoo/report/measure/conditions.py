@@ -14,8 +14,8 @@ from prototxt.errors import InputError
 from zoo.bench.models import Model
 from zoo.report.measure.images import at_size, run_net, served, slices
 from zoo.terminal.progress import counting
-from zoo.train.dataset import ImageSet
-from zoo.train.lists import sole_image_layer
+from zoo.train.images.dataset import ImageSet
+from zoo.train.planning.lists import sole_image_layer
 from zoo.variants.heads import head_of
 
 Scorer = Callable[[Tensor], Tensor]  # (N, C, H, W) to (N, K)

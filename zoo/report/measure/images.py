@@ -25,8 +25,8 @@ from zoo.bench.images import listed_images
 from zoo.bench.models import Model, run_graph
 from zoo.runs.run_folder import RunFolder
 from zoo.terminal.progress import counting
-from zoo.train.dataset import ImageSet, of_classes
-from zoo.train.lists import sole_image_layer
+from zoo.train.images.dataset import ImageSet, of_classes
+from zoo.train.planning.lists import sole_image_layer
 
 BATCH = 64
 

@@ -20,7 +20,7 @@ from zoo.bench.models import Model
 from zoo.report.measure.conditions import Scorer, digits, robustness
 from zoo.report.measure.images import folder_of, open_list, served, slices
 from zoo.terminal.progress import counting
-from zoo.train.dataset import ImageSet
+from zoo.train.images.dataset import ImageSet
 
 FORMAT = 1  # raised whenever a measurement changes, so that an older file is not taken for today's
 # Of longer lists so many photographs, evenly spaced; a share of 400 has a standard error of 2.5 points or

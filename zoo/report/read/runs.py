@@ -18,8 +18,8 @@ from zoo.bench.pairs import but_head
 from zoo.runs.identity import RunFacts, as_key, kind
 from zoo.runs.run_folder import read_metrics
 from zoo.runs.run_json import RunRecord
-from zoo.train.lists import data_layers
-from zoo.train.nets import batch_size
+from zoo.train.planning.lists import data_layers
+from zoo.train.planning.nets import batch_size
 
 NamedOptions = tuple[tuple[str, Any], ...]
 

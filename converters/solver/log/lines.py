@@ -7,8 +7,8 @@ that glog prints before it.
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from converters.solver import events
-from converters.solver.events import Event, Output
+from converters.solver.log import events
+from converters.solver.log.events import Event, Output
 from prototxt.caffe_pb2 import SolverParameter
 
 Line = tuple[str, str]  # place in Caffe's source, text

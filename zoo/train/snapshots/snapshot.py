@@ -11,8 +11,8 @@ from torch import Tensor
 from converters.blobs import memory
 from converters.host.places import missing, seek
 from converters.network import Network
-from converters.solver.rates import steps_taken
 from converters.solver.state import read_state
+from converters.solver.update.rates import steps_taken
 from converters.state_names import todays_names
 from converters.weights.formats import (
     begins_as_safetensors,
@@ -27,7 +27,7 @@ from prototxt.errors import InputError
 from zoo.runs.run_folder import RunFolder
 from zoo.runs.run_json import RunRecord
 from zoo.terminal.console import notice
-from zoo.train import caffe_snapshots
+from zoo.train.snapshots import caffe_snapshots
 from zoo.train.trainer import DivergedError, Trainer
 
 

@@ -7,10 +7,10 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from prototxt.blob import StoredBlob, find_blob, write_blob
+from prototxt.binary.blob import StoredBlob, find_blob, write_blob
+from prototxt.binary.wire import COUNTED, VARINT, Source, WireError, signed
 from prototxt.caffe_pb2 import SolverState
 from prototxt.rawbytes import serialized, text_of, to_message
-from prototxt.wire import COUNTED, VARINT, Source, WireError, signed
 
 _ITER, _LEARNED_NET, _HISTORY, _CURRENT_STEP = 1, 2, 3, 4
 _LONGEST_NAME = 1 << 16

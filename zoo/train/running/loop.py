@@ -5,15 +5,15 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from converters.solver import events
-from converters.solver.events import Event, Output, Scores, scores
+from converters.solver.log import events
+from converters.solver.log.events import Event, Output, Scores, scores
 from prototxt.rawbytes import readable
 from zoo.runs.run_folder import RunFolder
 from zoo.runs.run_json import RunRecord
-from zoo.train.display import Display
-from zoo.train.signals import signals
-from zoo.train.snapshot import save
-from zoo.train.tensorboard_log import Recorder
+from zoo.train.running.display import Display
+from zoo.train.running.signals import signals
+from zoo.train.running.tensorboard_log import Recorder
+from zoo.train.snapshots.snapshot import save
 from zoo.train.trainer import DivergedError, Trainer
 
 

@@ -8,8 +8,18 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from prototxt.binary.wire import (
+    COUNTED,
+    EIGHT_BYTES,
+    FOUR_BYTES,
+    VARINT,
+    Field,
+    Source,
+    WireError,
+    counted,
+    signed,
+)
 from prototxt.caffe_pb2 import BlobShape
-from prototxt.wire import COUNTED, EIGHT_BYTES, FOUR_BYTES, VARINT, Field, Source, WireError, counted, signed
 
 MAX_AXES = 32  # kMaxBlobAxes in blob.hpp
 _LEGACY_AXES = 4

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from converters.graph import Value
-from converters.solver import events
-from converters.solver.debug import backward_lines, data_means, forward_lines, update_lines
-from converters.solver.events import Event, Listener
+from converters.solver.log import events
+from converters.solver.log.debug import backward_lines, data_means, forward_lines, update_lines
+from converters.solver.log.events import Event, Listener
 from converters.solver.net import SolverNet
-from converters.solver.rules import UpdateRule, learnable
-from converters.solver.seeds import iteration_seed
+from converters.solver.update.rules import UpdateRule, learnable
+from converters.solver.update.seeds import iteration_seed
 from prototxt.caffe_pb2 import SolverParameter
 
 
@@ -41,7 +41,7 @@ class Process:
 class Stepper:
     """The net that learns, its histories and its losses. ``iter`` counts the updates made.
 
-    What happens is told to every one of ``listeners`` (:mod:`converters.solver.events`).
+    What happens is told to every one of ``listeners`` (:mod:`converters.solver.log.events`).
     """
 
     def __init__(

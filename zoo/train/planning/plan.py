@@ -5,16 +5,16 @@ from pathlib import Path
 
 from converters.graph import Graph
 from converters.host.places import existing_folder
-from converters.solver.debug import NOTICE
+from converters.solver.log.debug import NOTICE
 from converters.solver.names import weight_names
 from converters.solver.nets import NetSource
-from converters.solver.rules import check_solver
+from converters.solver.update.rules import check_solver
 from prototxt.caffe_pb2 import LayerParameter, SolverParameter
 from prototxt.errors import about
 from prototxt.rawbytes import from_message
 from prototxt.text import read_solver
 from zoo import catalogue
-from zoo.train.lists import (
+from zoo.train.planning.lists import (
     check_data,
     find_lists,
     listed_classes,
@@ -22,9 +22,9 @@ from zoo.train.lists import (
     sole_image_layer,
     untrained_labels,
 )
-from zoo.train.nets import edited, read_nets
-from zoo.train.options import Options
-from zoo.train.solver_changes import changed_solver
+from zoo.train.planning.nets import edited, read_nets
+from zoo.train.planning.options import Options
+from zoo.train.planning.solver_changes import changed_solver
 from zoo.variants.sizing import ignored_labels, size_classifiers
 
 # Fields that decide nothing here, and what stands in their place.

@@ -21,7 +21,7 @@ from prototxt.errors import InputError
 from prototxt.rawbytes import bytes_of, from_message
 from zoo.runs.sums import RowSums, Sums, prints, short, status_of
 from zoo.terminal.console import notice_once
-from zoo.train.decoding import Advance, Array, Listed, cached_pixels, decode
+from zoo.train.images.decoding import Advance, Array, Listed, cached_pixels, decode
 
 CLASSES = "classes.txt"  # beside a list: the classes' names, one a line
 

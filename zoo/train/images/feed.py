@@ -9,7 +9,7 @@ from torch import Tensor
 from converters.data.images.transform import choose_crops, draw, transform
 from converters.data.order import Order, Rounds
 from prototxt.caffe_pb2 import LayerParameter
-from zoo.train.dataset import ImageSet
+from zoo.train.images.dataset import ImageSet
 
 Shapes = dict[str, tuple[int, ...]]
 

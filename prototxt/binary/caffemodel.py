@@ -11,10 +11,10 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from prototxt.blob import StoredBlob, blob_size, find_blob, write_blob
+from prototxt.binary.blob import StoredBlob, blob_size, find_blob, write_blob
+from prototxt.binary.wire import COUNTED, Field, Source, WireError, counted
 from prototxt.caffe_pb2 import LayerParameter, NetParameter
 from prototxt.rawbytes import serialized, text_of, to_message
-from prototxt.wire import COUNTED, Field, Source, WireError, counted
 
 # How a layer of each syntax is laid out: the numbers of its name, its blobs and the V0 layer inside.
 _NET_LAYERS, _NET_LAYER = 2, 100

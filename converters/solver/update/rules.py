@@ -10,7 +10,7 @@ from torch import Tensor
 from converters.blobs import tensor_of
 from converters.host.places import refuse_escapes
 from converters.network import Network
-from converters.solver.rates import check_policy, learning_rate, steps_taken
+from converters.solver.update.rates import check_policy, learning_rate, steps_taken
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError
 from prototxt.upgrade import SOLVER_TYPES

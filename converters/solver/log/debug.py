@@ -12,7 +12,7 @@ from torch import Tensor
 from converters.blobs import memory, owner
 from converters.graph import Node, Value
 from converters.network import Network
-from converters.solver.rules import Learnable
+from converters.solver.update.rules import Learnable
 
 NOTICE = "debug_info: the lines of Caffe's automatic Split layers are left out"
 

@@ -10,8 +10,8 @@ from typing import Any
 from rich.progress import TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from converters.solver.events import Debugged, Event, Stepped
-from converters.solver.log import CaffeLog
+from converters.solver.log.events import Debugged, Event, Stepped
+from converters.solver.log.lines import CaffeLog
 from prototxt.caffe_pb2 import SolverParameter
 from zoo.terminal.console import stderr
 from zoo.terminal.progress import Rate, bars

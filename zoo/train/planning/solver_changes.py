@@ -7,7 +7,7 @@ from google.protobuf import text_format
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.text import parse_solver
 from zoo import catalogue
-from zoo.train.options import Options
+from zoo.train.planning.options import Options
 
 NETS = ("net", "net_param", "train_net", "train_net_param", "test_net", "test_net_param")
 
