@@ -33,14 +33,6 @@ _SIBLINGS = {
     "NetParameter": (caffe_pb2.SolverParameter.DESCRIPTOR, "a solver's text; a net's is expected here"),
     "SolverParameter": (caffe_pb2.NetParameter.DESCRIPTOR, "a net's text; a solver's is expected here"),
 }
-_NVIDIAS = "; it is NVIDIA's: Caffe 1.0 scales in a Scale layer with bias_term: true behind the BatchNorm"
-# Fields of Caffe's forks that a field of Caffe 1.0 stands for.
-_FORKS = {
-    ("PoolingParameter", "ceil_mode"): "; Caffe 1.0 writes round_mode: FLOOR for ceil_mode: false, and "
-    "round_mode: CEIL, its default, for ceil_mode: true",
-    ("PoolingParameter", "torch_pooling"): "; Caffe 1.0 writes round_mode: FLOOR for torch_pooling: true",
-    **{("BatchNormParameter", field): _NVIDIAS for field in ("scale_bias", "scale_filler", "bias_filler")},
-}
 
 
 def explain(text: str, root: Block, message: Message, error: Exception) -> str:
@@ -109,8 +101,7 @@ def _problem(said: str, before: list[Token], blocks: list[Block], types: list[De
 def _unknown(name: str, blocks: list[Block], types: list[Descriptor]) -> str:
     kind = types[-1]
     hint = (
-        _FORKS.get((kind.name, name))
-        or _other_text(name, blocks, types)
+        _other_text(name, blocks, types)
         or _home(name, blocks, types)
         or nearest(name, (field.name for field in kind.fields))
     )

@@ -70,10 +70,13 @@ def test_a_field_is_caffes(
 
 
 def test_the_schema_is_whole() -> None:
-    assert len([field for field in LayerParameter.DESCRIPTOR.fields if field.number < OURS]) == 60
-    assert len(SolverParameter.DESCRIPTOR.fields) == 42
-    assert len(V1LayerParameter.DESCRIPTOR.fields) == 43
-    assert len(V0LayerParameter.DESCRIPTOR.fields) == 38
+    for message, count in (
+        (LayerParameter, 60),
+        (SolverParameter, 42),
+        (V1LayerParameter, 43),
+        (V0LayerParameter, 38),
+    ):
+        assert len([field for field in message.DESCRIPTOR.fields if field.number < OURS]) == count
     assert V1LayerParameter.LayerType.Value("DECONVOLUTION") == 39
     assert len(V1LayerParameter.LayerType.keys()) == 40
 

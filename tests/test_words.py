@@ -199,20 +199,6 @@ def test_a_python_layer_names_the_option() -> None:
         load_net('layer { name: "p" type: "Python" top: "p" python_param { module: "m" layer: "L" } }')
 
 
-@pytest.mark.parametrize(
-    ("field", "says"),
-    [
-        ("ceil_mode: false", "round_mode: FLOOR for ceil_mode: false"),
-        ("torch_pooling: true", "round_mode: FLOOR for torch_pooling: true"),
-    ],
-)
-def test_fields_of_forks_name_caffes(field: str, says: str) -> None:
-    with pytest.raises(InputError, match=says):
-        parse(f"layer {{ pooling_param {{ {field} }} }}", NetParameter, "n")
-    with pytest.raises(InputError, match="Scale layer"):
-        parse("layer { batch_norm_param { scale_bias: true } }", NetParameter, "n")
-
-
 NET = 'layer {{ name: "d" type: "Input" top: "d" input_param {{ shape {{ dim: 1 dim: 3 dim: 4 dim: 4 }} }} }} layer {{ name: "x" bottom: "d" top: "x" {} }}'
 CONV = 'type: "Convolution" convolution_param {{ num_output: 2 kernel_size: 1 bias_term: {} }}'
 
