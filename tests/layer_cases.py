@@ -19,16 +19,20 @@ def types_in(path: Path) -> set[str]:
 def dialect_of(data: Mapping[str, np.ndarray]) -> str | None:
     """The dialect whose rule is of the repository that computed a recording; None of Caffe's own."""
     repository = str(data.get("fork", "")).partition("@")[0]
-    named = {record.source.partition(":")[0]: record.dialect_name for record in records()}
-    return named[repository] if repository else None
+    named = {rule.source.partition(":")[0]: rule.dialect_name for rule in records() if rule.dialect_name}
+    return named.get(repository)
 
 
 def rules_in(path: Path) -> list[str]:
-    """The rules that a recording holds: those of the types in it, of several rules the fork's."""
+    """The rules that a recording holds: those of the types in it, of several rules the fork's, if it has one
+    of its own, else Caffe's.
+    """
     with np.load(path.with_suffix(".npz")) as data:
-        dialects = ("", dialect_of(data))
-    rules = [rule for name in sorted(types_in(path) - {"Input"}) for rule in rules_of(name)]
-    return [rule.rule_name for rule in rules if rule.dialect_name in dialects]
+        dialect = dialect_of(data)
+    several = [rules_of(name) for name in sorted(types_in(path) - {"Input"})]
+    chosen = [[rule for rule in rules if rule.dialect_name == dialect] for rules in several]
+    own = [[rule for rule in rules if not rule.dialect_name] for rules in several]
+    return [rule.rule_name for fork, caffe in zip(chosen, own, strict=True) for rule in fork or caffe]
 
 
 def recorded() -> tuple[dict[str, list[str]], dict[str, int]]:

@@ -15,19 +15,20 @@ if TYPE_CHECKING:
     from converters.layers.registry import Record
 
 Blobs = Sequence[NDArray[np.float32]]  # the values of a layer's blobs, in Caffe's order
+CAFFE = "caffe"  # the dialect of Caffe 1.0's own rule
 
 
 @dataclass(frozen=True)
 class Dialect:
     """What tells one rule of a type from the type's others.
 
-    ``name`` is a fork's, ``also`` names others with the same rule. ``fields`` are those of the layer's
-    message that the rule knows, of all that tell the type's rules apart ("bn_param.eps"). ``needs_field``:
-    one of its own is always set. Of a weight file, ``shapes`` says of the shapes of a layer's blobs whether
-    they may be this rule's; ``excludes`` of the layer and the values of its blobs whether they cannot be;
-    ``looks_so`` of all layers' values whether they look like this rule's (None: they do not tell), which
-    chooses, but never without a notice. ``is_default``: it is taken where nothing tells it from others; of
-    several such the first registered.
+    ``name`` is a fork's, or CAFFE of Caffe 1.0's own rule; ``also`` names others with the same rule.
+    ``fields`` are those of the layer's message that the rule knows, of all that tell the type's rules apart
+    ("bn_param.eps"). ``needs_field``: one of its own is always set. Of a weight file, ``shapes`` says of the
+    shapes of a layer's blobs whether they may be this rule's; ``excludes`` of the layer and the values of its
+    blobs whether they cannot be; ``looks_so`` of all layers' values whether they look like this rule's (None:
+    they do not tell), which chooses, but never without a notice. ``is_default``: it is taken where nothing
+    tells it from others; of several such the first registered.
     """
 
     name: str
@@ -75,8 +76,9 @@ def choose(
 
     Raises InputError, naming the layer, for fields that no rule knows together, a dialect that the type does
     not have, and where nothing tells which rule it is and none is a default.
+    Nothing is told where Caffe 1.0's own rule is the default.
     """
-    wanted = [rule for rule in rules if set(_dialect(rule).names) & set(asked)]
+    wanted = [rule for rule in rules if set(dialect_of(rule).names) & set(asked)]
     if len(wanted) == 1:
         return Choice(wanted * len(layers), _strange_fields(layers, wanted[0], rules))
     stored = stored or {}
@@ -86,6 +88,8 @@ def choose(
     likely = _looking_so(common, [stored[x.name] for x in layers if stored.get(x.name)])
     chosen = [_first(layer, likely or own) for layer, own in zip(layers, each, strict=True)]
     unsure = next((possible for possible in ([common] if common else each) if len(possible) > 1), None)
+    if all(dialect_of(rule).name == CAFFE for rule in chosen):
+        return Choice(chosen, [])
     return Choice(chosen, [_notice(chosen[0], unsure, likely != common)] if unsure else [])
 
 
@@ -96,20 +100,20 @@ def _possible(
     if layer.dialect and not wanted:
         return [_named(layer, rules)]
     fields = _fields_set(layer, rules)
-    fitting = [rule for rule in wanted or rules if fields <= set(_dialect(rule).fields)]
-    fitting = [rule for rule in fitting if fields or wanted or not _dialect(rule).needs_field]
+    fitting = [rule for rule in wanted or rules if fields <= set(dialect_of(rule).fields)]
+    fitting = [rule for rule in fitting if fields or wanted or not dialect_of(rule).needs_field]
     if not fitting:
-        whose = _listed([_dialect(rule).name for rule in wanted], "or") or f"no rule of {layer.type}"
+        whose = _listed([dialect_of(rule).name for rule in wanted], "or") or f"no rule of {layer.type}"
         raise InputError(f"{whose} has {_listed(sorted(fields), 'and')} together", layer.name)
     return [rule for rule in fitting if _may_be(rule, stored)] or fitting
 
 
 def _named(layer: LayerParameter, rules: "Sequence[Record]") -> "Record":
     for rule in rules:
-        if layer.dialect in _dialect(rule).names:
+        if layer.dialect in dialect_of(rule).names:
             return rule
-    there = _listed([_dialect(rule).name for rule in rules], "or")
-    hint = nearest(layer.dialect, [name for rule in rules for name in _dialect(rule).names])
+    there = _listed([dialect_of(rule).name for rule in rules], "or")
+    hint = nearest(layer.dialect, [name for rule in rules for name in dialect_of(rule).names])
     raise InputError(f'{layer.type} has no dialect "{layer.dialect}": it is {there}{hint}', layer.name)
 
 
@@ -120,7 +124,7 @@ def _may_be(rule: "Record", stored: Sequence[Stored]) -> bool:
     names = {blob.name for blob in stored}
     if None not in names and not names <= set(rule.blobs):
         return False
-    shapes = _dialect(rule).shapes
+    shapes = dialect_of(rule).shapes
     return shapes is None or shapes([blob.shape for blob in stored])
 
 
@@ -128,7 +132,7 @@ def _not_excluded(
     rules: "list[Record]", layers: Sequence[LayerParameter], stored: Mapping[str, Sequence[Stored]]
 ) -> "list[Record]":
     """The rules that the values of no layer's blobs speak against."""
-    tests = {rule: test for rule in rules if (test := _dialect(rule).excludes)}
+    tests = {rule: test for rule in rules if (test := dialect_of(rule).excludes)}
     if len(rules) < 2 or not tests:
         return rules
     pairs = [(layer, stored[layer.name]) for layer in layers if stored.get(layer.name)]
@@ -142,7 +146,7 @@ def _not_excluded(
 
 def _looking_so(rules: "list[Record]", layers: Sequence[Sequence[Stored]]) -> "list[Record]":
     """The rule that the values of the blobs look like, or those that they do not look unlike."""
-    tests = {rule: test for rule in rules if (test := _dialect(rule).looks_so)}
+    tests = {rule: test for rule in rules if (test := dialect_of(rule).looks_so)}
     if len(rules) < 2 or not layers or not tests:
         return rules
     likeness = {
@@ -160,16 +164,16 @@ def _first(layer: LayerParameter, rules: "Sequence[Record]") -> "Record":
     if len(rules) == 1:
         return rules[0]
     for rule in rules:
-        if _dialect(rule).is_default:
+        if dialect_of(rule).is_default:
             return rule
-    names = _listed([_dialect(rule).name for rule in rules], "or")
+    names = _listed([dialect_of(rule).name for rule in rules], "or")
     reason = f"type {layer.type} has several rules, and nothing tells which: --dialect (dialect=) {names}"
     raise InputError(reason, layer.name)
 
 
 def _fields_set(layer: LayerParameter, rules: "Sequence[Record]") -> set[str]:
     """Of the fields that tell the rules apart those that a layer sets."""
-    return {name for rule in rules for name in _dialect(rule).fields if _has(layer, name)}
+    return {name for rule in rules for name in dialect_of(rule).fields if _has(layer, name)}
 
 
 def _strange_fields(
@@ -177,26 +181,26 @@ def _strange_fields(
 ) -> list[str]:
     """A line where a layer sets what the rule that was asked for does not know."""
     for layer in layers:
-        if strange := sorted(_fields_set(layer, rules) - set(_dialect(wanted).fields)):
+        if strange := sorted(_fields_set(layer, rules) - set(dialect_of(wanted).fields)):
             return [
                 f'layer "{layer.name}" sets {_listed(strange, "and")}, without effect: '
-                f"{_dialect(wanted).name}'s {layer.type}, which is asked for, does not know it"
+                f"{dialect_of(wanted).name}'s {layer.type}, which is asked for, does not know it"
             ]
     return []
 
 
 def _notice(chosen: "Record", rules: "Sequence[Record]", by_values: bool) -> str:
     why = ", as the values in the weight file suggest" if by_values else ""
-    names = _listed([_dialect(rule).name for rule in rules], "or")
+    names = _listed([dialect_of(rule).name for rule in rules], "or")
     return (
         f"{chosen.type} may be that of {names}, which have different rules: taken as "
-        f"{_dialect(chosen).name}'s ({chosen.source}){why}; --dialect says otherwise"
+        f"{dialect_of(chosen).name}'s ({chosen.source}){why}; --dialect says otherwise"
     )
 
 
-def _dialect(rule: "Record") -> Dialect:
-    assert rule.dialect is not None, f"{rule.type} has several rules, and one without a dialect"
-    return rule.dialect
+def dialect_of(rule: "Record") -> Dialect:
+    """A rule without one is Caffe 1.0's own: the default, which knows no field of a fork."""
+    return rule.dialect or Dialect(CAFFE, is_default=True)
 
 
 def _has(message: Message, field: str) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from converters.layers.choice import Stored, choose
+from converters.layers.choice import CAFFE, Stored, choose, dialect_of
 from converters.layers.registry import dialects, rules_of
 from prototxt.caffe_pb2 import LayerParameter, NetParameter
 from prototxt.errors import InputError, about, nearest
@@ -40,12 +40,13 @@ def _write_choice(
     text says of all its layers (``of_net``) counts for a type that has it.
     """
     rules = rules_of(layers[0].type)
-    of_type = {name for rule in rules if rule.dialect for name in rule.dialect.names}
+    of_type = {name for rule in rules for name in dialect_of(rule).names}
     for layer in layers:
         layer.dialect = layer.dialect or next((name for name in of_net if name in of_type), "")
     choice = choose(layers, rules, asked, stored)
     for layer, rule in zip(layers, choice.rules, strict=True):
-        layer.dialect = rule.dialect_name
+        own = CAFFE if CAFFE in asked or layer.dialect == CAFFE else ""  # said only where somebody asked
+        layer.dialect = rule.dialect_name or own
     return choice.notices
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack
 
 import torch
 
-from converters.layers.choice import Dialect
+from converters.layers.choice import CAFFE, Dialect
 from prototxt.caffe_pb2 import LayerParameter
 
 if TYPE_CHECKING:
@@ -142,13 +142,13 @@ class Record:
 
     @property
     def dialect_name(self) -> str:
-        """The name of its dialect; "" of a type that has one rule."""
-        return self.dialect.name if self.dialect else ""
+        """The name of its dialect; "" of Caffe 1.0's own rule, and of a type that has one."""
+        return self.dialect.name if self.dialect and self.dialect.name != CAFFE else ""
 
     @property
     def rule_name(self) -> str:
-        """The type, with its dialect in brackets where it has several rules: ReLU, BN (pspnet)."""
-        return f"{self.type} ({self.dialect_name})" if self.dialect else self.type
+        """The type, with its dialect in brackets where it is not Caffe 1.0's: ReLU, BN (pspnet)."""
+        return f"{self.type} ({self.dialect_name})" if self.dialect_name else self.type
 
     @property
     def judges(self) -> bool:
@@ -173,8 +173,8 @@ def layer(*types: str, **facts: Unpack[Facts]) -> Callable[[B], B]:
     def register(builder: B) -> B:
         for name in types:
             rules = (*_RECORDS.get(name, ()), Record(name, builder, **facts))
-            dialects = [rule.dialect.name if rule.dialect else "" for rule in rules]
-            assert len(set(dialects)) == len(rules), f"layer type {name} is registered twice"
+            names = {rule.dialect_name for rule in rules}
+            assert len(names) == len(rules), f"layer type {name} is registered twice"
             _RECORDS[name] = rules
         return builder
 
@@ -198,7 +198,7 @@ def rules_of(name: str) -> tuple[Record, ...]:
 
 def dialects() -> list[str]:
     """Every name that a dialect of some type has, sorted."""
-    return sorted({name for record in records() if record.dialect for name in record.dialect.names})
+    return sorted({CAFFE} | {name for rule in records() if rule.dialect for name in rule.dialect.names})
 
 
 def _registered(name: str, dialect: str) -> Record:
@@ -206,8 +206,8 @@ def _registered(name: str, dialect: str) -> Record:
 
 
 def record_of(layer: LayerParameter) -> Record:
-    """The record of a layer's type, of several that of its dialect, or the first. Of a type that nobody
-    registered the name alone says something.
+    """The record of a layer's type, of several that of its dialect, else Caffe 1.0's own, or the first. Of a
+    type that nobody registered the name alone says something.
     """
     rules = _RECORDS.get(layer.type)
     if rules is None:
@@ -215,7 +215,7 @@ def record_of(layer: LayerParameter) -> Record:
     if len(rules) == 1:
         return rules[0]
     named = (rule for rule in rules if rule.dialect and layer.dialect in rule.dialect.names)
-    return next(named, rules[0])
+    return next(named, next((rule for rule in rules if not rule.dialect_name), rules[0]))
 
 
 def _unknown(name: str) -> Record:

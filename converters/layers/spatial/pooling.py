@@ -78,7 +78,7 @@ class Pooling(Layer):
             self.windows.kernel,
             self.windows.stride,
             self.windows.pad,
-            PoolingParameter.RoundMode.Name(param.round_mode),
+            "FLOOR" if self.windows.is_floor else "CEIL",
             param.global_pooling,
         )
         self._check(message, bottoms[0])
@@ -113,4 +113,15 @@ def _windows(message: LayerParameter) -> Windows:
     kernel, stride, pad = (
         _pair(message, name, default) for name, default in (("kernel", 0), ("stride", 1), ("pad", 0))
     )
-    return Windows(kernel, stride, pad, message.pooling_param.round_mode == PoolingParameter.FLOOR)
+    return Windows(kernel, stride, pad, _rounds_down(message))
+
+
+def _rounds_down(message: LayerParameter) -> bool:
+    """``round_mode: FLOOR``, or the ``ceil_mode: false`` of soeaver's and synopsys's forks, whose default is
+    Caffe's own. Raises InputError where both are set and differ.
+    """
+    param = message.pooling_param
+    is_floor = param.round_mode == PoolingParameter.FLOOR
+    if param.HasField("ceil_mode") and param.HasField("round_mode") and is_floor == param.ceil_mode:
+        raise InputError("round_mode and ceil_mode say different things", message.name)
+    return is_floor or not param.ceil_mode
