@@ -10,6 +10,7 @@ from converters.layers.registry import record_of
 from converters.left_out import unmet, why_missing
 from prototxt.caffe_pb2 import TEST, TRAIN, LayerParameter, NetParameter, NetState, NetStateRule
 from prototxt.errors import InputError, of_layer
+from prototxt.forks import fields_of_forks
 from prototxt.net_file import NetFile
 from prototxt.text import Warn, to_stderr
 
@@ -122,6 +123,8 @@ def build_graph(
     current: dict[str, Value] = {}
     readers: dict[str, list[str]] = {}
     nodes, layers = [], []
+    for path in fields_of_forks(net, apart=("layer",)):
+        raise InputError(f"{path} is a field of forks of Caffe that nothing here honours")
     net = with_dialects(net, f'net "{net.name}"', warn)
     for layer in net.layer:
         with of_layer(layer):

@@ -21,6 +21,7 @@ from prototxt.clean import clean, describe
 from prototxt.dialect import as_comments, as_fields
 from prototxt.errors import InputError
 from prototxt.explain import explain
+from prototxt.forks import harmless_fields
 from prototxt.rawbytes import from_message, readable, text_of, to_message
 from prototxt.scan import Block, position_of, scan
 from prototxt.upgrade import upgrade_net, upgrade_solver
@@ -149,6 +150,8 @@ def parse(text: str, message_type: type[M], name: str = "<text>", warn: Warn = t
     message = _parse(cleaned.text, message_type, name, root)
     if cleaned.counts:
         warn(describe(name, cleaned.counts))
+    if fields := harmless_fields(message):
+        warn(f"{name}: {', '.join(fields)}: of forks of Caffe, and without effect on results: passed over")
     return message
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from converters.data.source import DataSource, SourceOptions
 from converters.graph import trains
 from converters.host.places import HERE
+from converters.layers.checks import check_fields
 from converters.layers.registry import record_of
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError, of_layer
@@ -46,6 +47,7 @@ def open_data(
         if label_size is not None and not tops.takes_label_lists:
             raise InputError(f"label_size is for lists of images, not {layer.type}")
         module, _, name = tops.reader.partition(":")
+        check_fields(layer)
         source: Callable[[LayerParameter, SourceOptions], DataSource] = getattr(import_module(module), name)
         return source(
             layer, SourceOptions(trains(layer, phase), seed, list(places) or HERE, skip_bad, label_size)

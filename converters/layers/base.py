@@ -6,7 +6,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from converters.layers.checks import check_count, check_listed
+from converters.layers.checks import check_count, check_fields, check_listed
 from converters.layers.choice import choose
 from converters.layers.registry import Record, Shapes, layer_types, record_of, rules_of
 from converters.layers.spec import Spec
@@ -137,6 +137,7 @@ def build_layer(message: LayerParameter, bottoms: Shapes) -> Layer:
     if len(rules_of(message.type)) > 1 and not message.dialect:
         message.dialect = choose([message], rules_of(message.type)).rules[0].dialect_name
     record = record_of(message)
+    check_fields(message)
     check_count(message, "bottom", len(bottoms), record.bottoms)
     check_count(message, "top", len(message.top), record.tops)
     check_listed(message, "loss_weight", len(message.loss_weight), max(len(message.top), 1))

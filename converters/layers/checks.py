@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from converters.layers.registry import Count, Shapes
+from converters.layers.registry import Count, Record, Shapes, records, rules_of
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
+from prototxt.forks import FIRST, fields_of_forks
 
 LARGEST = 2**31 - 1  # elements of a blob: Caffe counts them in an int (blob.cpp, Reshape)
 
@@ -28,6 +29,28 @@ def check_listed(message: LayerParameter, what: str, count: int, wanted: int) ->
     """Raise InputError for a list that is neither left out nor has ``wanted`` entries."""
     if count not in (0, wanted):
         raise InputError(f"{count} {what} where Caffe takes none or {wanted}", message.name)
+
+
+def check_fields(message: LayerParameter) -> None:
+    """Raise InputError for a field of a fork that no rule of the layer's type reads. The message of other
+    types (roi_pooling_param in a ReLU) has no effect in any fork, and none here; which of several rules a
+    layer follows is :mod:`converters.layers.choice`'s.
+    """
+    rules = rules_of(message.type)
+    for path in fields_of_forks(message):
+        if not any(rule.reads(path) for rule in rules) and not _is_anothers(path, rules):
+            raise InputError(
+                f"{path} is a field of forks of Caffe that nothing here honours in a {message.type} layer",
+                message.name,
+            )
+
+
+def _is_anothers(path: str, rules: Sequence[Record]) -> bool:
+    """Whether a field stands in a fork's own message that only types of other ``rules`` read."""
+    top = path.partition(".")[0]
+    number: int = LayerParameter.DESCRIPTOR.fields_by_name[top].number
+    readers = [record for record in records() if record.reads_message(top)] if number >= FIRST else []
+    return bool(readers) and not any(rule in readers for rule in rules)
 
 
 def check_first_axes(message: LayerParameter, bottoms: Shapes) -> None:

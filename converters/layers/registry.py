@@ -70,6 +70,7 @@ class Facts(TypedDict, total=False):
     export_limit: str
     data_tops: DataTops
     dialect: Dialect
+    fields: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +101,9 @@ class Record:
     ``refuses_export``: why a module, in its phase and with bottoms of these shapes, cannot be in an ONNX
     file; "" where it can. ``export_limit``: what else may keep a layer out of one, or the file's batch from
     being dynamic, in words that follow "layer NAME". ``dialect``: what tells this rule from others of
-    the type's name.
+    the type's name. ``fields``: what the rule reads that Caffe 1.0's schema lacks, as
+    "pooling_param.ceil_mode", or "roi_pooling_param" for all that is in it; a layer that sets others is
+    refused.
     """
 
     type: str
@@ -128,6 +131,7 @@ class Record:
     export_limit: str = ""
     data_tops: DataTops | None = None
     dialect: Dialect | None = None
+    fields: tuple[str, ...] = ()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies and pickles of a module share the record, which holds functions."""
@@ -149,6 +153,17 @@ class Record:
     def rule_name(self) -> str:
         """The type, with its dialect in brackets where it is not Caffe 1.0's: ReLU, BN (pspnet)."""
         return f"{self.type} ({self.dialect_name})" if self.dialect_name else self.type
+
+    def reads(self, path: str) -> bool:
+        """Whether it reads a fork's field, given with all messages that it stands in."""
+        return any(path == field or path.startswith(f"{field}.") for field in self._forks())
+
+    def reads_message(self, name: str) -> bool:
+        """Whether it reads anything of a fork in the layer's field ``name``."""
+        return any(field.partition(".")[0] == name for field in self._forks())
+
+    def _forks(self) -> tuple[str, ...]:
+        return (*self.fields, *(self.dialect.fields if self.dialect else ()))
 
     @property
     def judges(self) -> bool:

@@ -13,7 +13,10 @@ from converters.network import Network
 from converters.solver.update.rates import check_policy, learning_rate, steps_taken
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError
+from prototxt.forks import fields_of_forks
 from prototxt.upgrade import SOLVER_TYPES
+
+_NETS = ("net_param", "train_net_param", "test_net_param")
 
 
 def solver_type(solver: SolverParameter) -> str:
@@ -26,6 +29,8 @@ def check_solver(solver: SolverParameter) -> None:
 
     What a solver says of its nets is looked at by :mod:`converters.solver.nets`.
     """
+    for path in fields_of_forks(solver, apart=_NETS):
+        raise InputError(f"{path} is a field of forks of Caffe that nothing here honours")
     kind = solver_type(solver)
     if kind not in _UPDATES:
         raise InputError(f'solver type "{kind}" is not one of {", ".join(_UPDATES)}')
