@@ -26,7 +26,13 @@ def harmless_fields(message: Message) -> list[str]:
 
 
 def _is_harmless(field: FieldDescriptor) -> bool:
-    return f"{field.containing_type.name}.{field.name}" in HARMLESS
+    return _named(field) in HARMLESS
+
+
+def _named(field: FieldDescriptor) -> str:
+    kind = field.containing_type
+    assert kind is not None, f"{field.name} is no field of a message"
+    return f"{kind.name}.{field.name}"
 
 
 def _set(
@@ -34,7 +40,7 @@ def _set(
 ) -> Iterator[tuple[str, FieldDescriptor]]:
     """The fields that are set and hold no message, each with its path, of a fork or inside of a fork's."""
     for field, value in message.ListFields():
-        name = f"{field.containing_type.name}.{field.name}"
+        name = _named(field)
         inside = of_fork or field.number >= FIRST
         if field.name in apart or name in _OURS:
             continue
