@@ -4,7 +4,7 @@ import pytest
 import torch
 from golden_cases import GOLDEN
 from layer_cases import recorded
-from test_layers import load
+from recordings import load
 from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from layer_cases import recorded
-from test_layers import load
+from recordings import load
 
 CASES = sorted({case for cases in recorded()[0].values() for case in cases})
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from golden_cases import GOLDEN, arrays, named
 from one_layer import close, one_layer, random
-from test_layers import CASES
+from recordings import CASES
 from test_layers_windows import pool
 
 from converters import Network, load_net
