@@ -64,7 +64,7 @@ ROOMS = {
         "plots": "",
         "terminal": "",
         "cli": "terminal",
-        "variants": "catalogue train.planning.plan",
+        "variants": "catalogue",
         "data": "terminal cli catalogue train.images",
         "train": "terminal cli variants runs data catalogue ours",
         "runs": "terminal variants train catalogue ours",

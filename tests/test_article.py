@@ -6,17 +6,16 @@ import pytest
 
 from zoo.train.planning.options import Options
 from zoo.train.planning.plan import make_plan
-from zoo.variants.article import departures
 
 
 @pytest.mark.parametrize("variant", ["baseline", "dropout0.5", "bn+fc", "gap"])
 def test_the_articles_run_departs_in_nothing(root: str, variant: str) -> None:
-    assert departures(make_plan(Options(root=root, variant=variant))) == []
+    assert make_plan(Options(root=root, variant=variant)).departures == []
 
 
 def test_every_other_setting_is_named_with_the_articles_value(root: str) -> None:
     options = Options(root=root, variant="xavier+bn", solver="demo_solver", batch_size=16, classes=21)
-    assert departures(make_plan(options)) == [
+    assert make_plan(options).departures == [
         "base_lr 0.02 (article: 0.01)",
         "lr_policy poly power 1 (article: step stepsize 10000 gamma 0.1)",
         "iterations 300 (article: 100,000)",

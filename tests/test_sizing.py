@@ -66,8 +66,6 @@ def test_a_net_without_such_a_layer_is_refused() -> None:
 
 
 def test_a_run_of_another_size_says_so(root: str) -> None:
-    from zoo.variants.article import departures
-
     plan = make_plan(Options(root=root, size=112))
-    assert departures(plan) == ["input size 112 (article: 224)"]
+    assert plan.departures == ["input size 112 (article: 224)"]
     assert "size" in plan.record()

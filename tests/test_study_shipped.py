@@ -11,7 +11,6 @@ from zoo.catalogue import find_prototxt, find_study, studies
 from zoo.study.expand import expand, overridden
 from zoo.study.file import read_study
 from zoo.train.planning.plan import Plan, make_plan
-from zoo.variants.article import departures
 
 
 def shipped(name: str, root: str, **overrides: Any) -> dict[str, Plan]:
@@ -31,7 +30,7 @@ def told(solver: SolverParameter, field: str) -> Any:
 
 def map_sides(plan: Plan) -> list[int]:
     """The sides of the maps after each convolution, and after the pooling."""
-    shapes = infer_shapes(plan.graph("TRAIN"))
+    shapes = infer_shapes(plan.graphs["TRAIN"])
     tops = {value.blob: shape[2] for value, shape in shapes.items() if len(shape) == 4}
     return [side for blob, side in tops.items() if blob.startswith(("conv", "pool"))]
 
@@ -41,7 +40,7 @@ def test_the_articles_study_departs_in_nothing(root: str) -> None:
     variants = ["baseline", "dropout0.5", "dropout0.9", "fc", "dropout0.5+fc", "bn", "bn+dropout0.5", "bn+fc"]
     assert [run.name for run in runs] == [f"{name}-seed{seed}" for seed in range(3) for name in variants]
     plans = shipped("article", root)
-    assert all(departures(plan) == [] for plan in plans.values())
+    assert all(plan.departures == [] for plan in plans.values())
     for name, plan in plans.items():
         batch = plan.nets["TRAIN"].message.layer[0].image_data_param.batch_size
         assert (batch, plan.solver.iter_size) == ((16, 4) if "bn" in name else (64, 1)), name
@@ -109,7 +108,7 @@ def test_the_depth_study(root: str) -> None:
         assert map_sides(plans[name]) == sides, name
         batch = plans[name].nets["TRAIN"].message.layer[0].image_data_param.batch_size
         assert (batch, plans[name].solver.iter_size) == batches, name
-        assert departures(plans[name]) == []
+        assert plans[name].departures == []
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def row_sums(plan: Plan, key: str) -> RowSums:
 
 def _prints(plan: Plan, key: str, path: Path) -> tuple[str, str, RowSums]:
     entries = read_list(path, plan.options.label_size)
-    param = data_layers(plan.graph(key))[0].image_data_param
+    param = data_layers(plan.graphs[key])[0].image_data_param
     base = image_base(param, path, entries, [*plan.places, path.parent])
     return prints(entries, [base / entry.path for entry in entries], sums_of(path, base))
 
@@ -69,7 +69,7 @@ def files(plan: Plan) -> dict[str, str]:
 
 
 def _of_net(plan: Plan, key: str, sums: Sums) -> Iterator[str]:
-    for node in plan.graph(key).nodes:
+    for node in plan.graphs[key].nodes:
         is_listed = node.is_data and key in plan.lists
         for name, value, root in _paths(node.layer):
             if not (is_listed and name.startswith("ImageDataParameter.")):

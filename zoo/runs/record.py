@@ -24,7 +24,6 @@ from zoo.train.planning.plan import Plan
 from zoo.train.planning.solver_changes import NETS
 from zoo.train.sources import Data, skip_note
 from zoo.train.trainer import DivergedError, Trainer
-from zoo.variants.article import departures
 from zoo.variants.heads import head_of
 
 
@@ -90,7 +89,7 @@ def record_at_start(trainer: Trainer, data: Data) -> RunRecord:
         "arithmetic": ARITHMETIC,
         "here": str(plan.here),
         "places": [str(place) for place in plan.places],
-        "departures": departures(plan),
+        "departures": plan.departures,
         "options": plan.record(),
         "device": processor(trainer.device.type),
         "world_size": trainer.ranks.world,

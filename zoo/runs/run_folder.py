@@ -146,42 +146,44 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove what a run that begins afresh must not find of the run before; other files stay."""
-        caffes = (self.path / name for name in (read_record(self.path) or {}).get(CAFFE_SNAPSHOTS, ()))
+        record = read_record(self.path)
+        caffes = (self.path / name for name in (record or {}).get(CAFFE_SNAPSHOTS, ()))
         own = [path for path in (*self.snapshots(), *caffes) if path.is_relative_to(self.path)]
-        own += [path for path in self.path.glob("*.prototxt") if self._wrote(path)]
+        own += [path for path in self.path.glob("*.prototxt") if _wrote(record, path)]
         for path in (*self._own, *own):
             path.unlink(missing_ok=True)
 
-    def keep_others(self, texts: Mapping[str, str]) -> None:
+    def keep_others(self, texts: Mapping[str, str], record: RunRecord | None) -> None:
         """Raise InputError where a run that writes ``texts`` (by name) would write over a file that none
-        wrote: any of its names in a folder without a run's record, and a text that the run there did not
-        write as it is, unless it says the same.
+        wrote: any of its names in a folder whose ``record`` is no run's, and a text that the run there did
+        not write as it is, unless it says the same.
         """
         for name, text in texts.items():
-            keep_others(self.path / name, "run", partial(self._may_go, encoded(text)))
-        if not is_runs(read_record(self.path)):
+            keep_others(self.path / name, "run", partial(_may_go, record, encoded(text)))
+        if not is_runs(record):
             for path in self._own:
                 keep_others(path, "run", lambda _: False)
-
-    def _may_go(self, data: bytes, path: Path) -> bool:
-        return path.read_bytes() == data or self._wrote(path)
-
-    def _wrote(self, path: Path) -> bool:
-        """Whether the folder's run wrote this text as it is; one of a version that kept no digests is
-        taken to have written its names.
-        """
-        record = read_record(self.path)
-        if record is None or not is_runs(record):
-            return False
-        if "texts" not in record:
-            return bool(re.fullmatch(r"(net|solver|test_net\d*)\.prototxt", path.name))
-        return bool(record["texts"].get(path.name) == digest(path.read_bytes()))
 
     def forget_from(self, iteration: int) -> None:
         """Drop the lines of metrics.jsonl at or after ``iteration``, which a resumed run writes anew."""
         if self.metrics.is_file():
             earlier = [line for line in read_metrics(self.metrics) if line["iteration"] < iteration]
             write_text(self.metrics, "".join(json.dumps(line) + "\n" for line in earlier))
+
+
+def _may_go(record: RunRecord | None, data: bytes, path: Path) -> bool:
+    return path.read_bytes() == data or _wrote(record, path)
+
+
+def _wrote(record: RunRecord | None, path: Path) -> bool:
+    """Whether the run of ``record`` wrote this text as it is; one of a version that kept no digests is taken
+    to have written its names.
+    """
+    if record is None or not is_runs(record):
+        return False
+    if "texts" not in record:
+        return bool(re.fullmatch(r"(net|solver|test_net\d*)\.prototxt", path.name))
+    return bool(record["texts"].get(path.name) == digest(path.read_bytes()))
 
 
 def numbered(first: Path) -> dict[int, Path]:

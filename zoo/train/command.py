@@ -30,7 +30,6 @@ from zoo.train.snapshots.caffe_snapshots import keep_others_snapshots
 from zoo.train.snapshots.snapshot import check_resumable, fine_tune, iteration_of, restore
 from zoo.train.sources import Data, open_feeds
 from zoo.train.trainer import Trainer, keep_freed_memory, pick_device
-from zoo.variants.article import departures
 
 _OTHERS = "is another run's, which has the same snapshot_prefix"
 INTERRUPTED = 130  # the shell's code for a process that SIGINT ended
@@ -61,9 +60,13 @@ def agree(
         plan, path = settle(args)
         folder = RunFolder.of(path, plan.solver)
         run: str | None = stack.enter_context(folder.writing())
-        snapshot = find_snapshot(args.resume, folder, plan)
-        if snapshot is None and (iteration := finished_at(folder, plan)) is not None:
-            notice(f"{folder.path}: finished already, at iteration {iteration}")
+        record = read_record(path)
+        ended = finished_at(record, plan)
+        if args.resume != "" or ended is None:
+            folder.keep_others(prototxts(plan), record)
+        snapshot = find_snapshot(args.resume, folder, ended is not None)
+        if snapshot is None and ended is not None:
+            notice(f"{folder.path}: finished already, at iteration {ended}")
             print(folder.path)
             run = None
         else:
@@ -148,14 +151,11 @@ def settle(args: argparse.Namespace) -> tuple[Plan, Path]:
     return plan, path
 
 
-def find_snapshot(resume: str | None, folder: RunFolder, plan: Plan) -> Path | None:
+def find_snapshot(resume: str | None, folder: RunFolder, is_finished: bool) -> Path | None:
     """The snapshot to go on from, None to start afresh (or, with --resume, where the run has ended).
 
-    Raises InputError where an earlier run's results would be written over, or a file that no run wrote.
+    Raises InputError where an earlier run's results would be written over.
     """
-    is_finished = finished_at(folder, plan) is not None
-    if resume != "" or not is_finished:
-        folder.keep_others(prototxts(plan))
     if resume is None:
         _check_free(folder)
         return None
@@ -196,9 +196,8 @@ def _check_free(folder: RunFolder) -> None:
         )
 
 
-def finished_at(folder: RunFolder, plan: Plan) -> int | None:
-    """The iteration at which the folder's run has ended; None where it has not reached max_iter."""
-    record = read_record(folder.path)
+def finished_at(record: RunRecord | None, plan: Plan) -> int | None:
+    """The iteration at which a run has ended; None where it has not reached max_iter."""
     is_finished = record and record.get("finished") and record["iteration"] >= plan.solver.max_iter
     return record["iteration"] if record and is_finished else None
 
@@ -209,7 +208,7 @@ def announce(plan: Plan, device: torch.device, ranks: Ranks) -> None:
         notice("the data is the demo data set, which is SYNTHETIC: drawn by this program, no photographs")
     for line in plan.notices:
         notice(line)
-    if differences := departures(plan):
+    if differences := plan.departures:
         notice("not as in the article: " + "; ".join(differences))
     each = f", {ranks.world} ranks" if ranks.world > 1 else ""
     where = f"on {processor(device.type)}{each}"

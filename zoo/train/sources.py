@@ -44,7 +44,7 @@ def _feed(plan: Plan, key: str, device: torch.device, rank: int, world: int) -> 
     """Data layers of Caffe's, read as Caffe reads them."""
     options = plan.options
     return open_feed(
-        plan.graph(key),
+        plan.graphs[key],
         plan.nets[key].phase,
         plan.seed,
         plan.places,
@@ -58,7 +58,7 @@ def _feed(plan: Plan, key: str, device: torch.device, rank: int, world: int) -> 
 
 def _images(plan: Plan, key: str) -> ImageSet:
     path, net = plan.lists[key], plan.nets[key]
-    graph, skip_bad, size = plan.graph(key), bool(plan.options.skip_bad), plan.options.label_size
+    graph, skip_bad, size = plan.graphs[key], bool(plan.options.skip_bad), plan.options.label_size
     layer = data_layers(graph)[0]
     with net.located():  # before the decoding, which takes long
         with of_layer(layer):

@@ -49,7 +49,7 @@ class Trainer:
 
     def _network(self, key: str) -> SolverNet:
         phase = self.plan.nets[key].phase
-        net = SolverNet(self.plan.graph(key), phase, self.feeds[key], self.plan.seed)
+        net = SolverNet(self.plan.graphs[key], phase, self.feeds[key], self.plan.seed)
         return net.to(self.device).to(memory_format=MEMORY_FORMAT)  # type: ignore[call-overload, no-any-return]
 
     @property

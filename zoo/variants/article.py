@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from prototxt.caffe_pb2 import TRAIN, LayerParameter, NetParameter, SolverParameter
 from prototxt.text import read_net, read_solver
 from zoo import catalogue
-from zoo.train.planning.plan import Plan
 
 _SOLVER = ("type", "momentum", "momentum2", "rms_decay", "delta", "weight_decay", "regularization_type")
 _POLICY = {
@@ -19,22 +18,24 @@ _POLICY = {
 }
 
 
-def departures(plan: Plan) -> list[str]:
-    """Each setting of a run of the article's nets that is not the article's, with the article's value.
+def departures(
+    net: NetParameter, solver: SolverParameter, classes: int | None, is_synthetic: bool
+) -> list[str]:
+    """Each setting of a training of ``net``, if it is one of the article's, that is not the article's, with
+    the article's value.
 
     What a variant changes is the comparison itself and no departure, but for a filler.
     """
-    net = plan.nets["TRAIN"].message
     if net.name not in catalogue.nets():
         return []
     article = read_net(catalogue.find_prototxt(net.name)[0])
     schedule = read_solver(catalogue.find_prototxt(catalogue.SOLVER)[0])
-    changes = _solver_departures(plan.solver, schedule)
+    changes = _solver_departures(solver, schedule)
     changes += _change("convolution filler", _fillers(net), _fillers(article))
-    changes += _batch_departure(net, plan.solver, article)
+    changes += _batch_departure(net, solver, article)
     changes += _change("input size", _crop(net), _crop(article))
-    changes += _change("classes", plan.classes or catalogue.CLASSES, catalogue.CLASSES)
-    if plan.is_synthetic:
+    changes += _change("classes", classes or catalogue.CLASSES, catalogue.CLASSES)
+    if is_synthetic:
         changes.append("data: drawn (synthetic) images instead of photographs")
     return changes
 

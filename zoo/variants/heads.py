@@ -33,7 +33,8 @@ def set_gap(net: NetParameter) -> None:
     blob = net.layer[at].bottom[0]
     pool = LayerParameter(name=name, type="Pooling", bottom=[blob], top=[name])
     pool.pooling_param.pool = PoolingParameter.AVE
-    _cover(pool, _shape_before(net, at))
+    shapes = _shapes_before(net, at, blob)
+    _cover(pool, shapes[0] if shapes else None)
     net.layer[at].bottom[0] = name
     insert(net, at, pool)
 
@@ -52,7 +53,11 @@ def pool_whatever_size(net: NetParameter) -> None:
 
     For edits that change the map's size; called before they do, while it can be told what is global.
     """
-    for index in global_pools(net) if head_of(net) == "gap" else []:
+    try:
+        pools = global_pools(net)
+    except InputError:  # no head at all
+        return
+    for index in pools:
         pooling = net.layer[index].pooling_param
         for field in ("kernel_size", "kernel_h", "kernel_w", "stride", "stride_h", "stride_w"):
             pooling.ClearField(field)
@@ -80,22 +85,22 @@ def global_pools(net: NetParameter) -> list[int]:
 
 
 def _is_global(net: NetParameter, index: int) -> bool:
-    if net.layer[index].pooling_param.global_pooling:
+    pool = net.layer[index]
+    if pool.pooling_param.global_pooling:
         return True
-    before, after = _shape_before(net, index), _shape_before(net, index + 1, net.layer[index].top[0])
-    return before is not None and after is not None and tuple(after[2:]) == (1, 1) != tuple(before[2:])
+    shapes = _shapes_before(net, index + 1, pool.bottom[0], pool.top[0])
+    return shapes is not None and shapes[1][2:] == (1, 1) != shapes[0][2:]
 
 
-def _shape_before(net: NetParameter, index: int, blob: str | None = None) -> tuple[int, ...] | None:
-    """The shape of a blob (by default layer ``index``'s bottom) as that layer finds it, if it can be told."""
-    wanted = blob or net.layer[index].bottom[0]
+def _shapes_before(net: NetParameter, index: int, *blobs: str) -> list[tuple[int, ...]] | None:
+    """The shapes of blobs as the layers before layer ``index`` leave them; None where they cannot be told."""
     trunk = NetParameter(name=net.name, layer=net.layer[:index])
     for phase in ("TRAIN", "TEST"):
         try:
-            shapes = infer_shapes(build_graph(trunk, net_state(phase), warn=quiet), phase)
+            values = infer_shapes(build_graph(trunk, net_state(phase), warn=quiet), phase)
         except InputError:
             continue
-        for value in reversed(shapes):
-            if value.blob == wanted:
-                return tuple(shapes[value])
+        shapes = {value.blob: tuple(shape) for value, shape in values.items()}  # as the last layer left it
+        if shapes.keys() >= set(blobs):
+            return [shapes[blob] for blob in blobs]
     return None

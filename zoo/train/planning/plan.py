@@ -1,6 +1,7 @@
 """What a run will do: solver, nets with their variant, lists and classes, settled before any work."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from converters.graph import Graph
@@ -9,7 +10,7 @@ from converters.solver.log.debug import NOTICE
 from converters.solver.names import weight_names
 from converters.solver.nets import NetSource
 from converters.solver.update.rules import check_solver
-from prototxt.caffe_pb2 import LayerParameter, SolverParameter
+from prototxt.caffe_pb2 import LayerParameter, NetParameter, SolverParameter
 from prototxt.errors import about
 from prototxt.rawbytes import from_message
 from prototxt.text import read_solver
@@ -25,6 +26,7 @@ from zoo.train.planning.lists import (
 from zoo.train.planning.nets import edited, read_nets
 from zoo.train.planning.options import Options
 from zoo.train.planning.solver_changes import changed_solver
+from zoo.variants.article import departures
 from zoo.variants.sizing import ignored_labels, size_classifiers
 
 # Fields that decide nothing here, and what stands in their place.
@@ -39,13 +41,14 @@ MEANINGLESS = {
 class Plan:
     """Everything that decides a run's outcome but the device and the number of ranks.
 
-    ``nets`` goes by TRAIN, TEST, TEST1, …; ``lists`` has those of them whose one data layer is an
-    ImageData; ``classes`` is None where no list says and the user does not either.
+    ``nets`` and their ``graphs`` go by TRAIN, TEST, TEST1, …; ``lists`` has those of them whose one data
+    layer is an ImageData; ``classes`` is None where no list says and the user does not either.
     """
 
     options: Options
     solver: SolverParameter
     nets: dict[str, NetSource]
+    graphs: dict[str, Graph]
     lists: dict[str, Path]
     places: tuple[Path, ...]
     classes: int | None
@@ -81,9 +84,10 @@ class Plan:
         """The files to fine-tune from."""
         return weight_names(self.solver.weights)
 
-    def graph(self, key: str) -> Graph:
-        """The net of ``key``; errors name the layer's line."""
-        return self.nets[key].graph()
+    @cached_property
+    def departures(self) -> list[str]:
+        """What of a run of the article's nets is not the article's."""
+        return departures(self.nets["TRAIN"].message, self.solver, self.classes, self.is_synthetic)
 
     def record(self) -> dict[str, object]:
         """The options, for run.json."""
@@ -96,21 +100,22 @@ def make_plan(options: Options, here: Path | None = None) -> Plan:
     """
     here = here or Path.cwd()
     draft = _read(options, here)
-    solver, nets, places = draft.solver, draft.nets, draft.places
+    solver, places = draft.solver, draft.places
     may_be_demo = draft.is_shipped and options.root is None
-    lists = find_lists(draft.layers, nets, places, may_be_demo)
-    ignored = {label for net in nets.values() for label in ignored_labels(net.message.layer)}
+    lists = find_lists(draft.layers, draft.nets, places, may_be_demo)
+    ignored = {label for net in draft.nets.values() for label in ignored_labels(net.message.layer)}
     has_numbers = options.label_size is not None
     classes = options.classes
     if classes is None and lists and not has_numbers:
         classes = listed_classes(lists, ignored)
-    notices = [meaningless(solver, draft.path), *_sized(nets, classes, options)]
+    nets, graphs, sized = _sized(draft, classes, options)
+    notices = [meaningless(solver, draft.path), *sized]
     notices += [NOTICE] if solver.debug_info else []
     notices += [] if has_numbers else untrained_labels(lists, ignored)
     notices += rival_lists(draft.layers, lists, here) if options.root else []
     solver.max_iter = solver.max_iter if options.max_iter is None else options.max_iter
     once = tuple(dict.fromkeys(note for note in notices if note))
-    return Plan(options, solver, nets, lists, places, classes, once, here)
+    return Plan(options, solver, nets, graphs, lists, places, classes, once, here)
 
 
 def lists_wanted(options: Options) -> set[str]:
@@ -129,6 +134,7 @@ class _Draft:
     solver: SolverParameter
     places: tuple[Path, ...]
     nets: dict[str, NetSource]
+    graphs: dict[str, Graph]
     layers: dict[str, LayerParameter]
 
 
@@ -146,7 +152,7 @@ def _read(options: Options, here: Path) -> _Draft:
     for key, graph in graphs.items():
         check_data(graph, key)
     layers = {key: layer for key, graph in graphs.items() if (layer := sole_image_layer(graph))}
-    return _Draft(path, is_shipped, solver, places, nets, layers)
+    return _Draft(path, is_shipped, solver, places, nets, graphs, layers)
 
 
 def _places(root: str | None, solver: Path, here: Path) -> tuple[Path, ...]:
@@ -155,11 +161,22 @@ def _places(root: str | None, solver: Path, here: Path) -> tuple[Path, ...]:
     return (*roots, here, solver.absolute().parent)
 
 
-def _sized(nets: dict[str, NetSource], classes: int | None, options: Options) -> list[str]:
+def _sized(
+    draft: _Draft, classes: int | None, options: Options
+) -> tuple[dict[str, NetSource], dict[str, Graph], list[str]]:
+    """The nets as wide as there are classes, their graphs, and a line for each layer that changes."""
+    nets, graphs = dict(draft.nets), dict(draft.graphs)
+    lines: list[str] = []
     if classes is None:
-        return []
-    is_counted = options.classes is None
-    return [n for net in nets.values() for n in size_classifiers(net.message, classes, is_counted)]
+        return nets, graphs, lines
+    for key, net in draft.nets.items():
+        message = NetParameter()
+        message.CopyFrom(net.message)
+        lines += size_classifiers(message, classes, options.classes is None)
+        if message != net.message:
+            nets[key] = replace(net, message=message)
+            graphs[key] = nets[key].graph()
+    return nets, graphs, lines
 
 
 def meaningless(solver: SolverParameter, path: Path) -> str | None:
