@@ -10,7 +10,7 @@ DEMO := runs/demo
 # A test process a core, eight at most: each needs about 1 GiB. PYTEST_XDIST_AUTO_NUM_WORKERS=1 has one.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo article results readme test test-slow check lint proto clean
+.PHONY: demo article results readme conformance test test-slow check lint proto clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -45,6 +45,10 @@ results: $(VENV)/.installed
 
 readme: $(VENV)/.installed
 	$(BIN)/python benchmarks/results.py
+
+# How far each recorded number of Caffe and its forks is from ours: docs/conformance.md.
+conformance: $(VENV)/.dev
+	PYTHONPATH=. $(BIN)/python tests/conformance.py
 
 test: $(VENV)/.dev
 	$(PYTEST) -m "not slow"

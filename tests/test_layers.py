@@ -3,7 +3,7 @@
 import pytest
 import torch
 from layer_cases import MODULE, module_text, recorded
-from recordings import CASES, OF_FORKS, compare
+from recordings import CASES, OF_FORKS, WITHOUT_A_RECORDING, compare
 
 from converters import load_net
 from converters.layers import layer_types
@@ -84,17 +84,6 @@ CAFFES = [
     "Tile",
     "WindowData",
 ]
-
-WITHOUT_A_RECORDING = {
-    "Data": "its tops are inputs: test_layers_ends.py",
-    "HDF5Data": "its tops are inputs: test_layers_ends.py",
-    "ImageData": "its tops are inputs: test_layers_ends.py",
-    "MemoryData": "its tops are inputs: test_layers_ends.py",
-    "WindowData": "its tops are inputs: test_layers_ends.py",
-    "HDF5Output": "no top to record: test_layers_ends.py",
-    "Python": "runs what the user wrote: test_layers_ends.py",
-    "LSTMUnit": "recorded inside LSTM's cases; by itself: test_layers_recurrent.py",
-}
 
 
 def test_every_type_of_caffe_is_registered() -> None:
