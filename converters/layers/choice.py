@@ -24,11 +24,12 @@ class Dialect:
 
     ``name`` is a fork's, or CAFFE of Caffe 1.0's own rule; ``also`` names others with the same rule.
     ``fields`` are those of the layer's message that the rule knows, of all that tell the type's rules apart
-    ("bn_param.eps"). ``needs_field``: one of its own is always set. Of a weight file, ``shapes`` says of the
-    shapes of a layer's blobs whether they may be this rule's; ``excludes`` of the layer and the values of its
-    blobs whether they cannot be; ``looks_so`` of all layers' values whether they look like this rule's (None:
-    they do not tell), which chooses, but never without a notice. ``is_default``: it is taken where nothing
-    tells it from others; of several such the first registered.
+    ("bn_param.eps"). ``needs_field``: it is taken only where one of its own is set, where no other takes as
+    many bottoms, or where it is asked for. Of a weight file, ``shapes`` says of the shapes of a layer's blobs
+    whether they may be this rule's; ``excludes`` of the layer and the values of its blobs whether they cannot
+    be; ``looks_so`` of all layers' values whether they look like this rule's (None: they do not tell), which
+    chooses, but never without a notice. ``is_default``: it is taken where nothing tells it from others; of
+    several such the first registered.
     """
 
     name: str
@@ -101,11 +102,28 @@ def _possible(
         return [_named(layer, rules)]
     fields = _fields_set(layer, rules)
     fitting = [rule for rule in wanted or rules if fields <= set(dialect_of(rule).fields)]
-    fitting = [rule for rule in fitting if fields or wanted or not dialect_of(rule).needs_field]
+    if not fields and not wanted:
+        fitting = _by_bottoms(layer, fitting)
     if not fitting:
         whose = _listed([dialect_of(rule).name for rule in wanted], "or") or f"no rule of {layer.type}"
         raise InputError(f"{whose} has {_listed(sorted(fields), 'and')} together", layer.name)
     return [rule for rule in fitting if _may_be(rule, stored)] or fitting
+
+
+def _by_bottoms(layer: LayerParameter, rules: "list[Record]") -> "list[Record]":
+    """Of the rules of a layer that sets no telling field those that need none, if they take as many bottoms
+    as it has, else those that do.
+    """
+    least = [rule for rule in rules if not dialect_of(rule).needs_field]
+    for some in (least, rules):
+        if taking := [rule for rule in some if _takes(rule, len(layer.bottom))]:
+            return taking
+    return least
+
+
+def _takes(rule: "Record", bottoms: int) -> bool:
+    least, most = rule.bottoms
+    return least <= bottoms and (most is None or bottoms <= most)
 
 
 def _named(layer: LayerParameter, rules: "Sequence[Record]") -> "Record":
@@ -206,7 +224,8 @@ def dialect_of(rule: "Record") -> Dialect:
 def _has(message: Message, field: str) -> bool:
     """Whether a field such as "bn_param.eps" is set."""
     name, _, inner = field.partition(".")
-    return message.HasField(name) and (not inner or _has(getattr(message, name), inner))
+    is_set = name in {item.name for item, _ in message.ListFields()}
+    return is_set and (not inner or _has(getattr(message, name), inner))
 
 
 def _listed(names: Iterable[str], word: str) -> str:

@@ -59,21 +59,49 @@ class Accuracy(Layer):
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Scores (N, K, …) and labels (N, …) to a scalar, and K with the second top."""
+        judged = self._judged(x, label)
+        total = judged.hits.sum() / judged.counts.sum().clamp(min=1)
+        return (total, judged.per_class()) if self.per_class else total
+
+    def _judged(self, x: Tensor, label: Tensor) -> "Judged":
         scores = x.detach().movedim(self.spec.axis, -1).flatten(0, -2)
         target = self.index(label, scores.shape[1], self.spec.ignore_label).reshape(-1)
         counts = not_ignored(target, self.spec.ignore_label)
         target = torch.where(counts, target, 0)
-        hits = (is_top(scores, target, self.spec.top_k) & counts).to(x.dtype)
-        total = hits.sum() / counts.sum().clamp(min=1)
-        return (total, _per_class(hits, target, counts, scores.shape[1])) if self.per_class else total
+        return Judged(self._is_top(scores, target).to(x.dtype), target, counts, scores.shape[1])
+
+    def _is_top(self, scores: Tensor, target: Tensor) -> Tensor:
+        return is_top(scores, target, self.spec.top_k)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Of each label, flat: 1 where its score is among the best, which class it is, whether it counts; and
+    how many classes there are.
+    """
+
+    is_top: Tensor
+    target: Tensor
+    counts: Tensor
+    classes: int
+
+    @property
+    def hits(self) -> Tensor:
+        """1 for each label that counts and is among the best."""
+        return self.is_top * self.counts
+
+    def of_class(self) -> tuple[Tensor, Tensor]:
+        """(hits, labels that count) of each class."""
+        one_hot = F.one_hot(self.target, self.classes).to(self.is_top.dtype) * self.counts[:, None]
+        return (self.is_top[:, None] * one_hot).sum(0), one_hot.sum(0)
+
+    def per_class(self) -> Tensor:
+        """The share of hits of each class, 0 where no label is of it."""
+        hits, labels = self.of_class()
+        return hits / labels.clamp(min=1)
 
 
 def is_top(scores: Tensor, target: Tensor, k: int) -> Tensor:
     """Whether fewer than k other classes score at least as much as the target: (N, K), (N,) to (N,)."""
     better = (scores >= scores.gather(1, target[:, None])).sum(1) - 1
     return better < k
-
-
-def _per_class(hits: Tensor, target: Tensor, counts: Tensor, classes: int) -> Tensor:
-    one_hot = F.one_hot(target, classes).to(hits.dtype) * counts[:, None]
-    return (hits[:, None] * one_hot).sum(0) / one_hot.sum(0).clamp(min=1)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from google.protobuf.message import DecodeError
@@ -130,6 +131,17 @@ class _OfLabels(Layer):
         return normaliser(self.spec.normalization, math.prod(x.shape[: self.spec.axis]), valid)
 
 
+class Positions(NamedTuple):
+    """The loss of each position, its label (0 where it does not count), whether it counts, each (N, …), and
+    the logarithms of the probabilities (N, K, …).
+    """
+
+    loss: Tensor
+    target: Tensor
+    valid: Tensor
+    logs: Tensor
+
+
 @layer(
     "SoftmaxWithLoss",
     source="softmax_loss_layer.cpp",
@@ -153,12 +165,16 @@ class SoftmaxWithLoss(_OfLabels):
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Scores (N, K, …) and labels (N, …) to a scalar."""
+        each = self._each(x, label)
+        loss = torch.where(each.valid, each.loss, 0.0).sum() / self._normaliser(x, each.valid)
+        return (loss, each.logs.detach().exp()) if self.has_softmax else loss
+
+    def _each(self, x: Tensor, label: Tensor) -> Positions:
         logs = F.log_softmax(x, self.spec.axis)
         target, valid = self._targets(x, label)
         each = -logs.gather(self.spec.axis, target.unsqueeze(self.spec.axis)).squeeze(self.spec.axis)
         capped = torch.where(each > _WORST, _WORST + (each - each.detach()), each)  # the gradient stays whole
-        loss = torch.where(valid, capped, 0.0).sum() / self._normaliser(x, valid)
-        return (loss, logs.detach().exp()) if self.has_softmax else loss
+        return Positions(capped, target, valid, logs)
 
 
 @layer(

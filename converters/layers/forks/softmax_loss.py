@@ -1,0 +1,121 @@
+"""SoftmaxWithLoss of forks that weigh classes, samples or pixels."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from converters.layers.choice import Dialect
+from converters.layers.judging.softmax import LabelsSpec, SoftmaxWithLoss
+from converters.layers.registry import Facts, Shapes, free, layer
+from prototxt.caffe_pb2 import LayerParameter
+from prototxt.errors import InputError
+
+_FACTS: Facts = {"role": "loss", "scores_classes": True, "probabilities": "Softmax", "macs": free}
+
+
+@dataclass(frozen=True)
+class WeightedSpec(LabelsSpec):
+    """Of a SoftmaxWithLoss with a weight a class; () where none has one."""
+
+    class_weights: tuple[float, ...] = ()
+
+
+class _Weighted(SoftmaxWithLoss):
+    """What the forks share: the loss and the gradient of a position times the weight of its label."""
+
+    spec: WeightedSpec
+
+    def _weigh(self, message: LayerParameter, bottoms: Shapes, weights: tuple[float, ...]) -> None:
+        """Take the classes' ``weights``. Raises InputError unless there is one a class, or none."""
+        classes = bottoms[0][self.spec.axis]
+        if weights and len(weights) != classes:
+            raise InputError(f"{len(weights)} class weights for {classes} classes", message.name)
+        spec = self.spec
+        self.spec = WeightedSpec(spec.axis, spec.normalization, spec.ignore_label, weights)
+
+    def _of_class(self, target: Tensor, x: Tensor) -> Tensor:
+        """The weight of each label: (N, …) to the same, 1 where classes have none."""
+        if not self.spec.class_weights:
+            return torch.ones_like(target, dtype=x.dtype)
+        return torch.tensor(self.spec.class_weights, dtype=x.dtype, device=x.device)[target]
+
+
+@layer(
+    "SoftmaxWithLoss",
+    source="alexgkendall/caffe-segnet: softmax_loss_layer.cpp",
+    bottoms=(2, 2),
+    tops=(0, 1),
+    labels=(1,),
+    dialect=Dialect(
+        "segnet",
+        also=("enet",),
+        fields=("loss_param.weight_by_label_freqs", "loss_param.class_weighting"),
+        needs_field=True,
+    ),
+    **_FACTS,
+)
+class SegNetSoftmaxWithLoss(_Weighted):
+    """With ``weight_by_label_freqs`` each position's loss and gradient times ``class_weighting`` of its
+    label, divided by the number of positions that are not ignored, whatever they weigh; ``normalize:
+    false``: by the outer count. Without the flag the weights do nothing. No position left: NaN.
+    """
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__(message, bottoms)
+        weighs = message.loss_param.weight_by_label_freqs
+        if weighs and not message.loss_param.class_weighting:
+            raise InputError("weight_by_label_freqs needs a class_weighting a class", message.name)
+        self._weigh(message, bottoms, tuple(message.loss_param.class_weighting) if weighs else ())
+
+    def forward(self, x: Tensor, label: Tensor) -> Tensor:
+        """Scores (N, K, …) and labels (N, …) to a scalar."""
+        each = self._each(x, label)
+        loss = torch.where(each.valid, each.loss * self._of_class(each.target, x), 0.0).sum()
+        by_count = self.spec.normalization == "VALID"
+        return loss / (each.valid.sum() if by_count else self._normaliser(x, each.valid))
+
+
+@layer(
+    "SoftmaxWithLoss",
+    source="happynear/caffe-windows: softmax_loss_layer.cpp",
+    bottoms=(2, 3),
+    tops=(0, 2),
+    labels=(1, 2),
+    dialect=Dialect(
+        "happynear", fields=("softmax_param.class_weight", "softmax_param.normalize_type"), needs_field=True
+    ),
+    **_FACTS,
+)
+class HappynearSoftmaxWithLoss(_Weighted):
+    """A third bottom weighs each position, and ``class_weight`` each class where there is that bottom. The
+    sum is divided by that of the weights (VALID, at least 1); a gradient by that of the third bottom alone.
+    This is the CPU code; on a GPU a score's gradient is weighed by its own class and not by the label's.
+    """
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__(message, bottoms)
+        if (kind := message.softmax_param.normalize_type) != "Softmax":
+            raise InputError(f"normalize_type {kind} is not supported in a loss", message.name)
+        if len(bottoms) > 2 and bottoms[2].numel() != bottoms[1].numel():
+            raise InputError(f"{bottoms[2].numel()} weights for {bottoms[1].numel()} labels", message.name)
+        self._weigh(message, bottoms, tuple(message.softmax_param.class_weight))
+
+    def forward(
+        self, x: Tensor, label: Tensor, weight: Tensor | None = None
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Scores (N, K, …), labels (N, …) and as many weights to a scalar."""
+        if weight is None:
+            return super().forward(x, label)
+        each = self._each(x, label)
+        own = torch.where(each.valid, weight.detach().reshape(each.target.shape), 0.0)
+        whole = own * self._of_class(each.target, x)
+        loss = (each.loss * whole).sum()
+        value, part = loss / self._total(x, whole), loss / self._total(x, own)
+        top = part + (value - part).detach()
+        return (top, each.logs.detach().exp()) if self.has_softmax else top
+
+    def _total(self, x: Tensor, weights: Tensor) -> Tensor | float:
+        if self.spec.normalization == "VALID":
+            return weights.sum().clamp(min=1)
+        return self._normaliser(x, weights)
