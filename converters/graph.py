@@ -175,7 +175,7 @@ def refuse_python(nodes: Iterable[Node]) -> None:
             named = f"{node.layer.python_param.module}.{node.layer.python_param.layer}"
             raise InputError(
                 f"is a Python layer, which would run the code of {named}; allow_python=True (load_net, "
-                "load_solver) and --allow-python (zoo convert, zoo show) allow it; zoo train runs none",
+                "load_solver) and --allow-python (zoo convert, zoo check) allow it; zoo train runs none",
                 node.layer.name,
                 node.layer,
             )

@@ -31,6 +31,15 @@ def draw_constants(net: Network, model: onnx.ModelProto, seed: int = 0) -> None:
         initializer.CopyFrom(onnx.numpy_helper.from_array(raw, initializer.name))
 
 
+@torch.no_grad()
+def draw_weights(net: Network, seed: int = 0) -> None:
+    """Draw every blob whose values are all the same, as are those of fillers that a prototxt leaves out."""
+    generator = torch.Generator().manual_seed(seed)
+    for key, blob in net.state_dict().items():
+        if _is_constant(blob):
+            blob.copy_(_drawn(key, blob.shape, generator))
+
+
 def _is_constant(blob: Tensor) -> bool:
     return bool(blob.numel()) and bool((blob == blob.reshape(-1)[0]).all())
 
@@ -57,12 +66,19 @@ def probe_inputs(net: Network, batch: int | None, seed: int = 0) -> Feeds:
     """
     trials = []
     for sign in (0, 1, -1):
-        feeds = {value.blob: _input(net, value, batch, sign, seed) for value in net.graph.inputs}
+        feeds = random_inputs(net, batch, sign, seed)
         undefined = _undefined(net, feeds)
         if not undefined:
             return feeds
         trials.append((undefined, sign, feeds))
     return min(trials, key=lambda trial: trial[:2])[2]
+
+
+def random_inputs(net: Network, batch: int | None = None, sign: int = 0, seed: int = 0) -> Feeds:
+    """Random values for every input, in the net's shapes or (batch, …): whole numbers where they are indices,
+    else normal ones; where ``sign`` is 1 or -1 all of that sign.
+    """
+    return {value.blob: _input(net, value, batch, sign, seed) for value in net.graph.inputs}
 
 
 def _input(net: Network, value: Value, batch: int | None, sign: int, seed: int) -> NDArray[np.float32]:

@@ -70,6 +70,7 @@ ROOMS = {
         "runs": "terminal variants train catalogue ours",
         "study": "terminal cli runs data train catalogue ours",
         "bench": "terminal cli plots variants runs train catalogue ours",
+        "check": "terminal ours",
         "report": "terminal cli plots variants runs train study bench ours",
     },
     "zoo.train": {
@@ -139,6 +140,7 @@ def test_no_module_is_named_after_a_dependency() -> None:
         "bench",
         "study",
         "report",
+        "check",
         "show",
         "list",
         "data",

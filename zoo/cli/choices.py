@@ -16,6 +16,8 @@ DEVICES = (AUTO, "cpu", "cuda")
 LOG_FORMATS = ("zoo", "caffe")
 STUDY_ENGINES = ("local", "ray")
 
+CHECK_SECONDS, CHECK_MEMORY = 120, 8  # a file may take, the memory in GiB
+
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
 CALLS = 200  # timed at batch 1
 AGAINST = RUNTIMES[1:]  # what onnxruntime is timed against

@@ -6,8 +6,9 @@ import sys
 from collections.abc import Sequence
 
 from zoo.cli.bench import add_bench
+from zoo.cli.check import add_check
 from zoo.cli.data import add_data
-from zoo.cli.parts import Commands, add_dialect, add_variant, command, shape
+from zoo.cli.parts import Commands, add_dialect, add_input_shape, add_python, add_variant, command
 from zoo.cli.report import add_report
 from zoo.cli.train import add_study, add_train
 from zoo.terminal.lasting import lasting
@@ -76,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         add_study,
         add_bench,
         add_report,
+        add_check,
         _show,
         _upgrade,
         _list,
@@ -117,13 +119,8 @@ def _convert(commands: Commands) -> None:  # type: ignore[valid-type]
     _add_state(parser, "whose layers (default: TEST)")
     add_dialect(parser)
     _add_file(parser)
-    parser.add_argument(
-        "--allow-python", action="store_true", help="let Python layers run the classes that they name"
-    )
-    text = "shape of an input that the prototxt does not tell, such as data=1,3,224,224; may be repeated"
-    parser.add_argument(
-        "--input-shape", action="append", type=shape, default=[], metavar="BLOB=N,C,H,W", help=text
-    )
+    add_python(parser)
+    add_input_shape(parser)
 
 
 def _add_file(parser: argparse.ArgumentParser) -> None:

@@ -26,6 +26,20 @@ def add_dialect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dialect", metavar="FORK", help=text)
 
 
+def add_input_shape(parser: argparse.ArgumentParser) -> None:
+    """The option --input-shape."""
+    text = "shape of an input that the prototxt does not tell, such as data=1,3,224,224; may be repeated"
+    parser.add_argument(
+        "--input-shape", action="append", type=shape, default=[], metavar="BLOB=N,C,H,W", help=text
+    )
+
+
+def add_python(parser: argparse.ArgumentParser) -> None:
+    """The option --allow-python."""
+    text = "let Python layers run the classes that they name"
+    parser.add_argument("--allow-python", action="store_true", help=text)
+
+
 def add_elsewhere(parser: argparse.ArgumentParser) -> None:
     """The options --root and --list of what reads runs."""
     text = "where the runs' lists and pictures lie now, if they were moved; their content is checked"

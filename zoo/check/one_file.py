@@ -1,0 +1,135 @@
+"""One file of ``zoo check``: read, built and run, as far as it goes."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+
+from converters.dialects import settled
+from converters.graph import Graph, graph_of, net_state
+from converters.load import build
+from eval.probe import draw_weights, random_inputs, tensors
+from prototxt.caffe_pb2 import TRAIN, NetState, SolverParameter
+from prototxt.errors import InputError
+from prototxt.net_file import NetFile
+from prototxt.text import is_solver, parse_solver, read_text
+from zoo.check.inputs import known_shapes, small_shapes
+from zoo.check.row import CheckJob, Row
+from zoo.check.states import states_of
+
+Tell = Callable[[Row], None]
+_SOLVER = "a solver, which names its net; its text is read"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A net in one of its states, and a word for it where it has several."""
+
+    file: NetFile
+    state: NetState
+    word: str
+
+    @property
+    def phase(self) -> str:
+        """TRAIN or TEST."""
+        return "TRAIN" if self.state.phase == TRAIN else "TEST"
+
+    @contextmanager
+    def said(self) -> Iterator[None]:
+        """Say of an InputError in which state it is."""
+        try:
+            yield
+        except InputError as error:
+            raise error.reworded(f"{self.word}{error}") from None
+
+
+def check_file(job: CheckJob, tell: Tell) -> None:
+    """Tell how far the file has come, after every step, so that the last word stands where the next step
+    never ends.
+    """
+    row = Row(job.name)
+    try:
+        for row in _steps(job):
+            tell(row)
+    except InputError as error:
+        layer = f'layer "{error.layer}": ' if error.layer and "layer " not in str(error) else ""
+        tell(replace(row, reason=_short(job, layer + str(error))))
+    except Exception as error:  # ours to mend, and no reason for the other files to go unchecked
+        tell(replace(row, reason=_unexpected(job, error)))
+
+
+def _unexpected(job: CheckJob, error: Exception) -> str:
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+        return job.too_large
+    return f"an error of ours: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+
+def _short(job: CheckJob, reason: str) -> str:
+    """The reason in one line, without the path that stands in the row already."""
+    return " ".join(reason.split()).replace(f"{job.path}:", "line ").replace(str(job.path), job.name)
+
+
+def _steps(job: CheckJob) -> Iterator[Row]:
+    kind, stages = _read(job)
+    row = Row(job.name, kind, list(dict.fromkeys(stage.phase for stage in stages)), parsed=True)
+    if not stages:
+        yield replace(row, reason=_SOLVER)
+        return
+    yield row
+    shaped = [(stage, *_built(stage, job)) for stage in stages]
+    row = replace(row, built=True)
+    yield row
+    for stage, graph, shapes in shaped:
+        with stage.said():
+            _run(graph, stage.phase, small_shapes(graph, stage.phase, shapes, job.shapes))
+    yield replace(row, ran=True)
+
+
+def _read(job: CheckJob) -> tuple[str, list[Stage]]:
+    """What kind of file it is, and its nets, each in the states in which it is one."""
+    text = read_text(job.path)
+    if not is_solver(text, str(job.path)):
+        file = NetFile.parse(text, str(job.path), _silent)
+        return "net", _stages(job, file, states_of(file.message))
+    solver = parse_solver(text, str(job.path), _silent)
+    stages = list(_stages_inside(solver, job, text))
+    return "solver with net" if stages else "solver", stages
+
+
+def _stages_inside(solver: SolverParameter, job: CheckJob, text: str) -> Iterator[Stage]:
+    """The nets that a solver has written out in it."""
+    train, test = [net_state("TRAIN")], [net_state("TEST")]
+    nets = [(net, test) for net in solver.test_net_param]
+    if solver.HasField("train_net_param"):
+        nets.insert(0, (solver.train_net_param, train))
+    if solver.HasField("net_param"):
+        nets.insert(0, (solver.net_param, states_of(solver.net_param)))
+    for net, states in nets:
+        yield from _stages(job, NetFile(net, str(job.path), text), states)
+
+
+def _stages(job: CheckJob, file: NetFile, states: Sequence[NetState]) -> list[Stage]:
+    settled_file = settled(file, job.dialect, warn=_silent)
+    stages = [Stage(settled_file, state, "") for state in states]
+    return stages if len(stages) == 1 else [replace(each, word=f"{each.phase}: ") for each in stages]
+
+
+def _built(stage: Stage, job: CheckJob) -> tuple[Graph, Mapping[str, Sequence[int]]]:
+    """The net wired, and shapes of its inputs with which every layer can be built."""
+    with stage.said():
+        graph = graph_of(stage.file, stage.state, job.allow_python)
+        with graph.located():
+            return graph, known_shapes(graph, stage.phase, job.shapes)
+
+
+def _run(graph: Graph, phase: str, shapes: Mapping[str, Sequence[int]]) -> None:
+    """A pass forward on random weights and inputs."""
+    net = build(graph, phase, shapes, warn=_silent)
+    draw_weights(net)
+    with torch.no_grad(), graph.located():
+        net.values(tensors(random_inputs(net)))
+
+
+def _silent(line: str) -> None:
+    pass
