@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from converters.data.shapes import top_shapes
+from converters.data.shapes import assumptions, top_shapes
 from converters.graph import Graph, Node, Value, trains
 from converters.layers import Layer, build_layer
 from converters.layers.checks import checked_size
+from converters.layers.registry import record_of
 from converters.meta import QuickShapes
 from prototxt.caffe_pb2 import TEST, TRAIN, LayerParameter
 from prototxt.errors import InputError, nearest, of_layer
@@ -36,7 +37,7 @@ def build_modules(
                 module.has_own_phase = node.layer.HasField("phase")
                 if node.is_data:
                     wanted = [value.blob for value in node.outputs]
-                    shapes = top_shapes(node.layer, input_shapes, wanted)
+                    shapes = top_shapes(node.layer, input_shapes, wanted, data_layers(graph))
                     tops = tuple(torch.empty(shape) for shape in shapes)
                 else:
                     modules[node] = module
@@ -45,6 +46,20 @@ def build_modules(
                 checked_size(node.layer, f'top "{value.blob}"', top.shape)
             values.update(zip(node.outputs, tops, strict=False))
     return modules, {value: tensor.shape for value, tensor in values.items()}
+
+
+def data_layers(graph: Graph) -> list[LayerParameter]:
+    """The data layers of the graph's file, of every phase; none of a graph without one."""
+    layers = graph.file.message.layer if graph.file else ()
+    return [layer for layer in layers if record_of(layer).role == "data"]
+
+
+def shape_notices(graph: Graph, input_shapes: Mapping[str, Shape]) -> Iterator[str]:
+    """A line for each input whose shape neither the prototxt says in full nor ``input_shapes``."""
+    for node in graph.nodes:
+        if node.is_data:
+            wanted = [value.blob for value in node.outputs]
+            yield from assumptions(node.layer, input_shapes, wanted, data_layers(graph))
 
 
 def in_phase(layer: LayerParameter, phase: str) -> LayerParameter:

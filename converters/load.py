@@ -8,10 +8,13 @@ from pathlib import Path
 from torch import Tensor
 
 from converters.build import Shape
+from converters.data.shapes import channels_open, top_shapes
 from converters.dialects import settled
 from converters.graph import Graph, graph_of, net_state
 from converters.network import Network
+from converters.weights.channels import channels_of
 from converters.weights.formats import load_weights
+from converters.weights.stored import stored_blobs
 from prototxt.net_file import NetFile
 from prototxt.text import Warn, to_stderr
 
@@ -55,10 +58,34 @@ def build(
     Raises InputError, with the file and line of the graph's net where it has them.
     """
     with graph.located():
-        network = Network(graph, phase, input_shapes, seed, fill_blobs=None if weights else True)
+        shapes = dict(input_shapes or {})
+        shapes |= _shapes_of_weights(graph, shapes, weights, warn)
+        network = Network(graph, phase, shapes, seed, fill_blobs=None if weights else True)
         if weights:
             _load_or_fill(network, weights, seed, warn)
     return network
+
+
+def _shapes_of_weights(
+    graph: Graph, input_shapes: Mapping[str, Shape], weights: Sequence[Path], warn: Warn
+) -> dict[str, Shape]:
+    """The shapes of images whose channels the prototxt leaves open and a weight file's first layer says."""
+    nodes = [node for node in graph.nodes if node.is_data and channels_open(node.layer)]
+    stored = {name: blobs for path in weights if nodes for name, blobs in stored_blobs(path).items()}
+    shapes: dict[str, Shape] = {}
+    for node in nodes if stored else ():
+        sizes = channels_open(node.layer)
+        for value in node.outputs:
+            if value.blob not in sizes or value.blob in input_shapes:
+                continue
+            if source := channels_of(graph, value, sizes[value.blob], stored):
+                (shape,) = top_shapes(node.layer, {}, [value.blob])
+                shapes[value.blob] = (shape[0], source.channels, *shape[2:])
+                warn(
+                    f'layer "{node.layer.name}": {source.channels} channels taken for top "{value.blob}", as '
+                    f'the weights of layer "{source.layer}" have (--input-shape, input_shapes beat it)'
+                )
+    return shapes
 
 
 def _load_or_fill(network: Network, paths: Sequence[Path], seed: int, warn: Warn) -> None:

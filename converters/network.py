@@ -10,7 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from converters.blobs import bind, fill_first, find_blobs, memory, share, tensor_of
-from converters.build import Shape, as_tuple, build_modules, check_input_shapes, in_phase
+from converters.build import (
+    Shape,
+    as_tuple,
+    build_modules,
+    check_input_shapes,
+    in_phase,
+    shape_notices,
+)
 from converters.graph import Graph, Node, Value
 from converters.host.memory import refuse_excess
 from converters.in_place import in_place_notices
@@ -53,7 +60,7 @@ class Network(nn.Module):
         self.layers = nn.ModuleDict()
         check_input_shapes(graph, input_shapes or {})
         modules, self.shapes = build_modules(graph, phase, input_shapes or {})
-        for line in in_place_notices(modules):
+        for line in (*shape_notices(graph, input_shapes or {}), *in_place_notices(modules)):
             to_stderr(line)
         self._children = self._add(modules)
         self._wire()

@@ -112,7 +112,7 @@ def test_what_data_layers_say_of_themselves() -> None:
     data = {record.type: record.data_tops for record in records() if record.role == "data"}
     batched = {name for name, feed in data.items() if feed and feed.has_field("batch_size")}
     assert batched == {"Data", "HDF5Data", "ImageData", "MemoryData", "WindowData"}
-    assert {name for name, feed in data.items() if feed and feed.has_field("source")} == batched - {
+    assert {name for name, feed in data.items() if feed and feed.has_field(feed.source)} == batched - {
         "MemoryData"
     }
     assert not is_readable(LayerParameter(type="Input")) and is_readable(LayerParameter(type="DummyData"))

@@ -42,7 +42,7 @@ def open_data(
         tops = record_of(layer).data_tops
         if tops is None or not tops.reader:
             raise InputError(f'type "{layer.type}" reads no data')
-        if tops.has_field("source") and not getattr(layer, tops.param).source:
+        if tops.has_field(tops.source) and not getattr(getattr(layer, tops.param), tops.source):
             raise InputError(f"{tops.param} names no source")
         if label_size is not None and not tops.takes_label_lists:
             raise InputError(f"label_size is for lists of images, not {layer.type}")

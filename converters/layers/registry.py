@@ -28,20 +28,22 @@ class DataTops:
 
     ``reader`` is "module:class" of its DataSource, imported when it is opened (what reads images and data
     bases is heavy to import), "" where a program hands over the tensors. ``param`` is its field of the
-    message. ``shapes`` gives each top's shape as far as the prototxt says, None where only the data know.
-    ``is_images``: pixels that ``transform_param`` changes, and a second top of labels. ``takes_label_lists``:
-    a line of its list may end in several numbers.
+    message, in which the field ``source`` names the files, "" where it reads none. ``shapes`` gives each
+    top's shape as far as the prototxt says, None where only the data know it, and for the channels where
+    only they know those. ``is_images``: pixels that ``transform_param`` changes, and a second top of labels.
+    ``takes_label_lists``: a line of its list may end in several numbers.
     """
 
     reader: str = ""
     param: str = ""
-    shapes: Callable[[LayerParameter], Sequence[Sequence[int] | None]] | None = None
+    source: str = "source"
+    shapes: Callable[[LayerParameter], Sequence[Sequence[int | None] | None]] | None = None
     is_images: bool = False
     takes_label_lists: bool = False
 
     def has_field(self, name: str) -> bool:
         """Whether the layer's own field of the message has a field ``name``, such as batch_size."""
-        return bool(self.param) and hasattr(getattr(LayerParameter(), self.param), name)
+        return bool(self.param and name) and hasattr(getattr(LayerParameter(), self.param), name)
 
 
 class Facts(TypedDict, total=False):
