@@ -123,9 +123,9 @@ def build_graph(
     current: dict[str, Value] = {}
     readers: dict[str, list[str]] = {}
     nodes, layers = [], []
+    net = with_dialects(net, f'net "{net.name}"', warn)
     for path in fields_of_forks(net, apart=("layer",)):
         raise InputError(f"{path} is a field of forks of Caffe that nothing here honours")
-    net = with_dialects(net, f'net "{net.name}"', warn)
     for layer in net.layer:
         with of_layer(layer):
             if is_included(layer, state):

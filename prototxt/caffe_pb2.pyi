@@ -1296,12 +1296,10 @@ class MultiStageMeanfieldParameter(_message.Message):
     def __init__(self, num_iterations: _Optional[int] = ..., compatibility_mode: _Optional[_Union[MultiStageMeanfieldParameter.Mode, str]] = ..., threshold: _Optional[float] = ..., theta_alpha: _Optional[float] = ..., theta_beta: _Optional[float] = ..., theta_gamma: _Optional[float] = ..., spatial_filter_weight: _Optional[float] = ..., bilateral_filter_weight: _Optional[float] = ..., spatial_filter_weights_str: _Optional[str] = ..., bilateral_filter_weights_str: _Optional[str] = ...) -> None: ...
 
 class CropCenterParameter(_message.Message):
-    __slots__ = ("axis", "crop_size")
-    AXIS_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("crop_size",)
     CROP_SIZE_FIELD_NUMBER: _ClassVar[int]
-    axis: int
     crop_size: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, axis: _Optional[int] = ..., crop_size: _Optional[_Iterable[int]] = ...) -> None: ...
+    def __init__(self, crop_size: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class RReLUParameter(_message.Message):
     __slots__ = ("lower_bound", "upper_bound", "negative_slope_lower", "negative_slope_upper")

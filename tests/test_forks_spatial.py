@@ -1,7 +1,8 @@
 """What forks added to layers that slide and resize, where no recording shows it."""
 
 import pytest
-from one_layer import one_layer
+import torch
+from one_layer import close, one_layer, random, run
 
 from prototxt.errors import InputError
 
@@ -27,3 +28,49 @@ def test_ceil_mode_rounds_the_number_of_windows(fields: str, size: int) -> None:
 def test_ceil_mode_and_round_mode_must_agree() -> None:
     with pytest.raises(InputError, match='layer "it": round_mode and ceil_mode say different things'):
         one_layer(POOL % "round_mode: FLOOR ceil_mode: true", x=(1, 1, 7, 7))
+
+
+def test_crop_center_cuts_both_ends_of_every_axis() -> None:
+    crop = "crop_size: 0 crop_size: 1 crop_size: 0 crop_size: 2"
+    x = random(2, 3, 4, 6)
+    y = run(one_layer(f'type: "CropCenter" top: "y" crop_center_param {{ {crop} }}', x=x.shape), x=x)["y"]
+    close(y, x[:, 1:2, :, 2:4])
+    with pytest.raises(InputError, match="crop_size 2 leaves nothing of 4 on axis 2"):
+        text = "crop_size: 0 crop_size: 0 crop_size: 2 crop_size: 0"
+        one_layer(f'type: "CropCenter" top: "y" crop_center_param {{ {text} }}', x=(2, 3, 4, 6))
+
+
+DEPTHWISE = 'type: "ConvolutionDepthwise" top: "y" convolution_param { num_output: 4 kernel_size: 3 %s } %s'
+
+
+def test_synopsys_convolution_depthwise_is_a_convolution() -> None:
+    x = random(1, 2, 5, 5)
+    theirs = one_layer(DEPTHWISE % ("group: 2", 'dialect: "synopsys"'), x=x.shape)
+    plain = one_layer((DEPTHWISE % ("group: 2", "")).replace("Depthwise", ""), x=x.shape)
+    assert [blob.shape for blob in theirs.params["it"]] == [(4, 1, 3, 3), (4,)]
+    plain.load_state_dict(theirs.state_dict())
+    assert torch.equal(run(theirs, x=x)["y"], run(plain, x=x)["y"])
+
+
+INTERP = 'type: "Interp" top: "y" interp_param { %s }'
+
+
+def test_synopsys_full_zoom_factor_counts_whole_pixels() -> None:
+    net = one_layer(INTERP % "full_zoom_factor: 3", x=(1, 1, 4, 5))
+    assert net.shapes[net.graph.outputs[0]] == (1, 1, 12, 15)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ("", "needs height and width, shrink_factor or zoom_factor"),
+        ("height: 3", "needs height and width"),
+        ("height: 0 width: 3", "height must be at least 1"),
+        ("zoom_factor: 0", "zoom_factor must be at least 1"),
+        ("zoom_factor: 2 pad_beg: 1", "pad_beg and pad_end crop"),
+        ("zoom_factor: 2 pad_beg: -4", "leave nothing of"),
+    ],
+)
+def test_what_interp_refuses(fields: str, message: str) -> None:
+    with pytest.raises(InputError, match=f'layer "it": .*{message}'):
+        one_layer(INTERP % fields, x=(1, 1, 4, 5))

@@ -29,7 +29,8 @@ class Dialect:
     whether they may be this rule's; ``excludes`` of the layer and the values of its blobs whether they cannot
     be; ``looks_so`` of all layers' values whether they look like this rule's (None: they do not tell), which
     chooses, but never without a notice. ``is_default``: it is taken where nothing tells it from others; of
-    several such the first registered.
+    several such the first registered. ``of_net``: fields of a net that stand for one of each of its layers of
+    the type that has none of its own.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Dialect:
     looks_so: Callable[[Sequence[Blobs]], bool | None] | None = None
     needs_field: bool = False
     is_default: bool = False
+    of_net: tuple[tuple[str, str], ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -88,10 +90,9 @@ def choose(
     common = _not_excluded(common, layers, stored)
     likely = _looking_so(common, [stored[x.name] for x in layers if stored.get(x.name)])
     chosen = [_first(layer, likely or own) for layer, own in zip(layers, each, strict=True)]
-    unsure = next((possible for possible in ([common] if common else each) if len(possible) > 1), None)
-    if all(dialect_of(rule).name == CAFFE for rule in chosen):
-        return Choice(chosen, [])
-    return Choice(chosen, [_notice(chosen[0], unsure, likely != common)] if unsure else [])
+    pairs = zip(chosen, [common] * len(layers) if common else each, strict=True)
+    unsure = [(rule, rules) for rule, rules in pairs if len(rules) > 1 and dialect_of(rule).name != CAFFE]
+    return Choice(chosen, [_notice(*unsure[0], likely != common)] if unsure else [])
 
 
 def _possible(

@@ -28,9 +28,22 @@ def with_dialects(
         of_net = names_of(net.dialect)
     for kind in kinds:
         layers = [layer for layer in copy.layer if layer.type == kind]
+        _set_from_net(copy, layers)
         for notice in _write_choice(layers, of_net, asked, stored or {}):
             warn(f"{name}: {notice}")
     return copy
+
+
+def _set_from_net(net: NetParameter, layers: Sequence[LayerParameter]) -> None:
+    """Move to the layers, all of one type, what the net says for them all (``Dialect.of_net``)."""
+    pairs = [pair for rule in rules_of(layers[0].type) for pair in dialect_of(rule).of_net]
+    for of_net, of_layer in pairs:
+        block, _, field = of_layer.partition(".")
+        for layer in layers if net.HasField(of_net) else ():
+            param = getattr(layer, block)
+            if not param.HasField(field):
+                setattr(param, field, getattr(net, of_net))
+        net.ClearField(of_net)
 
 
 def _write_choice(

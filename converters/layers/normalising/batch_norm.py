@@ -9,6 +9,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
 
 from converters.layers.base import Layer
+from converters.layers.choice import CAFFE, Dialect
 from converters.layers.parts.by_batch import channel_mean
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec
@@ -31,6 +32,7 @@ class BatchNormSpec(Spec):
     blobs=("mean", "variance", "scale_factor"),
     macs=free,
     pointwise=True,
+    dialect=Dialect(CAFFE, shapes=lambda shapes: len(shapes) == 3, is_default=True),
 )
 class BatchNorm(Layer):
     """(x - mean) / sqrt(variance + eps) per channel; no scale or shift (batch_norm_layer.cpp).

@@ -63,7 +63,7 @@ class ConvolutionSpec(Spec):
         return Geometry(self.kernel, self.stride, self.pad, self.dilation)
 
 
-def _per_output(module: Layer, bottoms: Shapes, tops: Shapes) -> int:
+def per_output(module: Layer, bottoms: Shapes, tops: Shapes) -> int:
     """Each output value takes one weight per input it sees: the weights of one output channel."""
     weight = module.blobs()[0]
     return sum(shape[1:].numel() for shape in tops) * weight[0].numel()
@@ -200,7 +200,7 @@ _DECONVOLUTIONS: tuple[_Kind, ...] = (Deconvolution, Deconvolution1d, Deconvolut
     tops=ONE_OR_MORE,
     blobs=("weight", "bias"),
     learns=True,
-    macs=_per_output,
+    macs=per_output,
 )
 def convolution(message: LayerParameter, bottoms: Shapes) -> Layer:
     """The module for as many spatial axes as there are. Raises InputError for a kernel that does not fit."""

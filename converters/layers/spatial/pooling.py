@@ -53,7 +53,14 @@ def _not_in_a_file(module: Layer, bottoms: Shapes) -> str:
     return ""
 
 
-@layer("Pooling", source="pooling_layer.cpp", tops=(1, 2), macs=free, refuses_export=_not_in_a_file)
+@layer(
+    "Pooling",
+    source="pooling_layer.cpp",
+    tops=(1, 2),
+    macs=free,
+    refuses_export=_not_in_a_file,
+    fields=("pooling_param.ceil_mode",),
+)
 class Pooling(Layer):
     """MAX (optionally with a second top, each maximum's index in its plane), AVE or STOCHASTIC over
     (N, C, H, W). Of equal maxima the first in the window counts, forward and backward.

@@ -1,0 +1,82 @@
+"""Layers that scale, mix or turn round channels: Axpy, ChannelScale, ShuffleChannel, Flip."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from converters.layers.base import Layer
+from converters.layers.checks import positive
+from converters.layers.registry import Shapes, free, layer
+from converters.layers.spec import Spec
+from prototxt.caffe_pb2 import LayerParameter
+from prototxt.errors import InputError
+
+
+@layer("Axpy", source="hujie-frank/SENet: axpy_layer.cpp", bottoms=(3, 3), macs=free)
+class Axpy(Layer):
+    """a·x + y, with one number of a, (N, C) or (N, C, 1, 1), a channel: a block of SENet."""
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+        scale, x, y = bottoms
+        if x != y:
+            raise InputError(f"x and y differ in shape: {tuple(x)} and {tuple(y)}", message.name)
+        if len(x) < 2 or scale[:2] != x[:2] or len(scale) > len(x) or any(n != 1 for n in scale[2:]):
+            raise InputError(f"the scale {tuple(scale)} has no number a channel of {tuple(x)}", message.name)
+
+    def forward(self, scale: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """(N, C[, 1, 1]) and twice (N, C, …) to that shape."""
+        return scale.reshape(*scale.shape[:2], *(1,) * (x.dim() - 2)) * x + y
+
+
+@dataclass(frozen=True)
+class ShuffleChannelSpec(Spec):
+    """Of ShuffleChannel."""
+
+    group: int = 1
+
+
+@layer("ShuffleChannel", source="farmingyard/ShuffleNet: shuffle_channel_layer.cpp", macs=free, routes=True, fields=("shuffle_channel_param",))
+class ShuffleChannel(Layer):
+    """The channels of ``group`` groups by turns: the first of each, then the second of each, …"""
+
+    spec: ShuffleChannelSpec
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+        group = message.shuffle_channel_param.group
+        positive(message, group=group)
+        if len(bottoms[0]) < 2 or bottoms[0][1] % group:
+            raise InputError(f"group {group} must divide the channels of {tuple(bottoms[0])}", message.name)
+        self.spec = ShuffleChannelSpec(group)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, …) to the same shape."""
+        groups = x.reshape(x.shape[0], self.spec.group, -1, *x.shape[2:])
+        return groups.transpose(1, 2).reshape(x.shape)
+
+
+@dataclass(frozen=True)
+class FlipSpec(Spec):
+    """Of Flip."""
+
+    flip_width: bool = True
+    flip_height: bool = False
+
+
+@layer("Flip", source="happynear/caffe-windows: flip_layer.cpp", macs=free, routes=True, fields=("flip_param",))
+class Flip(Layer):
+    """(N, C, H, W) mirrored along its width, its height or both."""
+
+    spec: FlipSpec
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+        if len(bottoms[0]) != 4:
+            raise InputError(f"takes (N, C, H, W), not {len(bottoms[0])} axes", message.name)
+        self.spec = FlipSpec(message.flip_param.flip_width, message.flip_param.flip_height)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to the same shape."""
+        axes = [axis for axis, flips in ((2, self.spec.flip_height), (3, self.spec.flip_width)) if flips]
+        return x.flip(axes)

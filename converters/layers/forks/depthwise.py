@@ -1,0 +1,59 @@
+"""One filter a channel, under the names that forks gave it before Convolution's groups were fast."""
+
+from converters.layers.base import Layer
+from converters.layers.choice import Dialect
+from converters.layers.registry import Shapes, layer
+from converters.layers.spatial.convolution import convolution, per_output
+from prototxt.caffe_pb2 import LayerParameter
+from prototxt.errors import InputError
+
+_GROUP = ("convolution_param.group",)
+
+
+@layer(
+    "DepthwiseConvolution",
+    source="yonghenglh6/DepthwiseConvolution: depthwise_conv_layer.cpp",
+    bottoms=(1, None),
+    tops=(1, None),
+    blobs=("weight", "bias"),
+    learns=True,
+    macs=per_output,
+)
+def depthwise_convolution(message: LayerParameter, bottoms: Shapes) -> Layer:
+    """Convolution, ``group`` and all, as the fork's CPU code has it. Its CUDA code is always one filter a
+    channel, which is the same where group, num_output and the channels are one number, as in real nets.
+    """
+    return convolution(message, bottoms)
+
+
+@layer(
+    "ConvolutionDepthwise",
+    source="sp2823/caffe: conv_dw_layer.cpp",
+    blobs=("weight", "bias"),
+    learns=True,
+    macs=per_output,
+    dialect=Dialect("sp2823", also=("farmingyard",), fields=_GROUP, is_default=True),
+)
+def convolution_depthwise(message: LayerParameter, bottoms: Shapes) -> Layer:
+    """One filter (1, kh, kw) a channel, whatever ``num_output`` and ``group`` say. The fork reads stride and
+    pad where the file has none from beyond an empty list; here they are Caffe's 1 and 0.
+    """
+    if len(bottoms[0]) != 4:
+        raise InputError(f"takes (N, C, H, W), not {len(bottoms[0])} axes", message.name)
+    single = LayerParameter()
+    single.CopyFrom(message)
+    single.convolution_param.num_output = single.convolution_param.group = bottoms[0][1]
+    return convolution(single, bottoms)
+
+
+@layer(
+    "ConvolutionDepthwise",
+    source="foss-for-synopsys-dwc-arc-processors/synopsys-caffe: conv_dw_layer.cpp",
+    blobs=("weight", "bias"),
+    learns=True,
+    macs=per_output,
+    dialect=Dialect("synopsys", fields=_GROUP, needs_field=True),
+)
+def synopsys_convolution_depthwise(message: LayerParameter, bottoms: Shapes) -> Layer:
+    """Convolution, with its ``num_output`` and ``group``."""
+    return convolution(message, bottoms)
