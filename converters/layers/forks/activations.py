@@ -18,7 +18,13 @@ class ReLU6Spec(Spec):
     negative_slope: float = 0.0
 
 
-@layer("ReLU6", source="eric612/MobileNet-YOLO: relu6_layer.cpp", macs=free, pointwise=True, fields=("relu6_param",))
+@layer(
+    "ReLU6",
+    source="eric612/MobileNet-YOLO: relu6_layer.cpp",
+    macs=free,
+    pointwise=True,
+    fields=("relu6_param",),
+)
 class ReLU6(Layer):
     """min(max(x, 0), 6) + negative_slope·min(x, 0); the gradient at 6 is 0, at 0 negative_slope."""
 

@@ -36,7 +36,13 @@ class ShuffleChannelSpec(Spec):
     group: int = 1
 
 
-@layer("ShuffleChannel", source="farmingyard/ShuffleNet: shuffle_channel_layer.cpp", macs=free, routes=True, fields=("shuffle_channel_param",))
+@layer(
+    "ShuffleChannel",
+    source="farmingyard/ShuffleNet: shuffle_channel_layer.cpp",
+    macs=free,
+    routes=True,
+    fields=("shuffle_channel_param",),
+)
 class ShuffleChannel(Layer):
     """The channels of ``group`` groups by turns: the first of each, then the second of each, …"""
 
@@ -64,7 +70,9 @@ class FlipSpec(Spec):
     flip_height: bool = False
 
 
-@layer("Flip", source="happynear/caffe-windows: flip_layer.cpp", macs=free, routes=True, fields=("flip_param",))
+@layer(
+    "Flip", source="happynear/caffe-windows: flip_layer.cpp", macs=free, routes=True, fields=("flip_param",)
+)
 class Flip(Layer):
     """(N, C, H, W) mirrored along its width, its height or both."""
 

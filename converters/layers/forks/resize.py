@@ -32,7 +32,9 @@ class InterpSpec(Spec):
         these both of them. Raises InputError where nothing gives a size, or a number is out of range.
         """
         param = message.interp_param
-        factors = {name: getattr(param, name) for name in ("shrink_factor", "zoom_factor", "full_zoom_factor")}
+        factors = {
+            name: getattr(param, name) for name in ("shrink_factor", "zoom_factor", "full_zoom_factor")
+        }
         positive(message, **factors)
         if param.pad_beg > 0 or param.pad_end > 0:
             raise InputError("pad_beg and pad_end crop: they are 0 or below", message.name)
@@ -60,7 +62,9 @@ def _has(param: InterpParameter, name: str) -> bool:
     return param.HasField(name)
 
 
-@layer("Interp", source="hszhao/PSPNet: interp_layer.cpp, util/interp.cpp", macs=free, fields=("interp_param",))
+@layer(
+    "Interp", source="hszhao/PSPNet: interp_layer.cpp, util/interp.cpp", macs=free, fields=("interp_param",)
+)
 class Interp(Layer):
     """Bilinear, corner pixels on corner pixels, of (N, C, H, W) cropped first. Of one pixel to many the step
     is 0, of many to one the first counts. ``full_zoom_factor`` is synopsys-caffe's.
