@@ -8,14 +8,38 @@ from google.protobuf.message import Message
 FIRST = 10_000  # the least number of a field that Caffe 1.0 does not have (caffe.proto)
 _OURS = ("LayerParameter.dialect", "NetParameter.dialect")
 
-# Each as "Message.field". They choose how something is computed, not what: a kernel, its memory, how numbers
-# are kept meanwhile, what is printed.
-HARMLESS = frozenset({"BNParameter.engine"})
+# Each as "Message.field", and beside them every field that is called "engine". They choose how something is
+# computed, not what: a kernel, its memory, how numbers are kept meanwhile, what is printed or drawn.
+HARMLESS = frozenset(
+    f"{message}.{field}"
+    for message, fields in {
+        "NetParameter": "default_forward_type default_backward_type default_forward_math "
+        "default_backward_math global_grad_scale global_grad_scale_adaptive reduce_buckets "
+        "conv_algos_override "
+        "default_conv_algos_override default_cudnn_math_override eltwise_mem_sharing "
+        "compile_net_state multinode version",
+        # Intel's quantization_param: its integers stand for the floats of the same layer.
+        "LayerParameter": "forward_type backward_type forward_math backward_math debug cudnn_math_override "
+        "multinode mn_grad_compress_param quantization_param source_class",
+        "SolverParameter": "eval_type ap_version show_per_class_result solver_data_type richness "
+        "store_blobs_in_old_format per_parameter_reduce reduce_buckets",
+        "ConvolutionParameter": "mem_group_size cudnn_convolution_algo_seeker conv_algos_override "
+        "cudnn_math_override conv_algorithm",
+        "DataParameter": "cache threads parser_threads",
+        "ImageDataParameter": "cache precache threads show_data",
+        "MemoryDataParameter": "source share_in_parallel",
+        "TransformationParameter": "use_gpu_transform debug_params",
+        "VideoDataParameter": "show_data",
+        "CPMTransformationParameter": "visualize",
+    }.items()
+    for field in fields.split()
+)
 
 
 def fields_of_forks(message: Message, apart: Collection[str] = ()) -> Iterator[str]:
-    """The paths ("pooling_param.ceil_mode") of the fields of forks that are set, but for harmless ones and
-    what stands in the message's own fields ``apart``.
+    """The paths ("pooling_param.ceil_mode") of the fields of forks that are set to other than their default,
+    and of Caffe's that have a value of a fork's, but for harmless ones and what stands in the message's own
+    fields ``apart``.
     """
     return (path for path, field in _set(message, apart) if not _is_harmless(field))
 
@@ -26,7 +50,7 @@ def harmless_fields(message: Message) -> list[str]:
 
 
 def _is_harmless(field: FieldDescriptor) -> bool:
-    return _named(field) in HARMLESS
+    return field.name == "engine" or _named(field) in HARMLESS
 
 
 def _named(field: FieldDescriptor) -> str:
@@ -47,5 +71,15 @@ def _set(
         if field.message_type is not None and name not in HARMLESS:
             for item in value if field.is_repeated else [value]:
                 yield from _set(item, (), f"{path}{field.name}.", inside)
-        elif inside:
+        elif (inside and not _is_default(field, value)) or _is_value_of_fork(field, value):
             yield path + field.name, field
+
+
+def _is_default(field: FieldDescriptor, value: object) -> bool:
+    """Whether a field says what holds without it, too (``larc: false``)."""
+    return bool(field.has_default_value) and value == field.default_value
+
+
+def _is_value_of_fork(field: FieldDescriptor, value: object) -> bool:
+    """Whether one of Caffe's enums has a value there that only forks have (PRE_FIXED)."""
+    return field.enum_type is not None and isinstance(value, int) and value >= FIRST

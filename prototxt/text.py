@@ -22,6 +22,7 @@ from prototxt.dialect import as_comments, as_fields
 from prototxt.errors import InputError
 from prototxt.explain import explain
 from prototxt.forks import harmless_fields
+from prototxt.lenient import is_lenient, without_unknown
 from prototxt.rawbytes import from_message, readable, text_of, to_message
 from prototxt.scan import Block, position_of, scan
 from prototxt.upgrade import upgrade_net, upgrade_solver
@@ -147,7 +148,8 @@ def parse(text: str, message_type: type[M], name: str = "<text>", warn: Warn = t
         raise InputError(f"{name}: is a web page, not a prototxt; save the file itself")
     cleaned = clean(as_fields(text) if message_type is NetParameter else text)
     root = scan(cleaned.text, name)
-    message = _parse(cleaned.text, message_type, name, root)
+    known = without_unknown(cleaned.text, message_type, name, warn) if is_lenient() else cleaned.text
+    message = _parse(known, message_type, name, root)
     if cleaned.counts:
         warn(describe(name, cleaned.counts))
     if fields := harmless_fields(message):

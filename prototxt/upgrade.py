@@ -13,53 +13,12 @@ from prototxt.caffe_pb2 import (
     V1LayerParameter,
 )
 from prototxt.errors import InputError
+from prototxt.upgrade_forks import rename_fields
 from prototxt.upgrade_v0 import has_v0, upgrade_v0
+from prototxt.v1_types import V1_TYPES
 
 Warn = Callable[[str], None]
 
-# UpgradeV1LayerType
-V1_TYPES = {
-    "NONE": "",
-    "ABSVAL": "AbsVal",
-    "ACCURACY": "Accuracy",
-    "ARGMAX": "ArgMax",
-    "BNLL": "BNLL",
-    "CONCAT": "Concat",
-    "CONTRASTIVE_LOSS": "ContrastiveLoss",
-    "CONVOLUTION": "Convolution",
-    "DATA": "Data",
-    "DECONVOLUTION": "Deconvolution",
-    "DROPOUT": "Dropout",
-    "DUMMY_DATA": "DummyData",
-    "ELTWISE": "Eltwise",
-    "EUCLIDEAN_LOSS": "EuclideanLoss",
-    "EXP": "Exp",
-    "FLATTEN": "Flatten",
-    "HDF5_DATA": "HDF5Data",
-    "HDF5_OUTPUT": "HDF5Output",
-    "HINGE_LOSS": "HingeLoss",
-    "IM2COL": "Im2col",
-    "IMAGE_DATA": "ImageData",
-    "INFOGAIN_LOSS": "InfogainLoss",
-    "INNER_PRODUCT": "InnerProduct",
-    "LRN": "LRN",
-    "MEMORY_DATA": "MemoryData",
-    "MULTINOMIAL_LOGISTIC_LOSS": "MultinomialLogisticLoss",
-    "MVN": "MVN",
-    "POOLING": "Pooling",
-    "POWER": "Power",
-    "RELU": "ReLU",
-    "SIGMOID": "Sigmoid",
-    "SIGMOID_CROSS_ENTROPY_LOSS": "SigmoidCrossEntropyLoss",
-    "SILENCE": "Silence",
-    "SLICE": "Slice",
-    "SOFTMAX": "Softmax",
-    "SOFTMAX_LOSS": "SoftmaxWithLoss",
-    "SPLIT": "Split",
-    "TANH": "TanH",
-    "THRESHOLD": "Threshold",
-    "WINDOW_DATA": "WindowData",
-}
 # UpgradeSolverType
 SOLVER_TYPES = {
     SolverParameter.SGD: "SGD",
@@ -74,6 +33,7 @@ _HAD_MOVED = {
     V1LayerParameter.DATA: "data_param",
     V1LayerParameter.IMAGE_DATA: "image_data_param",
     V1LayerParameter.WINDOW_DATA: "window_data_param",
+    V1LayerParameter.VIDEO_DATA: "image_data_param",  # C3D
 }
 # V1's lists beside the blobs, and the field of ParamSpec that each becomes.
 _SPECS = {
@@ -103,6 +63,7 @@ def upgrade_net(net: NetParameter, warn: Warn = quiet) -> NetParameter:
         _upgrade_inputs(upgraded)
     for layer in upgraded.layer:
         _freeze_batch_norm(layer)
+    rename_fields(upgraded)
     return upgraded
 
 
@@ -160,6 +121,8 @@ def _move_transforms(layer: V1LayerParameter) -> None:
         if param.HasField(field):
             setattr(moved, field, getattr(param, field))
             param.ClearField(field)
+    moved.MergeFrom(param.transform_param)
+    param.ClearField("transform_param")
     if moved.ListFields():
         layer.transform_param.MergeFrom(moved)
 

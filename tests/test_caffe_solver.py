@@ -499,7 +499,7 @@ def test_debug_info_tells_every_layers_means() -> None:
 
 def test_fields_without_a_meaning_here_are_named() -> None:
     assert notices(SolverParameter(random_seed=1)) == []
-    lines = notices(SolverParameter(layer_wise_reduce=False, solver_mode=SolverParameter.CPU, device_id=3))
+    lines = notices(SolverParameter(layer_wise_reduce=False, solver_mode=SolverParameter.CPU, device_id=[3]))
     assert [line.split()[0] for line in lines] == ["device_id", "layer_wise_reduce", "random_seed"]
 
 

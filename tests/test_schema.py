@@ -3,10 +3,11 @@
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from prototxt import caffe_pb2
@@ -78,7 +79,49 @@ def test_the_schema_is_whole() -> None:
     ):
         assert len([field for field in message.DESCRIPTOR.fields if field.number < OURS]) == count
     assert V1LayerParameter.LayerType.Value("DECONVOLUTION") == 39
-    assert len(V1LayerParameter.LayerType.keys()) == 40
+    assert len([number for number in V1LayerParameter.LayerType.values() if number < OURS]) == 40
+
+
+def messages() -> Iterator[Descriptor]:
+    """Every message type of the schema, those within others too."""
+    waiting = list(caffe_pb2.DESCRIPTOR.message_types_by_name.values())
+    while waiting:
+        kind = waiting.pop()
+        waiting += kind.nested_types
+        yield kind
+
+
+CAFFES = """
+    BlobShape BlobProto BlobProtoVector Datum NetParameter NetState NetStateRule SolverParameter
+    SolverState LayerParameter ParamSpec FillerParameter LossParameter TransformationParameter
+    AccuracyParameter ArgMaxParameter BatchNormParameter BiasParameter ClipParameter ConcatParameter
+    ContrastiveLossParameter ConvolutionParameter CropParameter DataParameter DropoutParameter
+    DummyDataParameter EltwiseParameter ELUParameter EmbedParameter ExpParameter FlattenParameter
+    HDF5DataParameter HDF5OutputParameter HingeLossParameter ImageDataParameter InfogainLossParameter
+    InnerProductParameter InputParameter LogParameter LRNParameter MemoryDataParameter MVNParameter
+    ParameterParameter PoolingParameter PowerParameter PReLUParameter PythonParameter RecurrentParameter
+    ReductionParameter ReLUParameter ReshapeParameter ScaleParameter SigmoidParameter SliceParameter
+    SoftmaxParameter SPPParameter SwishParameter TanHParameter ThresholdParameter TileParameter
+    WindowDataParameter V1LayerParameter V0LayerParameter
+"""
+# Messages that Caffe 1.0 lacks and whose bytes are read all the same, with their fork's own numbers.
+OF_RECORDS = {"NormalizedBBox", "Annotation", "AnnotationGroup", "AnnotatedDatum"}
+
+
+def test_layers_and_solvers_of_forks_have_numbers_of_our_own() -> None:
+    """A field below 10000 is Caffe's, in a message of Caffe's."""
+    kinds = {kind.name: kind for kind in messages()}
+    low = {name for name, kind in kinds.items() if any(field.number < OURS for field in kind.fields)}
+    assert low == {*CAFFES.split(), *OF_RECORDS}
+    assert len(kinds) > len(low) + 50
+
+
+def test_v1_has_what_its_layers_need_as_v2_has_it() -> None:
+    """What V1 is upgraded by goes by name: a field of one name has one type."""
+    for field in V1LayerParameter.DESCRIPTOR.fields:
+        if field.name.endswith("_param"):
+            today = LayerParameter.DESCRIPTOR.fields_by_name[field.name]
+            assert field.message_type is today.message_type, field.name
 
 
 def test_package_and_path_are_our_own() -> None:

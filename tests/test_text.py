@@ -2,6 +2,7 @@
 
 import csv
 import time
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from hypothesis import strategies as st
 from prototxt.caffe_pb2 import LayerParameter, NetParameter, PoolingParameter, SolverParameter
 from prototxt.clean import BLANKS, clean, describe
 from prototxt.errors import InputError
+from prototxt.lenient import lenient
 from prototxt.text import locate, parse, read_net, read_solver, read_text, to_text
+from zoo.cli import main
 
 DATA = Path(__file__).parent / "data"
 SHARED = Path(__file__).parents[2] / "shared"
@@ -284,6 +287,64 @@ def test_the_default_warning_goes_to_stderr(capsys: pytest.CaptureFixture[str]) 
     assert written.out == ""
 
 
+# Fields that the schema lacks.
+
+LACKING = """name: "n" weird: 3 odd { a { b: "}" } c: [1, { x: 2 }] } input: 'x'
+layer: [{ name: "a" hm < k: 1 > }, { name: "b" pooling_param {
+  pool: AVE strange: "a" # {
+    'b' why: FOO; kernel_size: 2 } }] end: -1
+"""
+
+
+def test_unknown_fields_are_refused() -> None:
+    assert error(LACKING).startswith('f:1:11: NetParameter: no field "weird"')
+
+
+def test_unknown_fields_are_left_out_where_that_is_asked_for() -> None:
+    said: list[str] = []
+    with lenient():
+        read = parse(LACKING, NetParameter, "f", said.append)
+    plain = """name: "n" input: "x" layer { name: "a" }
+        layer { name: "b" pooling_param { pool: AVE kernel_size: 2 } }"""
+    assert read == net(plain)
+    assert said == [
+        f'f:{line}: the field "{field}" of {kind} is unknown and left out'
+        for line, field, kind in [
+            (1, "weird", "NetParameter"),
+            (1, "odd", "NetParameter"),
+            (2, "hm", "LayerParameter"),
+            (3, "strange", "PoolingParameter"),
+            (4, "why", "PoolingParameter"),
+            (4, "end", "NetParameter"),
+        ]
+    ]
+
+
+def test_leniency_ends_with_its_block_and_keeps_every_place() -> None:
+    with lenient(), pytest.raises(InputError, match=r"^f:1:26: NetParameter: input_dim takes"):
+        parse("who: [1, 2 ] \tinput_dim: x", NetParameter, "f", lambda line: None)
+    with lenient(False):
+        assert "no field" in error("who: 1")
+    assert "no field" in error("who: 1")
+
+
+@pytest.mark.parametrize("command", ["upgrade", "show"])
+def test_the_command_line_is_lenient_where_it_is_told(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "net.prototxt"
+    file.write_text('name: "n" weird: 3\nlayer { name: "r" type: "ReLU" odd { } }')
+    assert main([command, str(file)]) == 2
+    assert 'no field "weird"' in capsys.readouterr().err
+    assert main([command, str(file), "--lenient"]) == 0
+    printed = capsys.readouterr()
+    assert 'type: "ReLU"' in printed.out and "weird" not in printed.out
+    assert [line.partition(": the field ")[0] for line in printed.err.splitlines()] == [
+        f"{file}:1",
+        f"{file}:2",
+    ]
+
+
 # Syntax that protobuf has and few people write.
 
 
@@ -369,7 +430,7 @@ def contents(draw: st.DrawFn, kind: Descriptor, depth: int = 3) -> dict[str, Any
 def test_a_message_survives_its_text(data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from([NetParameter, SolverParameter]))
     message = kind(**data.draw(contents(kind.DESCRIPTOR)))
-    assert parse(to_text(message), kind, "f", pytest.fail) == message
+    assert parse(to_text(message), kind, "f", lambda line: None) == message
 
 
 NET = (DATA / "article_pasted_clean.prototxt").read_text().split("\n", 1)[1][:1500].rsplit("layer {", 1)[0]
@@ -409,9 +470,10 @@ FRAGMENTS = st.lists(
 @example("input_dim: " + "9" * 5000)
 @given(st.text() | FRAGMENTS)
 def test_any_text_is_read_or_refused(text: str) -> None:
-    for kind in (NetParameter, SolverParameter):
+    for kind, wanted in product((NetParameter, SolverParameter), (False, True)):
         try:
-            parse(text, kind, "f", lambda line: None)
+            with lenient(wanted):
+                parse(text, kind, "f", lambda line: None)
         except InputError as refusal:
             assert str(refusal).startswith("f:") and "\n" not in str(refusal)
 
@@ -448,4 +510,4 @@ def test_every_real_file_of_caffe_reads_and_survives() -> None:
     assert len(rows) == 228
     for row in rows:
         message = read_row(row)
-        assert parse(to_text(message), type(message), row["file"], pytest.fail) == message
+        assert parse(to_text(message), type(message), row["file"], lambda line: None) == message

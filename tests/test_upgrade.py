@@ -8,6 +8,7 @@ from golden_cases import GOLDEN
 from converters.graph import build_graph, net_state
 from prototxt.caffe_pb2 import NetParameter, SolverParameter
 from prototxt.errors import InputError
+from prototxt.forks import fields_of_forks
 from prototxt.text import is_solver, parse, parse_net, parse_solver, read_net, read_solver, to_text
 from prototxt.upgrade import V1_TYPES, upgrade_net, upgrade_solver
 from prototxt.upgrade_v0 import TYPES
@@ -163,3 +164,62 @@ def test_three_rates_of_statistics_are_0() -> None:
     for given, rates in (("param { } param { } param { }", [0, 0, 0]), ("param { } param { }", [1, 1])):
         net = parse_net(BN.format("a", given))
         assert [spec.lr_mult for spec in net.layer[0].param] == rates
+
+
+def test_v1_names_of_forks() -> None:
+    text = """input: "x" input_dim: [1, 3, 16, 112]
+        layers { name: "c" type: CONVOLUTION3D bottom: "x" top: "c" blobs_lr: 1 blobs_lr: 2
+                 convolution_param { num_output: 2 kernel_size: 3 kernel_depth: 3 temporal_pad: 1 } }
+        layers { name: "v" type: VIDEO_DATA top: "v" image_data_param { crop_size: 112 new_length: 16 } }
+        layers { name: "m" type: MULTI_STAGE_MEANFIELD top: "m" multi_stage_meanfield_param { theta_beta: 3 } }
+        layers { name: "r" type: ROI_POOLING top: "r" roi_pooling_param { pooled_h: 6 } }
+        layers { name: "k" type: CROP bottom: "c" bottom: "v" top: "k" }
+        layers { name: "p" type: PYTHON top: "p" python_param { module: "a" layer: "b" } }"""
+    layers = parse_net(text).layer[1:]
+    types = ["Convolution3D", "VideoData", "MultiStageMeanfield", "ROIPooling", "Crop", "Python"]
+    assert [layer.type for layer in layers] == types
+    assert layers[0].convolution_param.temporal_pad == 1
+    assert [spec.lr_mult for spec in layers[0].param] == [1, 2]
+    assert (layers[1].image_data_param.new_length, layers[1].transform_param.crop_size) == (16, 112)
+    assert not layers[1].image_data_param.HasField("crop_size")
+    assert layers[2].multi_stage_meanfield_param.theta_beta == 3
+    assert layers[3].roi_pooling_param.pooled_h == 6
+    assert layers[5].python_param.module == "a"
+
+
+def test_fields_of_caffe_before_its_first_release() -> None:
+    text = """version: 1
+        layers { name: "d" type: DATA top: "d" data_param { batch_size: 4 transform_param { scale: 0.5 } } }
+        layers { name: "e" type: DATA top: "e" data_param { mean_file: "m" transform_param { crop_size: 9 } } }"""
+    said: list[str] = []
+    data, both = parse_net(text, "n", said.append).layer
+    assert data.transform_param.scale == 0.5 and not data.data_param.HasField("transform_param")
+    assert (both.transform_param.mean_file, both.transform_param.crop_size) == ("m", 9)
+    assert said == ["n: version: of forks of Caffe, and without effect on results: passed over"]
+
+
+@pytest.mark.parametrize(
+    ("written", "dilation"),
+    [
+        ("hole: 2", [2]),
+        ("hole_h: 2 hole_w: 3", [2, 3]),
+        ("hole: 4 hole_w: 3", [4, 3]),
+        ("dilation_w: 2", [1, 2]),
+        ("dilation: 3 dilation_h: 2", [2, 3]),
+        ("dilation: 3", [3]),
+        ("", []),
+    ],
+)
+def test_a_dilation_of_forks_is_caffes(written: str, dilation: list[int]) -> None:
+    text = f'layer {{ name: "c" type: "Convolution" convolution_param {{ num_output: 1 {written} }} }}'
+    param = parse_net(text).layer[0].convolution_param
+    assert list(param.dilation) == dilation
+    assert not list(fields_of_forks(param))
+
+
+def test_a_nets_batch_size_of_statistics_is_each_batch_norms() -> None:
+    text = "bn_stats_batch_size: 8 " + BN.format("a", "") + BN.format("b", "batch_norm_param { eps: 1 }")
+    own = BN.format("c", "batch_norm_param { stats_batch_size: 2 }") + 'layer { name: "r" type: "ReLU" }'
+    net = parse_net(text + own)
+    assert [layer.batch_norm_param.stats_batch_size for layer in net.layer] == [8, 8, 2, 0]
+    assert not net.HasField("bn_stats_batch_size") and not net.layer[3].HasField("batch_norm_param")

@@ -67,7 +67,7 @@ def device_of(message: SolverParameter) -> torch.device:
     """
     if message.solver_mode == SolverParameter.CPU or not torch.cuda.is_available():
         return torch.device("cpu")
-    return gpu(message.device_id, "device_id")
+    return gpu(message.device_id[0] if message.device_id else 0, "device_id")
 
 
 def gpu(number: int, what: str) -> torch.device:
@@ -84,8 +84,11 @@ def notices(message: SolverParameter) -> list[str]:
     wants_gpu = message.HasField("solver_mode") and message.solver_mode == SolverParameter.GPU
     if wants_gpu and not torch.cuda.is_available():
         lines.append("solver_mode GPU: PyTorch finds no GPU here, so the CPU computes")
-    elif message.HasField("device_id") and message.solver_mode == SolverParameter.CPU:
-        lines.append(f"device_id {message.device_id} means nothing under solver_mode CPU")
+    elif message.device_id and message.solver_mode == SolverParameter.CPU:
+        listed = ", ".join(map(str, message.device_id))
+        lines.append(f"device_id {listed} means nothing under solver_mode CPU")
+    elif len(message.device_id) > 1:
+        lines.append("device_id lists several GPUs: this process takes the first; torchrun has one for each")
     if message.HasField("layer_wise_reduce"):
         lines.append("layer_wise_reduce means nothing here: torch.distributed decides when it reduces")
     if message.random_seed < 0:

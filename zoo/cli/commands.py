@@ -8,7 +8,15 @@ from collections.abc import Sequence
 from zoo.cli.bench import add_bench
 from zoo.cli.check import add_check
 from zoo.cli.data import add_data
-from zoo.cli.parts import Commands, add_dialect, add_input_shape, add_python, add_variant, command
+from zoo.cli.parts import (
+    Commands,
+    add_dialect,
+    add_input_shape,
+    add_lenient,
+    add_python,
+    add_variant,
+    command,
+)
 from zoo.cli.report import add_report
 from zoo.cli.train import add_study, add_train
 from zoo.terminal.lasting import lasting
@@ -36,10 +44,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     from prototxt.errors import InputError
+    from prototxt.lenient import lenient
 
     module, _, function = args.run.partition(":")
     try:
-        code: int = getattr(importlib.import_module(module), function)(args)
+        with lenient(getattr(args, "lenient", False)):
+            code: int = getattr(importlib.import_module(module), function)(args)
         sys.stdout.flush()
     except InputError as error:
         layer = (
@@ -118,6 +128,7 @@ def _convert(commands: Commands) -> None:  # type: ignore[valid-type]
     )
     _add_state(parser, "whose layers (default: TEST)")
     add_dialect(parser)
+    add_lenient(parser)
     _add_file(parser)
     add_python(parser)
     add_input_shape(parser)
@@ -165,13 +176,14 @@ def _show(commands: Commands) -> None:  # type: ignore[valid-type]
     _add_net(parser)
     _add_state(parser, "print only the layers of this phase (TEST where a level or stage is given alone)")
     add_dialect(parser)
+    add_lenient(parser)
 
 
 def _upgrade(commands: Commands) -> None:  # type: ignore[valid-type]
     text = "Print a net's or solver's prototxt in today's syntax (V0, V1, input:, solver_type)."
-    command(commands, "upgrade", "zoo.upgrade:run", text).add_argument(
-        "file", metavar="FILE", help="a prototxt"
-    )
+    parser = command(commands, "upgrade", "zoo.upgrade:run", text)
+    parser.add_argument("file", metavar="FILE", help="a prototxt")
+    add_lenient(parser)
 
 
 def _list(commands: Commands) -> None:  # type: ignore[valid-type]

@@ -40,6 +40,12 @@ def add_python(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--allow-python", action="store_true", help=text)
 
 
+def add_lenient(parser: argparse.ArgumentParser) -> None:
+    """The option --lenient."""
+    text = "leave fields out that no rule here knows, with a warning each, where they are an error else"
+    parser.add_argument("--lenient", action="store_true", help=text)
+
+
 def add_elsewhere(parser: argparse.ArgumentParser) -> None:
     """The options --root and --list of what reads runs."""
     text = "where the runs' lists and pictures lie now, if they were moved; their content is checked"

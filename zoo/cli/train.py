@@ -3,7 +3,15 @@
 import argparse
 
 from zoo.cli.choices import AUTO, DEVICES, LOG_FORMATS, RUNS, SOLVER, STUDY_ENGINES
-from zoo.cli.parts import Commands, add_dialect, add_variant, command, positive_number, whole_number
+from zoo.cli.parts import (
+    Commands,
+    add_dialect,
+    add_lenient,
+    add_variant,
+    command,
+    positive_number,
+    whole_number,
+)
 
 _TRAIN_EPILOG = """\
 Ctrl-C (SIGINT, or SIGTERM) writes a snapshot and stops, SIGHUP writes one and goes on.
@@ -97,6 +105,7 @@ def _add_changes(parser: argparse.ArgumentParser) -> None:
     text = "solver fields that go over the file's, as prototxt text: 'base_lr: 0.001 lr_policy: \"fixed\"'"
     parser.add_argument("--set", metavar="TEXT", help=text)
     add_dialect(parser)
+    add_lenient(parser)
 
 
 def add_study(commands: Commands) -> None:  # type: ignore[valid-type]

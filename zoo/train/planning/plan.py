@@ -181,7 +181,8 @@ def _sized(
 
 def meaningless(solver: SolverParameter, path: Path) -> str | None:
     """One line about the fields of a solver that decide nothing here; None where it sets none."""
-    fields = [f"{name} ({why})" for name, why in MEANINGLESS.items() if solver.HasField(name)]
+    given = {field.name for field, _ in solver.ListFields()}
+    fields = [f"{name} ({why})" for name, why in MEANINGLESS.items() if name in given]
     if solver.test_interval and not solver.test_iter:
         fields.append("test_interval (no test_iter, so no tests)")
     if solver.snapshot_diff and not solver.HasField("snapshot_format"):
