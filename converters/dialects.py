@@ -1,6 +1,6 @@
 """Which fork's rule each layer of a net's file follows, where its type has several."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -14,12 +14,19 @@ from prototxt.text import Warn, to_stderr
 F = TypeVar("F", bound=NetFile)
 
 
-def settled(file: F, asked: str | None = None, weights: Sequence[Path] = (), warn: Warn = to_stderr) -> F:
+def settled(
+    file: F,
+    asked: str | None = None,
+    weights: Sequence[Path] = (),
+    warn: Warn = to_stderr,
+    recorded: Mapping[str, str] | None = None,
+) -> F:
     """The net with the dialect of each layer whose type has several rules written in its message, where
     prototxts, run folders and ONNX files keep it.
 
     ``asked``: names of forks, with commas. ``weights``: the files, of which the later count first; none is
     opened for a net whose types have one rule each. ``warn`` takes a line for each type that nothing tells.
+    ``recorded``: the dialects, by type, of a run that goes on (run.json), which its text must not contradict.
     Raises InputError for a fork that nobody knows, and where :func:`converters.layers.choice.choose` does.
     """
     wanted = names_of(asked or "")
@@ -29,5 +36,5 @@ def settled(file: F, asked: str | None = None, weights: Sequence[Path] = (), war
     for path in weights:
         stored |= stored_blobs(path)
     with file.located():
-        message = with_dialects(file.message, file.name, warn, wanted, stored)
+        message = with_dialects(file.message, file.name, warn, wanted, stored, recorded)
     return replace(file, message=message)

@@ -6,7 +6,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 FIRST = 10_000  # the least number of a field that Caffe 1.0 does not have (caffe.proto)
-_OURS = ("LayerParameter.dialect", "NetParameter.dialect")
+_OURS = ("LayerParameter.dialect", "V1LayerParameter.dialect", "NetParameter.dialect")
 
 # Each as "Message.field", and beside them every field that is called "engine". They choose how something is
 # computed, not what: a kernel, its memory, how numbers are kept meanwhile, what is printed or drawn.

@@ -146,15 +146,26 @@ def parse(text: str, message_type: type[M], name: str = "<text>", warn: Warn = t
     """
     if text.lstrip("\ufeff \t\r\n")[:9].lower().startswith(("<!doctype", "<html")):
         raise InputError(f"{name}: is a web page, not a prototxt; save the file itself")
-    cleaned = clean(as_fields(text) if message_type is NetParameter else text)
-    root = scan(cleaned.text, name)
-    known = without_unknown(cleaned.text, message_type, name, warn) if is_lenient() else cleaned.text
+    cleaned = clean(text)
+    plain = _with_dialects(cleaned.text, message_type, name)
+    root = scan(plain, name)
+    known = without_unknown(plain, message_type, name, warn) if is_lenient() else plain
     message = _parse(known, message_type, name, root)
     if cleaned.counts:
         warn(describe(name, cleaned.counts))
     if fields := harmless_fields(message):
         warn(f"{name}: {', '.join(fields)}: of forks of Caffe, and without effect on results: passed over")
     return message
+
+
+def _with_dialects(text: str, message_type: type[Message], name: str) -> str:
+    """The cleaned text, in a net's, or in those of a solver's, the comments about dialects as fields."""
+    if message_type is NetParameter:
+        return as_fields(text)
+    for block in scan(text, name).blocks if "# dialect: " in text else ():
+        if block.name in _NETS:
+            text = text[: block.start] + as_fields(text[block.start : block.end]) + text[block.end :]
+    return text
 
 
 def _parse(text: str, message_type: type[M], name: str, root: Block) -> M:

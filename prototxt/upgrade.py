@@ -136,6 +136,8 @@ def _upgrade_v1_layer(old: V1LayerParameter) -> LayerParameter:
         new.name = old.name
     if old.HasField("type"):
         new.type = V1_TYPES[V1LayerParameter.LayerType.Name(old.type)]
+    if old.HasField("dialect"):
+        new.dialect = old.dialect
     for field, value in old.ListFields():
         if field.name.endswith("_param"):
             getattr(new, field.name).CopyFrom(value)

@@ -99,7 +99,7 @@ def _possible(
     layer: LayerParameter, rules: "Sequence[Record]", wanted: "Sequence[Record]", stored: Sequence[Stored]
 ) -> "list[Record]":
     """The rules, of those ``wanted`` if there are any, that one layer may follow."""
-    if layer.dialect and not wanted:
+    if layer.dialect and (not wanted or _named(layer, rules) in wanted):
         return [_named(layer, rules)]
     fields = _fields_set(layer, rules)
     fitting = [rule for rule in wanted or rules if fields <= set(dialect_of(rule).fields)]
@@ -125,6 +125,22 @@ def _by_bottoms(layer: LayerParameter, rules: "list[Record]") -> "list[Record]":
 def _takes(rule: "Record", bottoms: int) -> bool:
     least, most = rule.bottoms
     return least <= bottoms and (most is None or bottoms <= most)
+
+
+def check_recorded(layer: LayerParameter, rules: "Sequence[Record]", recorded: Sequence[str]) -> None:
+    """Raise InputError where a layer's text speaks against the rules, by their ``recorded`` dialects, that
+    its type had in a run that goes on.
+    """
+    known = [rule for rule in rules if set(dialect_of(rule).names) & set(recorded)]
+    began = f"the run was begun by {_listed(recorded, 'and')}'s rule of {layer.type}"
+    if not known:
+        raise InputError(f"{began}, which nobody knows here", layer.name, layer)
+    if layer.dialect and _named(layer, rules) not in known:
+        raise InputError(f"{began}, and its text names {layer.dialect}'s now", layer.name, layer)
+    fields = {field for rule in known for field in dialect_of(rule).fields}
+    if strange := sorted(_fields_set(layer, rules) - fields):
+        said = f"{began}, which does not know {_listed(strange, 'and')}"
+        raise InputError(f"{said}, and its text sets it now", layer.name, layer)
 
 
 def _named(layer: LayerParameter, rules: "Sequence[Record]") -> "Record":

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from converters.layers.choice import CAFFE, Stored, choose, dialect_of
+from converters.layers.choice import CAFFE, Stored, check_recorded, choose, dialect_of
 from converters.layers.registry import dialects, rules_of
 from prototxt.caffe_pb2 import LayerParameter, NetParameter
 from prototxt.errors import InputError, about, nearest
@@ -12,12 +12,19 @@ BlobsByLayer = Mapping[str, Sequence[Stored]]  # a weight file's blobs, by layer
 
 
 def with_dialects(
-    net: NetParameter, name: str, warn: Warn, asked: Sequence[str] = (), stored: BlobsByLayer | None = None
+    net: NetParameter,
+    name: str,
+    warn: Warn,
+    asked: Sequence[str] = (),
+    stored: BlobsByLayer | None = None,
+    recorded: Mapping[str, str] | None = None,
 ) -> NetParameter:
     """A copy of ``net`` in which each layer of several rules has its dialect; ``net`` itself where no layer
-    needs one. ``warn`` takes a line, beginning with ``name``, for each type that nothing tells.
+    needs one. ``warn`` takes a line, beginning with ``name``, for each type that nothing tells. ``recorded``
+    is what :func:`dialects_of` said of the net before: it stands for a type of which nothing is asked.
 
-    Raises InputError for a fork that nobody knows, and where :func:`converters.layers.choice.choose` does.
+    Raises InputError for a fork that nobody knows, where :func:`converters.layers.choice.choose` does, and
+    for a text that speaks against what is recorded.
     """
     kinds = dict.fromkeys(layer.type for layer in net.layer if has_rules(layer))
     if not kinds:
@@ -29,7 +36,8 @@ def with_dialects(
     for kind in kinds:
         layers = [layer for layer in copy.layer if layer.type == kind]
         _set_from_net(copy, layers)
-        for notice in _write_choice(layers, of_net, asked, stored or {}):
+        before = [name for name in (recorded or {}).get(kind, "").split(",") if name]
+        for notice in _write_choice(layers, of_net, asked, stored or {}, before):
             warn(f"{name}: {notice}")
     return copy
 
@@ -47,7 +55,11 @@ def _set_from_net(net: NetParameter, layers: Sequence[LayerParameter]) -> None:
 
 
 def _write_choice(
-    layers: Sequence[LayerParameter], of_net: Sequence[str], asked: Sequence[str], stored: BlobsByLayer
+    layers: Sequence[LayerParameter],
+    of_net: Sequence[str],
+    asked: Sequence[str],
+    stored: BlobsByLayer,
+    recorded: Sequence[str],
 ) -> list[str]:
     """Give the layers, all of one type, their dialects; what the user should be told of it. What the net's
     text says of all its layers (``of_net``) counts for a type that has it.
@@ -56,7 +68,12 @@ def _write_choice(
     of_type = {name for rule in rules for name in dialect_of(rule).names}
     for layer in layers:
         layer.dialect = layer.dialect or next((name for name in of_net if name in of_type), "")
-    choice = choose(layers, rules, asked, stored)
+    if of_type & set(asked):
+        recorded = ()
+    for layer in layers if recorded else ():
+        check_recorded(layer, rules, recorded)
+    # Of several that are recorded the texts, which are as they were, choose again.
+    choice = choose(layers, rules, recorded if len(recorded) == 1 else asked, stored)
     for layer, rule in zip(layers, choice.rules, strict=True):
         own = CAFFE if CAFFE in asked or layer.dialect == CAFFE else ""  # said only where somebody asked
         layer.dialect = rule.dialect_name or own
@@ -65,13 +82,13 @@ def _write_choice(
 
 def dialects_of(layers: Iterable[LayerParameter]) -> dict[str, str]:
     """Type to dialect, of the types of ``layers`` that have several rules; of layers of one type that follow
-    several, the dialects with commas.
+    several, the dialects with commas. A type all of whose layers follow Caffe 1.0 is left out.
     """
     chosen: dict[str, dict[str, None]] = {}
     for layer in layers:
-        if has_rules(layer) and layer.dialect:
-            chosen.setdefault(layer.type, {})[layer.dialect] = None
-    return {kind: ",".join(names) for kind, names in chosen.items()}
+        if has_rules(layer):
+            chosen.setdefault(layer.type, {})[layer.dialect or CAFFE] = None
+    return {kind: ",".join(names) for kind, names in chosen.items() if [*names] != [CAFFE]}
 
 
 def has_rules(layer: LayerParameter) -> bool:

@@ -1,6 +1,6 @@
 """Which nets a solver trains and tests, and in what state (Solver::InitTrainNet, InitTestNets)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -52,10 +52,15 @@ def check_nets(solver: SolverParameter) -> None:
 
 
 def solver_nets(
-    solver: SolverParameter, path: Path, places: Sequence[Path], dialect: str | None = None
+    solver: SolverParameter,
+    path: Path,
+    places: Sequence[Path],
+    dialect: str | None = None,
+    recorded: Mapping[str, str] | None = None,
 ) -> list[NetSource]:
     """The net that learns, then those that are tested, one a test_iter: test_net_param, test_net, then the
-    generic net. ``dialect`` names the forks whose rules are meant (:func:`converters.dialects.settled`).
+    generic net. ``dialect`` names the forks whose rules are meant, ``recorded`` those of a run that
+    goes on (:func:`converters.dialects.settled`).
 
     Raises InputError where :func:`check_nets` does, and for a net's file that is missing or wrong.
     """
@@ -64,7 +69,7 @@ def solver_nets(
     # Those that are there; whoever loads them says which are not.
     weights = [file for name in weight_names(solver.weights) if (file := seek(name, places))]
     notices: list[str] = []  # of a net that is written out here the same each time that it is taken
-    settle = partial(settled, asked=dialect, weights=weights, warn=notices.append)
+    settle = partial(settled, asked=dialect, weights=weights, warn=notices.append, recorded=recorded)
     read = cache(lambda name: settle(_read(name, path, places)))
     written = cache(lambda: read_text(path))
 

@@ -16,7 +16,7 @@ from prototxt.text import read_net, read_solver
 from prototxt.upgrade import quiet
 from zoo.runs.identity import as_key, of_message
 from zoo.runs.run_folder import RunFolder, read_record
-from zoo.runs.run_json import ListRecord, RunRecord, lists_of
+from zoo.runs.run_json import ListRecord, RunRecord, dialects_in, lists_of
 from zoo.train.planning.nets import read_nets
 from zoo.variants.sizing import resize_input
 
@@ -106,7 +106,8 @@ def run_graph(folder: RunFolder, key: str, size: int | None = None) -> Graph | N
     ``size`` if given; None without one.
     """
     solver = read_solver(folder.solver)
-    source = read_nets(solver, folder.solver, (folder.path,)).get(key)
+    recorded = dialects_in(read_record(folder.path))
+    source = read_nets(solver, folder.solver, (folder.path,), recorded=recorded).get(key)
     if source is None:
         return None
     if size is not None:

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from converters.host.files import encoded, write_text
-from converters.layers.dialects import dialects_of
 from converters.weights.formats import write_safetensors
 from eval.environment import processor, versions
 from eval.parity import write_onnx
@@ -79,7 +78,7 @@ def record_at_start(trainer: Trainer, data: Data) -> RunRecord:
         "net": plan.nets["TRAIN"].message.name,
         "variant": plan.options.variant,
         "head": head_of(plan.nets["TRAIN"].message),
-        "dialects": dialects_of(plan.nets["TRAIN"].message.layer),
+        "dialects": plan.dialects,
         "seed": plan.seed,
         "classes": plan.classes,
         "class_names": names(plan),

@@ -50,6 +50,16 @@ class RunRecord(TypedDict, total=False):
     caffe_snapshots: list[str]
 
 
+def dialects_in(record: RunRecord | None) -> dict[str, str]:
+    """The record's dialects by layer type; none of a version that recorded none."""
+    dialects = (record or {}).get("dialects")
+    return dialects if isinstance(dialects, dict) and all(map(_is_text, dialects.values())) else {}
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
 def lists_of(record: RunRecord) -> Mapping[str, ListRecord]:
     """The record's lists by net."""
     data = record.get("data") or {}

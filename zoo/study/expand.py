@@ -94,6 +94,7 @@ def _options(study: Study, cell: _Cell, seed: int) -> Options:
         net=cell.net,
         set=cell.settings,
         size=study.size,
+        dialect=study.dialect,
     )
 
 

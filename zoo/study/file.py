@@ -31,7 +31,9 @@ class RunBlock:
 
 @dataclass(frozen=True)
 class Study:
-    """A study as its file says; None: as the solver says. ``data`` is the folder with the lists."""
+    """A study as its file says; None: as the solver says. ``data`` is the folder with the lists, ``dialect``
+    names the forks whose rules are meant, as --dialect does.
+    """
 
     title: str
     runs: Sequence[RunBlock]
@@ -42,6 +44,7 @@ class Study:
     size: int | None = None
     seeds: Sequence[int] = (0,)
     set: str | None = None
+    dialect: str | None = None
 
 
 def read_study(path: Path) -> Study:
@@ -116,6 +119,7 @@ _KINDS: dict[str, tuple[str, Any]] = {
     "solver": _TEXT,
     "data": _TEXT,
     "set": _TEXT,
+    "dialect": _TEXT,
     "max_iter": _NUMBER,
     "batch_size": _NUMBER,
     "iter_size": _NUMBER,

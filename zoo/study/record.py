@@ -10,6 +10,7 @@ from prototxt.text import read_solver
 from zoo.ours import keep_others
 from zoo.runs.resume import begun_with, check_kept, differs
 from zoo.runs.run_folder import RunFolder, read_record
+from zoo.runs.run_json import dialects_in
 from zoo.study.job import Job
 from zoo.study.study_json import NAME, RunEntry, StudyJson, StudySource
 from zoo.terminal.console import notice
@@ -88,7 +89,8 @@ def still_to_do(jobs: Sequence[Job], retry: bool) -> list[Job]:
 
 def _check(job: Job, state: str) -> None:
     record = read_record(job.folder) or {}
-    saved, plan = begun_with(job.folder, record), make_plan(job.options, job.place)
+    goes_on = dialects_in(record) if state != "diverged" else {}
+    saved, plan = begun_with(job.folder, record), make_plan(job.options, job.place, goes_on)
     own = RunFolder.of(job.folder, plan.solver)
     if state != "diverged":
         check_begun(job.folder, saved, asdict(job.options))

@@ -17,7 +17,7 @@ from zoo.cli.choices import RUNS
 from zoo.runs.record import begin, finish, noting_divergence, prototxts
 from zoo.runs.resume import begun_in, begun_with, check_kept, check_sampled, counted_from
 from zoo.runs.run_folder import RunFolder, read_record, snapshot_writer
-from zoo.runs.run_json import RunRecord
+from zoo.runs.run_json import RunRecord, dialects_in
 from zoo.terminal.console import notice
 from zoo.train.planning.options import Options, check_begun
 from zoo.train.planning.plan import Plan, make_plan
@@ -55,7 +55,7 @@ def agree(
     """(the run's id, folder, plan, snapshot to go on from) as rank 0 finds them; no id where the run has
     ended. On rank 0 ``stack`` has the folder for this process alone from here on.
     """
-    agreed: tuple[str | None, Options, Path, Path, Path | None] | None = None
+    agreed: tuple[str | None, Options, Path, dict[str, str], Path, Path | None] | None = None
     if ranks.is_first:
         plan, path = settle(args)
         folder = RunFolder.of(path, plan.solver)
@@ -71,10 +71,10 @@ def agree(
             run = None
         else:
             keep_others_snapshots(folder, plan.solver, iteration_of(snapshot) if snapshot else 0)
-        agreed = run, plan.options, plan.here, path, snapshot
-    run, options, here, path, snapshot = ranks.share(agreed)
+        agreed = run, plan.options, plan.here, plan.dialects, path, snapshot
+    run, options, here, dialects, path, snapshot = ranks.share(agreed)
     with ranks.one_first():  # the first on each machine draws the demo set, where that is taken
-        plan = plan if ranks.is_first else make_plan(options, here)
+        plan = plan if ranks.is_first else make_plan(options, here, dialects)
     return run, RunFolder.of(path, plan.solver), plan, snapshot
 
 
@@ -146,7 +146,7 @@ def settle(args: argparse.Namespace) -> tuple[Plan, Path]:
     saved = begun_with(path, record)
     check_begun(path, saved, given)
     here = begun_in(record)
-    plan = make_plan(replace(saved, **counted_from(given, here)), here)
+    plan = make_plan(replace(saved, **counted_from(given, here)), here, dialects_in(record))
     check_kept(RunFolder.of(path, plan.solver), record, plan)
     return plan, path
 

@@ -1,6 +1,6 @@
 """The nets that a solver names, one a key: TRAIN, TEST, TEST1, …"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,16 @@ from zoo.variants.sizing import resize_input
 
 
 def read_nets(
-    solver: SolverParameter, path: Path, places: Sequence[Path], dialect: str | None = None
+    solver: SolverParameter,
+    path: Path,
+    places: Sequence[Path],
+    dialect: str | None = None,
+    recorded: Mapping[str, str] | None = None,
 ) -> dict[str, NetSource]:
-    """The train net and the test nets, as Caffe chooses them, by the rules of ``dialect``. InputError."""
-    train, *tests = solver_nets(solver, path, places, dialect)
+    """The train net and the test nets, as Caffe chooses them, by the rules of ``dialect``, else of the
+    ``recorded`` ones (:func:`converters.solver.nets.solver_nets`, which raises InputError).
+    """
+    train, *tests = solver_nets(solver, path, places, dialect, recorded)
     return {"TRAIN": train} | {f"TEST{index or ''}": net for index, net in enumerate(tests)}
 
 

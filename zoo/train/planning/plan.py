@@ -1,11 +1,13 @@
 """What a run will do: solver, nets with their variant, lists and classes, settled before any work."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from converters.graph import Graph
 from converters.host.places import existing_folder
+from converters.layers.dialects import dialects_of
 from converters.solver.log.debug import NOTICE
 from converters.solver.names import weight_names
 from converters.solver.nets import NetSource
@@ -89,17 +91,25 @@ class Plan:
         """What of a run of the article's nets is not the article's."""
         return departures(self.nets["TRAIN"].message, self.solver, self.classes, self.is_synthetic)
 
+    @property
+    def dialects(self) -> dict[str, str]:
+        """The forks whose rules the nets follow, by layer type, as
+        :func:`converters.layers.dialects.dialects_of` says.
+        """
+        return dialects_of(layer for net in self.nets.values() for layer in net.message.layer)
+
     def record(self) -> dict[str, object]:
         """The options, for run.json."""
         return asdict(self.options)
 
 
-def make_plan(options: Options, here: Path | None = None) -> Plan:
-    """Settle a run, relative paths counting from ``here``, by default the current folder. Raises InputError
-    for whatever in the files or options cannot be trained.
+def make_plan(options: Options, here: Path | None = None, recorded: Mapping[str, str] | None = None) -> Plan:
+    """Settle a run, relative paths counting from ``here``, by default the current folder; of one that goes on
+    ``recorded`` are the dialects by layer type. Raises InputError for whatever in the files or options cannot
+    be trained, and where the texts contradict what is recorded.
     """
     here = here or Path.cwd()
-    draft = _read(options, here)
+    draft = _read(options, here, recorded)
     solver, places = draft.solver, draft.places
     may_be_demo = draft.is_shipped and options.root is None
     lists = find_lists(draft.layers, draft.nets, places, may_be_demo)
@@ -138,7 +148,7 @@ class _Draft:
     layers: dict[str, LayerParameter]
 
 
-def _read(options: Options, here: Path) -> _Draft:
+def _read(options: Options, here: Path, recorded: Mapping[str, str] | None = None) -> _Draft:
     path, is_shipped = catalogue.find_prototxt(options.solver, here)
     solver = changed_solver(read_solver(path), options, here)
     with about(path):
@@ -146,7 +156,7 @@ def _read(options: Options, here: Path) -> _Draft:
     places = _places(options.root, path, here)
     nets = {
         key: edited(source, options.variant, options.batch_size, options.size)
-        for key, source in read_nets(solver, path, places, options.dialect).items()
+        for key, source in read_nets(solver, path, places, options.dialect, recorded).items()
     }
     graphs = {key: net.graph() for key, net in nets.items()}
     for key, graph in graphs.items():
