@@ -1,0 +1,34 @@
+"""Regions of interest, rows of (image, x1, y1, x2, y2), as R-CNN's layers read them."""
+
+import torch
+from torch import Tensor
+
+from converters.layers.parts.indexing import Index
+from converters.layers.registry import Shapes
+from prototxt.caffe_pb2 import LayerParameter
+from prototxt.errors import InputError
+
+
+def check_rois(message: LayerParameter, bottoms: Shapes) -> None:
+    """Raise InputError unless the bottoms are (N, C, H, W) and rois of 5 values, (R, 5, …)."""
+    if len(bottoms[0]) != 4:
+        raise InputError(f"pools (N, C, H, W), not {len(bottoms[0])} axes", message.name)
+    if bottoms[1].numel() != 5 * (bottoms[1][0] if bottoms[1] else 0):
+        raise InputError(f"takes rois of 5 values, not {tuple(bottoms[1])}", message.name)
+
+
+def round_half_away(x: Tensor) -> Tensor:
+    """C's round: to the nearest whole number, halves away from zero; float64."""
+    x = x.double()
+    return x.sign() * (x.abs() + 0.5).floor()
+
+
+class Images:
+    """The image that each roi names, checked against how many there are."""
+
+    def __init__(self, message: LayerParameter) -> None:
+        self.index = Index(message, "image", bottom=1)
+
+    def __call__(self, rois: Tensor, x: Tensor) -> Tensor:
+        """(R,) whole numbers of (R, 5). Raises InputError for one that ``x`` (N, …) does not have."""
+        return self.index(rois[:, 0], x.shape[0])
