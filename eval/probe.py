@@ -2,6 +2,7 @@
 weights where they would be constant."""
 
 import math
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import onnx
@@ -13,6 +14,8 @@ from converters.graph import Node, Value
 from converters.layers.registry import record_of
 from converters.network import Network
 from eval.runtime import Feeds
+
+Reader = tuple[Node, set[Value]]  # a layer, and the values that are an input's
 
 
 def draw_constants(net: Network, model: onnx.ModelProto, seed: int = 0) -> None:
@@ -61,8 +64,8 @@ def _drawn(key: str, shape: torch.Size, generator: torch.Generator) -> Tensor:
 
 def probe_inputs(net: Network, batch: int | None, seed: int = 0) -> Feeds:
     """Random values for every input, (batch, …) where ``batch`` is given: whole numbers in range where
-    they are indices, 0 and 1 where they are marks, else normal ones, or such of one sign where those leave
-    fewer values undefined (Log, a Power of 0.5).
+    they are indices, 0 and 1 where they are marks, what a layer asks for where it says so (boxes), else
+    normal ones, or such of one sign where those leave fewer values undefined (Log, a Power of 0.5).
     """
     trials = []
     for sign in (0, 1, -1):
@@ -84,11 +87,26 @@ def random_inputs(net: Network, batch: int | None = None, sign: int = 0, seed: i
 def _input(net: Network, value: Value, batch: int | None, sign: int, seed: int) -> NDArray[np.float32]:
     shape = tuple(net.shapes[value]) if batch is None else (batch, *net.shapes[value][1:])
     random = np.random.Generator(np.random.PCG64(seed))
-    limit = _index_limit(net, value, shape)
+    readers = list(_readers(net, value))
+    if (own := _own_values(net, readers, shape, random)) is not None:
+        return own
+    limit = min((limit for node, same in readers for limit in _limits(net, node, same, shape)), default=None)
     if limit is not None:
         return random.integers(0, max(limit, 1), shape).astype(np.float32)
     drawn = random.standard_normal(shape).astype(np.float32)
     return drawn if not sign else sign * (np.abs(drawn) + np.float32(0.05))
+
+
+def _own_values(
+    net: Network, readers: Sequence[Reader], shape: tuple[int, ...], random: np.random.Generator
+) -> NDArray[np.float32] | None:
+    """What the first layer says that it wants, of those that say so; None where none does."""
+    for node, same in readers:
+        for at, draw in record_of(node.layer).probes.items():
+            if node.inputs[at] in same:
+                shapes = _shapes(net, node, same, shape)
+                return draw(net.module_of(node), shapes, random).astype(np.float32).reshape(shape)
+    return None
 
 
 def _undefined(net: Network, feeds: Feeds) -> int:
@@ -98,27 +116,30 @@ def _undefined(net: Network, feeds: Feeds) -> int:
     return sum(int((~torch.isfinite(x)).sum()) for x in values.values())
 
 
-def _index_limit(net: Network, value: Value, shape: tuple[int, ...]) -> int | None:
-    """One more than the largest whole number that a layer which reads this input takes; None where none
-    reads it as such.
-    """
-    spread = {value}
-    limits: list[int] = []
+def _readers(net: Network, value: Value) -> Iterator[Reader]:
+    """The layers that read an input, or the values of one that were passed on as they are."""
+    same = {value}
     for node in net.graph.nodes:
-        limits += _limits(net, node, spread, shape)
-        if record_of(node.layer).routes and node.inputs and node.inputs[0] in spread:
-            spread.update(node.outputs)
-    return min(limits, default=None)
+        if same.intersection(node.inputs):
+            yield node, same
+        if record_of(node.layer).routes and node.inputs and node.inputs[0] in same:
+            same.update(node.outputs)
 
 
-def _limits(net: Network, node: Node, values: set[Value], shape: tuple[int, ...]) -> list[int]:
-    """What limits the bottoms of a layer that are among ``values``, which have this shape."""
-    shapes = [torch.Size(shape) if value in values else net.shapes[value] for value in node.inputs]
+def _limits(net: Network, node: Node, same: set[Value], shape: tuple[int, ...]) -> list[int]:
+    """What limits the bottoms of a layer that are among ``same``, which have this shape: one more than the
+    largest whole number, of those that index.
+    """
+    shapes = _shapes(net, node, same, shape)
     return [
         limit(net.module_of(node), shapes)
         for at, limit in record_of(node.layer).indices.items()
-        if node.inputs[at] in values
+        if node.inputs[at] in same
     ]
+
+
+def _shapes(net: Network, node: Node, same: set[Value], shape: tuple[int, ...]) -> list[torch.Size]:
+    return [torch.Size(shape) if value in same else net.shapes[value] for value in node.inputs]
 
 
 def forget(net: Network) -> None:

@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from converters.layers.choice import CAFFE, Dialect
 from prototxt.caffe_pb2 import LayerParameter
@@ -65,6 +67,7 @@ class Facts(TypedDict, total=False):
     pointwise: bool
     routes: bool
     indices: "Mapping[int, Callable[[Layer, Shapes], int]]"
+    probes: "Mapping[int, Callable[[Layer, Shapes, np.random.Generator], NDArray[Any]]]"
     backward_reads: Reads
     mixes: bool
     most: "Callable[[Layer, Shapes], Shapes]"
@@ -95,7 +98,8 @@ class Record:
 
     ``pointwise``: the top has the bottom's shape, each channel by itself (or with its neighbours).
     ``routes``: its tops hold values of the first bottom as they are. ``indices``: of the bottoms that hold
-    whole numbers (from the end where negative) one more than the largest, from the shapes of the bottoms.
+    whole numbers (from the end where negative) one more than the largest, from the shapes of the bottoms;
+    ``probes`` draws values for those that others would tell nothing of (boxes).
     ``backward_reads``: the blob that Caffe's backward pass reads and keeps no copy of; ``mixes``: one
     element's gradient depends on others too. ``most``: the shapes of the tops at their largest, where values
     decide how many rows there are or code that torch cannot follow makes them.
@@ -126,6 +130,9 @@ class Record:
     pointwise: bool = False
     routes: bool = False
     indices: "Mapping[int, Callable[[Layer, Shapes], int]]" = field(default_factory=dict)
+    probes: "Mapping[int, Callable[[Layer, Shapes, np.random.Generator], NDArray[Any]]]" = field(
+        default_factory=dict
+    )
     backward_reads: Reads = ""
     mixes: bool = False
     most: "Callable[[Layer, Shapes], Shapes] | None" = None

@@ -4,20 +4,17 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
 
 from converters.layers.base import Layer
 from converters.layers.checks import positive
 from converters.layers.parts.gradient import asks_gradient
 from converters.layers.parts.range_max import Best, Span, best_of_rectangles
-from converters.layers.parts.rois import Images, check_rois, round_half_away
+from converters.layers.parts.rois import Images, check_rois, drawn_rois, round_half_away
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
-
-
-def _images(module: Layer, bottoms: Shapes) -> int:
-    return bottoms[0][0]
 
 
 @dataclass(frozen=True)
@@ -32,13 +29,14 @@ class ROIPoolingSpec(Spec):
 @layer(
     "ROIPooling",
     source="rbgirshick/caffe-fast-rcnn: roi_pooling_layer.cpp",
+    fields=("roi_pooling_param",),
     bottoms=(2, 2),
     macs=free,
-    indices={1: _images},
+    probes={1: drawn_rois},
 )
 class ROIPooling(Layer):
-    """The maximum of each of pooled_h by pooled_w bins of every roi, whose corners are scaled and rounded,
-    halves away from zero; bins begin at the floor and end at the ceiling, worked out in whole numbers, and are
+    """The greatest value of each of pooled_h by pooled_w bins of every roi. Corners are scaled and rounded,
+    halves away from zero; bins begin at the floor and end at the ceiling, in whole numbers, and are
     cut off at the map. An empty bin is 0. Of equal values the first, row by row, has the gradient; rois have
     none.
     """
@@ -104,14 +102,15 @@ class PSROIPoolingSpec(Spec):
 
 @layer(
     "PSROIPooling",
-    source="daijifeng001/caffe-rfcn: psroi_pooling_layer.cu",
+    source="daijifeng001/caffe-rfcn: psroi_pooling_layer.cpp",
+    fields=("psroi_pooling_param",),
     bottoms=(2, 2),
     macs=free,
-    indices={1: _images},
+    probes={1: drawn_rois},
 )
 class PSROIPooling(Layer):
     """The mean of each bin of every roi, each bin in a channel of its own: (c·group_size + row)·group_size +
-    column. Corners are rounded, halves away from zero, and then scaled, the last ones after adding 1; a roi is
+    column. Corners are rounded, halves away from zero, and then scaled, the last after adding 1; a roi is
     at least 0.1 wide, bins end at the ceiling and are cut off at the map, an empty one is 0.
     """
 
@@ -127,7 +126,9 @@ class PSROIPooling(Layer):
         self.spec = PSROIPoolingSpec(param.output_dim, param.group_size, param.spatial_scale)
         wanted = param.output_dim * param.group_size**2
         if bottoms[0][1] != wanted:
-            raise InputError(f"takes output_dim·group_size² = {wanted} channels, not {bottoms[0][1]}", message.name)
+            raise InputError(
+                f"takes output_dim·group_size² = {wanted} channels, not {bottoms[0][1]}", message.name
+            )
         self.images = Images(message)
 
     def forward(self, x: Tensor, rois: Tensor) -> Tensor:
@@ -137,12 +138,10 @@ class PSROIPooling(Layer):
         left, right = self._bins(rois[:, 1], rois[:, 3], x.shape[3])
         sums = self._sums(x)
         image = self.images(rois, x)[:, None, None]
-        corners = [
-            self._at(sums, image, row, column) * sign
-            for row, column, sign in ((bottom, right, 1), (top, right, -1), (bottom, left, -1), (top, left, 1))
-        ]
+        lower = self._at(sums, image, bottom, right) - self._at(sums, image, bottom, left)
+        upper = self._at(sums, image, top, right) - self._at(sums, image, top, left)
         area = (bottom - top).clamp(min=0)[:, :, None] * (right - left).clamp(min=0)[:, None, :]
-        mean = torch.stack(corners).sum(0) / area.clamp(min=1)[..., None] * (area > 0)[..., None]
+        mean = (lower - upper) / area.clamp(min=1)[..., None] * (area > 0)[..., None]
         return mean.permute(0, 3, 1, 2).to(x.dtype)
 
     def _bins(self, first: Tensor, last: Tensor, size: int) -> Span:
@@ -158,11 +157,12 @@ class PSROIPooling(Layer):
         """Sums over all pixels above and to the left, in float64, that differences keep their digits:
         (N, H+1, W+1, bins, output_dim).
         """
-        sums = torch.nn.functional.pad(x.double().cumsum(2).cumsum(3), (1, 0, 1, 0))
-        groups = sums.unflatten(1, (self.spec.output_dim, self.spec.group_size**2))
+        sums = F.pad(x.double().cumsum(3).cumsum_(2), (1, 0, 1, 0))  # in place: no third copy
+        groups = sums.reshape(len(x), self.spec.output_dim, self.spec.group_size**2, *sums.shape[2:])
         return groups.permute(0, 3, 4, 2, 1)
 
     def _at(self, sums: Tensor, image: Tensor, row: Tensor, column: Tensor) -> Tensor:
         """The sums at (R, group_size) rows by columns, each in its bin's channels: (R, bins, bins, C)."""
         bins = torch.arange(self.spec.group_size**2, device=sums.device).reshape(self.spec.group_size, -1)
-        return sums[image, row[:, :, None], column[:, None, :], bins]
+        corner: Tensor = sums[image, row[:, :, None], column[:, None, :], bins]
+        return corner

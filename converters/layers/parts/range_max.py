@@ -1,6 +1,5 @@
 """The greatest value of each of many rectangles of a map, at a cost that does not grow with their areas."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -26,16 +25,15 @@ def best_of_rectangles(x: Best, image: Tensor, rows: Span, columns: Span) -> Bes
     Any rectangle is covered by four whose sides are powers of 2, and those of each such size are worked out
     once for all places.
     """
-    down, right = (_level(span) for span in (rows, columns))
-    tables = _tables(x, _levels(down, x.value.shape[1]), _levels(right, x.value.shape[2]))
-    levels = _levels(down, x.value.shape[1])
-    size = x.value.shape
+    size, (down, right) = x.value.shape, (_level(span) for span in (rows, columns))
+    levels = _levels(down, size[1])
+    tables = _tables(x, levels, _levels(right, size[2]))
     table = (right[:, None, :] * levels + down[:, :, None]) * size[0] + image[:, None, None]
     best = None
     for row in (rows[0], rows[1] - 2**down):
         for column in (columns[0], columns[1] - 2**right):
             index = (table * size[1] + row[:, :, None]) * size[2] + column[:, None, :]
-            corner = _each(tables, lambda part, at=index: part.index_select(0, _within(at, part)))
+            corner = _selected(tables, 0, _within(index, tables.value))
             best = corner if best is None else _better(best, corner)
     assert best is not None
     return best
@@ -54,39 +52,27 @@ def _level(span: Span) -> Tensor:
 
 def _levels(needed: Tensor, size: int) -> int:
     """How many powers are worked out along an axis: all that fit, where the values cannot be looked at."""
-    if torch.compiler.is_compiling() or not needed.numel():
+    if torch.compiler.is_compiling() or needed.is_meta or not needed.numel():
         return int(size).bit_length()
     return int(needed.max()) + 1
 
 
 def _tables(x: Best, down: int, right: int) -> Best:
-    """The best of every square of 2**i by 2**j pixels: (j, i, N, H, W) in one axis, then channels."""
-    tables = []
-    for j in range(right):
-        wide = x if not j else _doubled(wide, 2, 2 ** (j - 1))
-        high = wide
-        for i in range(down):
-            high = high if not i else _doubled(high, 1, 2 ** (i - 1))
-            tables.append(high)
+    """The best of every 2**i by 2**j pixels: (j, i, N, H, W) in one axis, then channels."""
+    tables = [table for wide in _windows([x], 2, right) for table in _windows([wide], 1, down)]
     value = torch.stack([table.value for table in tables]).flatten(0, -2)
     places = [table.place for table in tables if table.place is not None]
     return Best(value, torch.stack(places).flatten(0, -2) if places else None)
 
 
-def _doubled(x: Best, axis: int, by: int) -> Best:
-    """Each window along an axis joined with the one ``by`` behind it; those that reach outside stay."""
-    size = x.value.shape[axis]
-    near = _each(x, lambda part: part.narrow(axis, 0, size - by))
-    far = _each(x, lambda part: part.narrow(axis, by, size - by))
-    both = _better(near, far)
-    rest = _each(x, lambda part: part.narrow(axis, size - by, by))
-    return _joined(both, rest, axis)
-
-
-def _joined(a: Best, b: Best, axis: int) -> Best:
-    if a.place is None or b.place is None:
-        return Best(torch.cat([a.value, b.value], axis), None)
-    return Best(torch.cat([a.value, b.value], axis), torch.cat([a.place, b.place], axis))
+def _windows(x: list[Best], axis: int, powers: int) -> list[Best]:
+    """The best of every 1, 2, 4, … pixels along an axis, of fewer at its end: each joined with the next."""
+    value = x[0].value
+    place = torch.arange(value.shape[axis], device=value.device)
+    for power in range(powers - 1):
+        ahead = (place + 2**power).clamp(max=value.shape[axis] - 1)
+        x.append(_better(x[-1], _selected(x[-1], axis, ahead)))
+    return x
 
 
 def _better(a: Best, b: Best) -> Best:
@@ -96,5 +82,6 @@ def _better(a: Best, b: Best) -> Best:
     return Best(torch.where(takes, b.value, a.value), torch.where(takes, b.place, a.place))
 
 
-def _each(x: Best, do: Callable[[Tensor], Tensor]) -> Best:
-    return Best(do(x.value), None if x.place is None else do(x.place))
+def _selected(x: Best, axis: int, index: Tensor) -> Best:
+    place = None if x.place is None else x.place.index_select(axis, index)
+    return Best(x.value.index_select(axis, index), place)

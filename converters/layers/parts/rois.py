@@ -1,8 +1,12 @@
 """Regions of interest, rows of (image, x1, y1, x2, y2), as R-CNN's layers read them."""
 
-import torch
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
+from converters.layers.base import Layer
 from converters.layers.parts.indexing import Index
 from converters.layers.registry import Shapes
 from prototxt.caffe_pb2 import LayerParameter
@@ -32,3 +36,11 @@ class Images:
     def __call__(self, rois: Tensor, x: Tensor) -> Tensor:
         """(R,) whole numbers of (R, 5). Raises InputError for one that ``x`` (N, …) does not have."""
         return self.index(rois[:, 0], x.shape[0])
+
+
+def drawn_rois(module: Layer, bottoms: Shapes, random: np.random.Generator) -> NDArray[Any]:
+    """Rois of the first image, some of whose corners lie outside: (R, 5)."""
+    count, (height, width) = bottoms[1][0], bottoms[0][2:4]
+    size = np.array([width, height]) / module.spec.spatial_scale
+    first, last = random.uniform(-0.1, 0.9, (count, 2)), random.uniform(0.1, 1.1, (count, 2))
+    return np.hstack([np.zeros((count, 1)), first * size, np.maximum(first, last) * size])
