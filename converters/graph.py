@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 
 from converters.layers.dialects import with_dialects
-from converters.layers.registry import record_of
+from converters.layers.registry import python_type, record_of
 from converters.left_out import unmet, why_missing
 from prototxt.caffe_pb2 import TEST, TRAIN, LayerParameter, NetParameter, NetState, NetStateRule
 from prototxt.errors import InputError, of_layer
@@ -123,7 +123,7 @@ def build_graph(
     current: dict[str, Value] = {}
     readers: dict[str, list[str]] = {}
     nodes, layers = [], []
-    net = with_dialects(net, f'net "{net.name}"', warn)
+    net = with_dialects(net if allow_python else with_known_classes(net), f'net "{net.name}"', warn)
     for path in fields_of_forks(net, apart=("layer",)):
         raise InputError(f"{path} is a field of forks of Caffe that nothing here honours")
     for layer in net.layer:
@@ -166,6 +166,19 @@ def layer_labels(names: Sequence[str]) -> list[str]:
         labels.append(next(label for label in numbers if label not in taken))
         taken.add(labels[-1])
     return labels
+
+
+def with_known_classes(net: NetParameter) -> NetParameter:
+    """A copy of a net in which layers of type Python whose class is registered have the class's name for
+    their type, so that its rule stands in for its code; the net itself where it has none.
+    """
+    if not any(map(python_type, net.layer)):
+        return net
+    copy = NetParameter()
+    copy.CopyFrom(net)
+    for layer in copy.layer:
+        layer.type = python_type(layer) or layer.type
+    return copy
 
 
 def refuse_python(nodes: Iterable[Node]) -> None:

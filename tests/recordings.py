@@ -11,6 +11,7 @@ from layer_cases import dialect_of
 from torch import Tensor
 
 from converters import Network, load_net
+from converters.layers.registry import records
 
 CASES = sorted(path.stem for path in (GOLDEN / "layers").glob("*.npz"))
 OF_FORKS = sorted(path.stem for path in (GOLDEN / "forks").glob("*.npz"))
@@ -22,12 +23,17 @@ _TELLING = 1e-3  # an element's share of its blob's scale from which its error i
 UNEQUAL: dict[tuple[str, str], str] = {}
 
 # Rules that no recording holds, and what does.
+FED_BY_FORKS = [
+    record.rule_name for record in records() if record.role == "data" and record.family.startswith("forks/")
+]
+
 WITHOUT_A_RECORDING = {
     "Data": "its tops are inputs: test_layers_ends.py",
     "HDF5Data": "its tops are inputs: test_layers_ends.py",
     "ImageData": "its tops are inputs: test_layers_ends.py",
     "MemoryData": "its tops are inputs: test_layers_ends.py",
     "WindowData": "its tops are inputs: test_layers_ends.py",
+    **dict.fromkeys(FED_BY_FORKS, "its tops are inputs: test_fork_inputs.py"),
     "HDF5Output": "no top to record: test_layers_ends.py",
     "Python": "runs what the user wrote: test_layers_ends.py",
     "Accuracy (happynear)": "worked by hand: test_forks_judging.py",

@@ -42,7 +42,7 @@ def test_channels_that_only_the_records_know(
     assert said.count("assumed") == is_assumed and said.count("\n") == is_assumed
     assert (
         not is_assumed
-        or f'layer "d": the prototxt does not say all of the shape of top "data": {channels}×8×8' in said
+        or f'layer "d": the prototxt does not say all of the shape of top "data": 2×{channels}×8×8' in said
     )
 
 
@@ -78,7 +78,7 @@ def test_a_size_that_the_other_phase_says(tmp_path: Path, capsys: pytest.Capture
     test = DATA.format("include { phase: TEST }").replace("batch_size: 2", "batch_size: 7")
     path.write_text(DATA.format(CROP % "" + " include { phase: TRAIN }") + test)
     assert shape(load_net(path)) == (7, 3, 8, 8)
-    assert "7×" not in (said := capsys.readouterr().err) and "3×8×8 assumed" in said
+    assert "7×3×8×8 assumed" in capsys.readouterr().err
 
 
 def test_a_size_that_nothing_says_is_asked_for() -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -13,7 +14,7 @@ from converters.export.deploy import deploy, ending_in, with_softmax
 from converters.export.limits import limits
 from converters.export.names import value_names
 from converters.export.onnx_file import export_onnx
-from converters.graph import Graph, graph_of, net_state, refuse_python
+from converters.graph import Graph, graph_of, net_state, refuse_python, with_known_classes
 from converters.host.files import whole
 from converters.layers.registry import record_of
 from converters.load import build
@@ -84,6 +85,8 @@ def build_net(file: NetFile, weights: Sequence[Path], args: argparse.Namespace) 
     without do not run, and then the net is that alone.
     """
     phase = args.phase or "TEST"
+    if not args.allow_python:
+        file = replace(file, message=with_known_classes(file.message))
     whole_graph = graph_of(file, net_state(phase, args.level or 0, args.stage), allow_python=True)
     check_input_shapes(whole_graph, dict(args.input_shape))
     graph, part = whole_graph, deploy(whole_graph)

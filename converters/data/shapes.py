@@ -41,15 +41,15 @@ def assumptions(
     others: Iterable[LayerParameter] = (),
 ) -> Iterator[str]:
     """A line for each top ``wanted`` whose shape the layer itself leaves open and no override gives."""
-    completed = _completed(layer, others)
-    for index, (top, shape) in enumerate(zip(layer.top, _stated(layer), strict=False)):
-        whole = completed[index]
+    own = _by_top(layer, _stated(layer))
+    for top, whole in zip(layer.top, _completed(layer, others), strict=True):
+        shape = own.get(top)
         if top in overrides or top not in wanted or whole is None or (shape and None not in shape):
             continue
-        sizes = "×".join(str(dim or "?") for dim in whole[1:])
+        sizes = "×".join(str(dim or "?") for dim in whole)
         yield (
             f'layer "{layer.name}": the prototxt does not say all of the shape of top "{top}": {sizes} '
-            f"assumed (--input-shape, input_shapes beat it)"
+            "assumed (--input-shape, input_shapes beat it)"
         )
 
 
@@ -60,12 +60,12 @@ def channels_open(layer: LayerParameter) -> dict[str, tuple[int, int]]:
 
 
 def _completed(layer: LayerParameter, others: Iterable[LayerParameter]) -> Stated:
-    """What the layer says of each top, and where it leaves a size open, what another says of the same top;
-    the channels that are open then are 1 where one mean_value says so, else 3.
+    """What the layer says of each top, and where it leaves a size open, what another says of the same top, or
+    what is usual for its type; the channels that are open then are 1 where one mean_value says so, else 3.
     """
-    theirs: dict[str, Sequence[int | None]] = {}
+    theirs: dict[str, Sequence[int | None]] = dict(_by_top(layer, _usual(layer)))
     for other in others:
-        theirs |= {top: shape for top, shape in zip(other.top, _stated(other), strict=False) if shape}
+        theirs |= _by_top(other, _stated(other))
     own = [*_stated(layer), *[None] * len(layer.top)][: len(layer.top)]
     batch = next((shape[0] for shape in own if shape), None)
     whole = [_sized_as(shape, theirs.get(top), batch) for top, shape in zip(layer.top, own, strict=True)]
@@ -80,9 +80,18 @@ def _sized_as(
     return own if own is not None or not other else (batch or other[0], *other[1:])
 
 
+def _by_top(layer: LayerParameter, shapes: Stated) -> dict[str, Sequence[int | None]]:
+    return {top: shape for top, shape in zip(layer.top, shapes, strict=False) if shape}
+
+
 def _stated(layer: LayerParameter) -> Stated:
     tops = record_of(layer).data_tops
     return tops.shapes(layer) if tops and tops.shapes else []
+
+
+def _usual(layer: LayerParameter) -> Stated:
+    tops = record_of(layer).data_tops
+    return tops.usual(layer) if tops and tops.usual else []
 
 
 def _one(layer: LayerParameter, top: str, stated: Stated, index: int) -> tuple[int, ...]:

@@ -137,7 +137,8 @@ def build_layer(message: LayerParameter, bottoms: Shapes) -> Layer:
     if len(rules_of(message.type)) > 1 and not message.dialect:
         message.dialect = choose([message], rules_of(message.type)).rules[0].dialect_name
     record = record_of(message)
-    check_fields(message)
+    if record.role != "data":  # what a data layer does to its images, whoever opens its files asks
+        check_fields(message)
     check_count(message, "bottom", len(bottoms), record.bottoms)
     check_count(message, "top", len(message.top), record.tops)
     check_listed(message, "loss_weight", len(message.loss_weight), max(len(message.top), 1))

@@ -32,14 +32,16 @@ class DataTops:
     bases is heavy to import), "" where a program hands over the tensors. ``param`` is its field of the
     message, in which the field ``source`` names the files, "" where it reads none. ``shapes`` gives each
     top's shape as far as the prototxt says, None where only the data know it, and for the channels where
-    only they know those. ``is_images``: pixels that ``transform_param`` changes, and a second top of labels.
-    ``takes_label_lists``: a line of its list may end in several numbers.
+    only they know those; ``usual`` those of the data that such a layer comes with. ``is_images``: pixels
+    that ``transform_param`` changes, and a second top of labels. ``takes_label_lists``: a line of its list
+    may end in several numbers.
     """
 
     reader: str = ""
     param: str = ""
     source: str = "source"
     shapes: Callable[[LayerParameter], Sequence[Sequence[int | None] | None]] | None = None
+    usual: Callable[[LayerParameter], Sequence[Sequence[int | None] | None]] | None = None
     is_images: bool = False
     takes_label_lists: bool = False
 
@@ -208,6 +210,12 @@ def layer(*types: str, **facts: Unpack[Facts]) -> Callable[[B], B]:
 def layer_types() -> list[str]:
     """Every registered type, sorted."""
     return sorted(_RECORDS)
+
+
+def python_type(layer: LayerParameter) -> str:
+    """The type that is registered for the class of a Python layer, "module.Class"; "" where none is."""
+    name = f"{layer.python_param.module}.{layer.python_param.layer}"
+    return name if layer.HasField("python_param") and name in _RECORDS else ""
 
 
 def records() -> list[Record]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from converters.build import infer_shapes
+from converters.build import data_layers, infer_shapes
 from converters.data.shapes import top_shapes
 from converters.graph import Graph
 from prototxt.errors import InputError
@@ -43,7 +43,7 @@ def _stated(graph: Graph, asked: Shapes) -> Iterator[tuple[str, Sequence[int]]]:
     for node in graph.nodes:
         for value in node.outputs if node.is_data else ():
             try:
-                yield value.blob, top_shapes(node.layer, asked, [value.blob])[0]
+                yield value.blob, top_shapes(node.layer, asked, [value.blob], data_layers(graph))[0]
             except InputError:
                 continue
 
