@@ -10,10 +10,14 @@ _BOX = 8  # image, class, instance, left, top, right, bottom, difficult
 
 
 def _resized(layer: LayerParameter) -> Size:
-    """The size that SSD's ``resize_param`` makes of every image; (0, 0) where it depends on the image."""
-    param = layer.transform_param.resize_param
-    is_fixed = param.resize_mode != ResizeParameter.FIT_SMALL_SIZE
-    return (param.height, param.width) if is_fixed else (0, 0)
+    """The size that SSD's ``resize_param`` makes of every image, of MobileNet-YOLO's several the first; (0, 0)
+    where it depends on the image.
+    """
+    policies = layer.transform_param.resize_param
+    fixed = [
+        (each.height, each.width) for each in policies if each.resize_mode != ResizeParameter.FIT_SMALL_SIZE
+    ]
+    return fixed[0] if policies and fixed else (0, 0)
 
 
 def _annotated(layer: LayerParameter) -> Stated:
