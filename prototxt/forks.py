@@ -49,6 +49,18 @@ def harmless_fields(message: Message) -> list[str]:
     return sorted({field.name for _, field in _set(message) if _is_harmless(field)})
 
 
+def drop_fork_fields(message: Message) -> None:
+    """Clear what only forks have, fields and values, anywhere in a message that is to be written as bytes: a
+    fork may read our numbers as something else, as forks do one another's.
+    """
+    for field, value in message.ListFields():
+        if field.number >= FIRST or _is_value_of_fork(field, value):
+            message.ClearField(field.name)
+        elif field.message_type is not None:
+            for item in value if field.is_repeated else [value]:
+                drop_fork_fields(item)
+
+
 def _is_harmless(field: FieldDescriptor) -> bool:
     return field.name == "engine" or _named(field) in HARMLESS
 

@@ -1,16 +1,13 @@
 """What forks write otherwise than Caffe 1.0 and mean the same by, in Caffe's words."""
 
-from prototxt.caffe_pb2 import BatchNormParameter, ConvolutionParameter, NetParameter
+from prototxt.caffe_pb2 import ConvolutionParameter, NetParameter
 
 
 def rename_fields(net: NetParameter) -> None:
-    """Change a net, which is in today's syntax, where Caffe or a layer has a field for what a fork's says."""
+    """Change a net, which is in today's syntax, where Caffe has a field for what a fork's says."""
     for layer in net.layer:
         if layer.HasField("convolution_param"):
             _name_dilation(layer.convolution_param)
-        if layer.type == "BatchNorm" and net.bn_stats_batch_size:
-            _take_batch_size(layer.batch_norm_param, net.bn_stats_batch_size)
-    net.ClearField("bn_stats_batch_size")
 
 
 def _name_dilation(param: ConvolutionParameter) -> None:
@@ -23,9 +20,3 @@ def _name_dilation(param: ConvolutionParameter) -> None:
             param.dilation[:] = [getattr(param, side) if param.HasField(side) else both for side in sides]
     for field in ("hole", "hole_h", "hole_w", "dilation_h", "dilation_w"):
         param.ClearField(field)
-
-
-def _take_batch_size(param: BatchNormParameter, size: int) -> None:
-    """Intel's net says once what each of its BatchNorms may say (net.cpp)."""
-    if not param.HasField("stats_batch_size"):
-        param.stats_batch_size = size

@@ -1,5 +1,6 @@
 """The schema is Caffe's, and the generated code is the schema's."""
 
+import os
 import re
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
@@ -127,6 +129,64 @@ def test_v1_has_what_its_layers_need_as_v2_has_it() -> None:
 def test_package_and_path_are_our_own() -> None:
     file = caffe_pb2.DESCRIPTOR
     assert (file.package, file.name) == ("caffezoo", "prototxt/caffe.proto")
+
+
+BESIDE = """
+import sys
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+def theirs():
+    from google.protobuf import text_format
+    file = descriptor_pb2.FileDescriptorProto()
+    text_format.Parse(sys.argv[2], file)
+    pool = descriptor_pool.Default()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("caffe.NetParameter"))
+
+def ours():
+    from prototxt.caffe_pb2 import NetParameter
+    return NetParameter
+
+def onnx():
+    import onnx
+    assert onnx.ModelProto(producer_name="a").SerializeToString()
+
+def opencv():
+    import cv2
+    import numpy
+    text = b'name: "n" input: "x" input_dim: [1, 1, 2, 2] layer { name: "r" type: "ReLU" bottom: "x" top: "r" }'
+    read = cv2.dnn.readNetFromCaffe(numpy.frombuffer(text, numpy.uint8))
+    assert tuple(read.getLayerNames()) == ("r",)
+
+made = {name: globals()[name]() for name in sys.argv[1].split()}
+data = made["ours"](name="n").SerializeToString()
+again = made["theirs"].FromString(data)
+assert (again.name, again.SerializeToString()) == ("n", data)
+assert made["theirs"] is not made["ours"]
+assert "layer" not in again.DESCRIPTOR.fields_by_name and "layer" in made["ours"].DESCRIPTOR.fields_by_name
+print("both")
+"""
+
+
+@pytest.mark.parametrize("implementation", ["upb", "python"])
+@pytest.mark.parametrize("order", ["ours theirs onnx opencv", "onnx opencv theirs ours"])
+def test_another_caffe_proto_may_be_loaded_in_the_same_process(order: str, implementation: str) -> None:
+    """As pycaffe's is, or another converter's: package caffe, with the same names of messages."""
+    file = descriptor_pb2.FileDescriptorProto(name="caffe.proto", package="caffe", syntax="proto2")
+    net = file.message_type.add(name="NetParameter")
+    net.field.add(
+        name="name", number=1, type=FieldDescriptor.TYPE_STRING, label=FieldDescriptor.LABEL_OPTIONAL
+    )
+    file.message_type.add(name="LayerParameter")
+    run = subprocess.run(
+        [sys.executable, "-c", BESIDE, order, str(file)],
+        cwd=ROOT,
+        env={**os.environ, "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": implementation},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.stdout, run.returncode) == ("both\n", 0), run.stderr
 
 
 def unknown_fields(message: Message) -> int:

@@ -215,11 +215,3 @@ def test_a_dilation_of_forks_is_caffes(written: str, dilation: list[int]) -> Non
     param = parse_net(text).layer[0].convolution_param
     assert list(param.dilation) == dilation
     assert not list(fields_of_forks(param))
-
-
-def test_a_nets_batch_size_of_statistics_is_each_batch_norms() -> None:
-    text = "bn_stats_batch_size: 8 " + BN.format("a", "") + BN.format("b", "batch_norm_param { eps: 1 }")
-    own = BN.format("c", "batch_norm_param { stats_batch_size: 2 }") + 'layer { name: "r" type: "ReLU" }'
-    net = parse_net(text + own)
-    assert [layer.batch_norm_param.stats_batch_size for layer in net.layer] == [8, 8, 2, 0]
-    assert not net.HasField("bn_stats_batch_size") and not net.layer[3].HasField("batch_norm_param")

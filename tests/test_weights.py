@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from golden_cases import GOLDEN, arrays, error, named
+from google.protobuf.message import Message
 from test_nets import SHARED
 
 from converters import Network, load_net
@@ -20,7 +22,7 @@ from converters.weights import stored as stored_module
 from converters.weights.formats import read_safetensors, weights_format, write_safetensors
 from converters.weights.mean_image import read_mean, write_mean
 from converters.weights.stored import stored_blobs
-from prototxt.caffe_pb2 import BlobProto, NetParameter
+from prototxt.caffe_pb2 import BlobProto, FillerParameter, NetParameter
 from prototxt.errors import InputError
 from zoo import catalogue
 from zoo.cli import main
@@ -106,6 +108,41 @@ def test_a_caffemodel_is_what_net_to_proto_writes(text: str, tmp_path: Path) -> 
         layer.ClearField("blobs")
         layer.ClearField("phase")
         assert layer == node.layer
+
+
+FORKS = """name: "forks" dialect: "segnet" layer { name: "x" type: "Input" top: "x"
+                                               input_param { shape { dim: 1 dim: 2 dim: 5 dim: 5 } } }
+layer { name: "c" type: "Convolution" bottom: "x" top: "c" quantization_param { bw_params: 8 } forward_type: FLOAT16
+        convolution_param { num_output: 2 kernel_size: 1 engine: MKL2017 mem_group_size: 3
+                            weight_filler { type: "xavier" variance_norm: FAN_OUT } } }
+layer { name: "p" type: "Pooling" bottom: "c" top: "p" pooling_param { kernel_size: 2 ceil_mode: false } }
+layer { name: "b" type: "BN" bottom: "p" top: "b" bn_param { scale_filler { type: "constant" value: 2 } } }"""
+
+
+def numbers(message: Message) -> Iterator[int]:
+    """The field and enum numbers that a message and those in it set."""
+    for field, value in message.ListFields():
+        yield field.number
+        if field.message_type:
+            yield from (n for item in (value if field.is_repeated else [value]) for n in numbers(item))
+        elif field.enum_type:
+            yield value
+
+
+def test_a_caffemodel_has_no_field_that_a_fork_could_read_as_another(tmp_path: Path) -> None:
+    """Our numbers of forks' fields are from 10000 on, where forks have fields of their own as well."""
+    net = load_net(FORKS)
+    net.save_caffemodel(tmp_path / "f.caffemodel")
+    written = decode(tmp_path / "f.caffemodel")
+    said = list(numbers(written))
+    assert len(said) > 40 and max(said) < 10_000
+    written.DiscardUnknownFields()
+    assert list(numbers(written)) == said
+    assert [len(layer.blobs) for layer in written.layer] == [0, 2, 0, 2]
+    assert written.layer[1].convolution_param.num_output == 2
+    assert written.layer[1].convolution_param.weight_filler.variance_norm == FillerParameter.FAN_OUT
+    again = load_net(FORKS, tmp_path / "f.caffemodel")
+    assert all(torch.equal(blob, again.state_dict()[name]) for name, blob in net.state_dict().items())
 
 
 def test_hdf5_has_caffes_layout(tmp_path: Path) -> None:

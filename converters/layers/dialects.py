@@ -77,6 +77,8 @@ def _write_choice(
     for layer, rule in zip(layers, choice.rules, strict=True):
         own = CAFFE if CAFFE in asked or layer.dialect == CAFFE else ""  # said only where somebody asked
         layer.dialect = rule.dialect_name or own
+        if not layer.dialect:
+            layer.ClearField("dialect")
     return choice.notices
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from prototxt.binary.blob import StoredBlob, blob_size, find_blob, write_blob
 from prototxt.binary.wire import COUNTED, Field, Source, WireError, counted
 from prototxt.caffe_pb2 import LayerParameter, NetParameter
+from prototxt.forks import drop_fork_fields
 from prototxt.rawbytes import serialized, text_of, to_message
 
 # How a layer of each syntax is laid out: the numbers of its name, its blobs and the V0 layer inside.
@@ -110,7 +111,8 @@ def write_layer(
 ) -> None:
     """A layer's definition with its blobs, whose arrays are taken one after the other, and their diffs.
 
-    The bytes are those that protobuf would write, fields by number, without a second copy of the blobs.
+    The bytes are those that protobuf would write, fields by number, without a second copy of the blobs. What
+    only forks have is left out: they read weights by layer and blob, and our numbers are not theirs.
     """
     head, tail = _around_blobs(layer)
     framed = sum(blob_size(_BLOBS, shape, diffs is not None) for shape in shapes)
@@ -127,6 +129,7 @@ def _around_blobs(layer: LayerParameter) -> tuple[bytes, bytes]:
     for part in (head, tail):
         part.CopyFrom(layer)
         part.ClearField("blobs")
+        drop_fork_fields(part)
     for declared, _ in layer.ListFields():
         (tail if declared.number < _BLOBS else head).ClearField(declared.name)
     return serialized(head), serialized(tail)
