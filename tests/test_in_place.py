@@ -1,11 +1,13 @@
 """Layers in place: one blob for bottom and top, as Caffe's CPU code reads and writes it."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from one_layer import close, random
 
-from converters import load_net
+from converters import in_place, load_net
 from prototxt.errors import InputError
 
 A, B, C, G = (random(2, 3, seed=seed) for seed in range(4))
@@ -165,6 +167,23 @@ def test_gradients_that_caffe_reads_off_later_values_are_named(
     assert all("here it is the derivative" in line for line in told)
     load_net(chain(*layers), phase="TEST")
     assert capsys.readouterr().err == ""
+
+
+def test_a_blob_s_many_layers_in_place_are_gone_through_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = []
+
+    def counting(*pair: Any) -> bool:
+        asked.append(pair)
+        return is_lost(*pair)
+
+    is_lost = in_place._is_lost
+    monkeypatch.setattr(in_place, "_is_lost", counting)
+    load_net(chain(*["TanH", "ReLU", "Dropout"] * 40), phase="TRAIN")
+    told = [line.split('"') for line in capsys.readouterr().err.splitlines()]
+    assert [(line[1], line[3]) for line in told] == [(f"l{n}", f"l{n + 2}") for n in range(118) if n % 3 != 2]
+    assert len(asked) <= 3 * 120
 
 
 @pytest.mark.parametrize(
