@@ -70,7 +70,7 @@ class Comparison:
 
 def is_net(case: str) -> bool:
     """Whether it is a small net, where errors add up."""
-    return case.startswith("net_")
+    return case.startswith("net_") or case.endswith("_net")
 
 
 def path_of(case: str) -> Path:

@@ -69,7 +69,7 @@ def per_output(module: Layer, bottoms: Shapes, tops: Shapes) -> int:
     return sum(shape[1:].numel() for shape in tops) * weight[0].numel()
 
 
-def _per_input(module: Layer, bottoms: Shapes, tops: Shapes) -> int:
+def per_input(module: Layer, bottoms: Shapes, tops: Shapes) -> int:
     """Each input value of a deconvolution meets the weights of its channel once."""
     weight = module.blobs()[0]
     return sum(shape[1:].numel() for shape in bottoms) * weight[0].numel()
@@ -216,7 +216,7 @@ def convolution(message: LayerParameter, bottoms: Shapes) -> Layer:
     tops=ONE_OR_MORE,
     blobs=("weight", "bias"),
     learns=True,
-    macs=_per_input,
+    macs=per_input,
 )
 def deconvolution(message: LayerParameter, bottoms: Shapes) -> Layer:
     """The module for as many spatial axes as there are. Raises InputError where padding eats the output."""
