@@ -38,6 +38,8 @@ WITHOUT_A_RECORDING = {
     "Python": "runs what the user wrote: test_layers_ends.py",
     "Accuracy (happynear)": "worked by hand: test_forks_judging.py",
     "SoftmaxWithLoss (happynear)": "worked by hand: test_forks_judging.py",
+    "LocalWeightedConvolution": "Local by its older name: test_forks_elementwise.py",
+    "SeLu": "SeLU by its older name: test_forks_elementwise.py",
     "CropCenter": "no recording; worked by hand: test_forks_spatial.py",
     "ConvolutionDepthwise (synopsys)": "no recording; Convolution by another name: test_forks_spatial.py",
     "LSTMUnit": "recorded inside LSTM's cases; by itself: test_layers_recurrent.py",

@@ -14,7 +14,7 @@ from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import FillerParameter, LayerParameter
 
 
-def _per_output(module: Layer, bottoms: Shapes, tops: Shapes) -> int:
+def per_output(module: Layer, bottoms: Shapes, tops: Shapes) -> int:
     """Each output value takes one weight per input value."""
     outputs: int = module.spec.num_output
     return tops[0][1:].numel() * (module.blobs()[0].numel() // outputs)
@@ -83,7 +83,7 @@ def _fillers(message: LayerParameter) -> dict[str, FillerParameter]:
     source="inner_product_layer.cpp",
     blobs=("weight", "bias"),
     learns=True,
-    macs=_per_output,
+    macs=per_output,
 )
 def inner_product(message: LayerParameter, bottoms: Shapes) -> Layer:
     """The module for the layout of its weights."""

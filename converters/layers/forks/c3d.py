@@ -24,7 +24,7 @@ Three = tuple[int, int, int]  # time, height, width
 def _number(message: LayerParameter, block: str, name: str, default: int) -> int:
     """A number of ``block``3d_param, or, as C3D-v1.0 has it, of ``block``_param, where it may be a list."""
     own = f"{block}3d_param"
-    param = getattr(message, own if message.HasField(own) else f"{block}_param")  # type: ignore[arg-type]
+    param = getattr(message, own if message.HasField(own) else f"{block}_param")
     value = getattr(param, name)
     if isinstance(value, int):
         return value if param.HasField(name) else default
@@ -90,9 +90,12 @@ class _Sliding3D(Layer):
         return None if self.bias is None else self.bias.flatten()
 
 
-_FIELDS = ("convolution3d_param",) + tuple(
-    f"convolution_param.{name}"
-    for name in ("kernel_depth", "temporal_stride", "temporal_pad", "filter_group")
+_FIELDS = (
+    "convolution3d_param",
+    *(
+        f"convolution_param.{name}"
+        for name in ("kernel_depth", "temporal_stride", "temporal_pad", "filter_group")
+    ),
 )
 
 

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from converters.layers.base import Layer
 from converters.layers.checks import positive
+from converters.layers.parts.gradient import without_gradient_to
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter
@@ -27,6 +29,51 @@ class Axpy(Layer):
     def forward(self, scale: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """(N, C[, 1, 1]) and twice (N, C, …) to that shape."""
         return scale.reshape(*scale.shape[:2], *(1,) * (x.dim() - 2)) * x + y
+
+
+@dataclass(frozen=True)
+class ChannelScaleSpec(Spec):
+    """Of ChannelScale: without ``do_forward`` the top is the bottom, without the others a gradient is left
+    out.
+    """
+
+    do_forward: bool = True
+    do_backward_feature: bool = True
+    do_backward_scale: bool = True
+
+
+@layer(
+    "ChannelScale",
+    source="happynear/caffe-windows: channel_scale_layer.cpp",
+    bottoms=(2, 2),
+    macs=free,
+    fields=("channel_scale_param",),
+)
+class ChannelScale(Layer):
+    """The first bottom times the second, which has one number for all channels of a pixel. What
+    ``do_backward_feature`` leaves out is the scale in the first bottom's gradient, ``do_backward_scale`` the
+    second's gradient.
+    """
+
+    spec: ChannelScaleSpec
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+        param, (x, scale) = message.channel_scale_param, bottoms
+        self.spec = ChannelScaleSpec(param.do_forward, param.do_backward_feature, param.do_backward_scale)
+        if len(x) < 2 or not scale or scale[0] != x[0] or scale.numel() * x[1] != x.numel():
+            raise InputError(f"the scale {tuple(scale)} has no number a pixel of {tuple(x)}", message.name)
+
+    def forward(self, x: Tensor, scale: Tensor) -> Tensor:
+        """(N, C, …) and as many numbers as (N, 1, …) to the first's shape."""
+        spread, spec = scale.reshape(x.shape[0], 1, *x.shape[2:]), self.spec
+        if spec == ChannelScaleSpec():
+            return x * spread
+        y = x * spread if spec.do_forward else x
+        of_x = x * spread.detach() if spec.do_backward_feature else x
+        of_scale = x.detach() * spread if spec.do_backward_scale else torch.zeros_like(x)
+        both = without_gradient_to(scale, of_x + of_scale)
+        return y.detach() + (both - both.detach())
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,93 @@
+"""What forks do to each element or channel, where no recording shows it."""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+from one_layer import close, one_layer, random, run
+
+from converters.layers.forks.bilinear import glibc_rand
+from prototxt.errors import InputError
+
+
+def test_rand_is_glibcs() -> None:
+    assert list(islice(glibc_rand(1), 3)) == [1804289383, 846930886, 1681692777]
+
+
+COMPACT = 'type: "CompactBilinear" top: "y" compact_bilinear_param {{ num_output: 8 sum_pool: {} }}'
+
+
+def test_compact_bilinear_of_each_pixel_adds_up_to_that_of_all() -> None:
+    a, b = random(2, 3, 4, 5), random(2, 6, 4, 5, seed=1)
+    of_all = run(one_layer(COMPACT.format("true"), a=a.shape, b=b.shape), a=a, b=b)["y"]
+    of_each = run(one_layer(COMPACT.format("false"), a=a.shape, b=b.shape), a=a, b=b)["y"]
+    assert of_each.shape == (2, 8, 4, 5)
+    close(of_each.sum((2, 3), keepdim=True), of_all.detach().numpy(), 3e-6)
+
+
+SCALE = 'type: "ChannelScale" top: "y" channel_scale_param { %s }'
+
+
+@pytest.mark.parametrize(
+    ("fields", "value", "of_x", "of_scale"),
+    [
+        ("", 6, 3, 2),
+        ("do_forward: false", 2, 3, 2),
+        ("do_backward_feature: false", 6, 1, 2),
+        ("do_backward_scale: false", 6, 3, 0),
+    ],
+)
+def test_channel_scale_leaves_out_what_it_is_told(
+    fields: str, value: float, of_x: float, of_scale: float
+) -> None:
+    net = one_layer(SCALE % fields, x=(1, 1, 1, 1), s=(1, 1, 1, 1))
+    blobs = run(net, x=np.full((1, 1, 1, 1), 2.0), s=np.full((1, 1, 1, 1), 3.0))
+    blobs["y"].sum().backward()  # type: ignore[no-untyped-call]
+    found = [blobs["y"].item(), *(blobs[f"in/{name}"].grad.item() for name in "xs")]  # type: ignore[union-attr]
+    assert found == [value, of_x, of_scale]
+
+
+def test_rrelu_draws_its_divisors_in_training() -> None:
+    net = one_layer('type: "RReLU" top: "y" rrelu_param { lb: 2 ub: 4 }', "TRAIN", x=(1000, 2))
+    torch.manual_seed(0)
+    x = np.full((1000, 2), -1.0, np.float32)
+    x[:, 1] = 5
+    y = run(net, x=x)["y"].detach()
+    assert y[:, 1].eq(5).all() and -0.5 <= y[:, 0].min() < -0.45 and -0.3 < y[:, 0].max() <= -0.25
+
+
+@pytest.mark.parametrize("kind", ["SeLU", "SeLu"])
+def test_selu_in_place_takes_its_gradient_from_the_top(kind: str) -> None:
+    net = one_layer(f'type: "{kind}" bottom: "x" top: "x" selu_param {{ lambda: 2 alpha: 0.5 }}', x=(1, 2))
+    blobs = run(net, x=[[-1.0, 3.0]])
+    blobs["x"].sum().backward()  # type: ignore[no-untyped-call]
+    low = float(np.exp(-1.0)) - 1
+    close(blobs["x"], np.array([[low, 6]]))
+    gradient = blobs["in/x"].grad
+    assert gradient is not None
+    close(gradient, np.array([[np.exp(low), 2]]))
+
+
+def test_local_weighted_convolution_is_local() -> None:
+    param = "{ num_output: 2 kernel_size: 3 stride: 2 pad: 1 }"
+    old = f'type: "LocalWeightedConvolution" top: "y" local_weighted_convolution_param {param}'
+    x = random(1, 2, 5, 5)
+    nets = [one_layer(text, x=x.shape) for text in (old, f'type: "Local" top: "y" local_param {param}')]
+    nets[1].load_state_dict(nets[0].state_dict())
+    ours, theirs = (run(net, x=x)["y"] for net in nets)
+    assert ours.shape == (1, 2, 3, 3) and torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        ('type: "Truncation" top: "y" truncation_param { lower_bound: 0 }', "needs truncation_param"),
+        ('type: "RReLU" top: "y" rrelu_param { lb: 4 ub: 3 }', "takes lb below ub"),
+        ('type: "SignedSqrt" bottom: "x" top: "x"', "does not work in place"),
+        ('type: "ShuffleChannel" top: "y" shuffle_channel_param { group: 2 }', "group 2 must divide"),
+    ],
+)
+def test_what_is_refused(layer: str, message: str) -> None:
+    with pytest.raises(InputError, match=f'layer "it": .*{message}'):
+        one_layer(layer, x=(2, 3))
