@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from golden_cases import GOLDEN, arrays
-from tiny import write_images
+from tiny import write_images, write_run
 
 from converters.data.images.lists import read_list
 from converters.data.images.transform import choose_crops, draw, transform
@@ -19,6 +19,10 @@ from prototxt.errors import InputError
 from prototxt.text import parse, read_net
 from zoo.train.images.dataset import ImageSet, cache_folder, check_labels, class_names, open_images
 from zoo.train.images.feed import ImageFeed
+from zoo.train.planning.options import Options
+from zoo.train.planning.plan import make_plan
+from zoo.train.ranks import Ranks
+from zoo.train.sources import open_feeds
 
 CASES = ["image_article", "image_grey", "image_resize_crop_mean", "image_resize_scale", "image_upscale"]
 
@@ -274,3 +278,26 @@ def test_real_photographs(tmp_path: Path) -> None:
     text = "image_data_param { new_height: 224 new_width: 224 }"
     found = open_images(layer(text), short, [folder], quiet)
     assert found.pixels.shape == (40, 224, 224, 3) and 60 < found.pixels.mean() < 200
+
+
+def test_rand_skip_leaves_out_what_the_data_layer_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    solver = write_run(Path())
+    net = Path("tiny.prototxt")
+    net.write_text(net.read_text().replace("batch_size: 6", "batch_size: 6 rand_skip: 9"))
+    starts = set()
+    for seed in range(6):
+        plan = make_plan(Options(solver=str(solver), seed=seed))
+        feed = open_feeds(plan, torch.device("cpu"), Ranks()).feeds["TRAIN"]
+        assert isinstance(feed, ImageFeed)
+        starts.add(feed.skip)
+        with open_data(plan.graphs["TRAIN"].nodes[0].layer, "TRAIN", seed) as source:
+            for index in (0, 3):
+                batch = source.batch(index)
+                assert all(torch.equal(values, batch[top]) for top, values in feed.batch(index).items())
+    assert len(starts) > 2 and max(starts) < 9
+    net.write_text(net.read_text().replace("rand_skip: 9", "rand_skip: 4000000"))
+    with pytest.raises(InputError, match=r'tiny\.prototxt:3: layer "data": rand_skip left out \d+ of \d+ im'):
+        open_feeds(make_plan(Options(solver=str(solver))), torch.device("cpu"), Ranks())

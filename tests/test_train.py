@@ -112,6 +112,19 @@ def test_resume_from_a_named_snapshot(solver: Path) -> None:
     assert same(weights("whole"), weights("other"))
 
 
+def test_a_snapshot_past_the_end_is_not_counted_against_it(
+    solver: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(solver, "--output", "long", "--max-iter", "3") == 0
+    assert (
+        train(
+            solver, "--output", "short", "--max-iter", "2", "--resume", "long/models/tiny__iter_3.safetensors"
+        )
+        == 0
+    )
+    assert "tiny-baseline iteration 3 (max_iter 2)  lr" in capsys.readouterr().err
+
+
 def test_resume_passes_over_a_snapshot_that_is_not_whole(
     solver: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

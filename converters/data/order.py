@@ -5,6 +5,9 @@ from functools import lru_cache
 
 import numpy as np
 
+from prototxt.caffe_pb2 import LayerParameter
+from prototxt.errors import InputError
+
 Order = np.ndarray[tuple[int], np.dtype[np.int64]]
 _SKIP, _FILES, _ROWS = 1, 2, 3  # keep the streams of one seed apart
 
@@ -56,9 +59,15 @@ def row_order(seed: int, turn: int, file: int, count: int) -> Order:
     return permutation([seed, turn, file, count, _ROWS], count)
 
 
-def drawn_skip(seed: int, rand_skip: int) -> int:
-    """How many rows ``rand_skip`` leaves out: any number below it."""
+def drawn_skip(seed: int, layer: LayerParameter, rows: int) -> int:
+    """How many rows of its list an ImageData leaves out: any number below its rand_skip. Raises InputError
+    where that is all ``rows``.
+    """
+    rand_skip = layer.image_data_param.rand_skip
     if not rand_skip:
         return 0
     key = np.random.SeedSequence([seed, rand_skip, _SKIP])
-    return int(np.random.Generator(np.random.Philox(key)).integers(rand_skip))
+    skip = int(np.random.Generator(np.random.Philox(key)).integers(rand_skip))
+    if skip >= rows:
+        raise InputError(f"rand_skip left out {skip} of {rows} images", layer.name)
+    return skip

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from converters.data.images.lists import read_list
 from converters.host.places import seek
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
@@ -130,13 +129,7 @@ def check_classes(model: Model) -> None:
     if ours and theirs and (other := first_difference(of_classes_named(ours), of_classes_named(theirs))):
         raise InputError(f"{path}: the classes.txt beside it has {other} as {model.where} was trained with")
     if (classes := record.get("classes")) and not record.get("options", {}).get("label_size"):
-        check_labels(path, classes, _passed_over(model, path))
-
-
-def _passed_over(model: Model, path: Path) -> set[int]:
-    """Labels that stand for no class: the net's ignore_label, and negative ones."""
-    negative = {entry.label for entry in read_list(path) if entry.label < 0}
-    return negative | ignored_labels(model.net.layer)
+        check_labels(path, classes, ignored_labels(model.net.layer), ignores_negative=True)
 
 
 def _whereabouts(model: Model, key: str, layer: LayerParameter) -> tuple[Path, list[Path]]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from converters.data.order import drawn_skip
 from converters.graph import trains
 from converters.solver.feed import Batches, open_feed
 from prototxt.errors import of_layer
@@ -33,11 +34,19 @@ def open_feeds(plan: Plan, device: torch.device, ranks: Ranks) -> Data:
             spread = (ranks.rank, ranks.world) if key == "TRAIN" else (0, 1)
             if key in plan.lists:
                 data.images[key] = _images(plan, key)
-                is_random = trains(data.images[key].layer, plan.nets[key].phase)
-                data.feeds[key] = ImageFeed(data.images[key], is_random, plan.seed, device, *spread)
+                data.feeds[key] = _image_feed(plan, key, data.images[key], device, *spread)
             else:
                 data.feeds[key] = _feed(plan, key, device, *spread)
     return data
+
+
+def _image_feed(
+    plan: Plan, key: str, images: ImageSet, device: torch.device, rank: int, world: int
+) -> ImageFeed:
+    is_random = trains(images.layer, plan.nets[key].phase)
+    with plan.nets[key].located():
+        skip = drawn_skip(plan.seed, images.layer, len(images.labels))
+    return ImageFeed(images, is_random, plan.seed, device, rank, world, skip)
 
 
 def _feed(plan: Plan, key: str, device: torch.device, rank: int, world: int) -> Batches:

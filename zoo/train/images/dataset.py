@@ -147,12 +147,15 @@ def _key(list_path: Path, param: ImageDataParameter, paths: Sequence[Path]) -> s
     return digest.hexdigest()[:32]
 
 
-def check_labels(list_path: Path, classes: int, ignored: Collection[int] = ()) -> None:
+def check_labels(
+    list_path: Path, classes: int, ignored: Collection[int] = (), ignores_negative: bool = False
+) -> None:
     """Raise InputError, naming list and line, for a label that ``classes`` outputs cannot stand for and
     that is none of ``ignored``.
     """
     for entry in read_list(list_path):
-        if not 0 <= entry.label < classes and entry.label not in ignored:
+        is_ignored = entry.label in ignored or (ignores_negative and entry.label < 0)
+        if not 0 <= entry.label < classes and not is_ignored:
             raise InputError(
                 f"{list_path}:{entry.line}: label {entry.label} is out of range for {classes} classes"
             )

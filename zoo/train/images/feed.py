@@ -28,7 +28,7 @@ def batch_shapes(layer: LayerParameter, image: Sequence[int], labels: Sequence[i
 @dataclass
 class ImageFeed:
     """Serves batches of an ImageSet, as Caffe's ImageData does: consecutive rows, wrapping round, a new
-    shuffle at each round where the layer asks for one.
+    shuffle at each round where the layer asks for one; ``skip`` rows are left out at the start, once.
 
     The batches of ``world`` ranks, one after the other, are one batch of a single process with as many
     images: the same rows, crops and mirrors.
@@ -40,11 +40,12 @@ class ImageFeed:
     device: torch.device
     rank: int = 0
     world: int = 1
+    skip: int = 0
     _rounds: Rounds = field(init=False)
 
     def __post_init__(self) -> None:
         shuffle = self.images.layer.image_data_param.shuffle
-        self._rounds = Rounds(len(self.images.labels), shuffle, self.seed)
+        self._rounds = Rounds(len(self.images.labels), shuffle, self.seed, self.skip)
 
     @property
     def batch_size(self) -> int:

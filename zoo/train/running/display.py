@@ -77,9 +77,9 @@ class TrainingDisplay(Display):
         self.latest |= entry
         self.progress.update(self.task, status=_numbers(self.latest, "iteration", "images_per_second"))
         eta = f"  ETA {_duration(seconds_left)}" if seconds_left else ""
-        text = (
-            f"{self.name} iteration {entry['iteration']}/{self.max_iter}  {_numbers(entry, 'iteration')}{eta}"
-        )
+        is_past = entry["iteration"] > self.max_iter  # a snapshot of a longer run went on
+        of = f" (max_iter {self.max_iter})" if is_past else f"/{self.max_iter}"
+        text = f"{self.name} iteration {entry['iteration']}{of}  {_numbers(entry, 'iteration')}{eta}"
         self.progress.console.print(Text(text), soft_wrap=True)
 
 
