@@ -18,20 +18,29 @@ class DropoutSpec(Spec):
     """Of Dropout."""
 
     dropout_ratio: float = 0.5
+    scale_train: bool = True
 
 
 def _drops(module: Layer, bottoms: Shapes) -> str:
     return DRAWS if module.training and 0 < module.spec.dropout_ratio < 1 else ""
 
 
-@layer("Dropout", source="dropout_layer.cpp", macs=free, pointwise=True, refuses_export=_drops)
+@layer(
+    "Dropout",
+    source="dropout_layer.cpp",
+    macs=free,
+    pointwise=True,
+    refuses_export=_drops,
+    fields=("dropout_param.scale_train",),
+)
 class Dropout(Layer, nn.Dropout):
     """TRAIN: zero with probability dropout_ratio, the rest times 1/(1-ratio); TEST: identity, whatever the
     ratio (dropout_layer.cpp, whose check of it is a debug one).
 
     In TRAIN a ratio of 0 keeps all; 1 gives 0·∞, which is not a number, as in Caffe; and one that is no
     probability stops the pass (caffe_rng_bernoulli). The mask comes from torch's default generator of the
-    device: seed it for a repeatable step.
+    device: seed it for a repeatable step. With ``scale_train: false`` (Fast R-CNN's caffe) what is left in
+    TRAIN stays as it is, and TEST multiplies by 1-ratio.
     """
 
     spec: DropoutSpec
@@ -39,11 +48,12 @@ class Dropout(Layer, nn.Dropout):
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
         self.p = message.dropout_param.dropout_ratio  # the constructor takes no such ratio as Caffe does
-        self.spec, self.name = DropoutSpec(self.p), message.name
+        self.spec = DropoutSpec(self.p, message.dropout_param.scale_train)
+        self.name = message.name
 
     def notice(self) -> str | None:
         """Of a ratio of 1 in training."""
-        if self.p != 1 or not self.training:
+        if self.p != 1 or not self.training or not self.spec.scale_train:
             return None
         return (
             "dropout_ratio 1 drops everything and scales it by infinity: the top is not a number, as in Caffe"
@@ -52,8 +62,10 @@ class Dropout(Layer, nn.Dropout):
     def forward(self, x: Tensor) -> Tensor:
         """Any shape to the same shape. Raises InputError in TRAIN for a ratio that is no probability."""
         if not self.training:
-            return F.dropout(x, training=False)
+            return F.dropout(x, training=False) if self.spec.scale_train else x * (1 - self.p)
         if not 0 <= self.p <= 1:
             raise InputError(f"dropout_ratio {self.p:g} is no probability, from 0 to 1", self.name)
+        if not self.spec.scale_train:
+            return F.dropout(x, self.p) * (1 - self.p)
         dropped = F.dropout(x, self.p)
         return dropped * math.inf if self.p == 1 else dropped

@@ -163,7 +163,7 @@ class SoftmaxWithLoss(_OfLabels):
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__(message, bottoms, message.softmax_param.axis)
 
-    def forward(self, x: Tensor, label: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, label: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Scores (N, K, …) and labels (N, …) to a scalar."""
         each = self._each(x, label)
         loss = torch.where(each.valid, each.loss, 0.0).sum() / self._normaliser(x, each.valid)
