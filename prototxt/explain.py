@@ -127,7 +127,7 @@ def _home(name: str, blocks: list[Block], types: list[Descriptor]) -> str:
             return f"; it belongs outside, in {_called(blocks[depth], kind)}"
         homes = [
             field.name
-            for field in kind.fields
+            for field in sorted(kind.fields, key=lambda field: field.number)  # Caffe's before those of forks
             if field.message_type and name in field.message_type.fields_by_name
         ]
         homes = _of_type(homes, blocks[depth])

@@ -72,6 +72,8 @@ V1_TYPES = {
     "ADAPTIVE_BIAS_CHANNEL": "AdaptiveBiasChannel",
     "MULTI_STAGE_MEANFIELD": "MultiStageMeanfield",
     "ROI_POOLING": "ROIPooling",
+    "ROIPOOLING": "ROIPooling",
+    "ELTWISE_AFFINE": "EltwiseAffine",
     "SMOOTH_L1_LOSS": "SmoothL1Loss",
     "SPP": "SPP",
     "PRELU": "PReLU",
