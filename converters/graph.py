@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import count
 
+from converters.crop_offsets import with_offsets
 from converters.layers.dialects import with_dialects
 from converters.layers.registry import python_type, record_of
 from converters.left_out import unmet, why_missing
@@ -136,6 +137,7 @@ def build_graph(
             nodes.append(_wire(layer, label, current, readers))
     if not nodes:
         raise InputError(f'net "{net.name}" has no layer in this phase')
+    nodes = with_offsets(nodes)
     if not allow_python:
         refuse_python(nodes)
     inputs = [value for node in nodes if node.is_data for value in node.outputs]

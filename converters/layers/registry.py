@@ -13,6 +13,7 @@ from prototxt.caffe_pb2 import LayerParameter
 
 if TYPE_CHECKING:
     from converters.layers.base import Layer
+    from converters.layers.parts.grid import Grid
 
 Shapes = Sequence[torch.Size]
 Count = tuple[int, int | None]  # least and most; None: any number
@@ -78,6 +79,8 @@ class Facts(TypedDict, total=False):
     data_tops: DataTops
     dialect: Dialect
     fields: tuple[str, ...]
+    grid: "Callable[[LayerParameter], Grid | None]"
+    aligns: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +114,8 @@ class Record:
     being dynamic, in words that follow "layer NAME". ``dialect``: what tells this rule from others of
     the type's name. ``fields``: what the rule reads that Caffe 1.0's schema lacks, as
     "pooling_param.ceil_mode", or "roi_pooling_param" for all that is in it; a layer that sets others is
-    refused.
+    refused. ``grid``: where the pixels of its top lie on its first bottom; a layer that is ``pointwise`` has
+    the same. ``aligns``: it crops one bottom to where the other lies by the grids between them.
     """
 
     type: str
@@ -143,6 +147,8 @@ class Record:
     data_tops: DataTops | None = None
     dialect: Dialect | None = None
     fields: tuple[str, ...] = ()
+    grid: "Callable[[LayerParameter], Grid | None] | None" = None
+    aligns: bool = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies and pickles of a module share the record, which holds functions."""

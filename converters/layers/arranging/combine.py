@@ -12,6 +12,7 @@ from converters.layers.base import Layer
 from converters.layers.checks import canonical_axis, is_in_place
 from converters.layers.parts.eltwise_in_place import eltwise_in_place, eltwise_notice
 from converters.layers.parts.gradient import asks_gradient
+from converters.layers.parts.grid import same_grid
 from converters.layers.registry import ONE_OR_MORE, Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import ConcatParameter, EltwiseParameter, LayerParameter, SliceParameter
@@ -34,7 +35,7 @@ class ConcatSpec(Spec):
     axis: int = 1
 
 
-@layer("Concat", source="concat_layer.cpp", bottoms=ONE_OR_MORE, macs=free, routes=True)
+@layer("Concat", source="concat_layer.cpp", bottoms=ONE_OR_MORE, macs=free, routes=True, grid=same_grid)
 class Concat(Layer):
     """The bottoms one after another along ``axis`` (or the older ``concat_dim``) (concat_layer.cpp)."""
 
@@ -104,7 +105,7 @@ class EltwiseSpec(Spec):
     stable_prod_grad: bool = True
 
 
-@layer("Eltwise", source="eltwise_layer.cpp", bottoms=(2, None), macs=free)
+@layer("Eltwise", source="eltwise_layer.cpp", bottoms=(2, None), macs=free, grid=same_grid)
 class Eltwise(Layer):
     """PROD, SUM (with one ``coeff`` per bottom) or MAX of equal shapes (eltwise_layer.cpp).
 
@@ -172,7 +173,7 @@ def _divided_product(bottoms: tuple[Tensor, ...]) -> Tensor:
     return product
 
 
-@layer("Split", source="split_layer.cpp", tops=ONE_OR_MORE, macs=free, routes=True)
+@layer("Split", source="split_layer.cpp", tops=ONE_OR_MORE, macs=free, routes=True, grid=same_grid)
 class Split(Layer):
     """The bottom on every top (split_layer.cpp); gradients add up."""
 

@@ -1,13 +1,16 @@
 """Layers that change a blob's shape and not its values."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 import torch
 from torch import Tensor
 
 from converters.layers.base import Layer
 from converters.layers.checks import canonical_axis, checked_size, not_in_place, positive
+from converters.layers.choice import CAFFE, Dialect
 from converters.layers.parts.gradient import without_gradient_to
+from converters.layers.parts.grid import Grid, Line
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter
@@ -107,7 +110,22 @@ class CropSpec(Spec):
     offset: tuple[int, ...] = (0,)
 
 
-@layer("Crop", source="crop_layer.cpp", bottoms=(2, 2), macs=free, routes=True)
+def crop_grid(message: LayerParameter) -> Grid:
+    """Where Crop puts the pixels of (N, C, H, W)."""
+    axis, offsets = message.crop_param.axis % 4, list(message.crop_param.offset) or [0]
+    every = [*[0] * axis, *(offsets * (4 - axis) if len(offsets) == 1 else offsets)]
+    return Line(shift=Fraction(-every[2])), Line(shift=Fraction(-every[3]))
+
+
+@layer(
+    "Crop",
+    source="crop_layer.cpp",
+    bottoms=(2, 2),
+    macs=free,
+    routes=True,
+    grid=crop_grid,
+    dialect=Dialect(CAFFE, fields=("crop_param.axis", "crop_param.offset")),
+)
 class Crop(Layer):
     """The first bottom cut to the second's size along ``axis`` and all that follow, from ``offset``: none
     (0), one for all, or one each (crop_layer.cpp). The gradient of the second bottom is 0.

@@ -9,6 +9,7 @@ from torch.nn import functional as F  # noqa: N812 - PyTorch's own customary nam
 from converters.layers.base import Layer
 from converters.layers.checks import is_in_place
 from converters.layers.parts.gradient import with_slope
+from converters.layers.parts.grid import same_grid
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import FillerParameter, LayerParameter
@@ -147,7 +148,7 @@ class SwishSpec(Spec):
     beta: float = 1.0
 
 
-@layer("Swish", source="swish_layer.cpp", macs=free, backward_reads="top")
+@layer("Swish", source="swish_layer.cpp", macs=free, backward_reads="top", grid=same_grid)
 class Swish(Layer):
     """x·sigmoid(beta·x) (swish_layer.cpp)."""
 
@@ -162,7 +163,7 @@ class Swish(Layer):
         return x * torch.sigmoid(self.spec.beta * x)
 
 
-@layer("BNLL", source="bnll_layer.cpp", macs=free, backward_reads="bottom")
+@layer("BNLL", source="bnll_layer.cpp", macs=free, backward_reads="bottom", grid=same_grid)
 class BNLL(Layer):
     """log(1 + exp(x)), the binomial normal log likelihood (bnll_layer.cpp). In place Caffe takes the
     gradient's sigmoid of the top.
@@ -186,7 +187,7 @@ class ClipSpec(Spec):
     max: float
 
 
-@layer("Clip", source="clip_layer.cpp", macs=free, backward_reads="bottom")
+@layer("Clip", source="clip_layer.cpp", macs=free, backward_reads="bottom", grid=same_grid)
 class Clip(Layer):
     """x between ``min`` and ``max``; the gradient at the bounds passes (clip_layer.cpp), and so, in place,
     where every value lies between them by then, it does everywhere.

@@ -9,13 +9,14 @@ from torch import Tensor
 from converters.layers.base import Layer
 from converters.layers.checks import is_in_place, not_in_place
 from converters.layers.parts.gradient import with_gradient, with_slope, without_gradient_to
+from converters.layers.parts.grid import same_grid
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
 
-@layer("AbsVal", source="absval_layer.cpp", macs=free)
+@layer("AbsVal", source="absval_layer.cpp", macs=free, grid=same_grid)
 class AbsVal(Layer):
     """|x|; the gradient at 0 is 0 (absval_layer.cpp)."""
 
@@ -37,7 +38,7 @@ class PowerSpec(Spec):
     shift: float = 0.0
 
 
-@layer("Power", source="power_layer.cpp", macs=free)
+@layer("Power", source="power_layer.cpp", macs=free, grid=same_grid)
 class Power(Layer):
     """(shift + scale·x)^power (power_layer.cpp).
 
@@ -117,7 +118,7 @@ class ExpSpec(Spec):
     shift: float = 0.0
 
 
-@layer("Exp", source="exp_layer.cpp", macs=free, backward_reads="top")
+@layer("Exp", source="exp_layer.cpp", macs=free, backward_reads="top", grid=same_grid)
 class Exp(Layer):
     """base^(shift + scale·x), where base -1 stands for e (exp_layer.cpp)."""
 
@@ -150,7 +151,7 @@ class LogSpec(Spec):
     shift: float = 0.0
 
 
-@layer("Log", source="log_layer.cpp", macs=free, backward_reads="bottom")
+@layer("Log", source="log_layer.cpp", macs=free, backward_reads="bottom", grid=same_grid)
 class Log(Layer):
     """The logarithm of shift + scale·x to ``base``, where -1 stands for e (log_layer.cpp). In place Caffe's
     gradient is the slope at the top's values, squared, whatever the top's gradient is.
@@ -186,7 +187,7 @@ class ThresholdSpec(Spec):
     threshold: float = 0.0
 
 
-@layer("Threshold", source="threshold_layer.cpp", macs=free)
+@layer("Threshold", source="threshold_layer.cpp", macs=free, grid=same_grid)
 class Threshold(Layer):
     """1 above the threshold, else 0; Caffe has no backward pass for it (threshold_layer.cpp)."""
 

@@ -3,7 +3,7 @@
 from converters.layers.base import Layer
 from converters.layers.choice import Dialect
 from converters.layers.registry import Shapes, layer
-from converters.layers.spatial.convolution import convolution, per_output
+from converters.layers.spatial.convolution import convolution, convolution_grid, per_output
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
@@ -18,6 +18,7 @@ _GROUP = ("convolution_param.group",)
     blobs=("weight", "bias"),
     learns=True,
     macs=per_output,
+    grid=convolution_grid,
 )
 def depthwise_convolution(message: LayerParameter, bottoms: Shapes) -> Layer:
     """Convolution, ``group`` and all, as the fork's CPU code has it. Its CUDA code is always one filter a
@@ -32,6 +33,7 @@ def depthwise_convolution(message: LayerParameter, bottoms: Shapes) -> Layer:
     blobs=("weight", "bias"),
     learns=True,
     macs=per_output,
+    grid=convolution_grid,
     dialect=Dialect("sp2823", also=("farmingyard",), fields=_GROUP, is_default=True),
 )
 def convolution_depthwise(message: LayerParameter, bottoms: Shapes) -> Layer:
@@ -52,6 +54,7 @@ def convolution_depthwise(message: LayerParameter, bottoms: Shapes) -> Layer:
     blobs=("weight", "bias"),
     learns=True,
     macs=per_output,
+    grid=convolution_grid,
     dialect=Dialect("synopsys", fields=_GROUP, needs_field=True),
 )
 def synopsys_convolution_depthwise(message: LayerParameter, bottoms: Shapes) -> Layer:

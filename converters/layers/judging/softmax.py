@@ -13,6 +13,7 @@ from converters.host.places import find
 from converters.layers.base import Layer
 from converters.layers.checks import canonical_axis, check_first_axes
 from converters.layers.parts.gradient import with_slope
+from converters.layers.parts.grid import same_grid
 from converters.layers.parts.indexing import Index
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec
@@ -31,7 +32,7 @@ class SoftmaxSpec(Spec):
     axis: int = 1
 
 
-@layer("Softmax", source="softmax_layer.cpp", macs=free, backward_reads="top", mixes=True)
+@layer("Softmax", source="softmax_layer.cpp", macs=free, backward_reads="top", mixes=True, grid=same_grid)
 class Softmax(Layer, nn.Softmax):
     """exp(x) / sum exp(x) along ``axis`` (softmax_layer.cpp)."""
 

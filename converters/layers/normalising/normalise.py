@@ -9,6 +9,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from converters.layers.base import Layer
 from converters.layers.checks import is_in_place
+from converters.layers.parts.grid import same_grid
 from converters.layers.parts.windows import Windows, average_pool
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec
@@ -104,7 +105,7 @@ class MVNSpec(Spec):
     eps: float = 1e-9
 
 
-@layer("MVN", source="mvn_layer.cpp", macs=free, backward_reads="top", mixes=True)
+@layer("MVN", source="mvn_layer.cpp", macs=free, backward_reads="top", mixes=True, grid=same_grid)
 class MVN(Layer):
     """Each channel, or with ``across_channels`` each sample, to mean 0 and with ``normalize_variance``
     divided by its deviation + eps, whose gradient Caffe takes as if eps were part of the deviation

@@ -11,6 +11,7 @@ from torch.nn import functional as F  # noqa: N812
 from converters.layers.base import Layer
 from converters.layers.checks import canonical_axis, checked_size, positive
 from converters.layers.parts.geometry import Geometry, geometry
+from converters.layers.parts.grid import Grid, inverse_grid, window_grid
 from converters.layers.registry import ONE_OR_MORE, Shapes, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter
@@ -73,6 +74,11 @@ def per_input(module: Layer, bottoms: Shapes, tops: Shapes) -> int:
     """Each input value of a deconvolution meets the weights of its channel once."""
     weight = module.blobs()[0]
     return sum(shape[1:].numel() for shape in bottoms) * weight[0].numel()
+
+
+def convolution_grid(message: LayerParameter) -> Grid:
+    """Where a convolution over height and width puts its pixels."""
+    return inverse_grid(window_grid(geometry(message, 2)))
 
 
 class _Sliding(Layer):
@@ -201,6 +207,7 @@ _DECONVOLUTIONS: tuple[_Kind, ...] = (Deconvolution, Deconvolution1d, Deconvolut
     blobs=("weight", "bias"),
     learns=True,
     macs=per_output,
+    grid=convolution_grid,
 )
 def convolution(message: LayerParameter, bottoms: Shapes) -> Layer:
     """The module for as many spatial axes as there are. Raises InputError for a kernel that does not fit."""
@@ -217,6 +224,7 @@ def convolution(message: LayerParameter, bottoms: Shapes) -> Layer:
     blobs=("weight", "bias"),
     learns=True,
     macs=per_input,
+    grid=lambda message: window_grid(geometry(message, 2)),
 )
 def deconvolution(message: LayerParameter, bottoms: Shapes) -> Layer:
     """The module for as many spatial axes as there are. Raises InputError where padding eats the output."""

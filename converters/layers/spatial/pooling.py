@@ -7,6 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from converters.layers.base import Layer
+from converters.layers.parts.geometry import Geometry
+from converters.layers.parts.grid import Grid, inverse_grid, window_grid
 from converters.layers.parts.stochastic import stochastic_pool
 from converters.layers.parts.windows import Windows, average_pool, is_symbolic, max_pool, max_pool_with_mask
 from converters.layers.registry import DRAWS, Shapes, free, layer
@@ -53,6 +55,14 @@ def _not_in_a_file(module: Layer, bottoms: Shapes) -> str:
     return ""
 
 
+def _grid(message: LayerParameter) -> Grid | None:
+    if message.pooling_param.global_pooling:
+        return None
+    windows = _windows(message)
+    sides = Geometry(windows.kernel, windows.stride, windows.pad, (1, 1))
+    return inverse_grid(window_grid(sides))
+
+
 @layer(
     "Pooling",
     source="pooling_layer.cpp",
@@ -60,6 +70,7 @@ def _not_in_a_file(module: Layer, bottoms: Shapes) -> str:
     macs=free,
     refuses_export=_not_in_a_file,
     fields=("pooling_param.ceil_mode",),
+    grid=_grid,
 )
 class Pooling(Layer):
     """MAX (optionally with a second top, each maximum's index in its plane), AVE or STOCHASTIC over
