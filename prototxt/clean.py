@@ -37,6 +37,8 @@ CATEGORIES = {"Zs": SPACE, "Zl": SPACE, "Zp": SPACE, "Cf": INVISIBLE}
 
 _ODD = re.compile(r"[^\x00-\x3e\x40-\x7f]")
 _RUN = re.compile(rf"[^#＃{DOUBLE_QUOTES}{SINGLE_QUOTES}]+")
+# Caffe's parser, protobuf's in C++, takes blanks behind a minus; Python's does not.
+_MINUS = re.compile(r"(?<=[:\[,\s])-(\s+)(?=[0-9.]|inf|nan)")
 _LONE_CR = re.compile(r"\r(?!\n)")
 
 Kind = tuple[str, str]
@@ -78,7 +80,7 @@ def _piece(text: str, start: int, counts: Counter[Kind]) -> tuple[int, str]:
     """The comment, string or run of other characters that begins at ``start``, cleaned, and its end."""
     run = _RUN.match(text, start)
     if run:
-        return run.end(), _ODD.sub(lambda odd: _plain(odd[0], counts), run[0])
+        return run.end(), _MINUS.sub(r"\1-", _ODD.sub(lambda odd: _plain(odd[0], counts), run[0]))
     if text[start] in "#＃":
         counts.update([SIGN] if text[start] == "＃" else [])
         end = _line_end(text, start)

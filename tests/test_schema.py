@@ -189,6 +189,43 @@ def test_another_caffe_proto_may_be_loaded_in_the_same_process(order: str, imple
     assert (run.stdout, run.returncode) == ("both\n", 0), run.stderr
 
 
+ENDS = """
+import google.protobuf
+from pathlib import Path
+from prototxt.text import read_net, to_text, parse_net
+paths = sorted(Path("prototxt/nets").glob("allconv?.prototxt"))
+nets = [read_net(path) for path in paths]
+assert len(nets) > 3 and all(parse_net(to_text(net)) == net for net in nets)
+assert all(type(net).FromString(net.SerializeToString()) == net for net in nets)
+print(google.protobuf.__version__)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("implementation", ["upb", "python"])
+@pytest.mark.parametrize("version", ["==6.31.1", ">=7,<8"])
+def test_both_ends_of_the_range_of_protobuf_read_and_write(
+    version: str, implementation: str, tmp_path: Path
+) -> None:
+    """The range is pyproject.toml's; what the generated code needs of it is in the code itself."""
+    assert "protobuf>=6.31.1,<8" in (ROOT / "pyproject.toml").read_text()
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(tmp_path)]
+    installed = subprocess.run([*pip, f"protobuf{version}"], capture_output=True, text=True, check=False)
+    if installed.returncode:
+        pytest.skip(f"protobuf{version} cannot be installed here: {installed.stderr.splitlines()[-1:]}")
+    paths = os.pathsep.join([str(tmp_path), str(ROOT)])
+    run = subprocess.run(
+        [sys.executable, "-c", ENDS],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": paths, "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": implementation},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith(version.strip(">=").partition(",")[0])
+
+
 def unknown_fields(message: Message) -> int:
     again = type(message).FromString(message.SerializeToString())
     again.DiscardUnknownFields()

@@ -359,6 +359,15 @@ def test_rare_syntax() -> None:
     assert [layer.name for layer in net('layer: [{ name: "a" }, { name: "b" }]').layer] == ["a", "b"]
 
 
+@pytest.mark.parametrize("minus", ["-", "- ", "-  ", "-\n ", "-\t"])
+def test_blanks_behind_a_minus(minus: str) -> None:
+    text = f"layer {{ loss_weight: {minus}1.5 loss_weight: [{minus}2,{minus}.5] }} layer {{ x: 1 }}"
+    layer = net(text[: text.index(" layer { x")]).layer[0]
+    assert layer.loss_weight == [-1.5, -2, -0.5]
+    assert error(text).startswith(f"f:{1 + 3 * minus.count(chr(10))}:") and "no field" in error(text)
+    assert net('name: "a - 1" # - 1').name == "a - 1"
+
+
 def test_an_error_in_a_list_of_blocks_names_the_right_one() -> None:
     assert 'layer[1] "b": no field' in error('layer: [{ name: "a" }, { name: "b" x: 1 }]')
 
