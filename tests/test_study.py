@@ -14,7 +14,7 @@ from zoo.cli import main
 from zoo.study.expand import PlannedRun, arguments, expand, overridden
 from zoo.study.file import read_study
 from zoo.study.on_ray import OnRay
-from zoo.train.command import settle
+from zoo.train.agreement import settle
 from zoo.train.planning.plan import make_plan
 
 
