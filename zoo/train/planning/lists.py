@@ -1,9 +1,9 @@
 """The data layers of a run's nets, and the list files of those that read images."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from converters.data.images.lists import read_list
+from converters.data.images.lists import Entry
 from converters.data.images.transform import check_resize
 from converters.graph import Graph
 from converters.host.places import missing, seek
@@ -68,13 +68,16 @@ def rival_lists(layers: dict[str, LayerParameter], lists: dict[str, Path], here:
     ]
 
 
-def listed_classes(lists: dict[str, Path], ignored: Collection[int] = ()) -> int | None:
+Rows = Mapping[Path, Sequence[Entry]]  # of each list
+
+
+def listed_classes(lists: dict[str, Path], rows: Rows, ignored: Collection[int] = ()) -> int | None:
     """The outputs that the lists' labels call for, but for those ``ignored``: the greatest one and 1; None
     where no label is left that counts.
 
     Raises InputError, naming list and line, for a label that calls for more outputs than there are images.
     """
-    entries = [(path, entry) for path in lists.values() for entry in read_list(path)]
+    entries = [(path, entry) for path in lists.values() for entry in rows[path]]
     counted = [pair for pair in entries if pair[1].label >= 0 and pair[1].label not in ignored]
     if not counted:
         return None
@@ -87,16 +90,16 @@ def listed_classes(lists: dict[str, Path], ignored: Collection[int] = ()) -> int
     return last.label + 1
 
 
-def untrained_labels(lists: dict[str, Path], ignored: Collection[int] = ()) -> list[str]:
+def untrained_labels(lists: dict[str, Path], rows: Rows, ignored: Collection[int] = ()) -> list[str]:
     """A line for each list with labels, other than those ``ignored``, that no image of the training list
     has, so that none is learned.
     """
     if "TRAIN" not in lists:
         return []
-    trained = {entry.label for entry in read_list(lists["TRAIN"])} | set(ignored)
+    trained = {entry.label for entry in rows[lists["TRAIN"]]} | set(ignored)
     lines = []
-    for path in dict.fromkeys(lists.values()):
-        entries = [entry for entry in read_list(path) if entry.label not in trained]
+    for path, listed in rows.items():
+        entries = [entry for entry in listed if entry.label not in trained]
         if entries:
             labels = sorted({entry.label for entry in entries})
             shown = ", ".join(map(str, labels[:5])) + (", …" if len(labels) > 5 else "")

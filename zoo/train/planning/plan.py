@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from converters.data.images.lists import read_list
 from converters.graph import Graph
 from converters.host.places import existing_folder
 from converters.layers.dialects import dialects_of
@@ -114,14 +115,15 @@ def make_plan(options: Options, here: Path | None = None, recorded: Mapping[str,
     may_be_demo = draft.is_shipped and options.root is None
     lists = find_lists(draft.layers, draft.nets, places, may_be_demo)
     ignored = {label for net in draft.nets.values() for label in ignored_labels(net.message.layer)}
-    has_numbers = options.label_size is not None
+    labelled = lists if options.label_size is None else {}
+    rows = {path: read_list(path) for path in dict.fromkeys(labelled.values())}
     classes = options.classes
-    if classes is None and lists and not has_numbers:
-        classes = listed_classes(lists, ignored)
+    if classes is None and labelled:
+        classes = listed_classes(labelled, rows, ignored)
     nets, graphs, sized = _sized(draft, classes, options)
     notices = [meaningless(solver, draft.path), *sized]
     notices += [NOTICE] if solver.debug_info else []
-    notices += [] if has_numbers else untrained_labels(lists, ignored)
+    notices += untrained_labels(labelled, rows, ignored)
     notices += rival_lists(draft.layers, lists, here) if options.root else []
     solver.max_iter = solver.max_iter if options.max_iter is None else options.max_iter
     once = tuple(dict.fromkeys(note for note in notices if note))
