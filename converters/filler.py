@@ -64,6 +64,12 @@ def _positive_unitball(blob: Tensor, filler: FillerParameter, generator: Random)
     rows.div_(rows.sum(1, keepdim=True))
 
 
+def _gaussian_unitball(blob: Tensor, filler: FillerParameter, generator: Random) -> None:
+    """Rows of length 1 in any direction (happynear/caffe-windows: filler.hpp)."""
+    rows = blob.normal_(generator=generator).view(blob.shape[0] if blob.dim() else 1, -1)
+    rows.div_((rows.square().sum(1, keepdim=True) + 1e-12).sqrt())
+
+
 def _xavier(blob: Tensor, filler: FillerParameter, generator: Random) -> None:
     bound = math.sqrt(3 / fan(blob.shape, filler))
     blob.uniform_(-bound, bound, generator=generator)
@@ -87,6 +93,7 @@ _FILLS = {
     "uniform": _uniform,
     "gaussian": _gaussian,
     "positive_unitball": _positive_unitball,
+    "gaussian_unitball": _gaussian_unitball,
     "xavier": _xavier,
     "msra": _msra,
     "bilinear": _bilinear,

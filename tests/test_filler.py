@@ -57,6 +57,12 @@ def test_sparse_gaussian_keeps_that_many_inputs_an_output() -> None:
     assert not filled((5, 4), type="gaussian", sparse=0).any()
 
 
+def test_gaussian_unitball_rows_have_length_1_in_any_direction() -> None:
+    blob = filled((3000, 40), type="gaussian_unitball")
+    assert (blob.square().sum(1) - 1).abs().max() < 1e-5
+    assert abs(blob.mean().item()) < 5 / math.sqrt(40 * blob.numel())
+
+
 def test_positive_unitball_rows_sum_to_1() -> None:
     blob = filled((40, 5, 10), type="positive_unitball")
     rows = blob.reshape(40, -1)

@@ -26,9 +26,18 @@ class ParameterSpec(Spec):
     shape: tuple[int, ...]
 
 
-@layer("Parameter", source="parameter_layer.hpp", bottoms=(0, 0), blobs=("weight",), macs=free)
+@layer(
+    "Parameter",
+    source="parameter_layer.hpp",
+    bottoms=(0, 0),
+    blobs=("weight",),
+    fields=("parameter_param.blob_filler",),
+    macs=free,
+)
 class Parameter(Layer):
-    """A learned blob of the shape given, zeros at first, as the top (parameter_layer.hpp)."""
+    """A learned blob of the shape given as the top, at first zeros (parameter_layer.hpp), or as NormFace's
+    fork fills it by ``blob_filler``.
+    """
 
     spec: ParameterSpec
 
@@ -37,6 +46,7 @@ class Parameter(Layer):
         shape = checked_size(message, "shape", message.parameter_param.shape.dim)
         self.spec = ParameterSpec(shape)
         self.weight = nn.Parameter(torch.empty(shape))
+        self.fillers = {"weight": message.parameter_param.blob_filler}
 
     def forward(self) -> Tensor:
         """The blob."""

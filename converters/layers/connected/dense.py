@@ -16,8 +16,7 @@ from prototxt.caffe_pb2 import FillerParameter, LayerParameter
 
 def per_output(module: Layer, bottoms: Shapes, tops: Shapes) -> int:
     """Each output value takes one weight per input value."""
-    outputs: int = module.spec.num_output
-    return tops[0][1:].numel() * (module.blobs()[0].numel() // outputs)
+    return tops[0][1:].numel() * bottoms[0][module.spec.axis :].numel()
 
 
 @dataclass(frozen=True)

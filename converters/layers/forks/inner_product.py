@@ -1,14 +1,14 @@
-"""InnerProduct of happynear's fork."""
-
-from typing import Any
+"""InnerProduct of happynear's fork, whose weights may have length 1 or come from a bottom."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from converters.layers.base import Layer
+from converters.layers.checks import canonical_axis
 from converters.layers.choice import Dialect
 from converters.layers.connected.dense import InnerProduct, InnerProductSpec, inner_product, per_output
+from converters.layers.parts.passes import unit_rows
 from converters.layers.registry import Shapes, layer
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
@@ -21,29 +21,28 @@ class NormalizedInnerProduct(InnerProduct):
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, a, b) to (…, num_output)."""
-        with torch.no_grad():
-            length = (self.weight.square().sum(1, keepdim=True) + _LEAST).sqrt()
-            self.weight.copy_(self.weight / length)
-        return super().forward(x)
+        return F.linear(x.flatten(self.spec.axis), unit_rows(self.weight, _LEAST), self.bias)
 
 
 class InnerProductOfTwo(Layer):
-    """The first bottom times the second, which has a row of weights an output."""
+    """The first bottom times the second, which has a row of weights an output, whatever num_output says."""
 
     spec: InnerProductSpec
 
-    def __init__(self, message: LayerParameter, bottoms: Shapes, spec: InnerProductSpec) -> None:
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        self.spec = spec
-        size = bottoms[0][spec.axis :].numel()
-        if spec.bias_term or spec.transpose:
+        param = message.inner_product_param
+        axis = canonical_axis(message, param.axis, len(bottoms[0]))
+        if param.bias_term or param.transpose:
             raise InputError("with a second bottom takes bias_term: false and no transpose", message.name)
-        if bottoms[1].numel() != size * spec.num_output:
-            wanted = (spec.num_output, size)
-            raise InputError(f"the second bottom {tuple(bottoms[1])} is no {wanted} of weights", message.name)
+        rows, size = (bottoms[1] or torch.Size([0]))[0], bottoms[0][axis:].numel()
+        if bottoms[1].numel() != size * rows:
+            reason = f"the second bottom {tuple(bottoms[1])} is no {(rows, size)} of weights"
+            raise InputError(reason, message.name)
+        self.spec = InnerProductSpec(rows, axis, bias_term=False)
 
     def forward(self, x: Tensor, weight: Tensor) -> Tensor:
-        """(…, a, b) and as many numbers as (num_output, a·b) to (…, num_output)."""
+        """(…, a, b) and rows of a·b weights to (…, rows)."""
         return F.linear(x.flatten(self.spec.axis), weight.reshape(self.spec.num_output, -1))
 
 
@@ -59,10 +58,10 @@ class InnerProductOfTwo(Layer):
 def happynear_inner_product(message: LayerParameter, bottoms: Shapes) -> Layer:
     """The module for ``normalize`` and for a second bottom. Raises InputError for both with a transpose."""
     if len(bottoms) == 2:
-        return InnerProductOfTwo(message, bottoms, InnerProductSpec.read(message, bottoms[0]))
-    spec: Any = InnerProductSpec.read(message, bottoms[0])
+        return InnerProductOfTwo(message, bottoms)
     if not message.inner_product_param.normalize:
         return inner_product(message, bottoms)
+    spec = InnerProductSpec.read(message, bottoms[0])
     if spec.transpose:
         raise InputError("normalize goes with no transpose", message.name)
     return NormalizedInnerProduct(message, bottoms, spec)
