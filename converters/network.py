@@ -80,7 +80,7 @@ class Network(nn.Module):
             (value, weight)
             for node in self.graph.nodes
             for value, weight in zip(node.outputs, loss_weights(node), strict=False)
-            if weight
+            if weight or (self.graph.force_backward and record_of(node.layer).role == "loss")
         ]
 
     def _allocate(self, modules: Mapping[Node, Layer]) -> None:
@@ -216,7 +216,9 @@ class Network(nn.Module):
         return outputs if len(outputs) != 1 else next(iter(outputs.values()))
 
     def loss(self, values: Mapping[Value, Tensor]) -> Tensor:
-        """The weighted sum of every top with a loss weight (Net::ForwardFromTo); 0 where there is none."""
+        """The weighted sum of every top with a loss weight (Net::ForwardFromTo); 0 where there is none. With
+        force_backward a loss of weight 0 counts too: what it learns by itself has a gradient.
+        """
         parts = [weight * values[value].sum() for value, weight in self._weights if value in values]
         return torch.stack(parts).sum() if parts else torch.zeros(())
 

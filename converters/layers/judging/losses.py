@@ -25,7 +25,7 @@ from prototxt.errors import InputError
 _NEAR = 1e-4  # what ContrastiveLoss adds to a distance that it divides by
 
 
-def _check_one_size(message: LayerParameter, bottoms: Shapes) -> None:
+def check_one_size(message: LayerParameter, bottoms: Shapes) -> None:
     """Raise InputError unless both bottoms have as many samples and as many values."""
     check_first_axes(message, bottoms)
     if bottoms[0].numel() != bottoms[1].numel():
@@ -83,7 +83,7 @@ class EuclideanLoss(Layer):
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        _check_one_size(message, bottoms)
+        check_one_size(message, bottoms)
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Two blobs of one size to a scalar."""
@@ -118,7 +118,7 @@ class SigmoidCrossEntropyLoss(Layer):
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        _check_one_size(message, bottoms)
+        check_one_size(message, bottoms)
         mode = normalization(message.loss_param, "BATCH_SIZE")
         self.spec = SigmoidCrossEntropyLossSpec(mode, ignored_label(message.loss_param))
 

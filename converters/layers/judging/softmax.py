@@ -21,7 +21,7 @@ from prototxt.caffe_pb2 import BlobProto, LayerParameter, LossParameter
 from prototxt.errors import InputError
 
 LOSS_TOPS = (0, 1)  # a loss layer may leave its top out (LossLayer::AutoTopBlobs)
-_WORST = -math.log(torch.finfo(torch.float32).tiny)  # the loss of a probability at Caffe's floor, FLT_MIN
+LEAST_LOG = math.log(torch.finfo(torch.float32).tiny)  # the logarithm of Caffe's least probability, FLT_MIN
 _LEAST = 1e-20  # kLOG_THRESHOLD: the least probability whose logarithm is taken
 
 
@@ -107,7 +107,7 @@ class LabelsSpec(Spec):
     ignore_label: int | None = None
 
 
-class _OfLabels(Layer):
+class OfLabels(Layer):
     """What the losses of a softmax share: one label for each position of the scores."""
 
     spec: LabelsSpec
@@ -154,7 +154,7 @@ class Positions(NamedTuple):
     probabilities="Softmax",
     macs=free,
 )
-class SoftmaxWithLoss(_OfLabels):
+class SoftmaxWithLoss(OfLabels):
     """Multinomial logistic loss of softmax(x) against integer labels; a second top is the softmax.
 
     The loss of one position is at most -log(FLT_MIN), while its gradient stays softmax - one-hot
@@ -174,7 +174,7 @@ class SoftmaxWithLoss(_OfLabels):
         logs = F.log_softmax(x, self.spec.axis)
         target, valid = self._targets(x, label)
         each = -logs.gather(self.spec.axis, target.unsqueeze(self.spec.axis)).squeeze(self.spec.axis)
-        capped = torch.where(each > _WORST, _WORST + (each - each.detach()), each)  # the gradient stays whole
+        capped = torch.where(each > -LEAST_LOG, each - each.detach() - LEAST_LOG, each)  # the gradient stays
         return Positions(capped, target, valid, logs)
 
 
@@ -187,7 +187,7 @@ class SoftmaxWithLoss(_OfLabels):
     labels=(1, 2),
     macs=free,
 )
-class InfogainLoss(_OfLabels):
+class InfogainLoss(OfLabels):
     """Sum over classes of -H[label, class]·log softmax(x), H being the third bottom or the blob in the
     file ``source``; a second top is the softmax (infogain_loss_layer.cpp).
 

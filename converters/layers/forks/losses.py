@@ -1,0 +1,114 @@
+"""L1Loss and RankHardLoss."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from converters.layers.base import Layer
+from converters.layers.judging.losses import check_one_size
+from converters.layers.judging.softmax import LOSS_TOPS, sample_labels
+from converters.layers.parts.gradient import with_gradient
+from converters.layers.registry import Shapes, free, layer
+from converters.layers.spec import Spec
+from prototxt.caffe_pb2 import LayerParameter
+from prototxt.errors import InputError
+
+
+@layer(
+    "L1Loss", source="NVIDIA/caffe: l1_loss_layer.cpp", role="loss", bottoms=(2, 2), tops=LOSS_TOPS, macs=free
+)
+class L1Loss(Layer):
+    """The sum of absolute differences over the batch size; both bottoms get a gradient. FlowNet's layer of
+    the name, which has fields of its own, is another.
+    """
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+        check_one_size(message, bottoms)
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """Two blobs of one size to a scalar."""
+        return (a - b.reshape(a.shape)).abs().sum() / a.shape[0]
+
+
+@dataclass(frozen=True)
+class RankSpec(Spec):
+    """Of RankHardLoss."""
+
+    neg_num: int = 1
+    pair_size: int = 1
+    hard_ratio: float = 0.0
+    rand_ratio: float = 0.0
+    margin: float = 0.5
+
+
+@layer(
+    "RankHardLoss",
+    source="xiaolonw/caffe-video_triplet: rank_hard_loss_layer.cpp",
+    role="loss",
+    bottoms=(2, 2),
+    tops=LOSS_TOPS,
+    labels=(1,),
+    fields=("rank_param",),
+    macs=free,
+)
+class RankHardLoss(Layer):
+    """Every ``pair_size``-th item and the one after it are a pair; the loss is what each of the two lacks to
+    be closer to the other than to a negative by ``margin``, distance being minus the inner product, over
+    2·neg_num·pairs. A pair's negatives are items of another label that come within the margin of its first
+    item: all, or of more than ``neg_num`` the part hard_ratio·neg_num of the closest neg_num and rand_ratio·
+    neg_num of the rest, drawn from torch's default generator. The gradient is that of a loss weight of 1.
+    """
+
+    spec: RankSpec
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+        sample_labels(message, bottoms)
+        param = message.rank_param
+        items = bottoms[0][0]
+        if param.neg_num < 1 or param.pair_size < 2 or (items - 1) % param.pair_size == 0:
+            needs = "neg_num of at least 1, pair_size of at least 2 and a second item for each pair's first"
+            numbers = f"{param.neg_num}, {param.pair_size} and {items} items"
+            raise InputError(f"takes {needs}, not {numbers}", message.name)
+        self.spec = RankSpec(param.neg_num, param.pair_size, param.hard_ratio, param.rand_ratio, param.margin)
+
+    def forward(self, x: Tensor, label: Tensor) -> Tensor:
+        """Features (N, …) and N labels to a scalar."""
+        flat, marks = x.flatten(1), label.detach().reshape(-1)
+        first = torch.arange(0, len(flat), self.spec.pair_size, device=x.device)
+        distance = -flat @ flat.T
+        own = distance[first, first + 1].unsqueeze(1) + self.spec.margin
+        lacks = (own - distance[first]).clamp(min=0), (own - distance[first + 1]).clamp(min=0)
+        is_other = marks != marks[first].unsqueeze(1)
+        chosen = self._chosen(distance[first].detach(), is_other & (lacks[0].detach() > 0))
+        total = torch.where(chosen, lacks[0] + lacks[1], 0.0).sum()
+        count = self.spec.neg_num * len(flat) // self.spec.pair_size * 2
+        return with_gradient(total / count, total / count, torch.ones_like(total))
+
+    def _chosen(self, distance: Tensor, near: Tensor) -> Tensor:
+        """The negatives that count: (pairs, N) of distances and of who comes near to the same."""
+        spec = self.spec
+        rank = _ranks(torch.where(near, distance, torch.inf))
+        is_hard = near & (rank < spec.neg_num)
+        drawn = is_hard & (_ranks(_drawn(is_hard)) < _part(spec.neg_num, spec.hard_ratio))
+        rest = near & ~drawn
+        more = rest & (_ranks(_drawn(rest)) < _part(spec.neg_num, spec.rand_ratio))
+        return torch.where(near.sum(1, keepdim=True) > spec.neg_num, drawn | more, near)
+
+
+def _part(count: int, ratio: float) -> int:
+    """The whole part of a product in float32."""
+    return int(np.float32(count) * np.float32(ratio))
+
+
+def _drawn(mask: Tensor) -> Tensor:
+    """A random number for each element of the mask, infinity for others."""
+    return torch.where(mask, torch.rand(mask.shape, device=mask.device), torch.inf)
+
+
+def _ranks(keys: Tensor) -> Tensor:
+    """The place of each element in its row by size; of equal ones the first comes first."""
+    return keys.argsort(dim=1, stable=True).argsort(dim=1)
