@@ -1,5 +1,6 @@
 """Losses and metrics of forks that no recording holds, by hand from the forks' sources."""
 
+import itertools
 import math
 
 import numpy as np
@@ -125,3 +126,145 @@ def test_nets_of_caffe_are_told_nothing(capsys: pytest.CaptureFixture[str]) -> N
     )
     assert [record_of(node.layer).dialect_name for node in net.graph.nodes] == ["", "", ""]
     assert capsys.readouterr().err == ""
+
+
+def ranks(param: str, items: int) -> Network:
+    text = f'type: "RankHardLoss" top: "y" loss_weight: 3 rank_param {{ {param} }}'
+    return one_layer(text, phase="TRAIN", x=(items, 4), label=(items,))
+
+
+PAIRS = np.array([0.0, 0, 1, 1, 2, 2], np.float32)
+
+
+def rank_loss(
+    x: np.ndarray, chosen: set[tuple[int, int]], margin: float, count: int
+) -> tuple[float, np.ndarray]:
+    """The loss and its gradient of the pairs' chosen negatives, one by one (rank_hard_loss_layer.cpp)."""
+    loss, gradient = 0.0, np.zeros_like(x)
+    for first, negative in chosen:
+        second = first + 1
+        for one, other in ((first, second), (second, first)):
+            lack = margin - x[one] @ x[other] + x[one] @ x[negative]
+            if lack > 0:
+                loss += lack
+                gradient[one] += x[negative] - x[other]
+                gradient[other] -= x[one]
+                gradient[negative] += x[one]
+    return loss / count, gradient / count
+
+
+def near(x: np.ndarray, first: int, margin: float) -> list[int]:
+    """The negatives within the margin of a pair's first item, the closest first."""
+    own = x[first] @ x[first + 1]
+    others = [j for j in range(len(x)) if PAIRS[j] != PAIRS[first] and margin - own + x[first] @ x[j] > 0]
+    return sorted(others, key=lambda j: -x[first] @ x[j])
+
+
+def test_rank_hard_loss_of_few_negatives_takes_all() -> None:
+    x = random(6, 4, seed=3)
+    chosen = {(i, j) for i in (0, 2, 4) for j in near(x, i, 0.7)}
+    assert 0 < len(chosen) < 12
+    blobs = run(ranks("neg_num: 4 pair_size: 2 margin: 0.7", 6), x=x, label=PAIRS)
+    loss, gradient = rank_loss(x, chosen, 0.7, 4 * 6 // 2 * 2)
+    assert blobs["y"].item() == pytest.approx(loss, rel=1e-5)
+    (3 * blobs["y"]).backward()
+    gradients = blobs["in/x"].grad
+    assert gradients is not None
+    close(gradients, gradient, 6e-6)  # a loss weight of 3 changes nothing
+
+
+def test_rank_hard_loss_draws_among_the_closest_and_among_the_rest() -> None:
+    x, seen = random(6, 4, seed=3), set()
+    net = ranks("neg_num: 2 pair_size: 2 hard_ratio: 0.5 rand_ratio: 0.5 margin: 30", 6)
+    layer = net.module_of(net.graph.nodes[-1])
+    distance, every = -torch.tensor(x) @ torch.tensor(x).T, torch.tensor(PAIRS[:, None] != PAIRS)[[0, 2, 4]]
+    for seed in range(30):
+        torch.manual_seed(seed)
+        chosen = layer._chosen(distance[[0, 2, 4]], every)  # type: ignore[operator]
+        for first, row in zip((0, 2, 4), chosen.tolist(), strict=True):
+            picked = {j for j, is_chosen in enumerate(row) if is_chosen}
+            assert len(picked) == 2 and len(picked & set(near(x, first, 30)[:2])) >= 1
+            seen.add((first, frozenset(picked)))
+    assert len(seen) > 6
+
+
+def test_rank_hard_loss_needs_pairs() -> None:
+    with pytest.raises(InputError, match='layer "it": takes neg_num of at least 1'):
+        ranks("pair_size: 2", 5)
+
+
+@pytest.mark.parametrize(
+    ("labels", "merges"), [([0, 1], True), ([1, 1], True), ([1, 1], False), ([0, 1], False)]
+)
+def test_ctc_is_the_sum_over_all_ways_to_say_the_labels(labels: list[int], merges: bool) -> None:
+    """Of 4 steps and 3 classes, of which the last is the blank, by trying all 81 sayings."""
+    text = f'type: "CTCLoss" top: "y" ctc_loss_param {{ ctc_merge_repeated: {str(merges).lower()} }}'
+    net = one_layer(text, x=(4, 1, 3), marks=(4, 1), label=(4, 1))
+    x = random(4, 1, 3, seed=2)
+    p = np.exp(x[:, 0].astype(np.float64))
+    p /= p.sum(1, keepdims=True)
+    total = 0.0
+    for way in itertools.product(range(3), repeat=4):
+        said = [
+            c for c, before in zip(way, (2, *way), strict=False) if c != 2 and not (merges and c == before)
+        ]
+        total += float(np.prod(p[range(4), way])) if said == labels else 0.0
+    given = np.array([*labels, -1, -1], np.float32).reshape(4, 1)
+    blobs = run(net, x=x, marks=np.array([[0.0], [1], [1], [1]]), label=given)
+    assert blobs["y"].item() == pytest.approx(-math.log(total), rel=1e-5)
+
+
+def uber(param: str, x: np.ndarray, marks: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
+    net = one_layer(
+        f'type: "CTCLoss" top: "y" ctc_loss_param {{ {param} }}',
+        x=x.shape,
+        marks=marks.shape,
+        label=labels.shape,
+    )
+    blobs = run(net, x=x, marks=marks, label=labels)
+    blobs["y"].backward()
+    gradient = blobs["in/x"].grad
+    assert gradient is not None
+    return blobs["y"].item(), gradient.numpy()
+
+
+def test_ctc_of_uber_ends_a_sequence_delays_collapses_and_names_the_blank() -> None:
+    x, ones = random(6, 2, 4, seed=5), np.array([[0, 0]] + [[1, 1]] * 5, np.float32)
+    labels = np.array([[1, 2], [1, -1], [-1, -1]] + [[-1, -1]] * 3, np.float32)
+    short = ones.copy()
+    short[4, 1] = 0  # the second sequence ends after 4 steps
+    whole, of_whole = uber("", x, ones, labels)
+    ended, of_ended = uber("", x, short, labels)
+    assert whole != ended and not of_ended[4:, 1].any() and of_ended[:4, 1].any()
+    np.testing.assert_allclose(of_ended[:, 0], of_whole[:, 0], atol=1e-6)
+    delayed, of_delayed = uber("output_delay: 2", x, ones, labels)
+    assert delayed == pytest.approx(uber("", x[2:], ones[:4], labels[:4])[0], rel=1e-6)
+    assert not of_delayed[:2].any()
+    once = labels.copy()
+    once[1, 0] = -1
+    assert uber("preprocess_collapse_repeated: true", x, ones, labels)[0] == uber("", x, ones, once)[0]
+    turned = np.roll(x, 1, 2)  # the blank stands first, and every label one further on
+    assert uber("blank_index: 0", turned, ones, np.where(labels >= 0, labels + 1, -1)[:, :1].repeat(2, 1))[
+        0
+    ] == pytest.approx(uber("", x, ones, labels[:, :1].repeat(2, 1))[0], rel=1e-6)
+
+
+def test_labels_too_long_for_their_steps_have_no_way() -> None:
+    x, marks = random(2, 1, 3), np.array([[0.0], [1]])
+    loss, gradient = uber("", x, marks, np.array([[1.0], [1]]))
+    assert math.isinf(loss)
+    close(torch.tensor(gradient), torch.tensor(x).softmax(2).numpy())
+    net = one_layer(
+        'type: "CtcLoss" top: "y" ctc_loss_param { alphabet_size: 3 time_step: 2 blank_label: 2 }',
+        x=(2, 1, 3),
+        label=(1, 2),
+    )
+    assert run(net, x=x, label=np.array([[1.0, 1]]))["y"].item() == 0
+
+
+def test_marks_go_on_for_items_whose_number_is_1() -> None:
+    text = (
+        'type: "ContinuationIndicator" top: "y" continuation_indicator_param { time_step: 2 batch_size: 3 }'
+    )
+    net = one_layer(text, x=(3,))
+    assert run(net, x=np.array([1.0, 0, 0.995]))["y"].tolist() == [[1, 0, 1], [1, 1, 1]]

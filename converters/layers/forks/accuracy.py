@@ -9,12 +9,10 @@ from converters.layers.base import Placed
 from converters.layers.choice import Dialect
 from converters.layers.judging.metrics import Accuracy, AccuracySpec, Judged
 from converters.layers.parts.indexing import Index
-from converters.layers.registry import Facts, Shapes, free, layer
+from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
-
-_FACTS: Facts = {"role": "metric", "scores_classes": True, "ignore_in": "accuracy_param", "macs": free}
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,10 @@ class _Ranked(Accuracy):
     tops=(1, 2),
     labels=(1,),
     dialect=Dialect("segnet", also=("enet",), needs_field=True),
-    **_FACTS,
+    role="metric",
+    scores_classes=True,
+    ignore_in="accuracy_param",
+    macs=free,
 )
 class SegNetAccuracy(_Ranked):
     """Of equal scores the larger class' counts as better. A second top (K, 1, 1, 1) holds the accuracy of
@@ -83,7 +84,10 @@ class SegNetAccuracy(_Ranked):
         fields=("accuracy_param.min_is_better",),
         needs_field=True,
     ),
-    **_FACTS,
+    role="metric",
+    scores_classes=True,
+    ignore_in="accuracy_param",
+    macs=free,
 )
 class HappynearAccuracy(_Ranked):
     """Of equal scores the larger class' counts as better; ``min_is_better``: the least scores are the best,

@@ -7,11 +7,9 @@ from torch import Tensor
 
 from converters.layers.choice import Dialect
 from converters.layers.judging.softmax import LabelsSpec, SoftmaxWithLoss
-from converters.layers.registry import Facts, Shapes, free, layer
+from converters.layers.registry import Shapes, free, layer
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
-
-_FACTS: Facts = {"role": "loss", "scores_classes": True, "probabilities": "Softmax", "macs": free}
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,10 @@ class _Weighted(SoftmaxWithLoss):
         fields=("loss_param.weight_by_label_freqs", "loss_param.class_weighting"),
         needs_field=True,
     ),
-    **_FACTS,
+    role="loss",
+    scores_classes=True,
+    probabilities="Softmax",
+    macs=free,
 )
 class SegNetSoftmaxWithLoss(_Weighted):
     """With ``weight_by_label_freqs`` each position's loss and gradient times ``class_weighting`` of its
@@ -85,7 +86,10 @@ class SegNetSoftmaxWithLoss(_Weighted):
     dialect=Dialect(
         "happynear", fields=("softmax_param.class_weight", "softmax_param.normalize_type"), needs_field=True
     ),
-    **_FACTS,
+    role="loss",
+    scores_classes=True,
+    probabilities="Softmax",
+    macs=free,
 )
 class HappynearSoftmaxWithLoss(_Weighted):
     """A third bottom weighs each position, and ``class_weight`` each class where there is that bottom. The
