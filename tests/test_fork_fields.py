@@ -6,9 +6,9 @@ from one_layer import one_layer, run
 from converters.layers import registry
 from converters.layers.registry import records
 from prototxt import caffe_pb2
-from prototxt.caffe_pb2 import LayerParameter, NetParameter
+from prototxt.caffe_pb2 import LayerParameter, NetParameter, SolverParameter
 from prototxt.errors import InputError
-from prototxt.forks import HARMLESS, fields_of_forks, harmless_fields
+from prototxt.forks import HARMLESS, drop_fork_fields, fields_of_forks, harmless_fields
 from prototxt.text import parse
 
 
@@ -45,3 +45,44 @@ def test_a_field_that_nothing_honours_is_refused_by_name(monkeypatch: pytest.Mon
     monkeypatch.delitem(registry._RECORDS, "BN")
     with pytest.raises(InputError, match=r'layer "it": bn_param\.momentum is a field of forks of Caffe'):
         one_layer('type: "ReLU" top: "y" bn_param { momentum: 0.8 }', x=(1, 2))
+
+
+def test_an_engine_of_forks_is_passed_over() -> None:
+    said: list[str] = []
+    text = """default_forward_type: FLOAT16 engine: "MKLDNN" layer { name: "c" type: "Convolution" forward_math: FLOAT16
+        convolution_param { num_output: 1 engine: MKL2017 conv_algos_override: "1,1,-1" } }
+        layer { name: "b" type: "Convolution" convolution_param { num_output: 1 engine: CUDNN } }"""
+    net = parse(text, NetParameter, "n", said.append)
+    names = "conv_algos_override, default_forward_type, engine, forward_math"
+    assert said == [f"n: {names}: of forks of Caffe, and without effect on results: passed over"]
+    assert not list(fields_of_forks(net))
+
+
+@pytest.mark.parametrize(
+    ("text", "paths"),
+    [
+        ("larc: false larc_eta: 0.001 momentum: 0.9", []),
+        ("larc: true larc_eta: 0.002", ["larc", "larc_eta"]),
+        ("stagelr: 0.1 stageiter: 3", ["stagelr", "stageiter"]),
+        ('eval_type: "detection" ap_version: "11point"', []),
+    ],
+)
+def test_what_a_fork_says_by_default_has_no_effect(text: str, paths: list[str]) -> None:
+    solver = parse(text, SolverParameter, warn=lambda line: None)
+    assert sorted(fields_of_forks(solver)) == sorted(paths)
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("eltwise_param { operation: STOCHASTIC_SUM }", "eltwise_param.operation"),
+        ("loss_param { normalization: PRE_FIXED }", "loss_param.normalization"),
+    ],
+)
+def test_a_value_that_only_forks_have_is_a_field_of_forks(text: str, path: str) -> None:
+    net = parse(f"layer {{ {text} }}", NetParameter)
+    assert list(fields_of_forks(net.layer[0])) == [path]
+    drop_fork_fields(net)
+    assert not list(fields_of_forks(net)) and not net.layer[0].ListFields()[0][1].ListFields()
+    with pytest.raises(InputError, match=rf'layer "it": {path} is a field of forks'):
+        one_layer(f'type: "ReLU" top: "y" {text}', x=(1, 2))
