@@ -9,7 +9,7 @@ from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
 Order = np.ndarray[tuple[int], np.dtype[np.int64]]
-_SKIP, _FILES, _ROWS = 1, 2, 3  # keep the streams of one seed apart
+_SKIP, _FILES, _ROWS, _SAMPLE = 1, 2, 3, 4  # keep the streams of one seed apart
 
 
 @dataclass
@@ -59,11 +59,16 @@ def row_order(seed: int, turn: int, file: int, count: int) -> Order:
     return permutation([seed, turn, file, count, _ROWS], count)
 
 
-def drawn_skip(seed: int, layer: LayerParameter, rows: int) -> int:
-    """How many rows of its list an ImageData leaves out: any number below its rand_skip. Raises InputError
+def sample_generator(seed: int, iteration: int, sample: int) -> np.random.Generator:
+    """What a sample of a batch is varied by: a pure function of the three numbers."""
+    key = np.random.SeedSequence([seed, iteration, sample, _SAMPLE])
+    return np.random.Generator(np.random.Philox(key))
+
+
+def drawn_skip(seed: int, layer: LayerParameter, rand_skip: int, rows: int) -> int:
+    """How many rows of its list a layer leaves out: any number below its ``rand_skip``. Raises InputError
     where that is all ``rows``.
     """
-    rand_skip = layer.image_data_param.rand_skip
     if not rand_skip:
         return 0
     key = np.random.SeedSequence([seed, rand_skip, _SKIP])

@@ -41,7 +41,9 @@ def _window_data(layer: LayerParameter) -> Stated:
     return [(param.batch_size, 3, crop, crop), (param.batch_size,)]
 
 
-_HDF5 = DataTops("converters.data.hdf5:Hdf5Source", "hdf5_data_param")
+_HDF5 = DataTops(
+    "converters.data.hdf5:Hdf5Source", "hdf5_data_param", names_of="converters.data.hdf5:listed_names"
+)
 _RECORDS = DataTops("converters.data.records:RecordSource", "data_param", shapes=_data, is_images=True)
 _LIST = DataTops(
     "converters.data.images.source:ImageSource",
@@ -54,7 +56,11 @@ _ARRAYS = DataTops(
     "converters.data.memory:MemorySource", "memory_data_param", "", shapes=_memory_data, is_images=True
 )
 _WINDOWS = DataTops(
-    "converters.data.windows.source:WindowSource", "window_data_param", shapes=_window_data, is_images=True
+    "converters.data.windows.source:WindowSource",
+    "window_data_param",
+    shapes=_window_data,
+    is_images=True,
+    names_of="converters.data.windows.file:image_names",
 )
 
 

@@ -35,7 +35,7 @@ class DataTops:
     top's shape as far as the prototxt says, None where only the data know it, and for the channels where
     only they know those; ``usual`` those of the data that such a layer comes with. ``is_images``: pixels
     that ``transform_param`` changes, and a second top of labels. ``takes_label_lists``: a line of its list
-    may end in several numbers.
+    may end in several numbers. ``names_of`` is "module:function" of the files that the file ``source`` names.
     """
 
     reader: str = ""
@@ -45,6 +45,7 @@ class DataTops:
     usual: Callable[[LayerParameter], Sequence[Sequence[int | None] | None]] | None = None
     is_images: bool = False
     takes_label_lists: bool = False
+    names_of: str = ""
 
     def has_field(self, name: str) -> bool:
         """Whether the layer's own field of the message has a field ``name``, such as batch_size."""

@@ -1,14 +1,14 @@
 """What a plan's data holds: names of classes, each list's rows and pictures, other files, as sums."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from importlib import import_module
 from pathlib import Path
 
 from google.protobuf.message import Message
 
-from converters.data.hdf5 import listed_names
 from converters.data.images.lists import read_list
-from converters.data.windows.file import read_windows
 from converters.host.places import find
+from converters.layers.registry import record_of
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.rawbytes import bytes_of, from_message
 from zoo.runs.identity import PATHS, full_name
@@ -17,12 +17,6 @@ from zoo.runs.sums import RowSums, Sums, prints, short
 from zoo.train.images.dataset import ImageSet, cache_folder, class_names, image_base, sums_of
 from zoo.train.planning.lists import data_layers
 from zoo.train.planning.plan import Plan
-
-# The files that such a field's own file names.
-_LISTS: dict[str, Callable[[Path], Iterable[str]]] = {
-    "HDF5DataParameter.source": listed_names,
-    "WindowDataParameter.source": lambda path: dict.fromkeys(each.image for each in read_windows(path)),
-}
 
 
 def data_of(plan: Plan) -> RunRecord:
@@ -78,12 +72,17 @@ def _of_net(plan: Plan, key: str, sums: Sums) -> Iterator[str]:
 
 def _file(plan: Plan, layer: LayerParameter, name: str, path: Path, root: str, sums: Sums) -> Iterator[str]:
     yield sums.of(path)
-    if name == "ImageDataParameter.source" and path.is_file():
+    tops = record_of(layer).data_tops
+    if tops is None or not path.is_file() or not name.endswith(".source"):
+        return
+    if tops.takes_label_lists:
         entries = read_list(path, plan.options.label_size)
         base = image_base(layer.image_data_param, path, entries, [*plan.places, path.parent])
         yield prints(entries, [base / entry.path for entry in entries], sums)[1]
-    elif name in _LISTS and path.is_file():
-        named = (find(from_message(root) + each, plan.places) for each in _LISTS[name](path))
+    elif tops.names_of:
+        module, _, function = tops.names_of.partition(":")
+        listed: Iterable[str] = getattr(import_module(module), function)(path)
+        named = (find(from_message(root) + each, plan.places) for each in listed)
         inner = [sums.of(each.absolute()) for each in named if each.is_file()]
         yield short(bytes_of(" ".join(inner)))
 

@@ -36,6 +36,9 @@ PATHS = {
     "HDF5DataParameter.source": "the sums of the list and its files are compared",
     "WindowDataParameter.source": "the sums of the list and its pictures are compared",
     "WindowDataParameter.root_folder": "the pictures' bytes are compared, wherever they lie",
+    "DenseImageDataParameter.source": "the sums of the list and its pictures are compared",
+    "DenseImageDataParameter.root_folder": "the pictures' bytes are compared, wherever they lie",
+    "AnnotatedDataParameter.label_map_file": "names of classes, which nothing reads",
     "InfogainLossParameter.source": "the file's sum is compared",
 }
 

@@ -45,7 +45,8 @@ def _image_feed(
 ) -> ImageFeed:
     is_random = trains(images.layer, plan.nets[key].phase)
     with plan.nets[key].located():
-        skip = drawn_skip(plan.seed, images.layer, len(images.labels))
+        rand_skip = images.layer.image_data_param.rand_skip
+        skip = drawn_skip(plan.seed, images.layer, rand_skip, len(images.labels))
     return ImageFeed(images, is_random, plan.seed, device, rank, world, skip)
 
 

@@ -1,9 +1,7 @@
 """Rows of images and labels, transformed into batches: what ImageData and Data share
 (base_data_layer.cpp, data_transformer.cpp)."""
 
-from abc import abstractmethod
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +11,8 @@ from torch import Tensor
 
 from converters.data.images.transform import check, choose_crops, draw, open_mean, transform
 from converters.data.order import Rounds
-from converters.data.source import BadRecordError, DataSource, SourceOptions
-from converters.host.machine import cores
-from converters.layers.checks import positive
+from converters.data.rows import RowSource
+from converters.data.source import SourceOptions
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
@@ -33,26 +30,15 @@ class Sample:
     label: float | tuple[float, ...]
 
 
-class PixelSource(DataSource):
+class PixelSource(RowSource[Sample]):
     """A source whose rows are images. Without a crop all images of a batch have one size."""
 
     def __init__(
         self, layer: LayerParameter, options: SourceOptions, rounds: Rounds, batch_size: int
     ) -> None:
-        super().__init__(layer)
-        positive(layer, batch_size=batch_size)
-        self.options, self.rounds, self.batch_size = options, rounds, batch_size
+        super().__init__(layer, options, rounds, batch_size)
         self.mean = open_mean(layer, options.places)
-        self._pool = ThreadPoolExecutor(cores())  # decoding takes longer than all else
         self.shapes = self._shapes()
-
-    @abstractmethod
-    def read(self, row: int) -> Sample:
-        """The image of a row. Raises BadRecordError, with its key or path, where it cannot be read."""
-
-    def record(self, index: int, sample: int) -> str:
-        """The name of the image that stands there, read once more."""
-        return self._sample(index * self.batch_size + sample).name
 
     def batch(self, index: int) -> dict[str, Tensor]:
         """(batch, channels, crop or height, crop or width), channels last in memory; labels (batch,), or
@@ -61,31 +47,10 @@ class PixelSource(DataSource):
         Raises InputError naming the record that is broken, smaller than the crop or, without one, of
         another size than the first of the batch.
         """
-        start = index * self.batch_size
-        samples = list(self._pool.map(self._sample, range(start, start + self.batch_size)))
+        samples = self.of_batch(lambda place, sample: sample, index)
         data = self._transformed(samples, draw(self.options.seed, index, self.batch_size))
         labels = torch.tensor([sample.label for sample in samples], dtype=torch.float32)
         return dict(zip(self.layer.top, (data, labels), strict=False))
-
-    def close(self) -> None:
-        """End the threads that decode."""
-        self._pool.shutdown(cancel_futures=True)
-
-    def _sample(self, serial: int) -> Sample:
-        """The ``serial``-th image; in place of a broken one, with skip_bad, the next whole one, so that
-        a batch still follows from its index alone.
-        """
-        for step in range(self.rounds.count):
-            row = self.rounds.row(serial + step)
-            if row in self.bad:
-                continue
-            try:
-                return self.read(row)
-            except BadRecordError:
-                if not self.options.skip_bad:
-                    raise
-                self.bad.add(row)
-        raise InputError(f"all {self.rounds.count} records are broken", self.layer.name)
 
     def _transformed(self, samples: Sequence[Sample], drawn: Array) -> Tensor:
         for sample in samples:
@@ -115,7 +80,7 @@ class PixelSource(DataSource):
             raise InputError(f"{sample.name}: {error}", self.layer.name) from None
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
-        first = self._sample(0)
+        first = self.sample(0)
         self._check(first, first)
         height, width, channels = first.pixels.shape
         crop = self.layer.transform_param.crop_size

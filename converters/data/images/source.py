@@ -22,7 +22,7 @@ class ImageSource(PixelSource):
         self.entries = read_list(self.list_path, options.label_size)
         names = [from_message(param.root_folder) + entry.path for entry in self.entries]
         self.place = place_of_list(self.list_path, param.source, names, options.places)
-        skip = drawn_skip(options.seed, layer, len(self.entries))
+        skip = drawn_skip(options.seed, layer, param.rand_skip, len(self.entries))
         rounds = Rounds(len(self.entries), param.shuffle, options.seed, skip)
         super().__init__(layer, options, rounds, param.batch_size)
 

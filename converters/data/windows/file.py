@@ -107,3 +107,8 @@ def _window(words: _Words, image: str) -> Window:
     if x2 < x1 or y2 < y1:
         raise words.wrong(f"the window {x1} {y1} {x2} {y2} is empty")
     return Window(image, label, overlap, x1, y1, x2, y2, words.line)
+
+
+def image_names(path: Path) -> list[str]:
+    """The images that a window file names, each once."""
+    return list(dict.fromkeys(each.image for each in read_windows(path)))

@@ -1,7 +1,9 @@
 """Data layers of forks, whose tops are inputs of a net, with their shapes as far as the prototxt says."""
 
+from dataclasses import replace
 from math import floor
 
+from converters.layers.choice import Dialect
 from converters.layers.parts.fed import Fed, Size, Stated, decoded_channels, fed, images, served
 from converters.layers.registry import DataTops, layer
 from prototxt.caffe_pb2 import LayerParameter, ResizeParameter, VideoDataParameter
@@ -10,14 +12,14 @@ _BOX = 8  # image, class, instance, left, top, right, bottom, difficult
 
 
 def _resized(layer: LayerParameter) -> Size:
-    """The size that SSD's ``resize_param`` makes of every image, of MobileNet-YOLO's several the first; (0, 0)
-    where it depends on the image.
+    """The size that SSD's ``resize_param`` makes of every image, of MobileNet-YOLO's several the first;
+    (0, 0) where it depends on the image.
     """
     policies = layer.transform_param.resize_param
     fixed = [
         (each.height, each.width) for each in policies if each.resize_mode != ResizeParameter.FIT_SMALL_SIZE
     ]
-    return fixed[0] if policies and fixed else (0, 0)
+    return fixed[0] if fixed else (0, 0)
 
 
 def _annotated(layer: LayerParameter) -> Stated:
@@ -116,19 +118,67 @@ def _poses(layer: LayerParameter) -> Stated:
     return [(batch, 6, *size), (batch, 2 * (param.num_parts + 1), *maps)]
 
 
+_PAIRS = "converters.data.forks.pairs:paired_names"
 _ANNOTATED = DataTops(param="data_param", shapes=_annotated, is_images=True)
-_SEGMENTED = DataTops(param="image_data_param", shapes=_segmented, is_images=True)
+_SEGMENTED = DataTops(
+    "converters.data.forks.segmentation:DeepLabSource",
+    "image_data_param",
+    shapes=_segmented,
+    is_images=True,
+    names_of=_PAIRS,
+)
+_OF_PSPNET = replace(_SEGMENTED, reader="converters.data.forks.segmentation:PspSource")
 _LABELLED = DataTops(param="image_data_param", shapes=_segmented, usual=_pictures, is_images=True)
-_DENSE = DataTops(param="dense_image_data_param", shapes=_dense, usual=_street, is_images=True)
+_DENSE = DataTops(
+    "converters.data.forks.segmentation:DenseSource",
+    "dense_image_data_param",
+    shapes=_dense,
+    usual=_street,
+    is_images=True,
+    names_of=_PAIRS,
+)
 _WITH_BOXES = DataTops(param="image_gt_data_param", shapes=_with_boxes, is_images=True)
 _CLIPS = DataTops(param="video_data_param", shapes=_clips, is_images=True)
 _POSES = DataTops(param="data_param", shapes=_poses, is_images=True)
 
 
+_LABELS = ("image_data_param.label_type", "image_data_param.ignore_label")
+_DEEPLAB = Dialect(
+    "deeplab",
+    fields=(
+        *_LABELS,
+        "transform_param.scale_factors",
+        "transform_param.crop_height",
+        "transform_param.crop_width",
+    ),
+    is_default=True,
+)
+_PSPNET = Dialect(
+    "pspnet",
+    also=("icnet",),
+    fields=(
+        *_LABELS,
+        "transform_param.crop_h",
+        "transform_param.crop_w",
+        "transform_param.rand_resize",
+        "transform_param.rand_aspect_ratio",
+        "transform_param.gaussian_blur",
+    ),
+)
+
+
+_SEG_FILE = "image_seg_data_layer.cpp"
+_DENSE_FILE = "alexgkendall/caffe-segnet: dense_image_data_layer.cpp"
+
+
 @layer("AnnotatedData", **fed("weiliu89/caffe: annotated_data_layer.cpp", (1, 2), _ANNOTATED))
-@layer("ImageSegData", **fed("deeplab: image_seg_data_layer.cpp", (2, 3), _SEGMENTED))
+@layer(
+    "ImageSegData",
+    **fed(f"aquariusjay/deeplab-public-ver2: {_SEG_FILE}", (2, 3), _SEGMENTED, dialect=_DEEPLAB),
+)
+@layer("ImageSegData", **fed(f"hszhao/PSPNet: {_SEG_FILE}", (2, 3), _OF_PSPNET, dialect=_PSPNET))
 @layer("ImageLabelmapData", **fed("s9xie/hed: image_labelmap_data_layer.cpp", (2, 2), _LABELLED))
-@layer("DenseImageData", **fed("alexgkendall/caffe-segnet: dense_image_data_layer.cpp", (2, 2), _DENSE))
+@layer("DenseImageData", **fed(_DENSE_FILE, (2, 2), _DENSE, ("dense_image_data_param",)))
 @layer("ImageGtData", **fed("zhaoweicai/mscnn: image_gt_data_layer.cpp", (2, None), _WITH_BOXES))
 @layer("VideoData", **fed("facebook/C3D: video_data_layer.cpp", (1, 2), _CLIPS))
 @layer("CPMData", **fed("CMU caffe_train: cpm_data_layer.cpp", (2, 2), _POSES))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from converters.layers.base import Layer
+from converters.layers.choice import Dialect
 from converters.layers.registry import Count, DataTops, Facts, Shapes, free
 from prototxt.caffe_pb2 import LayerParameter
 
@@ -25,16 +26,24 @@ class Fed(Layer):
         raise AssertionError("the tops of a data layer are inputs of the net")
 
 
-def fed(source: str, tops: Count, data_tops: DataTops) -> Facts:
+def fed(
+    source: str,
+    tops: Count,
+    data_tops: DataTops,
+    fields: tuple[str, ...] = (),
+    dialect: Dialect | None = None,
+) -> Facts:
     """What the record of a data layer says, by the fork's file ``source``."""
-    return {
+    facts: Facts = {
         "source": source,
         "role": "data",
         "bottoms": (0, 0),
         "tops": tops,
         "macs": free,
         "data_tops": data_tops,
+        "fields": fields,
     }
+    return facts | {"dialect": dialect} if dialect else facts
 
 
 def cropped(layer: LayerParameter) -> Size | None:
