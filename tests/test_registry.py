@@ -102,10 +102,12 @@ def test_a_type_is_registered_once() -> None:
 
 def test_every_reader_is_a_source_of_data() -> None:
     feeds = [record.data_tops for record in records() if record.data_tops and record.data_tops.reader]
-    assert len(feeds) == 6
+    assert len(feeds) >= 9
     for feed in feeds:
         module, _, name = feed.reader.partition(":")
         assert issubclass(getattr(import_module(module), name), DataSource)
+        module, _, name = feed.names_of.partition(":")
+        assert not name or callable(getattr(import_module(module), name))
 
 
 def test_what_data_layers_say_of_themselves() -> None:
