@@ -1,19 +1,20 @@
 """Which recording holds which rule of a layer type. Run as a program, it writes zoo/layer_cases.py anew."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from golden_cases import GOLDEN
 
+from converters.graph import with_known_classes
 from converters.layers.registry import records, rules_of
+from prototxt.net_file import NetFile
 
 MODULE = Path(__file__).parent.parent / "zoo" / "layer_cases.py"
 
 
 def types_in(path: Path) -> set[str]:
-    return set(re.findall(r'type: *"([A-Z][A-Za-z0-9]+)"', path.read_text()))
+    return {layer.type for layer in with_known_classes(NetFile.read(path).message).layer}
 
 
 def dialect_of(data: Mapping[str, np.ndarray]) -> str | None:

@@ -11,7 +11,9 @@ from layer_cases import dialect_of
 from torch import Tensor
 
 from converters import Network, load_net
-from converters.layers.registry import records
+from converters.graph import with_known_classes
+from converters.layers.registry import record_of, records
+from prototxt.net_file import NetFile
 
 CASES = sorted(path.stem for path in (GOLDEN / "layers").glob("*.npz"))
 OF_FORKS = sorted(path.stem for path in (GOLDEN / "forks").glob("*.npz"))
@@ -74,6 +76,12 @@ class Comparison:
 def is_net(case: str) -> bool:
     """Whether it is a small net, where errors add up."""
     return case.startswith("net_") or case.endswith("_net")
+
+
+def is_traceable(case: str) -> bool:
+    """Whether torch.compile and torch.export can follow every layer of it."""
+    net = with_known_classes(NetFile.read(path_of(case)).message)
+    return not any(record_of(layer).untraceable for layer in net.layer)
 
 
 def path_of(case: str) -> Path:

@@ -77,6 +77,7 @@ CASES: dict[str, tuple[str, ...]] = {
     "Pooling": ("axpy_se_block_train", "crop_auto_pad10", "crop_auto_skip", "crop_auto_stride8", "interp_pyramid", "upsample_segnet_default_scale", "upsample_segnet_overlap_between", "upsample_segnet_pad_out_h", "upsample_segnet_scale2", "upsample_segnet_size_odd", "pool_ave_3s2_ceil", "pool_ave_3s2_p1", "pool_ave_5s3_p2", "pool_ave_7s1", "pool_ave_k2s4_outside", "pool_global_ave", "pool_global_max", "pool_max_2s2_odd", "pool_max_3s2_ceil", "pool_max_3s2_p1", "pool_max_mask", "pool_rect",),
     "Pooling3D": ("convolution3d_net", "pooling3d_ave_pad", "pooling3d_max_2x2x2", "pooling3d_max_ceil", "pooling3d_max_depth1", "pooling3d_max_gap", "pooling3d_max_ties",),
     "Power": ("dummy_data_const", "power_shift_scale", "power_sqrt",),
+    "Proposal": ("proposal_pva_basic", "proposal_pva_few_before_nms", "proposal_pva_min_size", "proposal_pva_zero_score_tie_tail",),
     "RNN": ("rnn",),
     "ROIPooling": ("roi_pooling_basic", "roi_pooling_bigger_than_roi", "roi_pooling_half_rounding", "roi_pooling_partly_outside", "roi_pooling_size_zero_and_reversed",),
     "RReLU": ("rrelu_test",),
@@ -107,6 +108,7 @@ CASES: dict[str, tuple[str, ...]] = {
     "Truncation": ("truncation",),
     "Upsample (mobilenet-yolo)": ("upsample_default", "upsample_nearest_1", "upsample_nearest_2", "upsample_nearest_4", "upsample_scale2",),
     "Upsample (segnet)": ("upsample_segnet_default_scale", "upsample_segnet_overlap_between", "upsample_segnet_pad_out_h", "upsample_segnet_scale2", "upsample_segnet_size_odd",),
+    "rpn.proposal_layer.ProposalLayer": ("proposal_python_default_anchors", "proposal_python_min_size_scaled",),
 }
 IN_NETS: dict[str, int] = {
     "Accuracy": 7,

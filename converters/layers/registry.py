@@ -77,6 +77,7 @@ class Facts(TypedDict, total=False):
     most: "Callable[[Layer, Shapes], Shapes]"
     refuses_export: "Callable[[Layer, Shapes], str]"
     export_limit: str
+    untraceable: bool
     data_tops: DataTops
     dialect: Dialect
     fields: tuple[str, ...]
@@ -112,11 +113,13 @@ class Record:
 
     ``refuses_export``: why a module, in its phase and with bottoms of these shapes, cannot be in an ONNX
     file; "" where it can. ``export_limit``: what else may keep a layer out of one, or the file's batch from
-    being dynamic, in words that follow "layer NAME". ``dialect``: what tells this rule from others of
-    the type's name. ``fields``: what the rule reads that Caffe 1.0's schema lacks, as
-    "pooling_param.ceil_mode", or "roi_pooling_param" for all that is in it; a layer that sets others is
-    refused. ``grid``: where the pixels of its top lie on its first bottom; a layer that is ``pointwise`` has
-    the same. ``aligns``: it crops one bottom to where the other lies by the grids between them.
+    being dynamic, in words that follow "layer NAME". ``untraceable``: values decide what is computed next
+    (which boxes are left), which torch.compile and torch.export cannot follow, so that no file has it.
+    ``dialect``: what tells this rule from others of the type's name. ``fields``: what the rule reads that
+    Caffe 1.0's schema lacks, as "pooling_param.ceil_mode", or "roi_pooling_param" for all that is in it; a
+    layer that sets others is refused. ``grid``: where the pixels of its top lie on its first bottom; a
+    layer that is ``pointwise`` has the same. ``aligns``: it crops one bottom to where the other lies by the
+    grids between them.
     """
 
     type: str
@@ -145,6 +148,7 @@ class Record:
     most: "Callable[[Layer, Shapes], Shapes] | None" = None
     refuses_export: "Callable[[Layer, Shapes], str] | None" = None
     export_limit: str = ""
+    untraceable: bool = False
     data_tops: DataTops | None = None
     dialect: Dialect | None = None
     fields: tuple[str, ...] = ()
