@@ -15,20 +15,20 @@ HARMLESS = frozenset(
     for message, fields in {
         "NetParameter": "default_forward_type default_backward_type default_forward_math "
         "default_backward_math global_grad_scale global_grad_scale_adaptive reduce_buckets "
-        "conv_algos_override "
         "default_conv_algos_override default_cudnn_math_override eltwise_mem_sharing "
         "compile_net_state multinode version",
         # Intel's quantization_param: its integers stand for the floats of the same layer.
         "LayerParameter": "forward_type backward_type forward_math backward_math debug cudnn_math_override "
         "multinode mn_grad_compress_param quantization_param source_class",
         "SolverParameter": "eval_type ap_version show_per_class_result solver_data_type richness "
-        "store_blobs_in_old_format per_parameter_reduce reduce_buckets",
+        "store_blobs_in_old_format per_parameter_reduce",
         "ConvolutionParameter": "mem_group_size cudnn_convolution_algo_seeker conv_algos_override "
         "cudnn_math_override conv_algorithm",
         "DataParameter": "cache threads parser_threads",
         "ImageDataParameter": "cache precache threads show_data",
         "MemoryDataParameter": "source share_in_parallel",
-        "TransformationParameter": "use_gpu_transform debug_params",
+        "TransformationParameter": "use_gpu_transform debug_params random_seed display",
+        "DropoutParameter": "random_seed",  # draws are ours, by --seed
         "VideoDataParameter": "show_data",
         "CPMTransformationParameter": "visualize",
     }.items()
