@@ -8,13 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from converters.filler import fill
 from converters.graph import Node, layer_labels
 from converters.layers import Layer
-from prototxt.caffe_pb2 import FillerParameter, ParamSpec
+from prototxt.caffe_pb2 import ParamSpec
 from prototxt.errors import InputError
-
-_ZEROS = FillerParameter()  # constant 0, what Caffe's default filler is
 
 
 @dataclass(eq=False)
@@ -185,6 +182,6 @@ def fill_first(blob: Blob, tensor: Tensor, module: Layer, source: str) -> None:
     """
     generator = torch.Generator().manual_seed(zlib.crc32(f"{source}/{blob.index}".encode()))
     try:
-        fill(tensor, module.fillers.get(blob.slot, _ZEROS), generator)
+        module.fill_blob(blob.slot, tensor, generator)
     except InputError as error:
         raise InputError(str(error), blob.node.layer.name, blob.node.layer) from None

@@ -69,6 +69,7 @@ CASES: dict[str, tuple[str, ...]] = {
     "Log": ("log_base10", "log_default",),
     "MVN": ("mvn", "mvn_across_novar",),
     "MarginInnerProduct": ("margininnerproduct_double", "margininnerproduct_quadruple", "margininnerproduct_single",),
+    "MultiStageMeanfield": ("multistagemeanfield_3_iterations",),
     "MultinomialLogisticLoss": ("multinomial_logistic",),
     "Norm": ("norm_video_triplet",),
     "PReLU": ("prelu", "prelu_shared",),

@@ -6,6 +6,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from converters.filler import Random, fill
 from converters.layers.checks import check_count, check_fields, check_listed
 from converters.layers.choice import choose
 from converters.layers.registry import Record, Shapes, layer_types, record_of, rules_of
@@ -102,6 +103,11 @@ class Layer(nn.Module):
     def blobs(self) -> list[Tensor]:
         """Caffe's blobs of this layer, in Caffe's order, as live tensors."""
         return [getattr(self, slot) for slot in self.slots]
+
+    @torch.no_grad()
+    def fill_blob(self, slot: str, blob: Tensor, generator: Random) -> None:
+        """Fill one of its blobs as its filler says. Raises InputError for a filler that cannot fill it."""
+        fill(blob, self.fillers.get(slot, FillerParameter()), generator)
 
     def backward_reads(self) -> str:
         """ "top" or "bottom" where Caffe's backward pass reads that and keeps no copy, else nothing."""
