@@ -512,11 +512,17 @@ def read_row(row: dict[str, str]) -> Message:
     return read(SHARED / "corpus" / row["file"], lambda line: None)
 
 
-def test_every_real_file_of_caffe_reads_and_survives() -> None:
+# Of the corpus' files the one that no fork's parser reads, and why.
+BROKEN = {
+    "chuanqi305__MobileNet-SSD/template__MobileNetSSD_train_template.prototxt": "a template: num_output: cls3x",
+}
+
+
+def test_every_real_file_reads_and_survives() -> None:
     if not (SHARED / "corpus").is_dir():
         pytest.skip("the corpus of real prototxts is not beside this checkout")
-    rows = [row for row in corpus() if row["parses_with_caffe_1.0_schema"] == "ok"]
-    assert len(rows) == 228
+    rows = [row for row in corpus() if row["file"] not in BROKEN]
+    assert len(rows) == 377
     for row in rows:
         message = read_row(row)
         assert parse(to_text(message), type(message), row["file"], lambda line: None) == message
