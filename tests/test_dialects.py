@@ -246,6 +246,10 @@ def test_a_weight_file_is_opened_once_for_a_net_that_is_trained_and_tested(
     nets = solver_nets(solver, tmp_path / "solver.prototxt", [tmp_path])
     assert [net.message.layer[1].dialect for net in nets] == ["segnet"] * 2
     assert opened == [tmp_path / "w.caffemodel"]
+    text = (tmp_path / "net.prototxt").read_text()
+    (tmp_path / "net.prototxt").write_text(text.replace('type: "BN"', 'type: "SoftmaxWithLoss"'))
+    solver_nets(solver, tmp_path / "solver.prototxt", [tmp_path])  # several rules, and no blob to tell them
+    assert len(opened) == 1
 
 
 def test_the_weights_of_zoo_train_choose_them_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

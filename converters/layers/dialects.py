@@ -98,6 +98,14 @@ def has_rules(layer: LayerParameter) -> bool:
     return len(rules_of(layer.type)) > 1
 
 
+def told_by_blobs(layer: LayerParameter) -> bool:
+    """Whether the blobs of a weight file may tell which of its type's rules a layer follows."""
+    rules = rules_of(layer.type)
+    dialects = [dialect_of(rule) for rule in rules]
+    asks = any(dialect.shapes or dialect.excludes or dialect.looks_so for dialect in dialects)
+    return asks or len({rule.blobs for rule in rules}) > 1
+
+
 def names_of(forks: str) -> list[str]:
     """The forks in a list with commas. Raises InputError for one that nobody knows."""
     names = [name.strip() for name in forks.split(",") if name.strip()]
