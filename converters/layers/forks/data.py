@@ -119,7 +119,21 @@ def _poses(layer: LayerParameter) -> Stated:
 
 
 _PAIRS = "converters.data.forks.pairs:paired_names"
-_ANNOTATED = DataTops(param="data_param", shapes=_annotated, is_images=True)
+_ANNOTATED = DataTops(
+    "converters.data.forks.annotated:AnnotatedSource", "data_param", shapes=_annotated, is_images=True
+)
+_ANNOTATED_FIELDS = (
+    "annotated_data_param.batch_sampler",
+    "annotated_data_param.label_map_file",
+    "annotated_data_param.anno_type",
+    "transform_param.resize_param",
+    "transform_param.noise_param",
+    "transform_param.distort_param",
+    "transform_param.expand_param",
+    "transform_param.emit_constraint",
+    "transform_param.crop_h",
+    "transform_param.crop_w",
+)
 _SEGMENTED = DataTops(
     "converters.data.forks.segmentation:DeepLabSource",
     "image_data_param",
@@ -171,7 +185,10 @@ _SEG_FILE = "image_seg_data_layer.cpp"
 _DENSE_FILE = "alexgkendall/caffe-segnet: dense_image_data_layer.cpp"
 
 
-@layer("AnnotatedData", **fed("weiliu89/caffe: annotated_data_layer.cpp", (1, 2), _ANNOTATED))
+@layer(
+    "AnnotatedData",
+    **fed("weiliu89/caffe: annotated_data_layer.cpp", (1, 2), _ANNOTATED, _ANNOTATED_FIELDS),
+)
 @layer(
     "ImageSegData",
     **fed(f"aquariusjay/deeplab-public-ver2: {_SEG_FILE}", (2, 3), _SEGMENTED, dialect=_DEEPLAB),
