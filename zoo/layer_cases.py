@@ -109,6 +109,8 @@ CASES: dict[str, tuple[str, ...]] = {
     "Truncation": ("truncation",),
     "Upsample (mobilenet-yolo)": ("upsample_default", "upsample_nearest_1", "upsample_nearest_2", "upsample_nearest_4", "upsample_scale2",),
     "Upsample (segnet)": ("upsample_segnet_default_scale", "upsample_segnet_overlap_between", "upsample_segnet_pad_out_h", "upsample_segnet_scale2", "upsample_segnet_size_odd",),
+    "YoloDetectionOutput": ("yolo_output_basic", "yolo_output_nothing_found",),
+    "Yolov3DetectionOutput": ("yolov3_output_nothing_found", "yolov3_output_rectangular_map", "yolov3_output_two_scales",),
     "rpn.proposal_layer.ProposalLayer": ("proposal_python_default_anchors", "proposal_python_min_size_scaled",),
 }
 IN_NETS: dict[str, int] = {

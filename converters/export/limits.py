@@ -6,8 +6,8 @@ from converters.network import Network
 from prototxt.errors import InputError
 
 _UNTRACEABLE = (
-    "has as many rows as its values leave, found in as many rounds, which torch.export cannot follow: end the "
-    "file before it (--output-blob)"
+    "has as many rows as its values leave, found in as many rounds, which torch.export cannot follow: end the"
+    " file before it (--output-blob)"
 )
 
 

@@ -1,0 +1,176 @@
+"""What MobileNet-YOLO's nets detect: rows of image, label, score and corners."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from converters.layers.base import Layer
+from converters.layers.parts.cells import by_cell, corners, decoded
+from converters.layers.parts.nms import suppressed
+from converters.layers.registry import Builder, Count, Shapes, free, layer
+from converters.layers.spec import Spec
+from prototxt.caffe_pb2 import LayerParameter
+from prototxt.errors import InputError
+
+B = TypeVar("B", bound=Builder)
+
+
+def _most(module: Layer, bottoms: Shapes) -> Shapes:
+    """A row a box (its classes overlap wholly), or an image where nothing is found."""
+    boxes = sum(module.spec.num_box * shape[0] * shape[2] * shape[3] for shape in bottoms)
+    return [torch.Size([1, 1, max(boxes, bottoms[0][0]), 7])]
+
+
+def _rule(name: str, file: str, field: str, bottoms: Count) -> Callable[[B], B]:
+    """Register a class that detects."""
+    return layer(
+        name,
+        source=f"eric612/MobileNet-YOLO: {file}",
+        fields=(field,),
+        bottoms=bottoms,
+        macs=free,
+        most=_most,
+        untraceable=True,
+    )
+
+
+@dataclass(frozen=True)
+class DetectionSpec(Spec):
+    """Of what detects; ``biases`` are the widths and heights of anchors, by turns."""
+
+    num_classes: int
+    num_box: int
+    confidence_threshold: float
+    nms_threshold: float
+    biases: tuple[float, ...]
+    mask: tuple[int, ...] = ()
+    anchors_scale: tuple[int, ...] = ()
+
+
+class _Detects(Layer):
+    """What the two share: all boxes of a batch whose scores pass, best first, those suppressed that overlap a
+    better one by nms_threshold or more, whatever their classes and images are: the image is always 0. Labels
+    begin at 1. Nothing found: a row of -1 an image, but for its number. Of equal scores the order is theirs
+    here and std::sort's in the fork.
+    """
+
+    spec: DetectionSpec
+
+    def _check(self, message: LayerParameter, bottoms: Shapes) -> None:
+        """Raise InputError for maps of other channels than the numbers have, or too few anchors."""
+        channels = self.spec.num_box * (5 + self.spec.num_classes)
+        for shape in bottoms:
+            if len(shape) != 4 or shape[1] != channels:
+                raise InputError(f"takes maps of {channels} channels, not {tuple(shape)}", message.name)
+
+    @torch.no_grad()
+    def forward(self, *maps: Tensor) -> Tensor:
+        """(N, num_box·(5 + num_classes), H, W) to (1, 1, rows, 7)."""
+        found = [self._found(x, at) for at, x in enumerate(maps)]
+        scores, labels, boxes = (torch.cat(parts) for parts in zip(*found, strict=True))
+        order = scores.argsort(descending=True, stable=True)
+        scores, labels, boxes = scores[order], labels[order], boxes[order]
+        lines = corners(boxes)
+        areas = boxes[:, 2] * boxes[:, 3]
+        stays = suppressed(lines, self.spec.nms_threshold, equal_goes=True, areas=areas)
+        if not stays.any():
+            return _nothing(maps[0])
+        rows = [torch.zeros_like(scores), labels + 1.0, scores, *lines.unbind(1)]
+        return torch.stack(rows, 1)[stays][None, None].to(maps[0].dtype)
+
+    def _found(self, x: Tensor, at: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Of one map the scores (R,), classes (R,) and boxes (R, 4) that pass."""
+        raise NotImplementedError
+
+    def _sides(self, x: Tensor, anchors: Sequence[int], scale: int) -> Tensor:
+        """The sides of a map's anchors as shares of the image, whose cells are ``scale`` wide: (B, 2)."""
+        sides = x.new_tensor(self.spec.biases).reshape(-1, 2)[list(anchors)]
+        return sides / x.new_tensor([x.shape[3] * scale, x.shape[2] * scale])
+
+
+def _nothing(x: Tensor) -> Tensor:
+    rows = x.new_full((1, 1, x.shape[0], 7), -1)
+    rows[..., 0] = torch.arange(x.shape[0], device=x.device)
+    return rows
+
+
+@_rule(
+    "Yolov3DetectionOutput",
+    "yolov3_detection_output_layer.cpp",
+    "yolov3_detection_output_param",
+    (1, None),
+)
+class Yolov3DetectionOutput(_Detects):
+    """A row for every class whose score, the object's times its own, is above the threshold. Each map has its
+    share of ``mask``, the numbers of its anchors, and its ``anchors_scale``, the pixels of a cell.
+    """
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+        param = message.yolov3_detection_output_param
+        self.spec = DetectionSpec(
+            param.num_classes,
+            param.num_box,
+            param.confidence_threshold,
+            param.nms_threshold,
+            tuple(param.biases),
+            tuple(param.mask),
+            tuple(param.anchors_scale),
+        )
+        maps, each = len(bottoms), len(param.mask) // max(param.mask_group_num, 1)
+        if not param.HasField("num_classes"):
+            raise InputError("num_classes must be given", message.name)
+        if param.mask_group_num != maps or len(param.anchors_scale) < maps:
+            raise InputError(
+                f"mask_group_num, and anchors_scale, have to be as many as the {maps} bottoms", message.name
+            )
+        if each < param.num_box or any(2 * n + 1 >= len(param.biases) for n in param.mask):
+            raise InputError(f"takes {param.num_box} of mask a bottom, each with two biases", message.name)
+        self.each = each
+        self._check(message, bottoms)
+
+    def _found(self, x: Tensor, at: int) -> tuple[Tensor, Tensor, Tensor]:
+        cells = by_cell(x, self.spec.num_box)
+        anchors = self.spec.mask[at * self.each :][: self.spec.num_box]
+        places = torch.cat([cells[..., :2].sigmoid(), cells[..., 2:4]], -1)
+        boxes = decoded(places, self._sides(x, anchors, self.spec.anchors_scale[at])).flat()
+        scores = (cells[..., 5:].sigmoid() * cells[..., 4:5].sigmoid()).reshape(len(boxes), -1)
+        row, label = (scores > self.spec.confidence_threshold).nonzero(as_tuple=True)
+        return scores[row, label], label, boxes[row]
+
+
+@_rule("YoloDetectionOutput", "yolo_detection_output_layer.cpp", "yolo_detection_output_param", (1, 2))
+class YoloDetectionOutput(_Detects):
+    """A row for every box whose score, the object's times the softmax's greatest, reaches the threshold. The
+    anchors, in cells, are the same for both maps, which are square. ``side`` and ``coords`` have no effect.
+    """
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+        param = message.yolo_detection_output_param
+        self.spec = DetectionSpec(
+            param.num_classes,
+            param.num_box,
+            param.confidence_threshold,
+            param.nms_threshold,
+            tuple(param.biases),
+        )
+        if not param.HasField("num_classes"):
+            raise InputError("num_classes must be given", message.name)
+        if len(param.biases) < 2 * param.num_box:
+            raise InputError(f"takes {2 * param.num_box} biases, not {len(param.biases)}", message.name)
+        self._check(message, bottoms)
+        if any(shape[2] != shape[3] for shape in bottoms):
+            raise InputError("takes square maps: the fork reads others wrongly", message.name)
+
+    def _found(self, x: Tensor, at: int) -> tuple[Tensor, Tensor, Tensor]:
+        cells = by_cell(x, self.spec.num_box)
+        places = torch.cat([cells[..., :2].sigmoid(), cells[..., 2:4]], -1)
+        boxes = decoded(places, self._sides(x, range(self.spec.num_box), 1)).flat()
+        best, label = cells[..., 5:].softmax(-1).max(-1)
+        scores = (cells[..., 4].sigmoid() * best).flatten()
+        row = (scores >= self.spec.confidence_threshold).nonzero()[:, 0]
+        return scores[row], label.flatten()[row], boxes[row]
