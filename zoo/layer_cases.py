@@ -85,6 +85,7 @@ CASES: dict[str, tuple[str, ...]] = {
     "ReLU": ("axpy_se_block_train", "bn_psp_inplace_train", "convolution3d_net", "crop_auto_pad10", "relu", "relu_leaky",),
     "ReLU6": ("relu6", "relu6_edges", "relu6_kinks", "relu6_negative_slope", "relu6_yolo",),
     "Reduction": ("reduction_asum", "reduction_mean_axis1", "reduction_sum", "reduction_sumsq",),
+    "RegionLoss": ("region_loss_basic", "region_loss_no_truth",),
     "Reorg": ("reorg_reverse2", "reorg_stride2",),
     "Reshape": ("reshape_0_m1", "reshape_axis",),
     "SPP": ("spp_max_3",),
@@ -110,6 +111,7 @@ CASES: dict[str, tuple[str, ...]] = {
     "Upsample (mobilenet-yolo)": ("upsample_default", "upsample_nearest_1", "upsample_nearest_2", "upsample_nearest_4", "upsample_scale2",),
     "Upsample (segnet)": ("upsample_segnet_default_scale", "upsample_segnet_overlap_between", "upsample_segnet_pad_out_h", "upsample_segnet_scale2", "upsample_segnet_size_odd",),
     "YoloDetectionOutput": ("yolo_output_basic", "yolo_output_nothing_found",),
+    "Yolov3": ("yolov3_loss_giou_smooth", "yolov3_loss_mse", "yolov3_loss_no_truth",),
     "Yolov3DetectionOutput": ("yolov3_output_nothing_found", "yolov3_output_rectangular_map", "yolov3_output_two_scales",),
     "rpn.proposal_layer.ProposalLayer": ("proposal_python_default_anchors", "proposal_python_min_size_scaled",),
 }

@@ -1,0 +1,165 @@
+"""MobileNet-YOLO's Yolov3: the loss of one of YOLO 3's maps."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from converters.layers.forks.yolo_loss import YoloLoss, YoloLossSpec, scattered, shape_overlap
+from converters.layers.judging.softmax import LOSS_TOPS
+from converters.layers.parts.box_overlap import generalised_overlap, overlap, overlap_slopes
+from converters.layers.parts.cells import decoded
+from converters.layers.parts.truths import Truths, best_overlap, last_in_cell
+from converters.layers.registry import Shapes, free, layer
+from prototxt.caffe_pb2 import LayerParameter, Yolov3Parameter
+from prototxt.errors import InputError
+
+
+@dataclass(frozen=True)
+class Yolov3Spec(YoloLossSpec):
+    """Of Yolov3."""
+
+    mask: tuple[int, ...] = ()
+    anchors_scale: int = 32
+    iou_loss: str = "MSE"
+    iou_normalizer: float = 0.75
+    iou_thresh: float = 0.5
+    label_smooth_eps: float = 0.1
+    use_logic_gradient: bool = False
+
+
+@layer(
+    "Yolov3",
+    source="eric612/MobileNet-YOLO: yolov3_layer.cpp",
+    role="loss",
+    bottoms=(2, 2),
+    tops=LOSS_TOPS,
+    labels=(1,),
+    macs=free,
+    fields=("yolov3_param",),
+)
+class Yolov3(YoloLoss):
+    """A truth teaches the boxes of its cell, of the anchors in ``mask``, whose shape is its own best or whose
+    overlap with it is above ``iou_thresh``. Of several at one box the last tells the place (MSE), or all do,
+    as often as the fork comes by; their classes add up. Boxes that overlap no truth by more than ``thresh``
+    learn that they are none. Where an object is, and of which class, is learned from p - y, whose targets are smoothed; the place from squared distances (MSE) or
+    from how the (generalised) overlap changes. The loss is the sum of squares of these gradients, with the
+    mean of 1 - overlap in place of the places' share, over the batch size. ``use_logic_gradient`` multiplies
+    by the sigmoid's slope, and only then object_scale counts; ``noobject_scale`` and ``side`` never do. The
+    default of iou_thresh, which no recording tells, is taken to be 0.5.
+    """
+
+    spec: Yolov3Spec
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+        param = message.yolov3_param
+        if param.use_focal_loss:
+            raise InputError("use_focal_loss is not honoured: no recording holds it", message.name)
+        if len(param.mask) < param.num or any(2 * n + 1 >= len(param.biases) for n in param.mask):
+            raise InputError(
+                f"takes {param.num} numbers of anchors in mask, each with two biases", message.name
+            )
+        self.spec = Yolov3Spec(
+            param.num_class,
+            param.num,
+            tuple(param.biases)[: len(param.biases) // 2 * 2],
+            param.object_scale if param.use_logic_gradient else 1.0,
+            param.noobject_scale,
+            param.class_scale,
+            param.coord_scale,
+            param.thresh,
+            tuple(param.mask)[: param.num],
+            param.anchors_scale,
+            Yolov3Parameter.IOULoss.Name(param.iou_loss),
+            param.iou_normalizer,
+            param.iou_thresh,
+            param.label_smooth_eps,
+            param.use_logic_gradient,
+        )
+        self.start(message, bottoms)
+
+    def forward(self, x: Tensor, labels: Tensor) -> Tensor:
+        """(N, num·(5 + classes), H, W) and labels (N, 300, 5) to a scalar."""
+        with torch.no_grad():
+            cells, truths = self.read(x, labels)
+            logistic = torch.cat([cells[..., :2].sigmoid(), cells[..., 2:4], cells[..., 4:].sigmoid()], -1)
+            deltas, distance = self._deltas(logistic, truths)
+            loss = deltas[..., 4:].square().sum() + distance
+            if self.spec.use_logic_gradient:
+                slope = logistic * (1 - logistic)
+                slope[..., 2:4] = 1
+                deltas = deltas * slope
+        return self.sent(x, loss, deltas)
+
+    def _deltas(self, cells: Tensor, truths: Truths) -> tuple[Tensor, Tensor]:
+        """The gradient of each value, and what the places add to the loss."""
+        anchors = self.anchors(cells) / self._pixels(cells)
+        boxes = torch.stack(list(decoded(cells[..., :4], anchors[list(self.spec.mask)])), -1)
+        objects = torch.where(best_overlap(boxes, truths) <= self.spec.thresh, cells[..., 4], 0.0)
+        times = self._times(anchors, truths)
+        own, cell = self._own(cells, truths)
+        is_last, is_hit = last_in_cell(cell, times > 0, objects.numel())
+        counts = is_last if self.spec.iou_loss == "MSE" else times
+        goal = truths.boxes[:, :, None].expand(*times.shape, 4)
+        moves = self._places(cells, own, boxes, goal) * counts[..., None]
+        places = scattered(moves, cell, counts > 0, len(is_hit))
+        hit = is_hit.reshape(objects.shape)
+        objects = torch.where(hit, self.spec.object_scale * (cells[..., 4] - 1), objects)
+        classes = torch.where(hit[..., None], self._classes(cells, truths, cell, times > 0), 0.0)
+        deltas = torch.cat([places.reshape(*hit.shape, 4), objects[..., None], classes], -1)
+        return deltas, self._distance(deltas, boxes[own], goal, times)
+
+    def _pixels(self, cells: Tensor) -> Tensor:
+        """The image's width and height in the anchors' pixels."""
+        return cells.new_tensor([cells.shape[2], cells.shape[1]]) * self.spec.anchors_scale
+
+    def _times(self, anchors: Tensor, truths: Truths) -> Tensor:
+        """How often a truth is taken to each box of its cell: (N, T, num), 0 to 2. The fork goes through the
+        anchors a second time, leaving out the best by its number in ``mask``, not its own.
+        """
+        mask = torch.tensor(self.spec.mask, device=anchors.device)
+        shapes = shape_overlap(anchors, truths)
+        is_best = (mask == shapes.argmax(-1, keepdim=True)) & (shapes.amax(-1, keepdim=True) > 0)
+        slot = torch.arange(len(mask), device=anchors.device)
+        passed = torch.where(is_best.any(-1), (is_best * slot).sum(-1), shapes.argmax(-1))[..., None]
+        is_more = (shapes[..., mask] > self.spec.iou_thresh) & (mask != passed) & (self.spec.iou_thresh < 1)
+        return (is_best.long() + is_more) * truths.is_there[..., None]
+
+    def _own(self, cells: Tensor, truths: Truths) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Where the boxes of each truth's cell stand, as four indices, and their numbers: (N, T, num)."""
+        count, height, width, num = cells.shape[:4]
+        image = torch.arange(count, device=cells.device)[:, None, None]
+        box = torch.arange(num, device=cells.device)
+        row, column = truths.row[..., None], truths.column[..., None]
+        return (image, row, column, box), ((image * height + row) * width + column) * num + box
+
+    def _places(self, cells: Tensor, own: tuple[Tensor, ...], all_boxes: Tensor, goal: Tensor) -> Tensor:
+        """The gradients of where each truth's boxes are, (N, T, num, 4)."""
+        values, boxes = cells[own], all_boxes[own]
+        if self.spec.iou_loss != "MSE":
+            slopes = -self.spec.iou_normalizer * overlap_slopes(boxes, goal, self.spec.iou_loss == "GIOU")
+            return torch.cat([slopes[..., :2], slopes[..., 2:] * values[..., 2:4].exp()], -1)
+        size = cells.new_tensor([cells.shape[2], cells.shape[1]])
+        away = torch.cat(
+            [(boxes[..., :2] - goal[..., :2]) * size, (boxes[..., 2:] / goal[..., 2:]).log()], -1
+        )
+        return self.spec.coord_scale * (2 - goal[..., 2:].prod(-1, keepdim=True)) * away
+
+    def _classes(self, cells: Tensor, truths: Truths, cell: Tensor, is_hit: Tensor) -> Tensor:
+        """p - y of every box, as if it had the classes of all truths that are taken to it."""
+        one_hot = torch.nn.functional.one_hot(truths.label, self.spec.num_class)[:, :, None]
+        marks = one_hot.expand(*is_hit.shape, -1).reshape(-1, self.spec.num_class).to(cells.dtype)
+        at = torch.where(is_hit, cell, cells[..., 0].numel()).flatten()[:, None].expand_as(marks)
+        marked = marks.new_zeros(cells[..., 0].numel() + 1, self.spec.num_class)
+        goal = marked.scatter_reduce(0, at, marks, "amax")[:-1].reshape(cells[..., 5:].shape)
+        eps = self.spec.label_smooth_eps
+        return self.spec.class_scale * (cells[..., 5:] - goal * (1 - eps) - 0.5 * eps)
+
+    def _distance(self, deltas: Tensor, boxes: Tensor, goal: Tensor, times: Tensor) -> Tensor:
+        """What the places add to the loss."""
+        if self.spec.iou_loss == "MSE":
+            return deltas[..., :4].square().sum()
+        how = generalised_overlap if self.spec.iou_loss == "GIOU" else overlap
+        missing = torch.where(times > 0, times * (1 - how(boxes, goal)), 0.0)
+        return self.spec.iou_normalizer * missing.sum() / times.sum().clamp(min=1)
