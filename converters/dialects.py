@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from converters.layers.choice import Stored
 from converters.layers.dialects import has_rules, names_of, told_by_blobs, with_dialects
+from converters.lenient import without_unhonoured
 from converters.weights.stored import stored_blobs
 from prototxt.errors import InputError
 from prototxt.net_file import NetFile
@@ -34,11 +35,11 @@ def settled(
     """
     wanted = names_of(asked or "")
     if not any(has_rules(layer) for layer in file.message.layer):
-        return file
+        return without_unhonoured(file, warn)
     stored: dict[str, list[Stored]] = {}
     for path in weights if any(map(told_by_blobs, file.message.layer)) else ():
         with suppress(InputError):  # whoever loads it says what is wrong with it
             stored |= stored_blobs(path)
     with file.located():
         message = with_dialects(file.message, file.name, warn, wanted, stored, recorded)
-    return replace(file, message=message)
+    return without_unhonoured(replace(file, message=message), warn)

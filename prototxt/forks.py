@@ -61,6 +61,16 @@ def drop_fork_fields(message: Message) -> None:
                 drop_fork_fields(item)
 
 
+def clear(message: Message, path: str) -> None:
+    """Clear what :func:`fields_of_forks` calls ``path``; of a list on the way all that is in it."""
+    name, _, rest = path.partition(".")
+    declared = message.DESCRIPTOR.fields_by_name[name]
+    if rest and not declared.is_repeated:
+        clear(getattr(message, name), rest)
+    else:
+        message.ClearField(name)
+
+
 def _is_harmless(field: FieldDescriptor) -> bool:
     return field.name == "engine" or _named(field) in HARMLESS
 

@@ -4,7 +4,7 @@ Whoever asks for it does so around what reads, ``with lenient(): load_net(…)``
 an error.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import NamedTuple, cast
@@ -12,6 +12,7 @@ from typing import NamedTuple, cast
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
+from prototxt.forks import clear, fields_of_forks
 from prototxt.scan import Token, position_of, tokens
 
 _LENIENT: ContextVar[bool] = ContextVar("lenient", default=False)
@@ -45,6 +46,19 @@ def without_unknown(text: str, kind: type[Message], name: str, warn: Callable[[s
         blank = "".join("\n" if char == "\n" else " " for char in text[field.start : field.end])
         known = known[: field.start] + blank + known[field.end :]
     return known
+
+
+def leave_out(
+    message: Message, apart: Collection[str], text: str, name: str, warn: Callable[[str], None]
+) -> None:
+    """Clear the fields of forks that no solver here honours, a line to ``warn`` for each; ``text`` is what
+    the solver was read from.
+    """
+    for path in list(fields_of_forks(message, apart)):
+        offset = next((token.offset for token in tokens(text) if token.text == path.partition(".")[0]), 0)
+        where = f"{name}:{position_of(text, offset).line}"
+        warn(f"{where}: the field {path} of forks is honoured by nothing here and left out")
+        clear(message, path)
 
 
 class _Unknown(NamedTuple):

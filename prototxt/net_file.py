@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Self
 
 from prototxt.caffe_pb2 import NetParameter
-from prototxt.text import Warn, located, parse_net, read_text, to_stderr
+from prototxt.encoding import read_text
+from prototxt.text import Warn, located, parse_net, to_stderr
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,12 @@ from prototxt.byte_escapes import without_byte_escapes
 from prototxt.caffe_pb2 import LayerParameter, NetParameter, SolverParameter
 from prototxt.clean import clean, describe
 from prototxt.dialect import as_comments, as_fields
+from prototxt.encoding import read_text
 from prototxt.errors import InputError
 from prototxt.explain import explain
 from prototxt.forks import harmless_fields
-from prototxt.lenient import is_lenient, without_unknown
-from prototxt.rawbytes import from_message, readable, text_of, to_message
+from prototxt.lenient import is_lenient, leave_out, without_unknown
+from prototxt.rawbytes import from_message, readable, to_message
 from prototxt.scan import Block, position_of, scan
 from prototxt.upgrade import upgrade_net, upgrade_solver
 
@@ -63,6 +64,8 @@ def parse_net(text: str, name: str = "<text>", warn: Warn = to_stderr) -> NetPar
 def parse_solver(text: str, name: str = "<text>", warn: Warn = to_stderr) -> SolverParameter:
     """A solver from its text, upgraded to today's syntax. Raises InputError, with the file."""
     message = _not_empty(parse(text, SolverParameter, name, warn), name)
+    if is_lenient():
+        leave_out(message, _NETS, text, name, warn)
     with _upgrading(name, text):
         return upgrade_solver(message, lambda line: warn(f"{name}: {line}"))
 
@@ -93,50 +96,6 @@ def _not_empty(message: M, name: str) -> M:
     if not message.ListFields():
         raise InputError(f"{name}: is empty")
     return message
-
-
-def read_text(path: Path | str) -> str:
-    """A file's text, in UTF-8 or in UTF-16 with a byte-order mark; other bytes are kept as lone surrogates.
-
-    Raises InputError for a file that cannot be read, is binary or is in an encoding of wider characters.
-    """
-    try:
-        data = Path(path).read_bytes()
-    except IsADirectoryError:
-        raise InputError(f"{path}: is a folder, not a prototxt file") from None
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    return decode_text(data, str(path))
-
-
-def decode_text(data: bytes, name: str) -> str:
-    """The text of a prototxt's bytes; a byte-order mark stays in it, to be counted as the others are."""
-    if data[:4] in (b"\xff\xfe\0\0", b"\0\0\xfe\xff"):
-        raise InputError(f"{name}: is in UTF-32; save the file as UTF-8")
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return _decode_utf16(data, name)
-    if b"\0" in data:
-        wide = "is in UTF-16 without a byte-order mark; save the file as UTF-8"
-        binary = "is binary, as a .caffemodel is, and not a prototxt"
-        raise InputError(f"{name}: {wide if _is_utf16(data) else binary}")
-    return text_of(data)
-
-
-def _is_utf16(data: bytes) -> bool:
-    """Whether most of every second byte is 0, and none between, as in UTF-16 of mostly ASCII."""
-    halves = data[0::2], data[1::2]
-    return any(2 * high.count(0) > len(high) and 0 not in low for high, low in (halves, halves[::-1]))
-
-
-def _decode_utf16(data: bytes, name: str) -> str:
-    try:
-        return data.decode("utf-16")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        where = f"{name}:{line}: byte {error.start} (0x{data[error.start]:02x})"
-        raise InputError(f"{where} is not UTF-16; save the file as UTF-8") from None
 
 
 def parse(text: str, message_type: type[M], name: str = "<text>", warn: Warn = to_stderr) -> M:

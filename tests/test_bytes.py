@@ -17,9 +17,10 @@ from converters.data.windows.file import Window, read_windows
 from converters.load import load_net
 from converters.solver.file import load_solver
 from prototxt.caffe_pb2 import LayerParameter, NetParameter, SolverParameter, SolverState
+from prototxt.encoding import decode_text
 from prototxt.errors import InputError
 from prototxt.rawbytes import bytes_of, readable, serialized, text_of, to_message
-from prototxt.text import decode_text, parse, parse_net, to_text
+from prototxt.text import parse, parse_net, to_text
 from zoo.cli import main
 
 NET = """# 注释 {

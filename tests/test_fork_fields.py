@@ -1,15 +1,20 @@
 """Fields of forks: honoured by a layer whose record says so, harmless, without effect, or refused by name."""
 
+from pathlib import Path
+
 import pytest
 from one_layer import one_layer, run
 
+from converters import load_net
 from converters.layers import registry
 from converters.layers.registry import records
+from converters.solver.update.rules import check_solver
 from prototxt import caffe_pb2
 from prototxt.caffe_pb2 import LayerParameter, NetParameter, SolverParameter
 from prototxt.errors import InputError
-from prototxt.forks import HARMLESS, drop_fork_fields, fields_of_forks, harmless_fields
-from prototxt.text import parse
+from prototxt.forks import HARMLESS, clear, drop_fork_fields, fields_of_forks, harmless_fields
+from prototxt.lenient import lenient
+from prototxt.text import parse, parse_solver
 
 
 def test_fields_named_by_records_are_in_the_schema() -> None:
@@ -86,3 +91,51 @@ def test_a_value_that_only_forks_have_is_a_field_of_forks(text: str, path: str) 
     assert not list(fields_of_forks(net)) and not net.layer[0].ListFields()[0][1].ListFields()
     with pytest.raises(InputError, match=rf'layer "it": {path} is a field of forks'):
         one_layer(f'type: "ReLU" top: "y" {text}', x=(1, 2))
+
+
+UNHONOURED = """eltwise_mem_sharing: false bn_stats_batch_size: 4
+layer { name: "d" type: "Input" top: "d" input_param { shape { dim: 1 dim: 2 dim: 4 dim: 4 } } }
+layer { name: "c" type: "Convolution" bottom: "d" top: "c" convolution_param { num_output: 1 kernel_size: 1
+        relu: true kernel_depth: 3 } }
+layer { name: "e" type: "Eltwise" bottom: "c" bottom: "c" top: "e" eltwise_param { coeff_blob: true } }"""
+
+
+def test_what_nothing_honours_is_left_out_where_that_is_asked_for(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "n.prototxt"
+    path.write_text(UNHONOURED)
+    with pytest.raises(InputError, match="is a field of forks of Caffe that nothing here honours"):
+        load_net(path)
+    capsys.readouterr()
+    with lenient():
+        assert load_net(path).shapes
+    left = "of forks is honoured by nothing here and left out"
+    assert capsys.readouterr().err.splitlines() == [
+        f"{path}: eltwise_mem_sharing: of forks of Caffe, and without effect on results: passed over",
+        f"{path}: the field bn_stats_batch_size {left}",
+        f'{path}:3: layer "c": the field convolution_param.kernel_depth {left}',
+        f'{path}:3: layer "c": the field convolution_param.relu {left}',
+        f'{path}:5: layer "e": the field eltwise_param.coeff_blob {left}',
+    ]
+
+
+def test_so_it_is_of_a_solver() -> None:
+    text = 'net: "n"\nlarc: true\nbase_lr: 1 momentum_policy: "poly" type: "Adam"'
+    said: list[str] = []
+    with lenient():
+        read = parse_solver(text, "s", said.append)
+    assert read == SolverParameter(net="n", base_lr=1, type="Adam")
+    fields = [("larc", 2), ("momentum_policy", 3)]
+    end = "of forks is honoured by nothing here and left out"
+    assert sorted(said) == [f"s:{line}: the field {field} {end}" for field, line in fields]
+    with pytest.raises(InputError, match="is a field of forks of Caffe that nothing"):
+        check_solver(parse_solver(text, "s"))
+
+
+def test_a_path_is_cleared_and_no_more() -> None:
+    text = "transform_param { scale: 2 resize_param { prob: 0.5 } resize_param { } crop_h: 3 }"
+    net = parse(f"layer {{ {text} }}", NetParameter)
+    for path in list(fields_of_forks(net.layer[0])):
+        clear(net.layer[0], path)
+    assert net == parse("layer { transform_param { scale: 2 } }", NetParameter)

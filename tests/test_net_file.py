@@ -6,9 +6,9 @@ import pytest
 
 from converters.graph import graph_of, net_state
 from converters.load import build
+from prototxt.encoding import read_text
 from prototxt.errors import InputError
 from prototxt.net_file import NetFile
-from prototxt.text import read_text
 from zoo.__main__ import main
 
 NET = """name: "a"

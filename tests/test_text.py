@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from prototxt.caffe_pb2 import LayerParameter, NetParameter, PoolingParameter, SolverParameter
 from prototxt.clean import BLANKS, clean, describe
+from prototxt.encoding import read_text
 from prototxt.errors import InputError
 from prototxt.lenient import lenient
-from prototxt.text import locate, parse, read_net, read_solver, read_text, to_text
+from prototxt.text import locate, parse, read_net, read_solver, to_text
 from zoo.cli import main
 
 DATA = Path(__file__).parent / "data"

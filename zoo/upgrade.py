@@ -3,7 +3,8 @@
 import argparse
 
 from prototxt.caffe_pb2 import NetParameter, SolverParameter
-from prototxt.text import is_solver, parse_net, parse_solver, read_text
+from prototxt.encoding import read_text
+from prototxt.text import is_solver, parse_net, parse_solver
 from zoo.terminal.console import notice, print_prototxt
 
 

@@ -36,13 +36,21 @@ def check_fields(message: LayerParameter) -> None:
     types (roi_pooling_param in a ReLU) has no effect in any fork, and none here; which of several rules a
     layer follows is :mod:`converters.layers.choice`'s.
     """
+    for path in unhonoured(message):
+        raise InputError(
+            f"{path} is a field of forks of Caffe that nothing here honours in a {message.type} layer",
+            message.name,
+        )
+
+
+def unhonoured(message: LayerParameter) -> list[str]:
+    """The paths of a layer's fields of forks that no rule of its type reads."""
     rules = rules_of(message.type)
-    for path in fields_of_forks(message):
-        if not any(rule.reads(path) for rule in rules) and not _is_anothers(path, rules):
-            raise InputError(
-                f"{path} is a field of forks of Caffe that nothing here honours in a {message.type} layer",
-                message.name,
-            )
+    return [
+        path
+        for path in fields_of_forks(message)
+        if not any(rule.reads(path) for rule in rules) and not _is_anothers(path, rules)
+    ]
 
 
 def _is_anothers(path: str, rules: Sequence[Record]) -> bool:

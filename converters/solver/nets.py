@@ -10,9 +10,10 @@ from converters.graph import Graph, graph_of
 from converters.host.places import missing, seek
 from converters.solver.names import weight_names
 from prototxt.caffe_pb2 import TEST, TRAIN, NetParameter, NetState, SolverParameter
+from prototxt.encoding import read_text
 from prototxt.errors import InputError, about
 from prototxt.net_file import NetFile
-from prototxt.text import read_text, to_stderr
+from prototxt.text import to_stderr
 
 _TRAIN_FIELDS = ("net", "net_param", "train_net", "train_net_param")
 

@@ -11,9 +11,10 @@ from converters.graph import Graph, graph_of, net_state
 from converters.load import build
 from eval.probe import draw_weights, random_inputs, tensors
 from prototxt.caffe_pb2 import TRAIN, NetState, SolverParameter
+from prototxt.encoding import read_text
 from prototxt.errors import InputError
 from prototxt.net_file import NetFile
-from prototxt.text import is_solver, parse_solver, read_text
+from prototxt.text import is_solver, parse_solver
 from zoo.check.inputs import known_shapes, small_shapes
 from zoo.check.row import CheckJob, Row
 from zoo.check.states import states_of

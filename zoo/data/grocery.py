@@ -8,8 +8,8 @@ Labels, WACV 2019.)
 import csv
 from pathlib import Path
 
+from prototxt.encoding import read_text
 from prototxt.errors import InputError
-from prototxt.text import read_text
 
 _COLUMNS = {
     "fine": ("Class ID (int)", "Class Name (str)"),
