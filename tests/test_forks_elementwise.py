@@ -8,6 +8,7 @@ import torch
 from one_layer import close, one_layer, random, run
 
 from converters.layers.forks.bilinear import glibc_rand
+from converters.layers.registry import rules_of
 from prototxt.errors import InputError
 
 
@@ -91,3 +92,14 @@ def test_local_weighted_convolution_is_local() -> None:
 def test_what_is_refused(layer: str, message: str) -> None:
     with pytest.raises(InputError, match=f'layer "it": .*{message}'):
         one_layer(layer, x=(2, 3))
+
+
+def test_dropout_of_bayesian_segnet_drops_in_test() -> None:
+    layer = 'type: "Dropout" top: "y" dropout_param { dropout_ratio: 0.25 sample_weights_test: true }'
+    net = one_layer(layer, x=(100, 100))
+    torch.manual_seed(0)
+    y = run(net, x=np.ones((100, 100)))["y"].detach()
+    assert set(y.flatten().tolist()) == {0.0, float(np.float32(4 / 3))} and 0.7 < (y > 0).float().mean() < 0.8
+    (record,) = rules_of("Dropout")
+    assert record.refuses_export is not None
+    assert "draws at random" in record.refuses_export(net.module_of(net.graph.nodes[-1]), [])

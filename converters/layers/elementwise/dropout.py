@@ -19,10 +19,12 @@ class DropoutSpec(Spec):
 
     dropout_ratio: float = 0.5
     scale_train: bool = True
+    sample_weights_test: bool = False
 
 
 def _drops(module: Layer, bottoms: Shapes) -> str:
-    return DRAWS if module.training and 0 < module.spec.dropout_ratio < 1 else ""
+    assert isinstance(module, Dropout)
+    return DRAWS if module.drops and 0 < module.spec.dropout_ratio < 1 else ""
 
 
 @layer(
@@ -31,7 +33,7 @@ def _drops(module: Layer, bottoms: Shapes) -> str:
     macs=free,
     pointwise=True,
     refuses_export=_drops,
-    fields=("dropout_param.scale_train",),
+    fields=("dropout_param.scale_train", "dropout_param.sample_weights_test"),
 )
 class Dropout(Layer, nn.Dropout):
     """TRAIN: zero with probability dropout_ratio, the rest times 1/(1-ratio); TEST: identity, whatever the
@@ -40,7 +42,8 @@ class Dropout(Layer, nn.Dropout):
     In TRAIN a ratio of 0 keeps all; 1 gives 0·∞, which is not a number, as in Caffe; and one that is no
     probability stops the pass (caffe_rng_bernoulli). The mask comes from torch's default generator of the
     device: seed it for a repeatable step. With ``scale_train: false`` (Fast R-CNN's caffe) what is left in
-    TRAIN stays as it is, and TEST multiplies by 1-ratio.
+    TRAIN stays as it is, and TEST multiplies by 1-ratio. With ``sample_weights_test`` (Bayesian SegNet) TEST
+    drops as TRAIN does.
     """
 
     spec: DropoutSpec
@@ -48,12 +51,18 @@ class Dropout(Layer, nn.Dropout):
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
         self.p = message.dropout_param.dropout_ratio  # the constructor takes no such ratio as Caffe does
-        self.spec = DropoutSpec(self.p, message.dropout_param.scale_train)
+        param = message.dropout_param
+        self.spec = DropoutSpec(self.p, param.scale_train, param.sample_weights_test)
         self.name = message.name
+
+    @property
+    def drops(self) -> bool:
+        """Whether its passes drop anything: in TRAIN, and with ``sample_weights_test``."""
+        return self.training or self.spec.sample_weights_test
 
     def notice(self) -> str | None:
         """Of a ratio of 1 in training."""
-        if self.p != 1 or not self.training or not self.spec.scale_train:
+        if self.p != 1 or not self.drops or not self.spec.scale_train:
             return None
         return (
             "dropout_ratio 1 drops everything and scales it by infinity: the top is not a number, as in Caffe"
@@ -61,7 +70,7 @@ class Dropout(Layer, nn.Dropout):
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape to the same shape. Raises InputError in TRAIN for a ratio that is no probability."""
-        if not self.training:
+        if not self.drops:
             return F.dropout(x, training=False) if self.spec.scale_train else x * (1 - self.p)
         if not 0 <= self.p <= 1:
             raise InputError(f"dropout_ratio {self.p:g} is no probability, from 0 to 1", self.name)

@@ -133,6 +133,6 @@ class MultiStageMeanfield(Layer):
         """What the filters take from each class."""
         points = q.flatten(2).transpose(1, 2).reshape(-1, q.shape[1])
         pairs = zip(lattices, norms, weights[:2], strict=True)
-        message = sum((it.filter(points) * norm) @ weight.t() for it, norm, weight in pairs)
-        taken = message @ weights[2].t()
+        spatial, bilateral = ((it.filter(points) * norm) @ weight.t() for it, norm, weight in pairs)
+        taken = (spatial + bilateral) @ weights[2].t()
         return taken.reshape(len(q), -1, q.shape[1]).transpose(1, 2).reshape(q.shape)
