@@ -11,7 +11,7 @@ from converters.layers.normalising.batch_norm import BatchNorm
 from converters.layers.parts.by_batch import by_batch, channel_mean
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec
-from prototxt.caffe_pb2 import FillerParameter, LayerParameter
+from prototxt.caffe_pb2 import TRAIN, FillerParameter, LayerParameter
 from prototxt.errors import InputError
 
 _COPIED = 2  # the first passes of training put the batch's statistics in place of the stored ones
@@ -121,7 +121,9 @@ class IntelBatchNorm(BatchNorm):
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__(message, bottoms)
         self.part = message.batch_norm_param.stats_batch_size
-        if self.part and bottoms[0][0] % self.part:
+        stored = self.spec.use_global_stats
+        counts = message.phase == TRAIN if stored is None else not stored
+        if counts and self.part and bottoms[0][0] % self.part:
             raise InputError(f"stats_batch_size {self.part} must divide {bottoms[0][0]} images", message.name)
 
     def _by_batch(self, x: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from converters.layers.checks import checked_size, positive
 from converters.layers.parts.geometry import Geometry
 from converters.layers.parts.gradient import asks_gradient
 from converters.layers.registry import Shapes, free, layer
-from converters.layers.spatial.convolution import per_input, per_output
+from converters.layers.spatial.convolution import conv3d, per_input, per_output
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
@@ -123,7 +123,7 @@ class Convolution3D(_Sliding3D):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, T, H, W) to (N, num_output, T', H', W')."""
-        return F.conv3d(x, self.weight, self._flat_bias(), self.spec.stride, self.spec.pad)
+        return conv3d(x, self.weight, self._flat_bias(), self.spec.stride, self.spec.pad)
 
 
 @layer(

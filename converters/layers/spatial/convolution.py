@@ -154,10 +154,19 @@ class Convolution2d(Convolution, nn.Conv2d):  # type: ignore[misc]
     slide = staticmethod(F.conv2d)
 
 
+def conv3d(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, pad: Any, dilation: Any = 1, group: Any = 1
+) -> Tensor:
+    """torch's, for which its ONNX exporter makes up a bias of two axes where there is none."""
+    if bias is None and torch.compiler.is_exporting():
+        bias = x.new_zeros(weight.shape[0])
+    return F.conv3d(x, weight, bias, stride, pad, dilation, group)
+
+
 class Convolution3d(Convolution, nn.Conv3d):  # type: ignore[misc]
     """Over three axes."""
 
-    slide = staticmethod(F.conv3d)
+    slide = staticmethod(conv3d)
 
 
 class Deconvolution(_Sliding):
