@@ -69,7 +69,8 @@ class CtcLoss(Layer):
         times = torch.full((len(rows),), steps, dtype=torch.long, device=x.device)
         of = Sequences(scores, times, packed(rows, counts), counts.sum(1), blank)
         each, slope = losses(of, asks_gradient(x))
-        loss = torch.where(each.isinf(), 0.0, each).mean()
+        never = each.isinf()
+        loss, slope = torch.where(never, 0.0, each).mean(), torch.where(never[:, None], 0.0, slope)
         return with_slope(scores, loss.to(x.dtype), slope.to(x.dtype))
 
 
@@ -101,8 +102,7 @@ class CTCLoss(Layer):
     steps, ``preprocess_collapse_repeated`` labels that repeat the one before; with ``ctc_merge_repeated:
     false`` a label is said in one step alone. ``loss_calculation_t`` changes nothing.
 
-    The fork's gradient is that of the sum and not of the mean, whatever the loss weighs; it works in double
-    precision. Labels that cannot
+    The fork's gradient is that of the sum and not of the mean, whatever the loss weighs. Labels that cannot
     be said have an infinite loss, and the gradient to say blanks and labels less: the softmax.
     """
 
@@ -125,7 +125,7 @@ class CTCLoss(Layer):
 
     def forward(self, x: Tensor, marks: Tensor, labels: Tensor) -> Tensor:
         """Scores (T, N, K), marks (T, N) and labels (T, N) to a scalar."""
-        of = self._sequences(x.flatten(2).double(), marks.detach().flatten(1), labels.detach().flatten(1))
+        of = self._sequences(x.flatten(2), marks.detach().flatten(1), labels.detach().flatten(1))
         total = self._merged(of) if self.spec.ctc_merge_repeated else losses_without_merging(of).sum()
         total = total.to(x.dtype)
         return with_gradient(total, total / x.shape[1], torch.ones_like(total))
@@ -145,9 +145,6 @@ class CTCLoss(Layer):
 
     def _merged(self, of: Sequences) -> Tensor:
         each, slope = losses(of, asks_gradient(of.scores))
-        within = torch.arange(len(of.scores), device=slope.device)[:, None] < of.times
-        never = torch.where(within.unsqueeze(2), of.scores.detach().softmax(2), 0.0)
-        slope = torch.where(each.isinf()[:, None], never.to(slope.dtype), slope)
         return with_slope(of.scores, each.sum().to(of.scores.dtype), slope.to(of.scores.dtype))
 
 

@@ -33,32 +33,44 @@ def log_softmax(scores: Tensor) -> Tensor:
 @torch.no_grad()
 def losses(of: Sequences, needs_slope: bool) -> tuple[Tensor, Tensor]:
     """-log of the probability, by a softmax, of each sequence's labels, (N,), repeated ones merged where no
-    blank is between them; and its gradient to the scores, (T, N, K), 0 where it is not needed. A sequence too
-    short for its labels has an infinite loss and a gradient of 0.
+    blank is between them; and its gradient to the scores, (T, N, K), zeros where it is not needed. A sequence
+    too short for its labels has an infinite loss, and the softmax for its gradient.
+
+    Of the classes only a sequence's own labels and the blank matter to the sum over all ways, which is taken
+    in double precision: over many steps float32 loses four digits.
     """
-    each, slope = _ctc(log_softmax(of.scores), of.labels, of.times, of.lengths, of.blank, needs_slope)
-    return each, slope
+    logs = log_softmax(of.scores)
+    columns = torch.cat([torch.full_like(of.labels[:, :1], of.blank), of.labels], 1).expand(len(logs), -1, -1)
+    own = logs.gather(2, columns).double()
+    names = (of.labels.unsqueeze(2) == of.labels.unsqueeze(1)).to(torch.uint8).argmax(2) + 1
+    each, slope = _ctc(own, names, of.times, of.lengths, needs_slope)
+    if not needs_slope:
+        return each, torch.zeros_like(logs)
+    within = torch.arange(len(logs), device=logs.device)[:, None] < of.times
+    share = torch.where((within & ~each.isinf()).unsqueeze(2), own.exp() - slope, 0.0)
+    softmax = torch.where(within.unsqueeze(2), logs.exp(), 0.0)
+    return each, softmax.scatter_add(2, columns, -share.to(logs.dtype))
 
 
 @torch.library.custom_op("caffezoo::ctc", mutates_args=())
 def _ctc(
-    logs: Tensor, labels: Tensor, times: Tensor, lengths: Tensor, blank: int, needs_slope: bool
+    logs: Tensor, labels: Tensor, times: Tensor, lengths: Tensor, needs_slope: bool
 ) -> tuple[Tensor, Tensor]:
-    """torch's own, as an operator whose shapes are known beforehand, so that a net with it compiles. What it
-    calls the gradient to the logarithms of a softmax is that to the scores.
+    """torch's own, as an operator whose shapes are known beforehand, so that a net with it compiles: the
+    losses, and exp(logs) less the share of each class in each step. The blank is class 0.
     """
-    each, alpha = torch.ops.aten._ctc_loss.Tensor(logs, labels, times, lengths, blank, True)
+    each, alpha = torch.ops.aten._ctc_loss.Tensor(logs, labels, times, lengths, 0, True)
     if not needs_slope:
         return each, torch.zeros_like(logs)
     slope = torch.ops.aten._ctc_loss_backward.Tensor(
-        torch.ones_like(each), logs, labels, times, lengths, each, alpha, blank, True
+        torch.ones_like(each), logs, labels, times, lengths, each, alpha, 0, True
     )
     return each, slope
 
 
 @_ctc.register_fake
 def _shapes(
-    logs: Tensor, labels: Tensor, times: Tensor, lengths: Tensor, blank: int, needs_slope: bool
+    logs: Tensor, labels: Tensor, times: Tensor, lengths: Tensor, needs_slope: bool
 ) -> tuple[Tensor, Tensor]:
     return logs.new_empty(logs.shape[1]), torch.empty_like(logs)
 
