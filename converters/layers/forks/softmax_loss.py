@@ -105,9 +105,7 @@ class HappynearSoftmaxWithLoss(_Weighted):
             raise InputError(f"{bottoms[2].numel()} weights for {bottoms[1].numel()} labels", message.name)
         self._weigh(message, bottoms, tuple(message.softmax_param.class_weight))
 
-    def forward(
-        self, x: Tensor, label: Tensor, weight: Tensor | None = None
-    ) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, label: Tensor, weight: Tensor | None = None) -> Tensor | tuple[Tensor, ...]:
         """Scores (N, K, …), labels (N, …) and as many weights to a scalar."""
         if weight is None:
             return super().forward(x, label)

@@ -1,7 +1,7 @@
 """What a layer does from one forward pass to the next: count them, and bring its weights to length 1."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from converters.layers.base import Layer
 
@@ -33,7 +33,7 @@ class Counted(Layer):
         return before
 
 
-def unit_rows(weight: nn.Parameter, eps: float) -> Tensor:
+def unit_rows(weight: Tensor, eps: float) -> Tensor:
     """``weight`` (N, K) with each row divided by the root of its sum of squares plus ``eps``, which stays in
     it for the passes that follow; its gradient is as if it had been so all along.
     """
