@@ -22,8 +22,10 @@ from converters.weights import stored as stored_module
 from converters.weights.formats import read_safetensors, weights_format, write_safetensors
 from converters.weights.mean_image import read_mean, write_mean
 from converters.weights.stored import stored_blobs
+from prototxt.binary.wire import Field, Source, counted
 from prototxt.caffe_pb2 import BlobProto, FillerParameter, NetParameter
 from prototxt.errors import InputError
+from prototxt.text import to_text
 from zoo import catalogue
 from zoo.cli import main
 
@@ -42,6 +44,9 @@ layer { name: "a" type: "InnerProduct" bottom: "x" top: "a" param { name: "w" } 
         inner_product_param { num_output: 4 weight_filler { type: "xavier" } } }
 layer { name: "b" type: "InnerProduct" bottom: "a" top: "b" param { name: "w" } param { name: "b" }
         inner_product_param { num_output: 4 } }"""
+IP3 = """layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 3 } } }
+layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip"
+        inner_product_param { num_output: 2 bias_term: false } }"""
 FORMATS = ["caffemodel", "h5", "safetensors"]
 
 
@@ -364,13 +369,11 @@ def unlabelled(net: Network) -> list[Node]:
 
 def deploy_text(net: Network) -> str:
     """The net with an Input layer for its data and no labels, as OpenCV takes it."""
-    from google.protobuf import text_format
-
     message = NetParameter(name="judged")
     data = message.layer.add(name="data", type="Input", top=[net.inputs[0]])
     data.input_param.shape.add(dim=net.shapes[net.graph.inputs[0]])
     message.layer.extend(node.layer for node in unlabelled(net))
-    return text_format.MessageToString(message)
+    return to_text(message)
 
 
 @pytest.mark.slow
@@ -464,3 +467,57 @@ def test_no_tensor_is_read_for_its_shape(tmp_path: Path, monkeypatch: pytest.Mon
     assert not reads and {blob.shape for blob in layers["c"]} == {(3, 2, 3, 3), (3,)}
     layers["c"][0].read()
     assert len(reads) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "item"), [(None, "<f8"), (0, "<f8"), (1, "<f4"), (2, "<f2"), (3, "<i4"), (4, "<u4")]
+)
+def test_nvidias_raw_data_of_every_type(kind: int | None, item: str, tmp_path: Path) -> None:
+    values = np.array([[-3, 0.1, 7], [2, 65504, 1]]).clip(0 if item == "<u4" else None).astype(item)
+    shape = b"\x3a\x04\x0a\x02\x02\x03"
+    raw = counted(12, values.nbytes) + values.tobytes()
+    blob = shape + (b"" if kind is None else bytes([10 << 3, kind])) + raw + counted(13, 2) + b"\0\0"
+    layer = b"\x0a\x02ip" + counted(7, len(blob)) + blob
+    path = tmp_path / "nvidia.caffemodel"
+    path.write_bytes(counted(100, len(layer)) + layer)
+    net = load_net(IP3, path)
+    assert np.array_equal(net.params["ip"][0].detach().numpy(), values.astype(np.float32))
+
+
+def test_fields_of_forks_are_read_past_whatever_their_numbers(tmp_path: Path) -> None:
+    """154 and 8266711 are both roi_pooling_param, each in its fork, and 154 is other things in others."""
+    net = load_net(SMALL)
+    plain = save(net, tmp_path / "plain.caffemodel").read_bytes()
+    strange = counted(154, 3) + b"abc" + counted(8266711, 2) + b"\x0a\x00" + b"\xc0\x0d\x07"
+    message = NetParameter.FromString(plain)
+    layers = b"".join(
+        counted(100, len(body)) + body
+        for layer in message.layer
+        for body in [strange + layer.SerializeToString() + strange]
+    )
+    path = tmp_path / "fork.caffemodel"
+    path.write_bytes(strange + layers)
+    for name, blob in load_net(SMALL, path).state_dict().items():
+        assert torch.equal(blob, net.state_dict()[name]), name
+
+
+def test_a_caffemodel_has_no_field_that_a_fork_may_read_as_another(tmp_path: Path) -> None:
+    text = SMALL + 'layer { name: "b" type: "BN" bottom: "ip" top: "b" bn_param { frozen: true } }'
+    path = save(load_net(text, dialect="pspnet"), tmp_path / "bn.caffemodel")
+    numbers = set()
+    source = Source(path.open("rb"))
+    for outer in fields(source, 0, source.size):
+        numbers |= (
+            {field.number for field in fields(source, outer.start, outer.end)}
+            if outer.number == 100
+            else set()
+        )
+    assert 2 in numbers and max(numbers) < 1000
+    assert "b" in {layer.name for layer in NetParameter.FromString(path.read_bytes()).layer}
+
+
+def fields(source: Source, start: int, end: int) -> Iterator[Field]:
+    while start < end:
+        field = source.field(start, end)
+        yield field
+        start = field.end

@@ -23,7 +23,9 @@ from prototxt.caffe_pb2 import BlobShape
 
 MAX_AXES = 32  # kMaxBlobAxes in blob.hpp
 _LEGACY_AXES = 4
-_DATA, _DIFF, _SHAPE, _DOUBLE_DATA, _RAW_DATA = 5, 6, 7, 8, 12
+_DATA, _DIFF, _SHAPE, _DOUBLE_DATA = 5, 6, 7, 8
+_RAW_TYPE, _RAW_DATA = 10, 12  # of NVIDIA's Caffe: bytes, and of which type (its enum Type; 0 where unset)
+_RAW_ITEMS = tuple(map(np.dtype, ("<f8", "<f4", "<f2", "<i4", "<u4")))
 _PIECE = 1 << 18  # values converted in one go
 # What holds values, and how wide one is where each has a tag of its own.
 _KINDS: dict[int, tuple[np.dtype[np.generic], int]] = {
@@ -58,12 +60,16 @@ class StoredBlob:
 
     shape: tuple[int, ...] = ()
     is_legacy: bool = False
-    has_raw_data: bool = False
+    raw: Chunk | None = None
     chunks: dict[int, list[Chunk]] = field(default_factory=lambda: {_DATA: [], _DOUBLE_DATA: []})
 
     @property
     def values(self) -> list[Chunk]:
-        """The chunks that count: the doubles where there are any (Blob::FromProto)."""
+        """The chunks that count: NVIDIA's raw data where there are any, else the doubles, else the floats
+        (Blob::FromProto, of NVIDIA's Caffe and of BVLC's).
+        """
+        if self.raw:
+            return [self.raw]
         doubles = self.chunks[_DOUBLE_DATA]
         return doubles if any(chunk.count for chunk in doubles) else self.chunks[_DATA]
 
@@ -85,8 +91,7 @@ class StoredBlob:
             return f"has shape {self.shape}, with a negative size"
         if math.prod(self.shape) == self.count:
             return None
-        raw = ", and NVIDIA Caffe's raw_data, which Caffe 1.0 does not read" if self.has_raw_data else ""
-        return f"has shape {self.shape}, {math.prod(self.shape)} values, but {self.count} are stored{raw}"
+        return f"has shape {self.shape}, {math.prod(self.shape)} values, but {self.count} are stored"
 
     def read_into(self, source: Source, out: NDArray[np.float32]) -> None:
         """Fill a flat array of ``count`` values."""
@@ -100,7 +105,7 @@ def find_blob(source: Source, start: int, end: int) -> StoredBlob:
     """The blob whose message lies at ``start`` to ``end``. Raises WireError where that is none."""
     dims: list[int] = []
     legacy: dict[int, int] = {}
-    blob = StoredBlob()
+    blob, raw, raw_type = StoredBlob(), None, 0
     while start < end:
         field = source.field(start, end)
         if field.number in _KINDS:
@@ -110,9 +115,12 @@ def find_blob(source: Source, start: int, end: int) -> StoredBlob:
             legacy[field.number] = signed(field.value)
         elif field.number == _SHAPE and field.wire == COUNTED:
             dims += _dims(source, field.start, field.end)
+        elif field.number == _RAW_TYPE and field.wire == VARINT:
+            raw_type = field.value
         elif field.number == _RAW_DATA and field.wire == COUNTED:
-            blob.has_raw_data = True
+            raw = field
         start = field.end
+    blob.raw = _raw_chunk(raw, raw_type) if raw else None
     blob.is_legacy = bool(legacy)
     blob.shape = tuple(legacy.get(axis, 0) for axis in range(1, _LEGACY_AXES + 1)) if legacy else tuple(dims)
     return blob
@@ -123,10 +131,7 @@ def _add_chunk(source: Source, start: int, field: Field, end: int, blob: StoredB
     item, wire = _KINDS[field.number]
     chunks = blob.chunks[field.number]
     if field.wire == COUNTED:
-        count, odd = divmod(field.end - field.start, item.itemsize)
-        if odd:
-            raise WireError(f"{field.end - field.start} bytes from byte {field.start} on are no whole values")
-        chunks.append(Chunk(field.start, count, item))
+        chunks.append(_whole_values(field, item))
     elif field.wire == wire and field.start - start == 1:
         tagged = np.dtype([("tag", "u1"), ("value", item)])
         chunks.append(Chunk(start, source.run(start, end, tagged), tagged))
@@ -134,6 +139,20 @@ def _add_chunk(source: Source, start: int, field: Field, end: int, blob: StoredB
     elif field.wire == wire:  # a tag written longer than need be
         chunks.append(Chunk(field.start, 1, item))
     return field.end
+
+
+def _raw_chunk(field: Field, kind: int) -> Chunk:
+    """The values of NVIDIA's raw_data. Raises WireError for a type that it does not have."""
+    if kind >= len(_RAW_ITEMS):
+        raise WireError(f"raw_data of type {kind}, which NVIDIA's Caffe does not have")
+    return _whole_values(field, _RAW_ITEMS[kind])
+
+
+def _whole_values(field: Field, item: np.dtype[np.generic]) -> Chunk:
+    count, odd = divmod(field.end - field.start, item.itemsize)
+    if odd:
+        raise WireError(f"{field.end - field.start} bytes from byte {field.start} on are no whole values")
+    return Chunk(field.start, count, item)
 
 
 def _dims(source: Source, start: int, end: int) -> list[int]:

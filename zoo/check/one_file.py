@@ -72,11 +72,15 @@ def _short(job: CheckJob, reason: str) -> str:
 
 
 def _steps(job: CheckJob) -> Iterator[Row]:
-    kind, stages = _read(job)
-    row = Row(job.name, kind, list(dict.fromkeys(stage.phase for stage in stages)), parsed=True)
+    text = read_text(job.path)
+    row = Row(job.name, "solver" if is_solver(text, str(job.path)) else "net")
+    yield row
+    stages = _read(job, text, row.kind == "solver")
+    row = replace(row, phases=list(dict.fromkeys(stage.phase for stage in stages)), parsed=True)
     if not stages:
         yield replace(row, reason=_SOLVER)
         return
+    row = replace(row, kind="solver with net" if row.kind == "solver" else "net")
     yield row
     shaped = [(stage, *_built(stage, job)) for stage in stages]
     row = replace(row, built=True)
@@ -87,15 +91,12 @@ def _steps(job: CheckJob) -> Iterator[Row]:
     yield replace(row, ran=True)
 
 
-def _read(job: CheckJob) -> tuple[str, list[Stage]]:
-    """What kind of file it is, and its nets, each in the states in which it is one."""
-    text = read_text(job.path)
-    if not is_solver(text, str(job.path)):
-        file = NetFile.parse(text, str(job.path), _silent)
-        return "net", _stages(job, file, states_of(file.message))
-    solver = parse_solver(text, str(job.path), _silent)
-    stages = list(_stages_inside(solver, job, text))
-    return "solver with net" if stages else "solver", stages
+def _read(job: CheckJob, text: str, holds_solver: bool) -> list[Stage]:
+    """The nets of a text, each in the states in which it is one."""
+    if holds_solver:
+        return list(_stages_inside(parse_solver(text, str(job.path), _silent), job, text))
+    file = NetFile.parse(text, str(job.path), _silent)
+    return _stages(job, file, states_of(file.message))
 
 
 def _stages_inside(solver: SolverParameter, job: CheckJob, text: str) -> Iterator[Stage]:
