@@ -1,0 +1,217 @@
+"""DetectionOutput of SSD and of RefineDet."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from converters.layers.base import Layer
+from converters.layers.parts.boxes import Priors, decoded, priors_of
+from converters.layers.parts.nms import suppressed
+from converters.layers.registry import Shapes, free, layer
+from converters.layers.spec import Spec
+from prototxt.caffe_pb2 import LayerParameter, PriorBoxParameter
+from prototxt.errors import InputError
+
+_FILES = "writes no files of detections and shows no pictures, as save_output_param and visualize ask"
+
+
+@dataclass(frozen=True)
+class DetectionOutputSpec(Spec):
+    """Of DetectionOutput; ``top_k`` and ``keep_top_k`` are None where all stay."""
+
+    num_classes: int
+    code_type: str = "CORNER"
+    share_location: bool = True
+    background_label_id: int = 0
+    variance_encoded_in_target: bool = False
+    confidence_threshold: float = -torch.finfo(torch.float32).max
+    nms_threshold: float = 0.3
+    eta: float = 1.0
+    top_k: int | None = None
+    keep_top_k: int | None = None
+    objectness_score: float = 0.01
+
+    @property
+    def labels(self) -> list[int]:
+        """The classes that are detected."""
+        return [label for label in range(self.num_classes) if label != self.background_label_id]
+
+
+def _most(module: "DetectionOutput", bottoms: Shapes) -> Shapes:
+    """As many rows as there could be."""
+    spec, (images, priors) = module.spec, (bottoms[0][0], bottoms[2][2] // 4)
+    rows = len(spec.labels) * (priors if spec.top_k is None else min(priors, spec.top_k))
+    rows = rows if spec.keep_top_k is None else min(rows, spec.keep_top_k)
+    return [torch.Size((1, 1, images * max(rows, 1), 7))]
+
+
+class _Candidates(NamedTuple):
+    """The best of each image's class, best first: (images, classes, most there are)."""
+
+    place: Tensor
+    score: Tensor
+    is_one: Tensor  # where a class has fewer
+
+
+@layer(
+    "DetectionOutput",
+    source="weiliu89/caffe: detection_output_layer.cpp",
+    bottoms=(3, 5),
+    macs=free,
+    most=_most,
+    untraceable=True,
+    fields=("detection_output_param",),
+)
+class DetectionOutput(Layer):
+    """Boxes decoded by their priors, a row each: of every class but the background's the ``top_k`` whose
+    score is above the threshold, without those that overlap a better one by more than ``nms_threshold``
+    (which ``eta`` shrinks), and of an image the ``keep_top_k`` best. Rows are (image, label, score, xmin,
+    ymin, xmax, ymax) in the order of image, label, score; where there is none, one an image of (image, -1…).
+
+    Bottoms 4 and 5 are RefineDet's (sfzhang15/RefineDet): scores of a first stage, of which a second class
+    below ``objectness_score`` leaves a prior to the background, and locations of it, which move the priors.
+    Equal scores of several classes at the edge of ``keep_top_k`` are taken in the order of labels, where the
+    fork's sort leaves the order open. No gradient.
+    """
+
+    spec: DetectionOutputSpec
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+        param = message.detection_output_param
+        self.spec = _spec(message)
+        _check(message, self.spec, bottoms)
+        self.shows = param.visualize or bool(param.save_output_param.output_directory)
+
+    def notice(self) -> str | None:
+        """Of what Caffe would write or show."""
+        return _FILES if self.shows else None
+
+    @torch.no_grad()
+    def forward(self, *bottoms: Tensor) -> Tensor:
+        """Locations (N, 4·P·classes or 4·P), scores (N, P·K), priors (1, 2, 4·P), first scores (N, 2·P) and
+        first locations (N, 4·P) to (1, 1, R, 7).
+        """
+        boxes = self._boxes(bottoms)
+        best = self._best(self._scores(bottoms))
+        images, classes = best.place.shape[:2]
+        by_class = boxes.expand(-1, classes, -1, -1)
+        chosen = by_class.gather(2, best.place.unsqueeze(-1).expand(-1, -1, -1, 4))
+        spec = self.spec
+        stays = suppressed(chosen, spec.nms_threshold, eta=spec.eta, alive=best.is_one)
+        at = stays.nonzero()
+        score = best.score[stays]
+        labels = torch.tensor(spec.labels, device=score.device)[at[:, 1]]
+        rows = torch.cat([torch.stack([at[:, 0], labels], 1).to(score), score[:, None], chosen[stays]], 1)
+        if spec.keep_top_k is not None:
+            rows = rows[_ranks(at[:, 0], score) < spec.keep_top_k]
+        if not len(rows):
+            rows = torch.full((images, 7), -1.0, dtype=score.dtype, device=score.device)
+            rows[:, 0] = torch.arange(images)
+        return rows.reshape(1, 1, -1, 7)
+
+    def _boxes(self, bottoms: tuple[Tensor, ...]) -> Tensor:
+        """(N, 1 or classes but the background's, P, 4)."""
+        spec, priors = self.spec, priors_of(bottoms[2])
+        images, count = len(bottoms[0]), len(priors.boxes)
+        coded = spec.code_type, spec.variance_encoded_in_target
+        if len(bottoms) > 4:
+            moved = decoded(bottoms[4].reshape(images, 1, count, 4), priors, *coded)
+            priors = Priors(moved, priors.variance)
+        location = bottoms[0].reshape(images, count, -1, 4).transpose(1, 2)
+        if not spec.share_location:
+            location = location[:, spec.labels]
+        return decoded(location, priors, *coded)
+
+    def _scores(self, bottoms: tuple[Tensor, ...]) -> Tensor:
+        """(N, classes but the background's, P)."""
+        spec, images = self.spec, len(bottoms[1])
+        scores = bottoms[1].reshape(images, -1, spec.num_classes).transpose(1, 2)
+        if len(bottoms) > 3:
+            is_object = bottoms[3].reshape(images, 1, -1, 2)[..., 1] >= spec.objectness_score
+            first = torch.zeros_like(scores)
+            first[:, 0] = 1
+            scores = torch.where(is_object, scores, first)
+        return scores[:, spec.labels]
+
+    def _best(self, scores: Tensor) -> _Candidates:
+        above = scores > self.spec.confidence_threshold
+        count = scores.shape[2] if self.spec.top_k is None else self.spec.top_k
+        if 0 < count < scores.shape[2]:
+            # What equals the last of the best stays for now: the order of places decides.
+            least = torch.where(above, scores, -torch.inf).topk(count, 2).values[..., -1:]
+            above &= scores >= least
+        most = int(above.sum(2).max()) if above.numel() else 0
+        images, classes, place = above.nonzero().unbind(1)
+        slot = (above.cumsum(2) - 1)[above]
+        dense = torch.full((*scores.shape[:2], most), -1, device=scores.device)
+        dense[images, classes, slot] = place
+        is_one = dense >= 0
+        place = dense.clamp(min=0)
+        values = torch.where(is_one, scores.gather(2, place), -torch.inf)
+        ordered = values.sort(dim=2, descending=True, stable=True)
+        first = ordered.indices[..., :count]
+        return _Candidates(place.gather(2, first), ordered.values[..., :count], is_one.gather(2, first))
+
+
+def _ranks(images: Tensor, scores: Tensor) -> Tensor:
+    """The place of each row among its image's by score, from 0: (R,) and (R,) to (R,)."""
+    by_score = scores.sort(descending=True, stable=True).indices
+    order = by_score[images[by_score].sort(stable=True).indices]
+    sizes = images.bincount()
+    starts = (sizes.cumsum(0) - sizes)[images[order]]
+    ranks = torch.empty_like(order)
+    ranks[order] = torch.arange(len(order), device=order.device) - starts
+    return ranks
+
+
+def _spec(message: LayerParameter) -> DetectionOutputSpec:
+    param, nms = message.detection_output_param, message.detection_output_param.nms_param
+    least = DetectionOutputSpec.confidence_threshold
+    return DetectionOutputSpec(
+        num_classes=param.num_classes,
+        code_type=PriorBoxParameter.CodeType.Name(param.code_type),
+        share_location=param.share_location,
+        background_label_id=param.background_label_id,
+        variance_encoded_in_target=param.variance_encoded_in_target,
+        confidence_threshold=param.confidence_threshold if param.HasField("confidence_threshold") else least,
+        nms_threshold=nms.nms_threshold,
+        eta=nms.eta,
+        top_k=nms.top_k if nms.HasField("top_k") and nms.top_k >= 0 else None,
+        keep_top_k=param.keep_top_k if param.keep_top_k >= 0 else None,
+        objectness_score=param.objectness_score,
+    )
+
+
+def _check(message: LayerParameter, spec: DetectionOutputSpec, bottoms: Shapes) -> None:
+    """Raise InputError for what DetectionOutputLayer refuses."""
+    if spec.num_classes < 1:
+        raise InputError("needs num_classes", message.name)
+    if spec.share_location and spec.background_label_id == -1:
+        raise InputError("background_label_id -1 goes with share_location: false alone", message.name)
+    if spec.nms_threshold < 0 or not 0 < spec.eta <= 1:
+        raise InputError("nms_threshold must be at least 0, and eta above 0 and at most 1", message.name)
+    check_predictions(message, bottoms, spec.num_classes, 1 if spec.share_location else spec.num_classes)
+    priors = bottoms[2][2] // 4
+    for shape, each in zip(bottoms[3:], (2, 4), strict=False):
+        if shape.numel() != bottoms[0][0] * priors * each:
+            raise InputError(f"{tuple(shape)} is not {each} numbers for {priors} priors", message.name)
+
+
+def check_predictions(message: LayerParameter, bottoms: Shapes, classes: int, located: int) -> None:
+    """Raise InputError unless bottoms 1 and 2 have four numbers for each prior of bottom 3 and each of the
+    ``located`` classes, and one for each prior and each of the ``classes``.
+    """
+    location, scores, prior = bottoms[:3]
+    if len(prior) < 3 or prior.numel() != 2 * prior[2] or prior[2] % 4:
+        raise InputError(f"takes priors (1, 2, 4·P), not {tuple(prior)}", message.name)
+    if len(location) < 2 or len(scores) < 2 or location[0] != scores[0]:
+        raise InputError(f"bottoms differ in axis 0: {tuple(location)} and {tuple(scores)}", message.name)
+    priors = prior[2] // 4
+    for shape, each, what in ((location, 4 * located, "locations"), (scores, classes, "scores")):
+        if shape.numel() != shape[0] * priors * each:
+            raise InputError(
+                f"{what} {tuple(shape)} are not {each} numbers for each of {priors} priors", message.name
+            )
