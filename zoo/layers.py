@@ -30,6 +30,20 @@ Where this is not Caffe:
   has no parameter blobs.
 - HDF5Output writes no file on its own; `converters.layers.source.write_hdf5` writes what Caffe would.
 
+Where forks are not of one mind, and what is taken here:
+
+- A type that Caffe 1.0 has is Caffe's own where nothing says otherwise, and nothing is said of it; but Crop
+  without `crop_param` is FCN's, whose offsets follow from the layers between its bottoms (`--dialect caffe`:
+  0), and that is said.
+- DepthwiseConvolution is its fork's CPU code: Convolution, `group` and all. Its CUDA code is always one
+  filter a channel; real nets give a group a channel, where both are one.
+- `ceil_mode: false` of Pooling is `round_mode: FLOOR`; without it Pooling rounds up, as in Caffe.
+- BatchNorm of PSPNet's fork is Caffe's here: its own CPU code never works out the variance in TRAIN.
+- BatchNorm of NVIDIA's fork trains its scale and bias with lr_mult 1, whatever `param` says; here `param` is
+  obeyed. In TEST its backward pass reads a buffer that nobody has filled; here the gradient is the
+  derivative, as in RReLU.
+- CompactBilinear's sums are not divided by `num_output`, as its CPU code has them.
+
 | type | file | follows | bottoms | tops | recordings | nets |
 |---|---|---|---|---|---|---|
 """

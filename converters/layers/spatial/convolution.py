@@ -135,7 +135,7 @@ class Convolution(_Sliding):
     nothing. Caffe's own loop takes more spatial axes, torch has none for them.
     """
 
-    slide = staticmethod(F.conv1d)
+    slide: Any = staticmethod(F.conv1d)
 
     def _slide(self, x: Tensor, weight: Tensor) -> Tensor:
         sides = self.sides
