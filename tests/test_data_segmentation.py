@@ -249,3 +249,19 @@ def test_pairs_that_do_not_fit_are_said_and_passed_over(folder: Path) -> None:
         pytest.raises(InputError, match=r"list\.txt:2: image .*c\.png is missing"),
     ):
         source.batch(0)
+
+
+SERIES = Path(__file__).parents[2] / "shared" / "golden" / "series" / "data"
+
+
+@pytest.mark.skipif(not SERIES.is_dir(), reason="the recordings of the series are not here")
+@pytest.mark.parametrize("case", ["image_seg", "image_seg_crop", "image_seg_new_size", "image_seg_palette"])
+def test_batches_that_a_fork_recorded_where_its_rules_are_deeplabs(
+    case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(SERIES)
+    (layer,) = text_format.Parse(Path(f"{case}.prototxt").read_text(), NetParameter()).layer
+    with np.load(f"{case}.npz") as recorded, open_data(layer, "TEST") as source:
+        for name in recorded.files:
+            batch, top = name.removeprefix("batch").split("/")
+            assert np.array_equal(source.batch(int(batch))[top], recorded[name]), name

@@ -8,7 +8,8 @@ from converters.data.source import DataSource, SourceOptions
 from converters.graph import trains
 from converters.host.places import HERE
 from converters.layers.checks import check_fields
-from converters.layers.registry import record_of
+from converters.layers.choice import choose
+from converters.layers.registry import record_of, rules_of
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError, of_layer
 
@@ -39,6 +40,7 @@ def open_data(
     and for parameters that do not fit the data.
     """
     with of_layer(layer):
+        layer = _chosen(layer)
         tops = record_of(layer).data_tops
         if tops is None or not tops.reader:
             raise InputError(f'type "{layer.type}" reads no data')
@@ -52,3 +54,13 @@ def open_data(
         return source(
             layer, SourceOptions(trains(layer, phase), seed, list(places) or HERE, skip_bad, label_size)
         )
+
+
+def _chosen(layer: LayerParameter) -> LayerParameter:
+    """The layer with its dialect where its type has several rules and no net has chosen one yet."""
+    if layer.dialect or len(rules_of(layer.type)) < 2:
+        return layer
+    copy = LayerParameter()
+    copy.CopyFrom(layer)
+    copy.dialect = choose([layer], rules_of(layer.type)).rules[0].dialect_name
+    return copy
