@@ -44,6 +44,7 @@ WITHOUT_A_RECORDING = {
     "SeLu": "SeLU by its older name: test_forks_elementwise.py",
     "CropCenter": "no recording; worked by hand: test_forks_spatial.py",
     "ConvolutionDepthwise (synopsys)": "no recording; Convolution by another name: test_forks_spatial.py",
+    "GeneralTripletLoss": "worked by hand: test_forks_judging.py",
     "RankHardLoss": "worked by hand: test_forks_judging.py",
     "LSTMUnit": "recorded inside LSTM's cases; by itself: test_layers_recurrent.py",
 }

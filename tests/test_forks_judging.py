@@ -268,3 +268,44 @@ def test_marks_go_on_for_items_whose_number_is_1() -> None:
     )
     net = one_layer(text, x=(3,))
     assert run(net, x=np.array([1.0, 0, 0.995]))["y"].tolist() == [[1, 0, 1], [1, 1, 1]]
+
+
+def triplet(
+    d: np.ndarray, margin: float, hardest: bool, center: bool, first: bool
+) -> tuple[float, np.ndarray]:
+    """The loss and its gradient, distance by distance (general_triplet_loss_layer.cpp); weights 2 and 0.5."""
+    loss, slope = 0.0, np.zeros_like(d)
+    for i, label in enumerate(LABELS.astype(int)):
+        lacks = {j: d[i, label] + margin - d[i, j] for j in range(d.shape[1]) if j != label}
+        lacks = {j: lack for j, lack in lacks.items() if lack > 0}
+        if hardest and lacks:
+            worst = max(lacks, key=lambda j: lacks[j])
+            lacks = {worst: lacks[worst]}
+        if first and d[i, label] > 1:
+            slope[i, label] = 2
+            continue
+        loss += sum(0.5 * lack for lack in lacks.values())
+        slope[i, list(lacks)] = -0.5
+        slope[i, label] = 2 if center or lacks else 0
+    return loss / len(d), slope / len(d)
+
+
+@pytest.mark.parametrize("hardest", [True, False])
+@pytest.mark.parametrize("center", [True, False])
+@pytest.mark.parametrize("first", [True, False])
+def test_triplets_of_distances(hardest: bool, center: bool, first: bool) -> None:
+    flags = {"hardest_only": hardest, "add_center_loss": center, "positive_first": first}
+    param = " ".join(f"{name}: {str(flag).lower()}" for name, flag in flags.items())
+    param += " margin: 0.1 positive_weight: 2 negative_weight: 0.5"
+    text = f'type: "GeneralTripletLoss" top: "y" top: "m" loss_weight: 1 loss_weight: 0 general_triplet_loss_param {{ {param} }}'
+    net = one_layer(text, phase="TRAIN", x=(4, 3), label=(4,), weight=(4,))
+    d = np.abs(random(4, 3, seed=4))
+    blobs = run(net, x=d, label=LABELS, weight=WEIGHTS)
+    blobs["y"].backward()
+    loss, slope = triplet(d, 0.1, hardest, center, first)
+    assert blobs["y"].item() == pytest.approx(loss, rel=1e-5)
+    gradients = blobs["in/x"].grad
+    assert gradients is not None
+    close(gradients, slope * WEIGHTS[:, None])
+    own = d[range(4), LABELS.astype(int)].sum()
+    close(blobs["m"], np.array([own / 4, (d.sum() - own) / 8], np.float32))
