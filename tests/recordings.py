@@ -46,6 +46,8 @@ WITHOUT_A_RECORDING = {
     "ConvolutionDepthwise (synopsys)": "no recording; Convolution by another name: test_forks_spatial.py",
     "GeneralTripletLoss": "worked by hand: test_forks_judging.py",
     "RankHardLoss": "worked by hand: test_forks_judging.py",
+    "rpn.anchor_target_layer.AnchorTargetLayer": "no recording; worked by hand: test_forks_rpn_targets.py",
+    "rpn.proposal_target_layer.ProposalTargetLayer": "no recording; worked by hand: test_forks_rpn_targets.py",
     "LSTMUnit": "recorded inside LSTM's cases; by itself: test_layers_recurrent.py",
 }
 

@@ -1,9 +1,8 @@
 """Regions that a network proposes: PVANet's Proposal, and py-faster-rcnn's layer in Python."""
 
-import ast
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -11,6 +10,7 @@ from torch import Tensor
 from converters.layers.base import Layer
 from converters.layers.parts.anchors import Anchors, by_place, moved, within
 from converters.layers.parts.nms import suppressed
+from converters.layers.parts.python_options import python_anchors
 from converters.layers.registry import Builder, Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter
@@ -134,18 +134,14 @@ class PythonProposal(_Proposes):
     """py-faster-rcnn's layer in Python, with its config's numbers: im_info is height, width and scale; boxes
     smaller than 16, scaled, go; an overlap of 0.7 or more suppresses (as its cpu_nms has it; on a GPU it is
     more than 0.7); 6000 boxes before and 300 after it in TEST, 12000 and 2000 in TRAIN. ``param_str`` has
-    feat_stride and, where they are not 8, 16 and 32, scales.
+    feat_stride and, where they are others than usual, scales and ratios.
     """
 
     equal_goes = True
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        options = python_options(message)
-        scales = tuple(map(float, options.get("scales", (8, 16, 32))))
-        self._start(
-            message, bottoms, ProposalSpec(Anchors(scales=scales, feat_stride=options["feat_stride"]))
-        )
+        self._start(message, bottoms, ProposalSpec(python_anchors(message)))
 
     def limits(self) -> tuple[int, int]:
         """As config.py has them for the phase."""
@@ -158,17 +154,3 @@ class PythonProposal(_Proposes):
     def _big(self, boxes: Tensor, scores: Tensor, info: Tensor) -> tuple[Tensor, Tensor]:
         stays = _are_big(boxes, self.spec.min_size * info[2])
         return boxes[stays], scores[stays]
-
-
-def python_options(message: LayerParameter) -> dict[str, Any]:
-    """What ``param_str`` of py-faster-rcnn's layers says: lines or a comma list of ``'name': value``. Raises
-    InputError, naming the layer, for what is neither, and where feat_stride is missing or no whole number.
-    """
-    text = message.python_param.param_str.strip().strip("{}").strip()
-    try:
-        options = ast.literal_eval("{" + ",".join(line for line in text.splitlines() if line.strip()) + "}")
-        assert isinstance(options, dict) and isinstance(options["feat_stride"], int)
-        assert options["feat_stride"] > 0 and all(float(scale) > 0 for scale in options.get("scales", ()))
-    except Exception as error:
-        raise InputError(f"param_str {text!r} has no 'feat_stride': a whole number", message.name) from error
-    return options

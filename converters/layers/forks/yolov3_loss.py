@@ -40,13 +40,14 @@ class Yolov3Spec(YoloLossSpec):
 )
 class Yolov3(YoloLoss):
     """A truth teaches the boxes of its cell, of the anchors in ``mask``, whose shape is its own best or whose
-    overlap with it is above ``iou_thresh``. Of several at one box the last tells the place (MSE), or all do,
-    as often as the fork comes by; their classes add up. Boxes that overlap no truth by more than ``thresh``
-    learn that they are none. Where an object is, and of which class, is learned from p - y, whose targets are smoothed; the place from squared distances (MSE) or
-    from how the (generalised) overlap changes. The loss is the sum of squares of these gradients, with the
-    mean of 1 - overlap in place of the places' share, over the batch size. ``use_logic_gradient`` multiplies
-    by the sigmoid's slope, and only then object_scale counts; ``noobject_scale`` and ``side`` never do. The
-    default of iou_thresh, which no recording tells, is taken to be 0.5.
+    overlap with it is above ``iou_thresh``. Of several at one box the last tells the place (MSE), or all
+    do, as often as the fork comes by; their classes add up. Boxes that overlap no truth by more than
+    ``thresh`` learn that they are none. Where an object is, and of which class, is learned from p - y,
+    whose targets are smoothed; the place from squared distances (MSE) or from how the (generalised)
+    overlap changes. The loss is the sum of squares of these gradients, with the mean of 1 - overlap in
+    place of the places' share, over the batch size. ``use_logic_gradient`` multiplies by the sigmoid's
+    slope, and only then object_scale counts; ``noobject_scale`` and ``side`` never do. The default of
+    iou_thresh, which no recording tells, is taken to be 0.5.
     """
 
     spec: Yolov3Spec

@@ -55,6 +55,13 @@ def moved(boxes: Tensor, deltas: Tensor) -> Tensor:
     return torch.cat([middle - half, middle + half], 1)
 
 
+def deltas_to(boxes: Tensor, goal: Tensor) -> Tensor:
+    """The deltas by which :func:`moved` makes ``goal`` of ``boxes``: (N, 4) twice to that."""
+    sides, wanted = (corners[:, 2:] - corners[:, :2] + 1 for corners in (boxes, goal))
+    away = (goal[:, :2] + 0.5 * wanted) - (boxes[:, :2] + 0.5 * sides)
+    return torch.cat([away / sides, (wanted / sides).log()], 1)
+
+
 def within(boxes: Tensor, size: Sequence[Tensor] | Tensor) -> Tensor:
     """Corners (N, 4) cut off at an image of ``size`` height and width."""
     most = torch.stack([size[1], size[0]] * 2) - 1
