@@ -45,6 +45,7 @@ WITHOUT_A_RECORDING = {
     "CropCenter": "no recording; worked by hand: test_forks_spatial.py",
     "ConvolutionDepthwise (synopsys)": "no recording; Convolution by another name: test_forks_spatial.py",
     "GeneralTripletLoss": "worked by hand: test_forks_judging.py",
+    "SmoothL1Loss (rfcn)": "SmoothL1LossOHEM by its older name: test_forks_detection.py",
     "RankHardLoss": "worked by hand: test_forks_judging.py",
     "rpn.anchor_target_layer.AnchorTargetLayer": "no recording; worked by hand: test_forks_rpn_targets.py",
     "rpn.proposal_target_layer.ProposalTargetLayer": "no recording; worked by hand: test_forks_rpn_targets.py",
