@@ -174,3 +174,14 @@ def test_what_a_deployed_net_has_goes_into_a_file(layer: str, tmp_path: Path) ->
 def test_what_the_fork_cannot_is_refused(layer: str, reason: str) -> None:
     with pytest.raises(InputError, match=f'layer "it": .*{reason}'):
         one_layer(layer, x=(2, 6))
+
+
+@pytest.mark.parametrize(("phase", "count"), [("TRAIN", 2), ("TEST", 3)])
+def test_the_largest_values_stay_and_learn(phase: str, count: int) -> None:
+    net = one_layer('type: "TopK" top: "y" topk_param { k: 2 a: 1.9 }', phase=phase, x=(2, 4))
+    x = np.array([[1, 4, 3, 2], [-1, -4, -3, -2]], np.float32)
+    blobs = run(net, x=x)
+    blobs["y"].sum().backward()
+    stays = [[False, True, True, count == 3], [True, False, count == 3, True]]
+    assert blobs["y"].tolist() == np.where(stays, x, 0).tolist()
+    assert gradient(blobs, "x").bool().tolist() == stays

@@ -309,3 +309,9 @@ def test_triplets_of_distances(hardest: bool, center: bool, first: bool) -> None
     close(gradients, slope * WEIGHTS[:, None])
     own = d[range(4), LABELS.astype(int)].sum()
     close(blobs["m"], np.array([own / 4, (d.sum() - own) / 8], np.float32))
+
+
+def test_accuracy_regression_is_half_the_mean_of_absolute_differences() -> None:
+    net = one_layer('type: "AccuracyRegression" top: "y"', x=(2, 3), label=(2, 3))
+    y = run(net, x=np.array([[1, 2, 3], [0, 0, 0]]), label=np.array([[0, 2, 5], [-1, 1, 2]]))["y"]
+    assert y.shape == (1, 1, 1, 1) and y.item() == (1 + 2 + 1 + 1 + 2) / 2 / 2

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from converters.layers.base import Placed
+from converters.layers.base import Layer, Placed
 from converters.layers.choice import Dialect
 from converters.layers.judging.metrics import Accuracy, AccuracySpec, Judged
 from converters.layers.parts.indexing import Index
@@ -180,3 +180,25 @@ def _summary(pairs: Tensor) -> Tensor:
     recall = (hits / labels.clamp(min=1)).sum() / (labels > 0).sum().clamp(min=1)
     overlap = torch.where(union > 0, hits / union.clamp(min=1), 1.0).mean()
     return torch.stack([hits.sum() / labels.sum().clamp(min=1), recall, overlap])
+
+
+@layer(
+    "AccuracyRegression",
+    source="BVLC/caffe, a branch: accuracy_regression_layer.cpp",
+    role="metric",
+    bottoms=(2, 2),
+    labels=(1,),
+    macs=free,
+)
+class AccuracyRegression(Layer):
+    """Half the mean over the batch of the sums of absolute differences."""
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+        if bottoms[0].numel() != bottoms[1].numel() or not bottoms[0]:
+            raise InputError(f"bottoms differ: {tuple(bottoms[0])} and {tuple(bottoms[1])}", message.name)
+
+    def forward(self, x: Tensor, label: Tensor) -> Tensor:
+        """Two blobs of one size to (1, 1, 1, 1)."""
+        apart = x.detach() - label.detach().reshape(x.shape)
+        return (apart.abs().sum() / len(x) / 2).reshape(1, 1, 1, 1)
