@@ -31,9 +31,7 @@ def rules_in(path: Path) -> list[str]:
     with np.load(path.with_suffix(".npz")) as data:
         dialect = dialect_of(data)
     several = [rules_of(name) for name in sorted(types_in(path) - {"Input"})]
-    chosen = [
-        [rule for rule in rules if rule.dialect and dialect in rule.dialect.names] for rules in several
-    ]
+    chosen = [[rule for rule in rules if rule.dialect and dialect in rule.dialect.names] for rules in several]
     own = [[rule for rule in rules if not rule.dialect_name] for rules in several]
     return [rule.rule_name for fork, caffe in zip(chosen, own, strict=True) for rule in fork or caffe]
 

@@ -315,3 +315,42 @@ def test_accuracy_regression_is_half_the_mean_of_absolute_differences() -> None:
     net = one_layer('type: "AccuracyRegression" top: "y"', x=(2, 3), label=(2, 3))
     y = run(net, x=np.array([[1, 2, 3], [0, 0, 0]]), label=np.array([[0, 2, 5], [-1, 1, 2]]))["y"]
     assert y.shape == (1, 1, 1, 1) and y.item() == (1 + 2 + 1 + 1 + 2) / 2 / 2
+
+
+@pytest.mark.parametrize(("kind", "side"), [("ORIGIN", -1), ("LINEAR", -1), ("ONEADDP", 1)])
+def test_focal_loss_with_an_ignored_label_and_an_alpha_of_its_own(kind: str, side: int) -> None:
+    param = f"focal_loss_param {{ type: {kind} alpha: 1.5 gamma: 3 }} loss_param {{ ignore_label: 1 }}"
+    net = one_layer(f'type: "FocalLoss" top: "y" {param}', x=(4, 3), label=(4,))
+    x = random(4, 3)
+    blobs = run(net, x=x, label=LABELS)
+    blobs["y"].backward()
+    loss, slope = 0.0, np.zeros_like(x)
+    for row in (0, 1, 3):
+        label = int(LABELS[row])
+        softmax = np.exp(x[row]) / np.exp(x[row]).sum()
+        p = softmax[label]
+        power = (1.5 + side * p) ** 3
+        loss -= power * math.log(p) / 3
+        steep = power + side * 3 * power / (1 + side * p) * math.log(p) * p
+        slope[row] = steep * (softmax - np.eye(3)[label]) / 3
+    assert blobs["y"].item() == pytest.approx(loss, rel=1e-5)
+    gradients = blobs["in/x"].grad
+    assert gradients is not None
+    close(gradients, slope)
+
+
+def test_centers_of_absolute_distances() -> None:
+    param = 'center_loss_param { num_output: 3 distance_type: "L1" center_filler { type: "xavier" } }'
+    net = one_layer(f'type: "CenterLoss" top: "y" loss_weight: 0.5 {param}', x=(4, 2), label=(4,))
+    x = random(4, 2)
+    blobs = run(net, x=x, label=LABELS)
+    (0.5 * blobs["y"]).backward()
+    center = net.params["it"][0]
+    apart = x - center.detach().numpy()[LABELS.astype(int)]
+    assert blobs["y"].item() == pytest.approx(np.abs(apart).sum() / 4, rel=1e-6)
+    gradients = blobs["in/x"].grad
+    assert gradients is not None and center.grad is not None
+    close(gradients, 0.5 * np.sign(apart) / 4)
+    counts = np.array([1, 1, 2])
+    pulls = np.array([-np.sign(apart[LABELS == label]).sum(0) for label in range(3)])
+    close(center.grad, pulls / (counts[:, None] + 1))  # whatever the loss weighs
