@@ -352,5 +352,5 @@ def test_centers_of_absolute_distances() -> None:
     assert gradients is not None and center.grad is not None
     close(gradients, 0.5 * np.sign(apart) / 4)
     counts = np.array([1, 1, 2])
-    pulls = np.array([-np.sign(apart[LABELS == label]).sum(0) for label in range(3)])
+    pulls = np.array([-np.sign(apart[label == LABELS]).sum(0) for label in range(3)])
     close(center.grad, pulls / (counts[:, None] + 1))  # whatever the loss weighs
