@@ -92,6 +92,7 @@ def _head(figures: Figures, every: Sequence[Comparison]) -> str:
         "at least a thousandth of that scale; a gradient that is a sum of many is rounded as often in Caffe.",
         "Bounds: 3e-6 for outputs and changed parameters, 6e-6 for gradients; 1e-5 and 1e-3 in small nets, where",
         "errors add up, which count under each of their layers' rules in [layers.md](layers.md) but not here.",
+        "Two gradients there are 0 in exact arithmetic, what Caffe and we give is rounding alone: 1e-2 of 0.001.",
     ]
     return "\n".join(lines)
 
