@@ -18,6 +18,8 @@ DATA = [
     ('type: "ImageData" image_data_param { batch_size: 2 new_height: 4 new_width: 6 }', [(2, 3, 4, 6), (2,)]),
     ('type: "ImageData" image_data_param { batch_size: 2 is_color: false } transform_param { crop_size: 3 }',
      [(2, 1, 3, 3), (2,)]),
+    ('type: "ImageData" image_data_param { batch_size: 2 label_size: 3 } transform_param { crop_size: 3 }',
+     [(2, 3, 3, 3), (2, 3, 1, 1)]),
     ('type: "MemoryData" memory_data_param { batch_size: 2 channels: 1 height: 3 width: 4 }',
      [(2, 1, 3, 4), (2,)]),
     ('type: "WindowData" window_data_param { batch_size: 2 crop_size: 7 }', [(2, 3, 7, 7), (2,)]),
