@@ -149,3 +149,29 @@ def test_no_place_at_the_top_gives_a_row_an_image() -> None:
 def test_a_shared_location_has_a_background() -> None:
     with pytest.raises(InputError, match="background_label_id -1"):
         detected("background_label_id: -1", random(4, 3))
+
+
+def evaluated(found: list[list[float]], true: list[list[float]], param: str = "") -> list[list[float]]:
+    net = one_layer(
+        f'type: "DetectionEvaluate" top: "y" detection_evaluate_param {{ num_classes: 3 {param} }}',
+        found=(1, 1, len(found), 7),
+        true=(1, 1, len(true), 8),
+    )
+    arrays = {"found": np.array(found)[None, None], "true": np.array(true)[None, None]}
+    return run(net, **arrays)["y"][0, 0].tolist()  # type: ignore[no-any-return]
+
+
+HERE, THERE = [0.0, 0, 1, 1], [5.0, 5, 6, 6]
+
+
+def test_a_true_box_counts_once_and_a_difficult_one_not_at_all() -> None:
+    found = [[0, 1, 0.25, *HERE], [0, 1, 0.75, *HERE], [0, 1, 0.5, *THERE], [0, 2, 0.125, *HERE]]
+    true = [[0, 1, 0, *HERE, 0], [0, 1, 0, *THERE, 1], [-1] * 8, [0, 2, 0, *HERE, 0]]
+    rows = evaluated(found, true, "evaluate_difficult_gt: false")
+    assert rows[:2] == [[-1, 1, 1, -1, -1], [-1, 2, 0, -1, -1]]
+    assert rows[2:] == [[0, 1, 0.75, 1, 0], [0, 1, 0.5, 0, 0], [0, 1, 0.25, 0, 1], [0, 2, 0.125, 0, 1]]
+
+
+def test_the_backgrounds_label_is_one_line() -> None:
+    with pytest.raises(InputError, match=r'layer "it": .*label 0'):
+        evaluated([[0, 0, 1, *HERE]], [[0, 1, 0, *HERE, 0]])

@@ -40,6 +40,7 @@ CASES: dict[str, tuple[str, ...]] = {
     "Deconvolution": ("crop_auto_pad10", "crop_auto_skip", "crop_auto_stride8", "deconv_2x", "deconv_bilinear_group", "deconv_rect",),
     "Deconvolution3D": ("deconvolution3d_2x", "deconvolution3d_bias_term_false_ignored",),
     "DepthwiseConvolution": ("depthwise_3x3", "depthwise_s2_bias", "depthwiseconvolution_3x3", "depthwiseconvolution_5x5_s2_nobias", "depthwiseconvolution_dilated", "depthwiseconvolution_group1", "depthwiseconvolution_multiplier2",),
+    "DetectionEvaluate": ("detection_evaluate_basic", "detection_evaluate_no_detections", "detection_evaluate_skip_difficult",),
     "DetectionOutput": ("detection_output_center_size", "detection_output_corner_no_threshold", "detection_output_corner_size", "detection_output_keep_top_k", "detection_output_nms_eta", "detection_output_nothing_found", "detection_output_one_image_empty", "detection_output_per_class_location", "detection_output_score_ties_nms_equal", "detection_output_variance_in_target", "refinedet_output_cascade", "refinedet_output_objectness",),
     "Dropout": ("dropout_scale_train_false", "dropout_scale_train_true", "dropout_test",),
     "DummyData": ("dummy_data_const",),
