@@ -15,7 +15,7 @@ from prototxt.errors import InputError
 from prototxt.text import read_net, read_solver
 from prototxt.upgrade import quiet
 from zoo.runs.identity import as_key, of_message
-from zoo.runs.run_folder import RunFolder, read_record
+from zoo.runs.run_folder import RunFolder, check_plugins, read_record
 from zoo.runs.run_json import ListRecord, RunRecord, dialects_in, lists_of
 from zoo.train.planning.nets import read_nets
 from zoo.variants.sizing import resize_input
@@ -98,6 +98,7 @@ def _finished(run: RunFolder) -> Model:
         raise InputError(
             f"{run.path / 'run.json'}: is no record of a run: {', '.join(lacking)} not as in one"
         )
+    check_plugins(run.path, record)
     return Model(record["name"], run.model, read_net(run.net), run, record)
 
 

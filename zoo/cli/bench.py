@@ -3,7 +3,7 @@
 import argparse
 
 from zoo.cli.choices import AGAINST, ARTICLE, AUTO, BATCH_SIZES, CALLS, PRECISIONS, PROVIDERS, ROUNDS, RUNS
-from zoo.cli.parts import Commands, add_elsewhere, command, positive_number
+from zoo.cli.parts import Commands, add_elsewhere, add_plugin, command, positive_number
 
 
 def add_bench(commands: Commands) -> None:  # type: ignore[valid-type]
@@ -16,6 +16,7 @@ def add_bench(commands: Commands) -> None:  # type: ignore[valid-type]
         "--untrained", nargs="+", metavar="VARIANT", help=f"bench variants of {ARTICLE} without runs"
     )
     add_elsewhere(parser)
+    add_plugin(parser)
     _add_what(parser)
     _add_how(parser)
     parser.add_argument("--json", metavar="FILE", help="write the rows as JSON")

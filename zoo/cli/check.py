@@ -3,7 +3,15 @@
 import argparse
 
 from zoo.cli.choices import CHECK_MEMORY, CHECK_SECONDS
-from zoo.cli.parts import Commands, add_dialect, add_input_shape, add_python, command, positive_number
+from zoo.cli.parts import (
+    Commands,
+    add_dialect,
+    add_input_shape,
+    add_plugin,
+    add_python,
+    command,
+    positive_number,
+)
 
 
 def add_check(commands: Commands) -> None:  # type: ignore[valid-type]
@@ -15,6 +23,7 @@ def add_check(commands: Commands) -> None:  # type: ignore[valid-type]
     text = "a folder, with all below it, or a prototxt"
     parser.add_argument("folder", metavar="DIR", help=text)
     add_dialect(parser)
+    add_plugin(parser)
     add_input_shape(parser)
     add_python(parser)
     _add_limits(parser)

@@ -13,6 +13,7 @@ from zoo.cli.parts import (
     add_dialect,
     add_input_shape,
     add_lenient,
+    add_plugin,
     add_python,
     add_variant,
     command,
@@ -48,6 +49,7 @@ def _run(args: argparse.Namespace) -> int:
 
     module, _, function = args.run.partition(":")
     try:
+        _load(getattr(args, "plugin", ()))
         with lenient(getattr(args, "lenient", False)):
             code: int = getattr(importlib.import_module(module), function)(args)
         sys.stdout.flush()
@@ -70,6 +72,15 @@ def _run(args: argparse.Namespace) -> int:
         print("zoo: interrupted", file=sys.stderr)
         return 130
     return code
+
+
+def _load(plugins: Sequence[str]) -> None:
+    if plugins:
+        from converters.layers.plugins import for_children, load_plugin
+
+        for path in plugins:
+            load_plugin(path)
+        for_children(plugins)
 
 
 def _one_line(text: str) -> str:
@@ -128,6 +139,7 @@ def _convert(commands: Commands) -> None:  # type: ignore[valid-type]
     )
     _add_state(parser, "whose layers (default: TEST)")
     add_dialect(parser)
+    add_plugin(parser)
     add_lenient(parser)
     _add_file(parser)
     add_python(parser)
@@ -176,6 +188,7 @@ def _show(commands: Commands) -> None:  # type: ignore[valid-type]
     _add_net(parser)
     _add_state(parser, "print only the layers of this phase (TEST where a level or stage is given alone)")
     add_dialect(parser)
+    add_plugin(parser)
     add_lenient(parser)
 
 
@@ -198,4 +211,5 @@ def _list(commands: Commands) -> None:  # type: ignore[valid-type]
 def _layers(commands: Commands) -> None:  # type: ignore[valid-type]
     text = "List the layer types, with the recordings of real Caffe that hold each."
     parser = command(commands, "layers", "zoo.layers:run", text)
+    add_plugin(parser)
     parser.add_argument("--markdown", action="store_true", help="as the page docs/layers.md")

@@ -46,6 +46,12 @@ def add_lenient(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lenient", action="store_true", help=text)
 
 
+def add_plugin(parser: argparse.ArgumentParser) -> None:
+    """The option --plugin."""
+    text = "a Python file with layer types of your own (docs/plugins.md), which is run; may be repeated"
+    parser.add_argument("--plugin", action="append", default=[], metavar="FILE", help=text)
+
+
 def add_elsewhere(parser: argparse.ArgumentParser) -> None:
     """The options --root and --list of what reads runs."""
     text = "where the runs' lists and pictures lie now, if they were moved; their content is checked"

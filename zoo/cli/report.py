@@ -1,7 +1,7 @@
 """The parser of ``zoo report``. Nothing heavy is imported."""
 
 from zoo.cli.choices import LANGUAGES, RUNS
-from zoo.cli.parts import Commands, add_elsewhere, command
+from zoo.cli.parts import Commands, add_elsewhere, add_plugin, command
 
 
 def add_report(commands: Commands) -> None:  # type: ignore[valid-type]
@@ -11,6 +11,7 @@ def add_report(commands: Commands) -> None:  # type: ignore[valid-type]
     text = f"a folder of runs (default: {RUNS})"
     parser.add_argument("folder", nargs="?", default=RUNS, metavar="RUNS", help=text)
     add_elsewhere(parser)
+    add_plugin(parser)
     first = next(iter(LANGUAGES))
     parser.add_argument("--lang", choices=LANGUAGES, default=first, help=f"language (default: {first})")
     text = "the page (default: RUNS/report.html, or report.zh.html); its Markdown goes beside it"

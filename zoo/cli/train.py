@@ -7,6 +7,7 @@ from zoo.cli.parts import (
     Commands,
     add_dialect,
     add_lenient,
+    add_plugin,
     add_variant,
     command,
     positive_number,
@@ -105,6 +106,7 @@ def _add_changes(parser: argparse.ArgumentParser) -> None:
     text = "solver fields that go over the file's, as prototxt text: 'base_lr: 0.001 lr_policy: \"fixed\"'"
     parser.add_argument("--set", metavar="TEXT", help=text)
     add_dialect(parser)
+    add_plugin(parser)
     add_lenient(parser)
 
 
@@ -122,6 +124,7 @@ def add_study(commands: Commands) -> None:  # type: ignore[valid-type]
     first = STUDY_ENGINES[0]
     text = f"what runs them: processes of this machine, or tasks of a Ray cluster (default: {first})"
     parser.add_argument("--engine", choices=STUDY_ENGINES, default=first, help=text)
+    add_plugin(parser)
     _add_tensorboard(parser, "one folder a run")
     parser.add_argument("--retry", action="store_true", help="try runs that diverged again")
     parser.add_argument(

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from converters.host.files import encoded, write_text
+from converters.layers.plugins import plugin_sums
 from converters.weights.formats import write_safetensors
 from eval.environment import processor, versions
 from eval.parity import write_onnx
@@ -79,6 +80,7 @@ def record_at_start(trainer: Trainer, data: Data) -> RunRecord:
         "variant": plan.options.variant,
         "head": head_of(plan.nets["TRAIN"].message),
         "dialects": plan.dialects,
+        "plugins": plugin_sums(),
         "seed": plan.seed,
         "classes": plan.classes,
         "class_names": names(plan),

@@ -16,6 +16,7 @@ from typing import Any, Final, cast
 from uuid import uuid4
 
 from converters.host.files import alone_in, as_json, encoded, naming, owned, sweep, write_text
+from converters.layers.plugins import plugin_sums
 from converters.weights.formats import read_metadata
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError
@@ -242,6 +243,19 @@ def read_record(folder: Path) -> RunRecord | None:
     if not isinstance(record, dict):
         raise InputError(f"{path}: is no record of a run")
     return cast(RunRecord, record)
+
+
+def check_plugins(folder: Path, record: RunRecord) -> None:
+    """Raise InputError where a run has layers of its user's own whose file is not loaded: only who runs the
+    command may say that it be run. One line where it has changed since.
+    """
+    sums, loaded = record.get("plugins") or {}, plugin_sums()
+    if lacking := sorted(sums.keys() - loaded.keys()):
+        named = " ".join(f"--plugin {name}" for name in lacking)
+        raise InputError(f"{folder}: was begun with layers of {', '.join(lacking)}: give {named} again")
+    for name, total in sums.items():
+        if loaded[name] != total:
+            notice_once(f"{folder}: {name} has changed since the run was begun")
 
 
 def is_runs(record: RunRecord | None) -> bool:

@@ -33,6 +33,7 @@ class RunRecord(TypedDict, total=False):
     places: list[str]  # where files are sought
     departures: list[str]
     options: dict[str, Any]  # of zoo.train.planning.options.Options
+    plugins: dict[str, str]  # names of the files with layers of the user's own, and their SHA-256
     dialects: dict[str, str]  # by type, of the types with several rules
     device: str
     precision: str  # earlier versions'

@@ -1,5 +1,6 @@
 """Runs of a study as tasks of Ray, on this machine or on a cluster whose machines share the folders."""
 
+import os
 import signal
 import time
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,7 @@ from subprocess import Popen
 from typing import Any
 
 from converters.host.files import LOCK, locked
+from converters.layers.plugins import VARIABLE
 from prototxt.errors import InputError
 from zoo.study.job import Job, search_path
 from zoo.terminal.console import notice
@@ -26,7 +28,8 @@ class OnRay:
 
     def __init__(self, jobs: int | None, use_gpus: bool) -> None:
         self.ray = _ray()
-        self.ray.init(log_to_driver=False, runtime_env={"env_vars": {"PYTHONPATH": search_path()}})
+        variables = {"PYTHONPATH": search_path(), VARIABLE: os.environ.get(VARIABLE, "")}
+        self.ray.init(log_to_driver=False, runtime_env={"env_vars": variables})
         machines = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
         self.share = shares(machines, jobs, use_gpus)
         self.pending: dict[Any, Job] = {}

@@ -11,7 +11,7 @@ from prototxt.errors import InputError
 from zoo.cli.choices import RUNS
 from zoo.runs.record import prototxts
 from zoo.runs.resume import begun_in, begun_with, check_kept, counted_from
-from zoo.runs.run_folder import RunFolder, read_record, snapshot_writer
+from zoo.runs.run_folder import RunFolder, check_plugins, read_record, snapshot_writer
 from zoo.runs.run_json import RunRecord, dialects_in
 from zoo.terminal.console import notice
 from zoo.train.planning.options import Options, check_begun
@@ -65,6 +65,7 @@ def settle(args: argparse.Namespace) -> tuple[Plan, Path]:
     record = read_record(path)  # before the demo data, which a run without lists would draw
     if record is None or args.resume is None:
         return plan or make_plan(Options(**given)), path
+    check_plugins(path, record)
     saved = begun_with(path, record)
     check_begun(path, saved, given)
     here = begun_in(record)
