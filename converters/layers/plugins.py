@@ -1,7 +1,7 @@
 """Layer types of your own: of a file that the user names, or of an installed package's entry point.
 
-Both run their code, so a file is loaded only where the user names it: never for what a prototxt, a run folder or
-another file says.
+Both run their code, so a file is loaded only where the user names it: never for what a prototxt, a run
+folder or another file says.
 """
 
 import hashlib
