@@ -1,40 +1,83 @@
 """The shapes in which a net's inputs are drawn for a check."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 
 from converters.build import data_layers, infer_shapes
 from converters.data.shapes import top_shapes
-from converters.graph import Graph
+from converters.graph import Graph, Node
+from converters.layers.registry import record_of
+from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
 _BATCH = 2
-# Of images whose size only the data know, as in Data without a crop: those of ImageNet's nets, CIFAR, MNIST.
-_IMAGES = ((3, 224, 224), (3, 227, 227), (3, 256, 256), (3, 32, 32), (1, 28, 28), (1, 32, 32), (3, 512, 512))
+# Of what only the data know, as in Data without a crop: images (ImageNet's, CIFAR's, MNIST's), and pairs.
+_IMAGES = (
+    (3, 224, 224),
+    (3, 227, 227),
+    (3, 256, 256),
+    (3, 32, 32),
+    (1, 28, 28),
+    (1, 32, 32),
+    (3, 512, 512),
+    (2,),
+)
 
 Shapes = Mapping[str, Sequence[int]]
 
 
-def known_shapes(graph: Graph, phase: str, asked: Shapes) -> dict[str, Sequence[int]]:
+def known_shapes(graph: Graph, phase: str, asked: Shapes) -> Shapes:
     """A shape for every input in which all layers can be built: what is ``asked``, what the prototxt says,
-    and, where only the data know, the first of some sizes of images that the net takes.
+    and, where only the data know, the first of some sizes of images, or of vectors, that the net takes.
 
-    Raises InputError for what no size of image mends.
+    Raises InputError for what none of these mends.
     """
     stated = dict(_stated(graph, asked))
     unknown = [value.blob for value in graph.inputs if value.blob not in stated]
     if not unknown:
         return _checked(graph, phase, stated)
-    batch = next((shape[0] for shape in stated.values() if shape), _BATCH)
     errors = []
-    for image in _IMAGES:
+    for guess in _guesses(graph, phase, stated, unknown):
         try:
-            return _checked(graph, phase, stated | dict.fromkeys(unknown, (batch, *image)))
+            return _checked(graph, phase, guess)
         except InputError as error:
             errors.append(error)
     raise errors[0]
 
 
-def _checked(graph: Graph, phase: str, shapes: dict[str, Sequence[int]]) -> dict[str, Sequence[int]]:
+def _guesses(graph: Graph, phase: str, stated: Shapes, unknown: Sequence[str]) -> Iterator[Shapes]:
+    """The shapes with every unknown input an image, and those that only judges read as labels: one a sample,
+    or as many as what they judge has.
+    """
+    batch = next((shape[0] for shape in stated.values() if shape), _BATCH)
+    labels = {blob: node for blob, node in _labels(graph).items() if blob in unknown}
+    for image in _IMAGES:
+        shapes = {**stated, **dict.fromkeys(unknown, (batch, *image))}
+        yield {**shapes, **dict.fromkeys(labels, (batch,))}
+        with suppress(InputError):
+            known = infer_shapes(_without_judges(graph), phase, shapes)
+            yield {**shapes, **{blob: known[node.inputs[0]] for blob, node in labels.items()}}
+
+
+def _labels(graph: Graph) -> dict[str, Node]:
+    """The inputs that nothing reads but as what a loss or a metric compares its first bottom with, and such a
+    layer of each.
+    """
+    labels: dict[str, Node] = {}
+    others: set[str] = set()
+    for node in graph.nodes:
+        first = node.inputs if not record_of(node.layer).judges else node.inputs[:1]
+        others.update(value.blob for value in first)
+        labels |= {value.blob: node for value in node.inputs[len(first) :]}
+    return {blob: node for blob, node in labels.items() if blob not in others}
+
+
+def _without_judges(graph: Graph) -> Graph:
+    return replace(graph, nodes=tuple(node for node in graph.nodes if not record_of(node.layer).judges))
+
+
+def _checked(graph: Graph, phase: str, shapes: Shapes) -> Shapes:
     infer_shapes(graph, phase, shapes)
     return shapes
 
@@ -48,15 +91,31 @@ def _stated(graph: Graph, asked: Shapes) -> Iterator[tuple[str, Sequence[int]]]:
                 continue
 
 
-def small_shapes(graph: Graph, phase: str, shapes: Shapes, asked: Shapes) -> Shapes:
+def small(graph: Graph, phase: str, shapes: Shapes, asked: Shapes) -> tuple[Graph, Shapes]:
     """The same with batches of at most 2, but for what was ``asked``; as they were where the net does not
     take that (a Reshape may have the batch in it).
     """
-    cut = {
-        blob: shape if blob in asked else (*(min(size, _BATCH) for size in shape[:1]), *shape[1:])
-        for blob, shape in shapes.items()
-    }
+    cut = {blob: shape if blob in asked else (*_cut(shape[:1]), *shape[1:]) for blob, shape in shapes.items()}
+    nodes = tuple(replace(node, layer=_with_small_dummies(node.layer)) for node in graph.nodes)
+    small_graph = replace(graph, nodes=nodes)
     try:
-        return _checked(graph, phase, cut)
+        return small_graph, _checked(small_graph, phase, cut)
     except InputError:
-        return shapes
+        return graph, shapes
+
+
+def _with_small_dummies(layer: LayerParameter) -> LayerParameter:
+    """DummyData's shapes, which are no inputs of the net, are cut in its message."""
+    if not layer.HasField("dummy_data_param"):
+        return layer
+    message = LayerParameter()
+    message.CopyFrom(layer)
+    param = message.dummy_data_param
+    param.num[:] = _cut(param.num)
+    for shape in param.shape:
+        shape.dim[:1] = _cut(shape.dim[:1])
+    return message
+
+
+def _cut(sizes: Sequence[int]) -> list[int]:
+    return [min(size, _BATCH) for size in sizes]

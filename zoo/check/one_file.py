@@ -15,7 +15,7 @@ from prototxt.encoding import read_text
 from prototxt.errors import InputError
 from prototxt.net_file import NetFile
 from prototxt.text import is_solver, parse_solver
-from zoo.check.inputs import known_shapes, small_shapes
+from zoo.check.inputs import known_shapes, small
 from zoo.check.row import CheckJob, Row
 from zoo.check.states import states_of
 
@@ -87,7 +87,7 @@ def _steps(job: CheckJob) -> Iterator[Row]:
     yield row
     for stage, graph, shapes in shaped:
         with stage.said():
-            _run(graph, stage.phase, small_shapes(graph, stage.phase, shapes, job.shapes))
+            _run(*small(graph, stage.phase, shapes, job.shapes), stage.phase)
     yield replace(row, ran=True)
 
 
@@ -125,7 +125,7 @@ def _built(stage: Stage, job: CheckJob) -> tuple[Graph, Mapping[str, Sequence[in
             return graph, known_shapes(graph, stage.phase, job.shapes)
 
 
-def _run(graph: Graph, phase: str, shapes: Mapping[str, Sequence[int]]) -> None:
+def _run(graph: Graph, shapes: Mapping[str, Sequence[int]], phase: str) -> None:
     """A pass forward on random weights and inputs."""
     net = build(graph, phase, shapes, warn=_silent)
     draw_weights(net)
