@@ -128,14 +128,15 @@ def _readers(net: Network, value: Value) -> Iterator[Reader]:
 
 def _limits(net: Network, node: Node, same: set[Value], shape: tuple[int, ...]) -> list[int]:
     """What limits the bottoms of a layer that are among ``same``, which have this shape: one more than the
-    largest whole number, of those that index.
+    largest whole number, of those that index, and of labels the number of classes that are scored.
     """
-    shapes = _shapes(net, node, same, shape)
-    return [
-        limit(net.module_of(node), shapes)
-        for at, limit in record_of(node.layer).indices.items()
-        if node.inputs[at] in same
+    shapes, record = _shapes(net, node, same, shape), record_of(node.layer)
+    limits = [
+        limit(net.module_of(node), shapes) for at, limit in record.indices.items() if node.inputs[at] in same
     ]
+    if record.scores_classes and node.inputs[1] in same and len(shapes[0]) > 1:
+        limits.append(shapes[0][1])
+    return limits
 
 
 def _shapes(net: Network, node: Node, same: set[Value], shape: tuple[int, ...]) -> list[torch.Size]:

@@ -8,6 +8,8 @@ import pytest
 import torch
 from one_layer import close, one_layer, random, run
 
+from converters import load_net
+from eval.probe import random_inputs, tensors
 from prototxt.caffe_pb2 import BlobProto
 
 MODES = [
@@ -252,3 +254,16 @@ def test_a_loss_may_leave_its_top_out() -> None:
 def test_every_mode_is_covered() -> None:
     assert {mode_of(text) for text in MODES} == {"FULL", "VALID", "BATCH_SIZE", "NONE"}
     assert len(list(itertools.product(MODES, [None, 1, 255]))) == 24
+
+
+def test_labels_are_drawn_among_the_classes_that_are_scored() -> None:
+    text = (
+        'layer { name: "in" type: "Input" top: "x" top: "y" input_param { shape { dim: 2 dim: 3 dim: 20 dim: 20 } '
+        "shape { dim: 2 dim: 400 } } }"
+        'layer { name: "r" type: "Reshape" bottom: "y" top: "z" reshape_param { shape { dim: 2 dim: 1 dim: 20 dim: 20 } } }'
+        'layer { name: "l" type: "SoftmaxWithLoss" bottom: "x" bottom: "z" top: "l" }'
+    )
+    net = load_net(text)
+    drawn = random_inputs(net)
+    assert set(np.unique(drawn["y"])) == {0, 1, 2}
+    assert torch.isfinite(net(*tensors(drawn).values())).all()

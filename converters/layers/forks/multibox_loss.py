@@ -1,9 +1,11 @@
 """MultiBoxLoss of SSD and of RefineDet."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
@@ -38,6 +40,16 @@ class _Batch(NamedTuple):
     is_object: Tensor | None
 
 
+def _drawn_truths(module: Layer, bottoms: Shapes, random: np.random.Generator) -> NDArray[Any]:
+    """Boxes of objects of any image and class, none of them difficult: (1, 1, R, 8)."""
+    count = bottoms[3][2]
+    items = np.sort(random.integers(0, bottoms[0][0], count))
+    names = random.integers(1, max(module.spec.num_classes, 2), count)
+    corner, size = random.uniform(0, 0.6, (count, 2)), random.uniform(0.1, 0.4, (count, 2))
+    rest = np.zeros((count, 1))
+    return np.hstack([np.stack([items, names], 1), rest, corner, corner + size, rest])[None, None]
+
+
 @layer(
     "MultiBoxLoss",
     source="weiliu89/caffe: multibox_loss_layer.cpp",
@@ -45,6 +57,7 @@ class _Batch(NamedTuple):
     bottoms=(4, 6),
     tops=LOSS_TOPS,
     labels=(2, 3, 4, 5),
+    probes={3: _drawn_truths},
     macs=free,
     most=lambda module, bottoms: [torch.Size(())],
     untraceable=True,
