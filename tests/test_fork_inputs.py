@@ -13,6 +13,8 @@ CASES = [
      [(4, 3, 30, 40), (1, 1, 4, 8)]),
     ("AnnotatedData", 1, f"data_param {{ batch_size: 4 }} transform_param {{ force_gray: true crop_h: 5 crop_w: 6 {RESIZE % ''} }}",
      [(4, 1, 5, 6)]),
+    ("AnnotatedData", 2, f"data_param {{ batch_size: 4 }} annotated_data_param {{ yolo_data_type: 1 }} "
+     f"transform_param {{ {RESIZE % ''} }}", [(4, 3, 30, 40), (4, 300, 5)]),
     ("ImageSegData", 2, "image_data_param { batch_size: 2 } transform_param { crop_size: 9 }",
      [(2, 3, 9, 9), (2, 1, 9, 9)]),
     ("ImageSegData", 3, "image_data_param { is_color: false } transform_param { crop_height: 5 crop_width: 6 }",

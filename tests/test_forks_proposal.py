@@ -35,7 +35,10 @@ def test_as_many_rois_as_the_phase_has(phase: str, most: int) -> None:
 
 
 def test_param_str_is_one_line_or_several_and_may_have_scales() -> None:
-    for text in ("'feat_stride': 8\\n'scales': (4, 8)", "{'feat_stride': 8, 'scales': [4, 8]}"):
+    for text in (
+        "'feat_stride': 8\\n'scales': (4, 8)",
+        "'feat_stride': 8 \\n'scales': !!python/tuple [4, 8]",
+    ):
         net = one_layer(PYTHON % text, scores=(1, 12, 4, 4), deltas=(1, 24, 4, 4), info=(1, 3))
         spec = net.module_of(net.graph.nodes[-1]).spec
         assert spec.anchors.feat_stride == 8 and spec.anchors.scales == (4, 8)

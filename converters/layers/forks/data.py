@@ -23,12 +23,13 @@ def _resized(layer: LayerParameter) -> Size:
 
 
 def _annotated(layer: LayerParameter) -> Stated:
-    """(batch, the records' channels, size), and a line a box, (1, 1, boxes, 8): here one an image
-    (annotated_data_layer.cpp).
+    """(batch, the records' channels, size), and a line a box, (1, 1, boxes, 8): here one an image; for YOLO
+    300 lines an image, (batch, 300, 5) (annotated_data_layer.cpp).
     """
     batch = layer.data_param.batch_size
     data = images(batch, decoded_channels(layer), served(layer, _resized(layer)))
-    return [data, (1, 1, batch, _BOX)]
+    is_yolo = layer.annotated_data_param.yolo_data_type == 1
+    return [data, (batch, 300, 5) if is_yolo else (1, 1, batch, _BOX)]
 
 
 def _segmented(layer: LayerParameter) -> Stated:

@@ -12,7 +12,7 @@ def python_options(message: LayerParameter, wanted: str) -> dict[str, Any]:
     """Lines, or a list with commas, of ``'name': value``. Raises InputError, naming the layer, for what is
     neither, and where ``wanted`` is no whole number above 0.
     """
-    text = message.python_param.param_str.strip().strip("{}").strip()
+    text = message.python_param.param_str.replace("!!python/tuple", "").strip().strip("{}").strip()
     try:
         options = ast.literal_eval("{" + ",".join(line for line in text.splitlines() if line.strip()) + "}")
         assert isinstance(options, dict) and isinstance(options[wanted], int) and options[wanted] > 0
