@@ -20,8 +20,8 @@ def _regions(layer: LayerParameter) -> Stated:
     """
     if "im_info" in layer.top:
         return [(1, 3, *_SCALE), (1, 3), (1, 5)]
-    told = re.search(r"num_classes\W+(\d+)", layer.python_param.param_str)
-    offsets = (_ROIS, 4 * int(told[1] if told else 21))
+    classes = re.search(r"num_classes\W+(\d+)", layer.python_param.param_str)
+    offsets = (_ROIS, 4 * int(classes[1] if classes else 21))
     return [(2, 3, *_SCALE), (_ROIS, 5), (_ROIS,), offsets, offsets, offsets][: len(layer.top)]
 
 
