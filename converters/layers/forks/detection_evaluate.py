@@ -13,7 +13,7 @@ from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
 _SIZES = (
-    "compares boxes as shares of the image: the sizes in name_size_file, with which SSD makes them pixels, are "
+    "compares boxes as shares of the image: the sizes in name_size_file, by which SSD makes them pixels, are "
     "not read"
 )
 

@@ -96,8 +96,8 @@ class HappynearSpec(Spec):
 class HappynearNormalize(Layer):
     """Each pixel's channels over the root of their sum of squares plus 1e-6 (L2), or over their sum of
     absolute values plus 1e-6 (L1). A second top holds that length, which sends a gradient back only with
-    ``bp_norm``. The tops have 4 axes. A ``normalize_type`` in softmax_param, where NormFace's figures have it,
-    does nothing.
+    ``bp_norm``. The tops have 4 axes. A ``normalize_type`` in softmax_param, where NormFace's figures have
+    it, does nothing.
     """
 
     spec: HappynearSpec

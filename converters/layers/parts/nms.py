@@ -10,28 +10,32 @@ import torch
 from torch import Tensor
 
 _LEAST, _MOST = 32, 512  # boxes of a group settled at once, a matrix of that many squared
-_PAIRS = 2**21  # of all groups' matrices together, about
+_PAIRS = 2**18  # of all groups' matrices together, about, so that they stay in a cache
 
 
 def areas_of(boxes: Tensor, plus: float = 0.0) -> Tensor:
     """(…, 4) corners to (…), width times height, each with ``plus``; 0 of a box whose corners are crossed."""
     sides = boxes[..., 2:] - boxes[..., :2]
-    return torch.where((sides < 0).any(-1), 0.0, (sides + plus).prod(-1))
+    sides = torch.where(sides < 0, 0.0, sides + plus) if plus else sides.clamp_(min=0)
+    return sides[..., 0] * sides[..., 1]
 
 
 def overlaps(a: Tensor, b: Tensor, plus: float = 0.0, areas: tuple[Tensor, Tensor] | None = None) -> Tensor:
     """Intersection over union of every box of ``a`` with every one of ``b``: (…, N, 4) and (…, M, 4) to
     (…, N, M), 0 where they do not meet. ``areas`` replaces :func:`areas_of` the two, (…, N) and (…, M).
+    No gradient.
     """
     first, second = areas or (areas_of(a, plus), areas_of(b, plus))
-    rows, columns = (
-        a.mT.contiguous().unsqueeze(-1),
-        b.mT.contiguous().unsqueeze(-2),
-    )  # (…, 4, N, 1), (…, 4, 1, M)
-    sides = torch.minimum(rows[..., 2:, :, :], columns[..., 2:, :, :])
-    sides.sub_(torch.maximum(rows[..., :2, :, :], columns[..., :2, :, :])).add_(plus).clamp_(min=0)
-    shared = sides[..., 0, :, :].mul_(sides[..., 1, :, :])
-    union = (first.unsqueeze(-1) + second.unsqueeze(-2)).sub_(shared)
+    rows = a.mT.contiguous().unsqueeze(-1)
+    columns = rows.mT if a is b else b.mT.contiguous().unsqueeze(-2)
+    left, top, right, bottom = zip(rows.unbind(-3), columns.unbind(-3), strict=True)
+    space = torch.maximum(*left)  # one of each size does: what is made anew costs more than its arithmetic
+    width = torch.minimum(*right).sub_(space)
+    height = torch.minimum(*bottom).sub_(torch.maximum(*top, out=space))
+    if plus:
+        width, height = width.add_(plus), height.add_(plus)
+    shared = width.clamp_(min=0).mul_(height.clamp_(min=0))
+    union = torch.add(first.unsqueeze(-1), second.unsqueeze(-2), out=space).sub_(shared)
     return shared.div_(union).nan_to_num_(0.0, math.inf, -math.inf)
 
 
@@ -82,14 +86,19 @@ class _Rule:
         return overlaps(boxes[0], boxes[1], self.plus, areas)
 
     def _puts_out(self, first: Tensor, second: Tensor) -> Tensor:
-        """1 where a box of the first puts out one of the second, else 0: (G, A, B)."""
-        shared = self._overlaps(first, second)
+        """1 where a box at a place of the first puts out one of the second, else 0: (G, A, B)."""
+        return self._marks(self._overlaps(first, second))
+
+    def _marks(self, shared: Tensor) -> Tensor:
         return shared.ge_(self.threshold) if self.equal_goes else shared.gt_(self.threshold)
 
     def by_blocks(self, alive: Tensor, most: int | None) -> Tensor:
         """A round settles each group's first boxes that are left, then what those put out."""
         stays = torch.zeros_like(alive)
         size = min(_MOST, max(_LEAST, math.isqrt(_PAIRS // len(alive))))
+        if alive.shape[1] <= size:
+            every = overlaps(self.boxes, self.boxes, self.plus, (self.areas, self.areas))
+            return _settled(self._marks(every), alive)
         while count := int(alive.sum(1).max()):
             places = _first(alive, count)
             block, rest = places[:, :size], places[:, size:]
@@ -135,11 +144,12 @@ def _settled(puts_out: Tensor, alive: Tensor) -> Tensor:
     """Which of a block stay: (G, B, B), row puts out column, and (G, B). A box stays unless one before it
     that stays puts it out; guesses are corrected until none changes, from the front on.
     """
-    later, stays = puts_out.triu_(1), alive
+    later, possible = puts_out.triu_(1), alive.to(puts_out.dtype).unsqueeze(1)
+    stays = possible
     while True:
-        corrected = alive & ~_any_row(later, stays)
+        corrected = torch.baddbmm(possible, stays, later, alpha=-1).clamp_(min=0)
         if torch.equal(corrected, stays):
-            return stays
+            return stays.squeeze(1) > 0
         stays = corrected
 
 
