@@ -39,7 +39,7 @@ class DetectionOutputSpec(Spec):
         return [label for label in range(self.num_classes) if label != self.background_label_id]
 
 
-def _most(module: "DetectionOutput", bottoms: Shapes) -> Shapes:
+def _most(module: Layer, bottoms: Shapes) -> Shapes:
     """As many rows as there could be."""
     spec, (images, priors) = module.spec, (bottoms[0][0], bottoms[2][2] // 4)
     rows = len(spec.labels) * (priors if spec.top_k is None else min(priors, spec.top_k))

@@ -93,7 +93,7 @@ class MultiBoxLoss(Layer):
         spec, batch = self.spec, self._batch(bottoms)
         with torch.no_grad():
             matches = self._matches(batch)
-            index, negative = matches.index, None
+            index, negative = matches.truth, None
             if spec.mining_type != "NONE":
                 index, negative = self._mined(batch, matches)
         loss = batch.scores.new_zeros(())
@@ -149,16 +149,16 @@ class MultiBoxLoss(Layer):
         matches = matched(boxes, truths.boxes.unsqueeze(1), is_one, threshold, ignored)
         if spec.share_location or not spec.use_prior_for_matching:
             return matches
-        of_class = _labels(truths, matches.index) == classes
-        return Matches(torch.where(of_class, matches.index, NONE), matches.overlap)
+        of_class = _labels(truths, matches.truth) == classes
+        return Matches(torch.where(of_class, matches.truth, NONE), matches.overlap)
 
     def _mined(self, batch: _Batch, matches: Matches) -> tuple[Tensor, Tensor]:
         """(the matches that count (N, 1, P), the examples of the background (N, P))."""
-        spec, index = self.spec, matches.index[:, 0]
+        spec, index = self.spec, matches.truth[:, 0]
         is_match = index > NONE
         loss = self._hardness(batch, index)
         if spec.mining_type == "HARD_EXAMPLE":
-            errors = self._location_loss(batch, matches.index, batch.plain).sum(1)
+            errors = self._location_loss(batch, matches.truth, batch.plain).sum(1)
             loss[is_match] += errors
             may_be = torch.ones_like(is_match)
             limit = torch.full_like(index[:, :1], spec.sample_size)
@@ -171,7 +171,7 @@ class MultiBoxLoss(Layer):
         if spec.mining_type == "HARD_EXAMPLE":
             matched_still = torch.where(is_match & ~chosen, NONE, index)
             return matched_still.unsqueeze(1), chosen & (index == NONE)
-        return matches.index, chosen
+        return matches.truth, chosen
 
     def _hardness(self, batch: _Batch, index: Tensor) -> Tensor:
         """The loss of every prior's scores: (N, P)."""

@@ -1,6 +1,8 @@
 """SmoothL1Loss, which SSD, Fast R-CNN and R-FCN have with different rules, and SmoothL1LossOHEM."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -10,12 +12,13 @@ from converters.layers.checks import check_first_axes, positive
 from converters.layers.choice import Dialect
 from converters.layers.judging.softmax import LOSS_TOPS, normalization
 from converters.layers.parts.gradient import with_slope
-from converters.layers.registry import Facts, Shapes, free, layer
+from converters.layers.registry import Builder, Facts, Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
-_FACTS: Facts = {"role": "loss", "macs": free}
+B = TypeVar("B", bound=Builder)
+_OHEM = "daijifeng001/caffe-rfcn: smooth_l1_loss_ohem_layer.cpp"
 _NORMS = ("loss_param.normalization", "loss_param.normalize", "loss_param.pre_fixed_normalizer")
 
 
@@ -39,7 +42,8 @@ def _check_sizes(message: LayerParameter, bottoms: Shapes) -> None:
     bottoms=(2, 2),
     tops=LOSS_TOPS,
     dialect=Dialect("ssd", also=("refinedet",), is_default=True),
-    **_FACTS,
+    role="loss",
+    macs=free,
 )
 class SsdSmoothL1Loss(Layer):
     """Sum of the smooth L1 of differences over the batch size; both bottoms get a gradient."""
@@ -68,7 +72,8 @@ class SigmaSpec(Spec):
     labels=(2, 3),
     default_loss_weight=0.0,
     dialect=Dialect("fast-rcnn", also=("faster-rcnn", "pvanet", "intel"), fields=("smooth_l1_loss_param",)),
-    **_FACTS,
+    role="loss",
+    macs=free,
 )
 class FastRcnnSmoothL1Loss(Layer):
     """Sum of w'·smooth L1 of w·difference over the batch size, with ``sigma``; w and w' are the third and
@@ -114,22 +119,16 @@ class NormalizedSpec(Spec):
     pre_fixed_normalizer: float = 1.0
 
 
-_RFCN: Facts = {
-    "source": "daijifeng001/caffe-rfcn: smooth_l1_loss_ohem_layer.cpp",
-    "bottoms": (2, 3),
-    "tops": (0, 2),
-    "labels": (2,),
-    "default_loss_weight": 0.0,
-}
+def _per_roi(name: str, dialect: Dialect | None = None) -> Callable[[B], B]:
+    """Register a class as R-FCN's loss."""
+    facts: Facts = {"dialect": dialect} if dialect else {"fields": _NORMS}
+    facts |= {"role": "loss", "bottoms": (2, 3), "tops": (0, 2), "labels": (2,), "macs": free}
+    facts |= {"source": _OHEM, "default_loss_weight": 0.0}
+    return layer(name, **facts)
 
 
-@layer(
-    "SmoothL1Loss",
-    dialect=Dialect("rfcn", also=("r-fcn",), fields=_NORMS, needs_field=True),
-    **_RFCN,
-    **_FACTS,
-)
-@layer("SmoothL1LossOHEM", fields=_NORMS, **_RFCN, **_FACTS)
+@_per_roi("SmoothL1Loss", Dialect("rfcn", also=("r-fcn",), fields=_NORMS, needs_field=True))
+@_per_roi("SmoothL1LossOHEM")
 class SmoothL1LossOHEM(Layer):
     """The smooth L1 of w·difference, summed over the channels of each roi's pixel (the second top, without a
     gradient), and over all divided by what ``loss_param`` says, at least 1: the number of pixels (VALID and

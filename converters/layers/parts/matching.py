@@ -26,7 +26,7 @@ class Matches(NamedTuple):
     else the greatest that it has with any.
     """
 
-    index: Tensor
+    truth: Tensor
     overlap: Tensor
 
 
