@@ -50,6 +50,7 @@ WITHOUT_A_RECORDING = {
     "AccuracyRegression": "worked by hand: test_forks_judging.py",
     "TopK": "worked by hand: test_forks_face.py",
     "GeneralTripletLoss": "worked by hand: test_forks_judging.py",
+    "EvalDetection": "no recording; worked by hand: test_forks_detection.py",
     "SmoothL1Loss (rfcn)": "SmoothL1LossOHEM by its older name: test_forks_detection.py",
     "RankHardLoss": "worked by hand: test_forks_judging.py",
     "rpn.anchor_target_layer.AnchorTargetLayer": "no recording; worked by hand: test_forks_rpn_targets.py",

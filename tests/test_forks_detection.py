@@ -175,3 +175,24 @@ def test_a_true_box_counts_once_and_a_difficult_one_not_at_all() -> None:
 def test_the_backgrounds_label_is_one_line() -> None:
     with pytest.raises(InputError, match=r'layer "it": .*label 0'):
         evaluated([[0, 0, 1, *HERE]], [[0, 1, 0, *HERE, 0]])
+
+
+def test_eval_detection_counts_true_boxes_and_says_what_finds_them() -> None:
+    x = np.full((2, 14, 2, 2), -20.0, np.float32)  # 2 anchors of 2 classes, no object anywhere
+    x[:, [2, 3, 9, 10]] = 0  # the sides are the anchors'
+    for image, anchor, label in ((0, 0, 1), (0, 1, 1), (1, 0, 0)):
+        x[image, 7 * anchor + 4, 0, 0] = 20 - anchor  # an object, the second anchor's score a little less
+        x[image, [7 * anchor, 7 * anchor + 1], 0, 0] = 0  # in the middle of its cell
+        x[image, 7 * anchor + 5 + label, 0, 0] = 20
+    true = [[0, 2, 0, 0, 0, 0.5, 0.5, 0], [0, 1, 0, 0, 0, 0.5, 0.5, 0], [-1] * 8, [1, 2, 0, 0, 0, 1, 1, 0]]
+    param = "side: 2 num_class: 2 num_object: 2 biases: 1 biases: 1 biases: 0.6 biases: 1 nms: 0.9"
+    net = one_layer(
+        f'type: "EvalDetection" top: "y" eval_detection_param {{ {param} }}', x=x.shape, true=(1, 1, 4, 8)
+    )
+    y = run(net, x=x, true=np.array(true)[None, None])["y"]
+    assert y.shape == (2, 2 + 4 * 8)
+    assert y[:, :2].tolist() == [[1, 1], [0, 1]]
+    rows = y[:, 2:].reshape(2, 8, 4)
+    assert rows[0, :2, [0, 2, 3]].tolist() == [[1, 1, 0], [1, 0, 1]] and not rows[0, 2:].any()
+    assert rows[1, 0, [0, 2, 3]].tolist() == [0, 0, 1] and not rows[1, 1:].any()
+    assert torch.allclose(rows[0, :2, 1], torch.ones(2))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from converters.layers.base import Layer
+from converters.layers.parts.finding import found_by
 from converters.layers.parts.nms import overlaps
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec
@@ -104,12 +105,10 @@ class DetectionEvaluate(Layer):
         if not len(true):
             return rows.new_tensor([[0.0, 1]]).expand(len(rows), 2)
         shared = torch.where(_same(rows, true), overlaps(rows[:, 3:7], true[:, 3:7]), -1.0)
-        best, place = shared.max(1)
-        finds = best >= self.spec.overlap_threshold
-        is_first = finds & _is_first(torch.where(finds, place, len(true)), len(true) + 1)
-        status = torch.stack([is_first, ~is_first], 1)
+        found = found_by(shared, self.spec.overlap_threshold)
+        status = torch.stack([found.is_first, ~found.is_first], 1)
         if not self.spec.evaluate_difficult_gt:
-            status &= ~(finds & (true[place, 7] != 0))[:, None]
+            status &= ~(found.is_any & (true[found.place, 7] != 0))[:, None]
         return status.to(rows.dtype)
 
 
@@ -133,10 +132,3 @@ def _order(rows: Tensor, true: Tensor) -> Tensor:
     for column in (1, 0):
         order = order[rows[order, column].long().sort(stable=True).indices]
     return order
-
-
-def _is_first(numbers: Tensor, bound: int) -> Tensor:
-    """Whether no earlier one is the same number, of numbers below ``bound``: (D,) to (D,)."""
-    places = torch.arange(len(numbers), device=numbers.device)
-    first = torch.full((bound,), len(numbers), device=numbers.device)
-    return first.scatter_reduce(0, numbers, places, "amin")[numbers] == places
