@@ -33,6 +33,32 @@ def test_vectors_may_come_from_a_bottom(kind: str) -> None:
     assert net.params == {}
 
 
+def test_transposed_weights_are_read_as_the_forks_memory_has_them() -> None:
+    fields = 'num_output: 3 transpose: true normalize: true weight_filler { type: "xavier" }'
+    x, w = random(2, 5), random(3, 5, seed=1)
+    unit = w / np.sqrt((w * w).sum(1, keepdims=True) + 1e-6)
+    for kind, theirs in (
+        ("InnerDistance", ((x[:, None] - unit) ** 2).sum(2)),
+        ("InnerProduct", x @ unit.reshape(5, 3)),
+    ):
+        block = {"InnerDistance": "inner_distance_param", "InnerProduct": "inner_product_param"}[kind]
+        net = one_layer(f'type: "{kind}" top: "y" {block} {{ {fields} bias_term: false }}', x=(2, 5))
+        with torch.no_grad():
+            net.params["it"][0].copy_(torch.from_numpy(w.reshape(5, 3)))
+        blobs = run(net, x=x)
+        close(blobs["y"], theirs)
+        close(net.params["it"][0], unit.reshape(5, 3))  # for good
+        blobs["y"].sum().backward()
+        assert net.params["it"][0].grad is not None
+
+
+def test_a_second_bottom_may_be_transposed() -> None:
+    text = 'type: "InnerProduct" top: "y" inner_product_param { transpose: true bias_term: false }'
+    x, w = random(2, 5), random(3, 5, seed=1)
+    net = one_layer(text, x=(2, 5), w=(3, 5))
+    close(run(net, x=x, w=w)["y"], x @ w.reshape(5, 3))
+
+
 def test_far_from_the_origin_distances_lose_little() -> None:
     net = one_layer('type: "InnerDistance" top: "y"', x=(6, 8), w=(7, 8))
     x, w = 1000 + random(6, 8), 1000 + random(7, 8, seed=1)
@@ -165,10 +191,6 @@ def test_what_a_deployed_net_has_goes_into_a_file(layer: str, tmp_path: Path) ->
             "L1 or L2",
         ),
         ('type: "InnerDistance" top: "y"', "num_output must be at least 1"),
-        (
-            'type: "InnerProduct" top: "y" inner_product_param { num_output: 2 normalize: true transpose: true }',
-            "no transpose",
-        ),
     ],
 )
 def test_what_the_fork_cannot_is_refused(layer: str, reason: str) -> None:

@@ -118,6 +118,16 @@ def test_seg_accuracy_counts_on_where_it_is_not_reset() -> None:
     assert net(right, torch.tensor([0.0, 1]).reshape(1, 1, 1, 2)).flatten().tolist() == [1, 1, 1]  # type: ignore[union-attr]
 
 
+def test_seg_accuracy_takes_axes_that_lack_for_1() -> None:
+    x, label = random(6, 3), np.array([0.0, 2, 1, 2, 0, 255])
+    param = "seg_accuracy_param { ignore_label: 255 }"
+    flat = one_layer(f'type: "SegAccuracy" top: "y" {param}', x=(6, 3), label=(6,))
+    full = one_layer(f'type: "SegAccuracy" top: "y" {param}', x=(6, 3, 1, 1), label=(6, 1, 1, 1))
+    theirs = run(full, x=x.reshape(6, 3, 1, 1), label=label.reshape(6, 1, 1, 1))["y"]
+    assert run(flat, x=x, label=label)["y"].tolist() == theirs.tolist()
+    assert theirs[0, 0, 0, 0].item() == pytest.approx((x.argmax(1) == label)[:5].mean())
+
+
 def test_nets_of_caffe_are_told_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     net = load_net(
         'layer { name: "x" type: "Input" top: "x" top: "t" input_param { shape { dim: 2 dim: 2 } shape { dim: 2 } } } '
@@ -354,3 +364,16 @@ def test_centers_of_absolute_distances() -> None:
     counts = np.array([1, 1, 2])
     pulls = np.array([-np.sign(apart[label == LABELS]).sum(0) for label in range(3)])
     close(center.grad, pulls / (counts[:, None] + 1))  # whatever the loss weighs
+
+
+def test_centers_that_do_not_learn_leave_absolute_distances_without_signs() -> None:
+    param = 'center_loss_param { num_output: 3 distance_type: "L1" center_filler { type: "xavier" } }'
+    net = one_layer(f'type: "CenterLoss" top: "y" param {{ lr_mult: 0 }} {param}', x=(4, 2), label=(4,))
+    x = random(4, 2)
+    blobs = run(net, x=x, label=LABELS)
+    blobs["y"].backward()
+    apart = x - net.params["it"][0].detach().numpy()[LABELS.astype(int)]
+    assert blobs["y"].item() == pytest.approx(np.abs(apart).sum() / 4, rel=1e-6)
+    gradients = blobs["in/x"].grad
+    assert gradients is not None
+    close(gradients, apart / 4)

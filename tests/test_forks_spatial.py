@@ -1,5 +1,6 @@
 """What forks added to layers that slide and resize, where no recording shows it."""
 
+import numpy as np
 import pytest
 import torch
 from one_layer import close, one_layer, random, run
@@ -58,6 +59,40 @@ INTERP = 'type: "Interp" top: "y" interp_param { %s }'
 def test_synopsys_full_zoom_factor_counts_whole_pixels() -> None:
     net = one_layer(INTERP % "full_zoom_factor: 3", x=(1, 1, 4, 5))
     assert net.shapes[net.graph.outputs[0]] == (1, 1, 12, 15)
+
+
+def test_axes_that_a_bottom_lacks_are_1() -> None:
+    x = random(2, 6, 3)
+    y = run(one_layer(INTERP % "zoom_factor: 2", x=x.shape), x=x)["y"]
+    close(
+        y, np.stack([x[..., 0], x[..., :2].mean(2), x[..., 1], x[..., 1:].mean(2), x[..., 2]], 2)[..., None]
+    )
+    shuffled = run(
+        one_layer('type: "ShuffleChannel" top: "y" shuffle_channel_param { group: 2 }', x=(2, 6)), x=x[..., 0]
+    )
+    close(shuffled["y"], x[:, [0, 3, 1, 4, 2, 5], 0][..., None, None])
+    flip = 'type: "Flip" top: "y" flip_param { flip_height: true }'
+    close(run(one_layer(flip, x=x.shape), x=x)["y"], x[..., ::-1])
+
+
+def test_a_scale_of_axpy_may_have_more_axes_than_what_it_scales() -> None:
+    a, x, y = random(2, 3, 1, 1), random(2, 3, seed=1), random(2, 3, seed=2)
+    net = one_layer('type: "Axpy" top: "y"', a=a.shape, b=x.shape, c=y.shape)
+    close(run(net, a=a, b=x, c=y)["y"], a[..., 0, 0] * x + y)
+
+
+@pytest.mark.parametrize("pad", [1, 2, 3])
+def test_an_average_in_3d_may_be_of_padding_alone(pad: int) -> None:
+    x = random(1, 1, 2, 3, 4)
+    pooling = f"pooling3d_param {{ pool: AVE kernel_size: 2 kernel_depth: 2 stride: 2 pad: {pad} }}"
+    y = run(one_layer(f'type: "Pooling3D" top: "y" {pooling}', x=x.shape), x=x)["y"]
+    theirs = np.zeros(y.shape, np.float32)
+    for n, c, t, h, w in np.ndindex(*theirs.shape):
+        sides = [(2 * h - pad, 3), (2 * w - pad, 4)]
+        area = np.prod([min(start + 2, size + pad) - start for start, size in sides])
+        rows, columns = (slice(max(start, 0), max(min(start + 2, size), 0)) for start, size in sides)
+        theirs[n, c, t, h, w] = x[n, c, t : t + 2, rows, columns].sum() / area / len(x[n, c, t : t + 2])
+    close(y, theirs)
 
 
 @pytest.mark.parametrize(

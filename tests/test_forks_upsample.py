@@ -18,6 +18,7 @@ from prototxt.errors import InputError
         ("scale_h: 2 scale_w: 4", (6, 20)),
         ("pad_out_w: true", (6, 9)),
         ("upsample_h: 7 upsample_w: 5 scale: 4", (7, 5)),
+        ("upsample_h: 7 upsample_w: 5 scale: 1 pad_out_h: true", (7, 5)),
     ],
 )
 def test_unpooling_is_a_loops(param: str, size: tuple[int, int]) -> None:

@@ -9,6 +9,7 @@ from converters.layers.base import Layer, Placed
 from converters.layers.choice import Dialect
 from converters.layers.judging.metrics import Accuracy, AccuracySpec, Judged
 from converters.layers.parts.indexing import Index
+from converters.layers.parts.legacy_axes import check_axes, four, four_axes
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter
@@ -140,11 +141,11 @@ class SegAccuracy(Placed):
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        scores, labels = bottoms
-        if len(scores) != 4 or tuple(labels) != (scores[0], 1, *scores[2:]):
-            raise InputError(
-                f"takes (N, K, H, W) and (N, 1, H, W), not {tuple(scores)} and {tuple(labels)}", message.name
-            )
+        for shape in bottoms:
+            check_axes(message, shape, 1)
+        scores, labels = (four(shape) for shape in bottoms)
+        if labels != (scores[0], 1, *scores[2:]):
+            raise InputError(f"takes (N, K, H, W) and (N, 1, H, W), not {scores} and {labels}", message.name)
         param = message.seg_accuracy_param
         self.spec = SegAccuracySpec(tuple(param.ignore_label), param.reset)
         self.index = Index(message, "label", bottom=1)
@@ -155,7 +156,10 @@ class SegAccuracy(Placed):
         self.counted = None
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
-        """Scores (N, K, H, W) and labels (N, 1, H, W) to (1, 1, 1, 3): accuracy, recall, Jaccard index."""
+        """Scores (N, K, H, W) and labels (N, 1, H, W), later axes 1 where there are none, to (1, 1, 1, 3):
+        accuracy, recall, Jaccard index.
+        """
+        x = four_axes(x)
         classes = x.shape[1]
         whole = label.detach().reshape(-1).long()
         counts = torch.ones_like(whole, dtype=torch.bool)

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from converters.layers.base import Layer
+from converters.layers.checks import is_in_place
 from converters.layers.choice import Dialect
 from converters.layers.parts.by_batch import by_batch, channel_mean
-from converters.layers.parts.gradient import without_gradient_to
+from converters.layers.parts.gradient import asks_gradient, without_gradient_to
 from converters.layers.parts.inverse_deviation import is_no_inverse, looks_inverse
+from converters.layers.parts.legacy_axes import check_axes, four_axes
 from converters.layers.registry import Builder, Count, Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import BNParameter, FillerParameter, LayerParameter
@@ -166,28 +168,40 @@ class YjxiongBN(PSPNetBN):
 )
 class SegNetBN(_BN):
     """LEARN: by the batch's mean and variance (E[x²] - E[x]², plus 1e-9), in TEST too, for there are no
-    running ones; tops 2 and 3 are the two, before the 1e-9. INFERENCE: scale·x + shift. SegNet's backward
-    pass puts the blobs' gradients in place of those of earlier passes; here they add up, as elsewhere.
+    running ones; tops 2 and 3 are the two, before the 1e-9. INFERENCE: scale·x + shift, and zeros; in place
+    the scale's gradient is taken from the top. The first top has 4 axes whatever the bottom has. SegNet's
+    backward pass puts the blobs' gradients in place of those of earlier passes; here they add up, as
+    elsewhere.
     """
 
     spec: LearnSpec
+    scale: nn.Parameter
+    shift: nn.Parameter
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        check_axes(message, bottoms[0], 2)
         super().__init__(message, bottoms)
         self.spec = LearnSpec(BNParameter.BNMode.Name(message.bn_param.bn_mode))
-        self.tops = len(message.top)
+        self.tops, self.is_in_place = len(message.top), is_in_place(message)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """(N, C, …) to the same shape, and (1, C, 1, 1) of the mean and of the variance."""
-        is_plain = self.spec.bn_mode == "INFERENCE"
-        if is_plain and self.tops == 1:
-            return (self._affine(x),)
+        """(N, C, H, W), later axes 1 where there are none, to the same, and (1, C, 1, 1) of the mean and of
+        the variance.
+        """
+        x = four_axes(x)
+        if self.spec.bn_mode == "INFERENCE":
+            return (self._inferred(x), *(x.new_zeros(self.shape) for _ in range(1, self.tops)))
         with torch.no_grad():
             mean = channel_mean(x)
             variance = channel_mean(x * x) - mean * mean
-        y = x if is_plain else by_batch(x, mean, (variance + _SEGNET_EPS).rsqrt())
-        tops = self._affine(y), mean.reshape(self.shape), variance.reshape(self.shape)
+        tops = self._affine(by_batch(x, mean, (variance + _SEGNET_EPS).rsqrt())), mean, variance
         return tops[: self.tops]
+
+    def _inferred(self, x: Tensor) -> Tensor:
+        if not self.is_in_place or not asks_gradient(self.scale):
+            return self._affine(x)
+        y = x * self.scale.detach() + self.shift
+        return y + y.detach() * (self.scale - self.scale.detach())
 
 
 @_rule(
@@ -196,10 +210,16 @@ class SegNetBN(_BN):
     Dialect("happynear", fields=_SLOPE, shapes=_four(2), excludes=is_no_inverse, looks_so=looks_inverse),
 )
 class HappynearBN(PSPNetBN):
-    """As yjxiong's, but the second running statistic is the mean of 1 / sqrt(variance + eps), used as is."""
+    """As yjxiong's, but the second running statistic is the mean of 1 / sqrt(variance + eps), used as is. It
+    begins at 1.
+    """
 
     axes = 2
     statistics = ("mean", "inverse")
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__(message, bottoms)
+        self.fillers["inverse"] = FillerParameter(value=1)
 
     def _second(self, variance: Tensor) -> Tensor:
         return (variance + self.spec.eps).rsqrt()

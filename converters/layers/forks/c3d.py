@@ -186,8 +186,6 @@ class Pooling3D(Layer):
         _check_axes(message, bottoms[0])
         if self.spec.pool == "STOCHASTIC" or (self.spec.pad and self.spec.pool != "AVE"):
             raise InputError("pools MAX without padding, or AVE", message.name)
-        if self.spec.pad >= self.spec.kernel[1] and self.spec.pad:
-            raise InputError(f"pad {self.spec.pad} must be below kernel_size", message.name)
         if min(self._out(bottoms[0][2:])) < 1:
             raise InputError(
                 f"kernel {self.spec.kernel} is larger than {tuple(bottoms[0][2:])}", message.name

@@ -8,6 +8,7 @@ from torch import Tensor
 from converters.layers.base import Layer
 from converters.layers.checks import positive
 from converters.layers.parts.gradient import without_gradient_to
+from converters.layers.parts.legacy_axes import check_axes, four_axes
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter
@@ -23,7 +24,7 @@ class Axpy(Layer):
         scale, x, y = bottoms
         if x != y:
             raise InputError(f"x and y differ in shape: {tuple(x)} and {tuple(y)}", message.name)
-        if len(x) < 2 or scale[:2] != x[:2] or len(scale) > len(x) or any(n != 1 for n in scale[2:]):
+        if len(x) < 2 or scale[:2] != x[:2] or any(n != 1 for n in scale[2:]):
             raise InputError(f"the scale {tuple(scale)} has no number a channel of {tuple(x)}", message.name)
 
     def forward(self, scale: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -91,7 +92,9 @@ class ShuffleChannelSpec(Spec):
     fields=("shuffle_channel_param",),
 )
 class ShuffleChannel(Layer):
-    """The channels of ``group`` groups by turns: the first of each, then the second of each, …"""
+    """The channels of ``group`` groups by turns: the first of each, then the second of each, … The top has 4
+    axes whatever the bottom has.
+    """
 
     spec: ShuffleChannelSpec
 
@@ -99,12 +102,14 @@ class ShuffleChannel(Layer):
         super().__init__()
         group = message.shuffle_channel_param.group
         positive(message, group=group)
-        if len(bottoms[0]) < 2 or bottoms[0][1] % group:
+        check_axes(message, bottoms[0], 2)
+        if bottoms[0][1] % group:
             raise InputError(f"group {group} must divide the channels of {tuple(bottoms[0])}", message.name)
         self.spec = ShuffleChannelSpec(group)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, …) to the same shape."""
+        """(N, C, H, W), later axes 1 where there are none, to the same."""
+        x = four_axes(x)
         groups = x.reshape(x.shape[0], self.spec.group, -1, *x.shape[2:])
         return groups.transpose(1, 2).reshape(x.shape)
 
@@ -121,17 +126,16 @@ class FlipSpec(Spec):
     "Flip", source="happynear/caffe-windows: flip_layer.cpp", macs=free, routes=True, fields=("flip_param",)
 )
 class Flip(Layer):
-    """(N, C, H, W) mirrored along its width, its height or both."""
+    """(N, C, H, W) mirrored along its width, its height or both, as far as the bottom has these axes."""
 
     spec: FlipSpec
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        if len(bottoms[0]) != 4:
-            raise InputError(f"takes (N, C, H, W), not {len(bottoms[0])} axes", message.name)
+        check_axes(message, bottoms[0], 1)
         self.spec = FlipSpec(message.flip_param.flip_width, message.flip_param.flip_height)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to the same shape."""
-        axes = [axis for axis, flips in ((2, self.spec.flip_height), (3, self.spec.flip_width)) if flips]
-        return x.flip(axes)
+        """(N, C, H, W), or without the last of these, to the same shape."""
+        flips = (2, self.spec.flip_height), (3, self.spec.flip_width)
+        return x.flip([axis for axis, is_flipped in flips if is_flipped and axis < x.dim()])

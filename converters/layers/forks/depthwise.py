@@ -37,14 +37,15 @@ def depthwise_convolution(message: LayerParameter, bottoms: Shapes) -> Layer:
     dialect=Dialect("sp2823", also=("farmingyard",), fields=_GROUP, is_default=True),
 )
 def convolution_depthwise(message: LayerParameter, bottoms: Shapes) -> Layer:
-    """One filter (1, kh, kw) a channel, whatever ``num_output`` and ``group`` say. The fork reads stride and
-    pad where the file has none from beyond an empty list; here they are Caffe's 1 and 0.
+    """One filter (1, kh, kw) a channel, whatever ``num_output``, ``group`` and ``axis`` say. The fork reads
+    stride and pad where the file has none from beyond an empty list; here they are Caffe's 1 and 0.
     """
     if len(bottoms[0]) != 4:
         raise InputError(f"takes (N, C, H, W), not {len(bottoms[0])} axes", message.name)
     single = LayerParameter()
     single.CopyFrom(message)
     single.convolution_param.num_output = single.convolution_param.group = bottoms[0][1]
+    single.convolution_param.ClearField("axis")
     return convolution(single, bottoms)
 
 

@@ -44,8 +44,10 @@ class InnerDistance(Layer):
     """The distance of each item from each of ``num_output`` vectors: L2, the sum of squared differences, or
     L1, of absolute ones. ``normalize`` brings the stored vectors to length 1 in every pass. A second bottom
     holds the vectors instead, as many as it has rows. ``update_center_only``: the last bottom holds labels,
-    and only the distance from its label's vector sends that vector a gradient. L1's gradient is the fork's:
-    that of an element that is greater is the top's, and of one that is less -1, whatever the top's is.
+    and only the distance from its label's vector sends that vector a gradient. With ``transpose`` the blob
+    is (width, num_output), and the vectors stand in its memory one after another as ever; ``bias_term`` does
+    nothing. L1's gradient is the fork's: that of an element that is greater is the top's, and of one that is
+    less -1, whatever the top's is.
     """
 
     spec: InnerDistanceSpec
@@ -59,8 +61,8 @@ class InnerDistance(Layer):
         if len(bottoms) != 1 + self.brings_vectors + self.by_label:
             wanted = "2 or 3" if self.by_label else "1 or 2"
             raise InputError(f"takes {wanted} bottoms here, not {len(bottoms)}", message.name)
-        if param.distance_type not in ("L1", "L2") or param.transpose or param.bias_term:
-            raise InputError("takes distance_type L1 or L2, no transpose and no bias_term", message.name)
+        if param.distance_type not in ("L1", "L2"):
+            raise InputError("takes distance_type L1 or L2", message.name)
         rows = bottoms[1][0] if self.brings_vectors else param.num_output
         self._declare(message, rows, width, bottoms)
         self.spec = InnerDistanceSpec(rows, axis, param.distance_type, param.normalize, self.by_label)
@@ -72,14 +74,18 @@ class InnerDistance(Layer):
             if bottoms[1].numel() != rows * width:
                 raise InputError(f"vectors {tuple(bottoms[1])} are not of {width} values", message.name)
             return
-        self.weight = nn.Parameter(torch.empty(checked_size(message, "weights", (rows, width))))
-        self.fillers = {"weight": message.inner_distance_param.weight_filler}
+        param = message.inner_distance_param
+        shape = (width, rows) if param.transpose else (rows, width)
+        self.weight = nn.Parameter(torch.empty(checked_size(message, "weights", shape)))
+        self.fillers = {"weight": param.weight_filler}
 
     def forward(self, x: Tensor, *others: Tensor) -> Tensor:
         """(…, a, b), vectors and labels where the class says so, to (…, num_output)."""
-        vectors = others[0].flatten(1) if self.brings_vectors else self.weight
+        vectors = others[0] if self.brings_vectors else self.weight
+        if vectors.dim() != 2 or vectors.shape[0] != self.spec.num_output:
+            vectors = vectors.reshape(self.spec.num_output, -1)
         if self.spec.normalize and not self.brings_vectors:
-            vectors = unit_rows(self.weight, _NEAR)
+            vectors = unit_rows(vectors, _NEAR)
         flat = x.flatten(self.spec.axis)
         if not self.by_label:
             return self._distances(flat, vectors)

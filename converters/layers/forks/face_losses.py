@@ -43,7 +43,8 @@ class CenterLoss(Layer):
     """How far features are from the center of their class: half the mean of squared distances, or the mean
     of the sums of absolute differences (distance_type L1, happynear's). The fork's gradient: a center's is
     the sum of (center - x) of its class over one more than their number, of signs with L1, whatever the
-    loss weighs. Without ``loss_weight`` it weighs nothing.
+    loss weighs. Without ``loss_weight`` it weighs nothing. Where the centers' lr_mult is 0 the fork takes no
+    signs, so that L1 sends the features the differences.
     """
 
     spec: CenterSpec
@@ -59,6 +60,7 @@ class CenterLoss(Layer):
         shape = (param.num_output, bottoms[0][axis:].numel())
         self.spec = CenterSpec(param.num_output, axis, param.distance_type)
         self.center = nn.Parameter(torch.empty(checked_size(message, "centers", shape)))
+        self.takes_signs = param.distance_type == "L1" and all(it.lr_mult for it in message.param)
         self.fillers = {"center": param.center_filler}
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
@@ -68,7 +70,7 @@ class CenterLoss(Layer):
             apart = flat - self.center[target]
             is_l1 = self.spec.distance_type == "L1"
             loss = apart.abs().sum() if is_l1 else apart.square().sum() / 2
-            slope = apart.sign() if is_l1 else apart
+            slope = apart.sign() if self.takes_signs else apart
             count = torch.ones_like(self.center).index_add(0, target, torch.ones_like(apart))
             pull = torch.zeros_like(self.center).index_add(0, target, -slope) / count
         top = with_slope(flat, loss / len(x), slope / len(x))

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from converters.layers.base import Layer
 from converters.layers.choice import Dialect
 from converters.layers.parts.gradient import asks_gradient
+from converters.layers.parts.legacy_axes import check_axes, four_axes
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import FillerParameter, LayerParameter
@@ -48,8 +49,7 @@ class SsdNormalize(Layer):
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        if not 2 <= len(bottoms[0]) <= 4:
-            raise InputError(f"takes 2 to 4 axes, not {len(bottoms[0])}", message.name)
+        check_axes(message, bottoms[0], 2)
         param = message.norm_param
         self.spec = SsdSpec(param.across_spatial, param.channel_shared, param.eps)
         self.scale = nn.Parameter(torch.empty(() if param.channel_shared else (bottoms[0][1],)))
@@ -104,8 +104,7 @@ class HappynearNormalize(Layer):
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        if not 1 <= len(bottoms[0]) <= 4:
-            raise InputError(f"takes 1 to 4 axes, not {len(bottoms[0])}", message.name)
+        check_axes(message, bottoms[0], 1)
         param = message.normalize_param
         if param.normalize_type not in ("L1", "L2"):
             raise InputError(f'normalize_type "{param.normalize_type}" is neither L1 nor L2', message.name)
@@ -120,7 +119,7 @@ class HappynearNormalize(Layer):
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """(N, C, H, W), later axes 1 where there are none, to the same and to (N, 1, H, W)."""
-        pixels = x.reshape(*x.shape, *(1,) * (4 - x.dim()))
+        pixels = four_axes(x)
         if self.spec.normalize_type == "L1":
             length = pixels.abs().sum(1, keepdim=True) + _NEAR
         else:

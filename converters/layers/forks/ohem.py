@@ -8,6 +8,7 @@ from torch import Tensor
 from converters.layers.base import Layer
 from converters.layers.checks import positive
 from converters.layers.judging.softmax import LabelsSpec, SoftmaxWithLoss
+from converters.layers.parts.legacy_axes import four_axes
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter
@@ -101,7 +102,7 @@ class BoxAnnotatorOHEM(Layer):
 
     def forward(self, rois: Tensor, loss: Tensor, labels: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """(R, 5, …), (R, 1, …), (R, 1, …), (R, K, …) to labels (R, 1, H, W) and weights (R, K, H, W)."""
-        rois, loss, labels, weights = (_four_axes(x.detach()) for x in (rois, loss, labels, weights))
+        rois, loss, labels, weights = (four_axes(x.detach()) for x in (rois, loss, labels, weights))
         image = rois[:, :1].long().flatten()
         order = loss.flatten().argsort(descending=True, stable=True)
         order = order[image[order].argsort(stable=True)]  # image by image, the greatest loss first
@@ -110,7 +111,3 @@ class BoxAnnotatorOHEM(Layer):
         is_kept = torch.zeros_like(image, dtype=torch.bool).scatter(0, order, rank < self.spec.roi_per_img)
         is_kept = is_kept.reshape(labels.shape)
         return torch.where(is_kept, labels, self.spec.ignore_label), torch.where(is_kept, weights, 0)
-
-
-def _four_axes(x: Tensor) -> Tensor:
-    return x.reshape(*x.shape, *(1,) * (4 - x.dim()))

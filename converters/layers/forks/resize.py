@@ -7,6 +7,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from converters.layers.base import Layer
 from converters.layers.checks import checked_size, positive
+from converters.layers.parts.legacy_axes import check_axes, four, four_axes
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import InterpParameter, LayerParameter
@@ -67,24 +68,25 @@ def _has(param: InterpParameter, name: str) -> bool:
 )
 class Interp(Layer):
     """Bilinear, corner pixels on corner pixels, of (N, C, H, W) cropped first. Of one pixel to many the step
-    is 0, of many to one the first counts. ``full_zoom_factor`` is synopsys-caffe's.
+    is 0, of many to one the first counts. The top has 4 axes whatever the bottom has. ``full_zoom_factor`` is
+    synopsys-caffe's.
     """
 
     spec: InterpSpec
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        shape = bottoms[0]
-        if len(shape) != 4:
-            raise InputError(f"takes (N, C, H, W), not {len(shape)} axes", message.name)
+        check_axes(message, bottoms[0], 1)
+        shape = four(bottoms[0])
         self.spec = InterpSpec.read(message)
         left = [size + self.spec.pad_beg + self.spec.pad_end for size in shape[2:]]
         if min(left) < 1:
-            raise InputError(f"pad_beg and pad_end leave nothing of {tuple(shape[2:])}", message.name)
+            raise InputError(f"pad_beg and pad_end leave nothing of {shape[2:]}", message.name)
         checked_size(message, "top", [*shape[:2], *(self.spec.out(n, axis) for axis, n in enumerate(left))])
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, C, H', W')."""
+        """(N, C, H, W), later axes 1 where there are none, to (N, C, H', W')."""
+        x = four_axes(x)
         begin, end = self.spec.pad_beg, self.spec.pad_end
         if begin or end:
             x = F.pad(x, [begin, end, begin, end])

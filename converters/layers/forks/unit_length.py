@@ -4,6 +4,7 @@ from torch import Tensor
 
 from converters.layers.base import Layer
 from converters.layers.parts.gradient import asks_gradient
+from converters.layers.parts.legacy_axes import check_axes, four_axes
 from converters.layers.registry import Shapes, free, layer
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
@@ -34,12 +35,11 @@ class Norm(Layer):
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        if not 1 <= len(bottoms[0]) <= 4:
-            raise InputError(f"takes 1 to 4 axes, not {len(bottoms[0])}", message.name)
+        check_axes(message, bottoms[0], 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W), later axes 1 where there are none, to the same."""
-        pixels = x.reshape(*x.shape, *(1,) * (4 - x.dim()))
+        pixels = four_axes(x)
         fixed = pixels.detach()
         square = fixed.square().sum(1, keepdim=True)
         y = fixed / (square.sqrt() + _NEAR)

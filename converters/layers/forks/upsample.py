@@ -57,7 +57,7 @@ class NearestUpsample(Layer):
 
 @dataclass(frozen=True)
 class UnpoolingSpec(Spec):
-    """Of Upsample with a mask: a ``size``, or the factors, less one row or column where it is padded."""
+    """Of Upsample with a mask: a ``size``, or else the factors, less one row or column where it is padded."""
 
     size: tuple[int, int] = (0, 0)
     scale: tuple[int, int] = (2, 2)
@@ -65,14 +65,18 @@ class UnpoolingSpec(Spec):
 
     @classmethod
     def read(cls, message: LayerParameter) -> "UnpoolingSpec":
-        """The message's numbers. Raises InputError for what SegNet's layer refuses."""
+        """The message's numbers, of which a size beats the others. Raises InputError for what SegNet's layer
+        refuses.
+        """
         param = message.upsample_param
+        has_size = param.HasField("upsample_h") and param.HasField("upsample_w")
         has_sides = param.HasField("scale_h")
         scale = (param.scale_h, param.scale_w) if has_sides else (param.scale, param.scale)
-        has_size = param.HasField("upsample_h") and param.HasField("upsample_w")
         size = (param.upsample_h, param.upsample_w) if has_size else (0, 0)
-        if min(scale) < 2 or (has_size and min(size) < 2):
+        if min(size if has_size else scale) < 2:
             raise InputError("scale, scale_h, scale_w, upsample_h and upsample_w are 2 or more", message.name)
+        if has_size:
+            return cls(size)
         pad_out = int(param.pad_out_h), int(param.pad_out_w)
         if any(pad and factor != 2 for pad, factor in zip(pad_out, scale, strict=True)):
             raise InputError("pad_out_h and pad_out_w go with a scale of 2", message.name)
