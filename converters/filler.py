@@ -9,6 +9,7 @@ from prototxt.caffe_pb2 import FillerParameter
 from prototxt.errors import InputError
 
 Random = torch.Generator | None
+_LARGEST = torch.finfo(torch.float32).max
 
 
 def fans(shape: torch.Size) -> tuple[float, float]:
@@ -43,14 +44,16 @@ def _constant(blob: Tensor, filler: FillerParameter, generator: Random) -> None:
 
 
 def _uniform(blob: Tensor, filler: FillerParameter, generator: Random) -> None:
-    if filler.min > filler.max:
+    if not filler.min <= filler.max:
         raise InputError(f"the uniform filler's min {filler.min:g} is above its max {filler.max:g}")
+    if filler.max - filler.min > _LARGEST:
+        raise InputError(f"the uniform filler's range {filler.min:g} to {filler.max:g} is no range of floats")
     blob.uniform_(filler.min, filler.max, generator=generator)
 
 
 def _gaussian(blob: Tensor, filler: FillerParameter, generator: Random) -> None:
-    if filler.std < 0:
-        raise InputError(f"the gaussian filler's std {filler.std:g} is below 0")
+    if not filler.std >= 0:
+        raise InputError(f"the gaussian filler's std {filler.std:g} is below 0 or no number")
     blob.normal_(filler.mean, filler.std, generator=generator)
     if filler.sparse >= 0:  # each weight is kept with probability sparse / number of outputs
         share = filler.sparse / blob.shape[0]

@@ -19,9 +19,10 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import dataclass, field
 from functools import cache, partial
+from io import StringIO
 from pathlib import Path
 from random import Random
 from types import FrameType
@@ -95,7 +96,8 @@ def try_case(seed: int, number: int, outcome: Outcome, more: Path | None = None)
     draw = Random(f"{seed}/{number}")
     if draw.random() < 0.3:
         _try_binary(draw)
-    else:
+        return
+    with redirect_stderr(StringIO()):
         builds = number % BUILT == 0
         changes = 1 if builds else draw.randint(1, 4)
         text = mutated_text(draw.choice(texts(more)), draw.choice(texts(more)), changes, draw)

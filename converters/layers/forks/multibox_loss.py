@@ -41,13 +41,16 @@ class _Batch(NamedTuple):
 
 
 def _drawn_truths(module: Layer, bottoms: Shapes, random: np.random.Generator) -> NDArray[Any]:
-    """Boxes of objects of any image and class, none of them difficult: (1, 1, R, 8)."""
+    """Boxes of objects of any image and class, none of them difficult: (1, 1, R, 8). Of more axes before the
+    rows the fork reads the first.
+    """
     count = bottoms[3][2]
     items = np.sort(random.integers(0, bottoms[0][0], count))
     names = random.integers(1, max(module.spec.num_classes, 2), count)
     corner, size = random.uniform(0, 0.6, (count, 2)), random.uniform(0.1, 0.4, (count, 2))
     rest = np.zeros((count, 1))
-    return np.hstack([np.stack([items, names], 1), rest, corner, corner + size, rest])[None, None]
+    rows = np.hstack([np.stack([items, names], 1), rest, corner, corner + size, rest])
+    return np.broadcast_to(rows, bottoms[3])
 
 
 @layer(
