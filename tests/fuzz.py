@@ -202,7 +202,9 @@ def begun(path: Path, seed: int) -> State:
 
 
 def run(state: State, cases: int, path: Path, more: Path | None, jobs: int) -> None:
-    """Try what is left of ``cases``, and keep the state file up to date."""
+    """Try the faults so far again, then what is left of ``cases``, and keep the state file up to date."""
+    again = [try_chunk(state["seed"], more, int(number), 1).faults for number in state["faults"]]
+    state["faults"] = {number: what for faults in again for number, what in faults.items()}
     firsts = range(state["done"], cases, CHUNK)
     chunks = [(first, min(CHUNK, cases - first)) for first in firsts]
     with ProcessPoolExecutor(jobs) as pool, counting("cases") as show:

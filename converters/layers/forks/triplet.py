@@ -44,8 +44,8 @@ class GeneralTripletLoss(Layer):
     the mean own distance and the mean other.
 
     The fork's gradient: -negative_weight for each that counts; positive_weight for the own distance, once,
-    where any counts and with ``add_center_loss`` always. A third bottom, a number an item, weighs the gradient
-    alone.
+    where any counts and with ``add_center_loss`` always. A third bottom, a number an item, weighs the
+    gradient alone.
     """
 
     spec: TripletSpec
