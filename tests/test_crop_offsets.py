@@ -31,6 +31,11 @@ def test_windows_and_what_undoes_them_shift_pixels() -> None:
     assert offsets(net(padded, down, up, CROP.format("c", ""))) == [4, 5]
 
 
+def test_the_fork_does_not_know_of_dilation() -> None:
+    dilated = CONVOLUTION.format("a", "Convolution", "x", "kernel_size: 3 pad: 6 dilation: 2")
+    assert offsets(net(dilated, CROP.format("a", ""))) == [5, 5]
+
+
 def test_it_is_said_once_and_written_out_for_caffe(capsys: pytest.CaptureFixture[str]) -> None:
     of = net(CONVOLUTION.format("a", "Convolution", "x", TWO_SIDES), CROP.format("a", ""))
     (line,) = capsys.readouterr().err.splitlines()

@@ -49,6 +49,19 @@ def test_channel_scale_leaves_out_what_it_is_told(
     assert found == [value, of_x, of_scale]
 
 
+@pytest.mark.parametrize("slope", [0.0, 0.5, -2.0])
+def test_relu6_caps_what_a_slope_below_0_makes_of_values_below_0(slope: float) -> None:
+    x = np.array([[-5, -1, 0, 1, 6, 7]], np.float32)
+    blobs = run(
+        one_layer(f'type: "ReLU6" top: "y" relu6_param {{ negative_slope: {slope} }}', x=x.shape), x=x
+    )
+    close(blobs["y"], np.minimum(np.maximum(x, 0) + slope * np.minimum(x, 0), 6))
+    blobs["y"].sum().backward()
+    wanted = ((x > 0) + slope * (x <= 0)) * (x < 6)
+    assert blobs["in/x"].grad is not None
+    close(blobs["in/x"].grad, wanted.astype(np.float32))
+
+
 def test_rrelu_draws_its_divisors_in_training() -> None:
     net = one_layer('type: "RReLU" top: "y" rrelu_param { lb: 2 ub: 4 }', "TRAIN", x=(1000, 2))
     torch.manual_seed(0)

@@ -34,7 +34,9 @@ class ReLU6Spec(Spec):
     fields=("relu6_param",),
 )
 class ReLU6(Layer):
-    """min(max(x, 0), 6) + negative_slope·min(x, 0); the gradient at 6 is 0, at 0 negative_slope."""
+    """min(max(x, 0) + negative_slope·min(x, 0), 6); the gradient is 0 where x is 6 or more, and
+    negative_slope where it is 0 or less.
+    """
 
     spec: ReLU6Spec
 
@@ -45,7 +47,10 @@ class ReLU6(Layer):
     def forward(self, x: Tensor) -> Tensor:
         """Any shape to the same shape."""
         y, slope = F.relu6(x), self.spec.negative_slope
-        return y + slope * x.clamp(max=0) if slope else y
+        if not slope:
+            return y
+        y = y + slope * x.clamp(max=0)
+        return y if slope > 0 else y - (y.detach() - 6).clamp(min=0)
 
 
 @dataclass(frozen=True)

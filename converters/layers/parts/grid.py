@@ -32,10 +32,12 @@ def same_grid(message: LayerParameter) -> Grid:
 
 
 def window_grid(sides: Geometry) -> Grid:
-    """A window's number to the pixel at its middle, over height and width."""
+    """A window's number to the pixel at its middle, over height and width. As in longjon's fork, whose Crop
+    alone asks, the middle is that of the kernel without its dilation (conv_layer.hpp, coord_map).
+    """
     height, width = (
-        Line(Fraction(stride), Fraction(extent - 1, 2) - pad)
-        for extent, stride, pad in zip(sides.extent, sides.stride, sides.pad, strict=True)
+        Line(Fraction(stride), Fraction(kernel - 1, 2) - pad)
+        for kernel, stride, pad in zip(sides.kernel, sides.stride, sides.pad, strict=True)
     )
     return height, width
 
