@@ -8,6 +8,7 @@ from torch import Tensor
 from converters.layers.base import Layer
 from converters.layers.parts.finding import found_by
 from converters.layers.parts.nms import overlaps
+from converters.layers.parts.truth_rows import drawn_truths
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter
@@ -40,6 +41,7 @@ class DetectionEvaluateSpec(Spec):
     role="metric",
     bottoms=(2, 2),
     labels=(1,),
+    probes={1: lambda module, bottoms, random: drawn_truths(bottoms[1], 1, module.spec, random)},
     macs=free,
     most=lambda module, bottoms: [torch.Size((1, 1, len(module.spec.labels) + bottoms[0][2], 5))],
     untraceable=True,

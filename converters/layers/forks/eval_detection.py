@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from converters.layers.base import Layer
@@ -11,12 +13,20 @@ from converters.layers.parts.cells import by_cell, corners, decoded
 from converters.layers.parts.finding import found_by
 from converters.layers.parts.indexing import Index
 from converters.layers.parts.nms import overlaps, suppressed
+from converters.layers.parts.truth_rows import drawn_truths
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import EvalDetectionParameter, LayerParameter
 from prototxt.errors import InputError
 
 _LEAST = 0.005  # the score below which a box is none
+
+
+class _Classes(NamedTuple):
+    """Those of the rows, of which 0 is the background's."""
+
+    num_classes: int
+    background_label_id: int = 0
 
 
 class _Lines(NamedTuple):
@@ -49,12 +59,18 @@ def _most(module: Layer, bottoms: Shapes) -> Shapes:
     return [torch.Size((bottoms[0][0], module.spec.num_class + 4 * module.spec.boxes))]
 
 
+def _drawn(module: Layer, bottoms: Shapes, random: np.random.Generator) -> NDArray[np.float64]:
+    classes = _Classes(module.spec.num_class + 1)
+    return drawn_truths(bottoms[1], bottoms[0][0], classes, random)
+
+
 @layer(
     "EvalDetection",
     source="intel/caffe: eval_detection_layer.cpp",
     role="metric",
     bottoms=(2, 3),
     labels=(1,),
+    probes={1: _drawn},
     macs=free,
     most=_most,
     untraceable=True,

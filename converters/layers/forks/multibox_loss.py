@@ -1,11 +1,9 @@
 """MultiBoxLoss of SSD and of RefineDet."""
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
@@ -18,6 +16,7 @@ from converters.layers.parts.gradient import with_slope
 from converters.layers.parts.indexing import Index
 from converters.layers.parts.matching import NONE, Matches, Truths, by_image, crosses_border, matched
 from converters.layers.parts.nms import areas_of, suppressed
+from converters.layers.parts.truth_rows import drawn_truths
 from converters.layers.registry import Shapes, free, layer
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
@@ -40,19 +39,6 @@ class _Batch(NamedTuple):
     is_object: Tensor | None
 
 
-def _drawn_truths(module: Layer, bottoms: Shapes, random: np.random.Generator) -> NDArray[Any]:
-    """Boxes of objects of any image and class, none of them difficult: (1, 1, R, 8). Of more axes before the
-    rows the fork reads the first.
-    """
-    count = bottoms[3][2]
-    items = np.sort(random.integers(0, bottoms[0][0], count))
-    names = random.integers(1, max(module.spec.num_classes, 2), count)
-    corner, size = random.uniform(0, 0.6, (count, 2)), random.uniform(0.1, 0.4, (count, 2))
-    rest = np.zeros((count, 1))
-    rows = np.hstack([np.stack([items, names], 1), rest, corner, corner + size, rest])
-    return np.broadcast_to(rows, bottoms[3])
-
-
 @layer(
     "MultiBoxLoss",
     source="weiliu89/caffe: multibox_loss_layer.cpp",
@@ -60,7 +46,7 @@ def _drawn_truths(module: Layer, bottoms: Shapes, random: np.random.Generator) -
     bottoms=(4, 6),
     tops=LOSS_TOPS,
     labels=(2, 3, 4, 5),
-    probes={3: _drawn_truths},
+    probes={3: lambda module, bottoms, random: drawn_truths(bottoms[3], bottoms[0][0], module.spec, random)},
     macs=free,
     most=lambda module, bottoms: [torch.Size(())],
     untraceable=True,

@@ -115,7 +115,8 @@ class _Rule:
         """``alive`` without those of ``rest`` that the chosen of the block put out."""
         order = _first(chosen, max(1, int(chosen.sum(1).max())))
         winners, is_winner = block.gather(1, order), chosen.gather(1, order)
-        out = _any_row(self._puts_out(winners, rest), is_winner)
+        parts = rest.chunk(1 + rest.shape[1] * winners.numel() // (4 * _PAIRS), 1)
+        out = torch.cat([_any_row(self._puts_out(winners, part), is_winner) for part in parts], 1)
         return alive.scatter(1, rest, alive.gather(1, rest) & ~out)
 
     def by_rounds(self, alive: Tensor, eta: float) -> Tensor:
