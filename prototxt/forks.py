@@ -35,6 +35,19 @@ HARMLESS = frozenset(
     for field in fields.split()
 )
 
+# What solvers honour (converters/solver/update).
+_OF_SOLVERS = frozenset(
+    {
+        *("min_lr", "rampup_interval", "rampup_lr", "warmup_iter", "warmup_start_lr", "stagelr", "stageiter"),
+        *("larc", "larc_policy", "larc_eta", "momentum_policy", "max_momentum", "momentum_power"),
+    }
+)
+
+
+def unhonoured_of_solver(solver: Message, apart: Collection[str]) -> list[str]:
+    """The paths of a solver's fields of forks that nothing honours, but for those ``apart``."""
+    return [path for path in fields_of_forks(solver, apart) if path not in _OF_SOLVERS]
+
 
 def fields_of_forks(message: Message, apart: Collection[str] = ()) -> Iterator[str]:
     """The paths ("pooling_param.ceil_mode") of the fields of forks that are set to other than their default,

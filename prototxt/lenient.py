@@ -12,7 +12,7 @@ from typing import NamedTuple, cast
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
-from prototxt.forks import clear, fields_of_forks
+from prototxt.forks import clear, unhonoured_of_solver
 from prototxt.scan import Token, position_of, tokens
 
 _LENIENT: ContextVar[bool] = ContextVar("lenient", default=False)
@@ -54,7 +54,7 @@ def leave_out(
     """Clear the fields of forks that no solver here honours, a line to ``warn`` for each; ``text`` is what
     the solver was read from.
     """
-    for path in list(fields_of_forks(message, apart)):
+    for path in unhonoured_of_solver(message, apart):
         offset = next((token.offset for token in tokens(text) if token.text == path.partition(".")[0]), 0)
         where = f"{name}:{position_of(text, offset).line}"
         warn(f"{where}: the field {path} of forks is honoured by nothing here and left out")

@@ -550,7 +550,7 @@ def test_every_real_solver_is_accepted_or_refused_with_a_reason() -> None:
             refusals[row["parses_with_caffe_1.0_schema"]].append(str(refusal))
     assert refusals["ok"] == ["1 test_iter for 0 test nets; Caffe takes one for each"] * 2
     forks = [reason.partition(" is a field of forks")[0] for reason in refusals["unknown_field"]]
-    assert sorted(forks) == ["larc"] * 3 + ["min_lr"] + ["stagelr"] * 2 + ["warmup_iter"]
+    assert sorted(forks) == ["larc_turbo"]
     assert not refusals["error"]
     assert len(rows) == 87
 

@@ -121,12 +121,12 @@ def test_what_nothing_honours_is_left_out_where_that_is_asked_for(
 
 
 def test_so_it_is_of_a_solver() -> None:
-    text = 'net: "n"\nlarc: true\nbase_lr: 1 momentum_policy: "poly" type: "Adam"'
+    text = 'net: "n"\nlarc_turbo: true\nbase_lr: 1 local_lr_auto: true type: "Adam"'
     said: list[str] = []
     with lenient():
         read = parse_solver(text, "s", said.append)
     assert read == SolverParameter(net="n", base_lr=1, type="Adam")
-    fields = [("larc", 2), ("momentum_policy", 3)]
+    fields = [("larc_turbo", 2), ("local_lr_auto", 3)]
     end = "of forks is honoured by nothing here and left out"
     assert sorted(said) == [f"s:{line}: the field {field} {end}" for field, line in fields]
     with pytest.raises(InputError, match="is a field of forks of Caffe that nothing"):

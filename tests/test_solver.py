@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from converters import load_net
-from converters.solver.update.rates import learning_rate, steps_taken
-from converters.solver.update.rules import UpdateRule, learnable
+from converters.solver.update.rates import learning_rate, momentum_at, steps_taken
+from converters.solver.update.rules import Learnable, UpdateRule, check_solver, learnable
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError
 from prototxt.text import parse
@@ -113,3 +113,84 @@ def test_histories_come_kind_by_kind_and_frozen_blobs_stay(kind: str) -> None:
     other = UpdateRule(solver.message, learnable(load_net(NET % 1, phase="TRAIN")))
     other.load_history(blobs)
     assert all(torch.equal(a, b) for a, b in zip(other.history_blobs(), blobs, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("text", "rates"),
+    [
+        # NVIDIA's: 1e-4 + (0.01 - 1e-4)·(i/10)², then the policy; never below min_lr, to which poly falls.
+        (
+            "lr_policy: 'fixed' rampup_interval: 10 rampup_lr: 0.0001",
+            {0: 1e-4, 5: 0.0001 + 0.0099 / 4, 10: 0.01},
+        ),
+        ("lr_policy: 'step' stepsize: 2 gamma: 0.1 min_lr: 0.0005", {1: 0.01, 3: 0.001, 9: 0.0005}),
+        ("lr_policy: 'poly' power: 2 max_iter: 10 min_lr: 0.002", {0: 0.01, 5: 0.004, 10: 0.002}),
+        # Intel's: (i·0.01 + (4 - i)·0.002) / 4; a step of multistep passed meanwhile is taken after it.
+        (
+            "lr_policy: 'multistep' gamma: 0.1 stepvalue: 2 warmup_iter: 4 warmup_start_lr: 0.002",
+            {0: 0.002, 3: 0.008, 4: 0.001, 5: 0.001},
+        ),
+        (
+            "lr_policy: 'multifixed' stagelr: 1 stagelr: 3 stageiter: 2 stageiter: 5",
+            {0: 1, 2: 1, 3: 3, 5: 3, 99: 3},
+        ),
+        ("lr_policy: 'fixed' stagelr: 1 stageiter: 2", {0: 0.01}),
+    ],
+)
+def test_rates_of_forks(text: str, rates: dict[int, float]) -> None:
+    solver = parse(f"base_lr: 0.01 {text}", SolverParameter)
+    assert {i: learning_rate(solver, i) for i in rates} == pytest.approx(rates, rel=1e-5)
+    rule = UpdateRule(solver, [])
+    rule.current_step = 0
+    assert {i: rule.rate(i) for i in rates} == pytest.approx(rates, rel=1e-5)
+
+
+def test_nvidias_momentum_and_intels_correction() -> None:
+    solver = parse("base_lr: 0.01 lr_policy: 'fixed' momentum: 0.5 max_iter: 10", SolverParameter)
+    assert momentum_at(solver, 5, 0.01) == 0.5
+    solver.momentum_policy, solver.max_momentum, solver.momentum_power = "poly", 0.9, 2
+    assert momentum_at(solver, 5, 0.01) == pytest.approx(0.5 + 0.4 * 0.25)
+    solver.momentum_policy = "opt"
+    assert momentum_at(solver, 5, 0.01) == pytest.approx(0.9)  # 0.95² is more
+    solver = parse(
+        "base_lr: 0.3 lr_policy: 'fixed' momentum: 0.5 warmup_iter: 2 warmup_start_lr: 0.1", SolverParameter
+    )
+    assert [momentum_at(solver, i, learning_rate(solver, i)) for i in range(3)] == pytest.approx(
+        [0.5, 1, 0.5]
+    )
+
+
+@pytest.mark.parametrize("policy", ["clip", "scale"])
+def test_larc_takes_the_rate_of_each_blob_from_its_norms(policy: str) -> None:
+    """By hand, as NVIDIA's 0.17 has it on a GPU: the norm of the gradient before decay."""
+    text = (
+        f"base_lr: 0.1 lr_policy: 'fixed' momentum: 0.9 weight_decay: 0.5 larc: true larc_policy: '{policy}'"
+    )
+    solver = parse(f"{text} larc_eta: 0.5 iter_size: 2", SolverParameter)
+    blob = torch.tensor([3.0, 4.0], requires_grad=True)
+    blob.grad = torch.tensor([0.0, 2.0])
+    still = torch.tensor([1.0])
+    still.grad = torch.tensor([1.0])
+    UpdateRule(solver, [Learnable("w", blob, 3, 1), Learnable("b", still, 0, 1)]).update(0)
+    own = 0.1 * 0.5 * 5 / 1
+    rate = min(0.1, own) if policy == "clip" else 0.1 * own
+    assert blob.tolist() == pytest.approx([3 - rate * 1.5, 4 - rate * (1 + 2)])
+    assert still.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("larc: true larc_turbo: true", "larc_turbo is a field of forks"),
+        ("larc: true type: 'Adam'", "of SGD in NVIDIA's fork, not of Adam"),
+        ("larc: true larc_policy: 'cut'", "is not scale or clip"),
+        ("momentum_policy: 'cosine'", "is not fixed, poly or opt"),
+        ("min_lr: -1", "min_lr -1 must be"),
+        ("lr_policy: 'multifixed' stagelr: 1", "a stageiter for each"),
+    ],
+)
+def test_what_forks_solvers_refuse(text: str, reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
+        check_solver(
+            parse(f"base_lr: 1 lr_policy: 'fixed' {text}".replace("'fixed' lr_policy:", ""), SolverParameter)
+        )

@@ -1,11 +1,15 @@
-"""The learning rate's policies (SGDSolver::GetLearningRate)."""
+"""The learning rate's policies (SGDSolver::GetLearningRate), with those of forks.
+
+Intel's warm-up is linear (warmup_iter), NVIDIA's quadratic (rampup_interval, as in its 0.16 and 0.17; before
+them it was linear). min_lr is NVIDIA's, multifixed Intel's and MobileNet-YOLO's.
+"""
 
 import math
 
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError
 
-_POLICIES = ("fixed", "step", "exp", "inv", "multistep", "poly", "sigmoid")
+_POLICIES = ("fixed", "step", "exp", "inv", "multistep", "poly", "sigmoid", "multifixed")
 
 
 def check_policy(solver: SolverParameter) -> None:
@@ -15,8 +19,12 @@ def check_policy(solver: SolverParameter) -> None:
         raise InputError(f'lr_policy "{policy}" is not one of {", ".join(_POLICIES)}')
     if policy in ("step", "sigmoid") and solver.stepsize < 1:
         raise InputError(f"lr_policy {policy} needs a stepsize of at least 1")
-    if policy not in ("fixed", "poly") and solver.gamma < 0:
+    if policy not in ("fixed", "poly", "multifixed") and solver.gamma < 0:
         raise InputError(f"lr_policy {policy} needs a gamma of at least 0")
+    if policy == "multifixed" and not 0 < len(solver.stagelr) == len(solver.stageiter):
+        raise InputError("lr_policy multifixed needs a stagelr, and a stageiter for each of them")
+    if solver.min_lr < 0 or (policy == "poly" and solver.base_lr < solver.min_lr):
+        raise InputError(f"min_lr {solver.min_lr:g} must be at least 0, and under poly at most base_lr")
 
 
 def steps_taken(solver: SolverParameter, iteration: int, before: int | None = None) -> int:
@@ -25,6 +33,8 @@ def steps_taken(solver: SolverParameter, iteration: int, before: int | None = No
     ``before`` is the number at the iteration before, from which multistep goes up by one at most, even
     if the stepvalues are others by now; None: as in a run that began at iteration 0.
     """
+    if iteration < warm_up(solver):
+        return before or 0
     if solver.lr_policy == "step":
         return iteration // solver.stepsize
     if solver.lr_policy != "multistep":
@@ -37,11 +47,16 @@ def steps_taken(solver: SolverParameter, iteration: int, before: int | None = No
 
 def _steps_from_the_start(solver: SolverParameter, iteration: int) -> int:
     """How many steps of multistep have been taken, one an iteration and each after the one before."""
-    taken, moment = 0, -1
+    taken, moment = 0, warm_up(solver) - 1
     for value in solver.stepvalue:
         moment = max(value, moment + 1)
         taken += moment <= iteration
     return taken
+
+
+def warm_up(solver: SolverParameter) -> int:
+    """How many iterations pass before lr_policy says what the rate is."""
+    return max(solver.rampup_interval, solver.warmup_iter, 0)
 
 
 def learning_rate(solver: SolverParameter, iteration: int, step: int | None = None) -> float:
@@ -51,6 +66,20 @@ def learning_rate(solver: SolverParameter, iteration: int, step: int | None = No
     InputError where :func:`check_policy` does, and past poly's end, where there is no rate.
     """
     check_policy(solver)
+    warming = iteration < warm_up(solver)
+    rate = _warming_rate(solver, iteration) if warming else _policy_rate(solver, iteration, step)
+    return max(rate, solver.min_lr)
+
+
+def _warming_rate(solver: SolverParameter, iteration: int) -> float:
+    if iteration < solver.rampup_interval:
+        share = iteration / solver.rampup_interval
+        return solver.rampup_lr + (solver.base_lr - solver.rampup_lr) * share * share
+    share = iteration / solver.warmup_iter
+    return solver.base_lr * share + solver.warmup_start_lr * (1 - share)
+
+
+def _policy_rate(solver: SolverParameter, iteration: int, step: int | None) -> float:
     base, gamma, power = solver.base_lr, solver.gamma, solver.power
     match solver.lr_policy:
         case "fixed":
@@ -64,10 +93,32 @@ def learning_rate(solver: SolverParameter, iteration: int, step: int | None = No
         case "poly":
             if solver.max_iter < 1:
                 raise InputError("lr_policy poly has no rate without a max_iter of at least 1")
-            return base * _power(1 - iteration / solver.max_iter, power)
+            return (base - solver.min_lr) * _power(1 - iteration / solver.max_iter, power) + solver.min_lr
         case "sigmoid":
             return base / (1 + _power(math.e, -gamma * (iteration - solver.stepsize)))
+        case "multifixed":
+            stages = zip(solver.stageiter, solver.stagelr, strict=True)
+            return next((rate for end, rate in stages if iteration <= end), solver.stagelr[-1])
     raise AssertionError(solver.lr_policy)
+
+
+def momentum_at(solver: SolverParameter, iteration: int, rate: float) -> float:
+    """SGD's momentum at ``iteration``, whose learning rate is ``rate``: fixed, or as NVIDIA's momentum_policy
+    says (SGDSolver::GetMomentum), or with Intel's correction while its warm-up goes on: the momentum grows as
+    the rate does (SGDSolver::ComputeUpdateValue; its fused loop, an option of the build, leaves it out, as is
+    done here after a rate of 0, where the correction has no value).
+    """
+    match solver.momentum_policy:
+        case "poly":
+            share = _power(iteration / max(solver.max_iter, 1), solver.momentum_power)
+            return solver.momentum + (solver.max_momentum - solver.momentum) * share
+        case "opt":
+            moment = (1 - 0.5 * math.sqrt(rate)) ** 2
+            return min(solver.max_momentum, moment) if solver.HasField("max_momentum") else moment
+    if iteration >= solver.warmup_iter:
+        return solver.momentum
+    before = _warming_rate(solver, max(iteration - 1, 0))
+    return solver.momentum * (rate / before if before else 1)
 
 
 def _power(base: float, exponent: float) -> float:

@@ -1,7 +1,6 @@
-"""Caffe's solvers: regularisation, clipping and update rules (sgd_solver.cpp and its kin)."""
+"""Caffe's solvers: rates of blobs, regularisation and clipping (sgd_solver.cpp and its kin)."""
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -10,10 +9,11 @@ from torch import Tensor
 from converters.blobs import tensor_of
 from converters.host.places import refuse_escapes
 from converters.network import Network
-from converters.solver.update.rates import check_policy, learning_rate, steps_taken
+from converters.solver.update.rates import check_policy, learning_rate, momentum_at, steps_taken
+from converters.solver.update.updates import UPDATES, Numbers
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError
-from prototxt.forks import fields_of_forks
+from prototxt.forks import unhonoured_of_solver
 from prototxt.upgrade import SOLVER_TYPES
 
 _NETS = ("net_param", "train_net_param", "test_net_param")
@@ -29,11 +29,11 @@ def check_solver(solver: SolverParameter) -> None:
 
     What a solver says of its nets is looked at by :mod:`converters.solver.nets`.
     """
-    for path in fields_of_forks(solver, apart=_NETS):
+    for path in unhonoured_of_solver(solver, _NETS):
         raise InputError(f"{path} is a field of forks of Caffe that nothing here honours")
     kind = solver_type(solver)
-    if kind not in _UPDATES:
-        raise InputError(f'solver type "{kind}" is not one of {", ".join(_UPDATES)}')
+    if kind not in UPDATES:
+        raise InputError(f'solver type "{kind}" is not one of {", ".join(UPDATES)}')
     if solver.regularization_type not in ("L2", "L1"):
         raise InputError(f'regularization_type "{solver.regularization_type}" is not L2 or L1')
     if solver.iter_size < 1:
@@ -45,7 +45,18 @@ def check_solver(solver: SolverParameter) -> None:
     if kind == "RMSProp" and not 0 <= solver.rms_decay < 1:
         raise InputError(f"rms_decay {solver.rms_decay:g} must be at least 0 and less than 1")
     check_policy(solver)
+    _check_forks(solver, kind)
     refuse_escapes("snapshot_prefix", solver.snapshot_prefix)
+
+
+def _check_forks(solver: SolverParameter, kind: str) -> None:
+    """Raise InputError for what a fork's SGD alone knows, and for policies that it does not know."""
+    if kind != "SGD" and (solver.larc or solver.momentum_policy != "fixed"):
+        raise InputError(f"larc and momentum_policy are of SGD in NVIDIA's fork, not of {kind}")
+    if solver.larc and solver.larc_policy not in ("scale", "clip"):
+        raise InputError(f'larc_policy "{solver.larc_policy}" is not scale or clip')
+    if solver.momentum_policy not in ("fixed", "poly", "opt"):
+        raise InputError(f'momentum_policy "{solver.momentum_policy}" is not fixed, poly or opt')
 
 
 @dataclass
@@ -89,7 +100,7 @@ class UpdateRule:
         check_solver(message)
         self.message = message
         self.parameters = list(parameters)
-        self.compute_update = _UPDATES[solver_type(message)]
+        self.compute_update = UPDATES[solver_type(message)]
         self.slots = 2 if solver_type(message) in ("AdaDelta", "Adam") else 1
         self.current_step: int | None = None
         self.keeps_updates = False
@@ -146,18 +157,37 @@ class UpdateRule:
         frozen blobs, whose own values stay.
         """
         rate = self.rate(iteration) if rate is None else rate
+        momentum = self._momentum(iteration, rate)
         self._clip()
         for parameter in self.parameters:
             if self._is_idle(parameter):
                 continue
+            own_rate = self._own_rate(parameter, rate, momentum)
             gradient = self._regularised(parameter)
-            step = self.compute_update(
-                self.message, gradient, parameter.history, rate * parameter.lr_mult, iteration
-            )
+            numbers = Numbers(own_rate, momentum, iteration)
+            step = self.compute_update(self.message, gradient, parameter.history, numbers)
             parameter.blob.sub_(step)
             parameter.blob.grad = None
             if self.keeps_updates:
                 parameter.taken = step.clone()
+
+    def _momentum(self, iteration: int, rate: float) -> float:
+        """The momentum of ``iteration``, which in forks changes for SGD alone."""
+        is_sgd = solver_type(self.message) == "SGD"
+        return momentum_at(self.message, iteration, rate) if is_sgd else self.message.momentum
+
+    def _own_rate(self, parameter: Learnable, rate: float, momentum: float) -> float:
+        """The rate of one blob: times lr_mult, or with NVIDIA's ``larc`` (of its 0.17) from the norms of the
+        blob and of its gradient before decay, as its GPU code has it; lr_mult then only says whether it
+        learns. Its CPU code takes the norm after decay.
+        """
+        if not self.message.larc or not parameter.lr_mult > 0:
+            return rate * parameter.lr_mult
+        gradient = torch.zeros(()) if parameter.blob.grad is None else parameter.blob.grad
+        size = torch.linalg.vector_norm(parameter.blob).item()
+        slope = torch.linalg.vector_norm(gradient).item() / self.message.iter_size
+        own = (1 - momentum) * self.message.larc_eta * size / slope if size > 0 and slope > 0 else 1.0
+        return min(rate, own) if self.message.larc_policy == "clip" else rate * own
 
     def _is_idle(self, parameter: Learnable) -> bool:
         """Whether all histories stay zero: a frozen blob whose history never was anything else."""
@@ -184,48 +214,3 @@ class UpdateRule:
             return gradient
         pull = parameter.blob if self.message.regularization_type == "L2" else parameter.blob.sign()
         return gradient.add(pull, alpha=decay)
-
-
-def _sgd(m: SolverParameter, g: Tensor, h: list[Tensor], rate: float, t: int) -> Tensor:
-    """The rate is inside the velocity: h = momentum·h + rate·g."""
-    return h[0].mul_(m.momentum).add_(g, alpha=rate)
-
-
-def _nesterov(m: SolverParameter, g: Tensor, h: list[Tensor], rate: float, t: int) -> Tensor:
-    before = h[0].clone()
-    return h[0].mul_(m.momentum).add_(g, alpha=rate) * (1 + m.momentum) - before * m.momentum
-
-
-def _adagrad(m: SolverParameter, g: Tensor, h: list[Tensor], rate: float, t: int) -> Tensor:
-    h[0].addcmul_(g, g)
-    return g / (h[0].sqrt() + m.delta) * rate
-
-
-def _rmsprop(m: SolverParameter, g: Tensor, h: list[Tensor], rate: float, t: int) -> Tensor:
-    h[0].mul_(m.rms_decay).addcmul_(g, g, value=1 - m.rms_decay)
-    return g / (h[0].sqrt() + m.delta) * rate
-
-
-def _adadelta(m: SolverParameter, g: Tensor, h: list[Tensor], rate: float, t: int) -> Tensor:
-    h[0].mul_(m.momentum).addcmul_(g, g, value=1 - m.momentum)
-    step = g * ((h[1] + m.delta) / (h[0] + m.delta)).sqrt()
-    h[1].mul_(m.momentum).addcmul_(step, step, value=1 - m.momentum)
-    return step * rate
-
-
-def _adam(m: SolverParameter, g: Tensor, h: list[Tensor], rate: float, t: int) -> Tensor:
-    h[0].mul_(m.momentum).add_(g, alpha=1 - m.momentum)
-    h[1].mul_(m.momentum2).addcmul_(g, g, value=1 - m.momentum2)
-    correction = math.sqrt(1 - m.momentum2 ** (t + 1)) / (1 - m.momentum ** (t + 1))
-    return h[0] / (h[1].sqrt() + m.delta) * (rate * correction)
-
-
-ComputeUpdate = Callable[[SolverParameter, Tensor, list[Tensor], float, int], Tensor]
-_UPDATES: dict[str, ComputeUpdate] = {
-    "SGD": _sgd,
-    "Nesterov": _nesterov,
-    "AdaGrad": _adagrad,
-    "RMSProp": _rmsprop,
-    "AdaDelta": _adadelta,
-    "Adam": _adam,
-}
