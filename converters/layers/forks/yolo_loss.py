@@ -10,7 +10,7 @@ from converters.layers.judging.softmax import LOSS_TOPS
 from converters.layers.parts.box_overlap import overlap
 from converters.layers.parts.cells import by_cell, decoded
 from converters.layers.parts.gradient import with_slope
-from converters.layers.parts.truths import TruthReader, Truths, best_overlap, last_in_cell
+from converters.layers.parts.truths import TruthReader, Truths, best_overlap, drawn_labels, last_in_cell
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter
@@ -80,6 +80,7 @@ class RegionLossSpec(YoloLossSpec):
     bottoms=(2, 2),
     tops=LOSS_TOPS,
     labels=(1,),
+    probes={1: lambda module, bottoms, random: drawn_labels(bottoms[1], module.spec.num_class, random)},
     macs=free,
     fields=("region_loss_param",),
 )

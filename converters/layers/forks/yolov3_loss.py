@@ -9,7 +9,7 @@ from converters.layers.forks.yolo_loss import YoloLoss, YoloLossSpec, scattered,
 from converters.layers.judging.softmax import LOSS_TOPS
 from converters.layers.parts.box_overlap import generalised_overlap, overlap, overlap_slopes
 from converters.layers.parts.cells import decoded
-from converters.layers.parts.truths import Truths, best_overlap, last_in_cell
+from converters.layers.parts.truths import Truths, best_overlap, drawn_labels, last_in_cell
 from converters.layers.registry import Shapes, free, layer
 from prototxt.caffe_pb2 import LayerParameter, Yolov3Parameter
 from prototxt.errors import InputError
@@ -35,6 +35,7 @@ class Yolov3Spec(YoloLossSpec):
     bottoms=(2, 2),
     tops=LOSS_TOPS,
     labels=(1,),
+    probes={1: lambda module, bottoms, random: drawn_labels(bottoms[1], module.spec.num_class, random)},
     macs=free,
     fields=("yolov3_param",),
 )

@@ -2,7 +2,9 @@
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from converters.layers.parts.box_overlap import overlap
@@ -45,6 +47,14 @@ class TruthReader:
         here = rows * is_there[..., None]
         column, row = self.place(here[..., 1] * width, width), self.place(here[..., 2] * height, height)
         return Truths(rows[..., 1:], self.label(here[..., 0], classes), column, row, is_there)
+
+
+def drawn_labels(labels: torch.Size, classes: int, random: np.random.Generator) -> NDArray[np.float64]:
+    """Labels for a net that is tried without its data: one truth an image, of any class, then zeros."""
+    truth = [random.integers(0, max(classes, 1)), *random.uniform(0.3, 0.7, 2), *random.uniform(0.1, 0.5, 2)]
+    rows = np.zeros((labels[0], COUNT, 5))
+    rows[:, 0] = truth
+    return rows.reshape(labels)
 
 
 def best_overlap(boxes: Tensor, truths: Truths) -> Tensor:
