@@ -1587,14 +1587,22 @@ class SeLUParameter(_message.Message):
     def __init__(self, alpha: _Optional[float] = ..., **kwargs) -> None: ...
 
 class ChannelScaleParameter(_message.Message):
-    __slots__ = ("do_forward", "do_backward_feature", "do_backward_scale")
+    __slots__ = ("do_forward", "do_backward_feature", "do_backward_scale", "global_scale", "max_global_scale", "min_global_scale", "init_global_scale")
     DO_FORWARD_FIELD_NUMBER: _ClassVar[int]
     DO_BACKWARD_FEATURE_FIELD_NUMBER: _ClassVar[int]
     DO_BACKWARD_SCALE_FIELD_NUMBER: _ClassVar[int]
+    GLOBAL_SCALE_FIELD_NUMBER: _ClassVar[int]
+    MAX_GLOBAL_SCALE_FIELD_NUMBER: _ClassVar[int]
+    MIN_GLOBAL_SCALE_FIELD_NUMBER: _ClassVar[int]
+    INIT_GLOBAL_SCALE_FIELD_NUMBER: _ClassVar[int]
     do_forward: bool
     do_backward_feature: bool
     do_backward_scale: bool
-    def __init__(self, do_forward: bool = ..., do_backward_feature: bool = ..., do_backward_scale: bool = ...) -> None: ...
+    global_scale: bool
+    max_global_scale: float
+    min_global_scale: float
+    init_global_scale: float
+    def __init__(self, do_forward: bool = ..., do_backward_feature: bool = ..., do_backward_scale: bool = ..., global_scale: bool = ..., max_global_scale: _Optional[float] = ..., min_global_scale: _Optional[float] = ..., init_global_scale: _Optional[float] = ...) -> None: ...
 
 class FlipParameter(_message.Message):
     __slots__ = ("flip_width", "flip_height")

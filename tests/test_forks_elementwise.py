@@ -49,6 +49,31 @@ def test_channel_scale_leaves_out_what_it_is_told(
     assert found == [value, of_x, of_scale]
 
 
+@pytest.mark.parametrize(("number", "used"), [(2.0, 2.0), (9.0, 4.0), (-1.0, 0.5)])
+def test_a_global_scale_is_a_blobs_within_its_bounds(number: float, used: float) -> None:
+    fields = "global_scale: true max_global_scale: 4 min_global_scale: 0.5"
+    net = one_layer(f'top: "n" {SCALE % fields}', "TRAIN", x=(2, 3, 2, 2), s=(2, 1, 2, 2))
+    (blob,) = net.params["it"]
+    assert blob.tolist() == [-1]
+    blob.fill_(number)
+    x, s, dy = random(2, 3, 2, 2), random(2, 1, 2, 2, seed=1), random(2, 3, 2, 2, seed=2)
+    blobs = run(net, x=x, s=s)
+    close(blobs["n"], np.float32(used) * x)
+    assert blob.tolist() == blobs["y"].tolist() == [used]
+    blobs["n"].backward(torch.from_numpy(dy))
+    assert blobs["in/x"].grad is not None and blobs["in/s"].grad is not None
+    close(blobs["in/x"].grad, s * dy)
+    close(blobs["in/s"].grad, (x * dy).sum(1, keepdims=True))
+
+
+def test_truncations_bounds_are_0_and_5_where_nothing_is_said() -> None:
+    x = np.array([-1, 0, 2, 5, 6], np.float32)
+    blobs = run(one_layer('type: "Truncation" top: "y"', x=x.shape), x=x)
+    assert blobs["y"].tolist() == [0, 0, 2, 5, 5]
+    blobs["y"].sum().backward()
+    assert blobs["in/x"].grad is not None and blobs["in/x"].grad.tolist() == [0, 0, 1, 0, 0]
+
+
 @pytest.mark.parametrize("slope", [0.0, 0.5, -2.0])
 def test_relu6_caps_what_a_slope_below_0_makes_of_values_below_0(slope: float) -> None:
     x = np.array([[-5, -1, 0, 1, 6, 7]], np.float32)
@@ -96,7 +121,6 @@ def test_local_weighted_convolution_is_local() -> None:
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        ('type: "Truncation" top: "y" truncation_param { lower_bound: 0 }', "needs truncation_param"),
         ('type: "RReLU" top: "y" rrelu_param { lb: 4 ub: 3 }', "takes lb below ub"),
         ('type: "SignedSqrt" bottom: "x" top: "x"', "does not work in place"),
         ('type: "ShuffleChannel" top: "y" shuffle_channel_param { group: 2 }', "group 2 must divide"),

@@ -198,8 +198,8 @@ class Cosine(Layer):
 class TruncationSpec(Spec):
     """Of Truncation."""
 
-    lower_bound: float
-    upper_bound: float
+    lower_bound: float = 0.0
+    upper_bound: float = 5.0
 
 
 @layer(
@@ -217,8 +217,6 @@ class Truncation(Layer):
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
         param = message.truncation_param
-        if not (param.HasField("lower_bound") and param.HasField("upper_bound")):
-            raise InputError("needs truncation_param { lower_bound: … upper_bound: … }", message.name)
         self.spec = TruncationSpec(param.lower_bound, param.upper_bound)
 
     def forward(self, x: Tensor) -> Tensor:

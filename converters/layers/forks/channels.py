@@ -3,15 +3,16 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from converters.layers.base import Layer
 from converters.layers.checks import positive
 from converters.layers.parts.gradient import without_gradient_to
 from converters.layers.parts.legacy_axes import check_axes, four_axes
+from converters.layers.parts.passes import has_a_next
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec
-from prototxt.caffe_pb2 import LayerParameter
+from prototxt.caffe_pb2 import FillerParameter, LayerParameter
 from prototxt.errors import InputError
 
 
@@ -41,12 +42,17 @@ class ChannelScaleSpec(Spec):
     do_forward: bool = True
     do_backward_feature: bool = True
     do_backward_scale: bool = True
+    global_scale: bool = False
+    max_global_scale: float = 1000.0
+    min_global_scale: float = 0.0
 
 
 @layer(
     "ChannelScale",
     source="happynear/caffe-windows: channel_scale_layer.cpp",
     bottoms=(2, 2),
+    tops=(1, 2),
+    blobs=("scale",),
     macs=free,
     fields=("channel_scale_param",),
 )
@@ -54,6 +60,10 @@ class ChannelScale(Layer):
     """The first bottom times the second, which has one number for all channels of a pixel. What
     ``do_backward_feature`` leaves out is the scale in the first bottom's gradient, ``do_backward_scale`` the
     second's gradient.
+
+    ``global_scale``: times the number of a blob instead, which every pass brings between min_global_scale and
+    max_global_scale and a second top shows; the gradients are as if it were the second bottom's. This is the
+    CPU code; on a GPU the number is a running mean of the second bottom. ``init_global_scale`` does nothing.
     """
 
     spec: ChannelScaleSpec
@@ -61,20 +71,38 @@ class ChannelScale(Layer):
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
         param, (x, scale) = message.channel_scale_param, bottoms
-        self.spec = ChannelScaleSpec(param.do_forward, param.do_backward_feature, param.do_backward_scale)
+        numbers = {name: getattr(param, name) for name in ChannelScaleSpec.__dataclass_fields__}
+        self.spec = ChannelScaleSpec(**numbers)
         if len(x) < 2 or not scale or scale[0] != x[0] or scale.numel() * x[1] != x.numel():
             raise InputError(f"the scale {tuple(scale)} has no number a pixel of {tuple(x)}", message.name)
+        self.tops = len(message.top)
+        if self.tops > 1 and not param.global_scale:
+            raise InputError("has a second top with global_scale alone", message.name)
+        if param.global_scale:
+            self.scale = nn.Buffer(torch.empty(1))
+            self.fillers = {"scale": FillerParameter(value=-1)}
 
-    def forward(self, x: Tensor, scale: Tensor) -> Tensor:
-        """(N, C, …) and as many numbers as (N, 1, …) to the first's shape."""
+    def forward(self, x: Tensor, scale: Tensor) -> tuple[Tensor, ...]:
+        """(N, C, …) and as many numbers as (N, 1, …) to the first's shape, and (1,) with a second top."""
         spread, spec = scale.reshape(x.shape[0], 1, *x.shape[2:]), self.spec
         if spec == ChannelScaleSpec():
-            return x * spread
-        y = x * spread if spec.do_forward else x
+            return (x * spread,)
+        factor = self._global_scale(x) if spec.global_scale else spread
+        y = x * factor if spec.do_forward else x
         of_x = x * spread.detach() if spec.do_backward_feature else x
         of_scale = x.detach() * spread if spec.do_backward_scale else torch.zeros_like(x)
         both = without_gradient_to(scale, of_x + of_scale)
-        return y.detach() + (both - both.detach())
+        return (y.detach() + (both - both.detach()), factor.detach().clone())[: self.tops]
+
+    @torch.no_grad()
+    def _global_scale(self, x: Tensor) -> Tensor:
+        """The blob's number within its bounds, where it stays; 0 where nothing is scaled."""
+        if not self.spec.do_forward:
+            return x.new_zeros(1)
+        number = self.scale.clamp(max=self.spec.max_global_scale).clamp(min=self.spec.min_global_scale)
+        if has_a_next(x):
+            self.scale.copy_(number)
+        return number.to(x.dtype)
 
 
 @dataclass(frozen=True)
