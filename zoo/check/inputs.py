@@ -36,7 +36,11 @@ def known_shapes(graph: Graph, phase: str, asked: Shapes) -> Shapes:
     stated = dict(_stated(graph, asked))
     unknown = [value.blob for value in graph.inputs if value.blob not in stated]
     if not unknown:
-        return _checked(graph, phase, stated)
+        with suppress(InputError):
+            return _checked(graph, phase, stated)
+        return _checked(
+            graph, phase, _small_batches(stated, asked)
+        )  # a batch of thousands is too large a blob
     errors = []
     for guess in _guesses(graph, phase, stated, unknown):
         try:
@@ -92,30 +96,36 @@ def _stated(graph: Graph, asked: Shapes) -> Iterator[tuple[str, Sequence[int]]]:
 
 
 def small(graph: Graph, phase: str, shapes: Shapes, asked: Shapes) -> tuple[Graph, Shapes]:
-    """The same with batches of at most 2, but for what was ``asked``; as they were where the net does not
-    take that (a Reshape may have the batch in it).
+    """The same with batches of at most 2, but for what was ``asked``; of more, or as they were, where the net
+    does not take that (a Reshape may have the batch in it, statistics be those of a part of it).
     """
-    cut = {blob: shape if blob in asked else (*_cut(shape[:1]), *shape[1:]) for blob, shape in shapes.items()}
-    nodes = tuple(replace(node, layer=_with_small_dummies(node.layer)) for node in graph.nodes)
-    small_graph = replace(graph, nodes=nodes)
-    try:
-        return small_graph, _checked(small_graph, phase, cut)
-    except InputError:
-        return graph, shapes
+    for batch in (_BATCH, 8, 32):
+        nodes = tuple(replace(node, layer=_with_small_dummies(node.layer, batch)) for node in graph.nodes)
+        small_graph = replace(graph, nodes=nodes)
+        with suppress(InputError):
+            return small_graph, _checked(small_graph, phase, _cut_batches(shapes, asked, batch))
+    return graph, shapes
 
 
-def _with_small_dummies(layer: LayerParameter) -> LayerParameter:
+def _cut_batches(shapes: Shapes, asked: Shapes, batch: int = _BATCH) -> Shapes:
+    return {
+        blob: shape if blob in asked else (*_cut(shape[:1], batch), *shape[1:])
+        for blob, shape in shapes.items()
+    }
+
+
+def _with_small_dummies(layer: LayerParameter, batch: int) -> LayerParameter:
     """DummyData's shapes, which are no inputs of the net, are cut in its message."""
     if not layer.HasField("dummy_data_param"):
         return layer
     message = LayerParameter()
     message.CopyFrom(layer)
     param = message.dummy_data_param
-    param.num[:] = _cut(param.num)
+    param.num[:] = _cut(param.num, batch)
     for shape in param.shape:
-        shape.dim[:1] = _cut(shape.dim[:1])
+        shape.dim[:1] = _cut(shape.dim[:1], batch)
     return message
 
 
-def _cut(sizes: Sequence[int]) -> list[int]:
-    return [min(size, _BATCH) for size in sizes]
+def _cut(sizes: Sequence[int], batch: int) -> list[int]:
+    return [min(size, batch) for size in sizes]
