@@ -131,6 +131,15 @@ def test_what_is_refused(layer: str, message: str) -> None:
         one_layer(layer, x=(2, 3))
 
 
+def test_dropout_may_scale_by_the_root() -> None:
+    layer = 'type: "Dropout" top: "y" dropout_param { dropout_ratio: 0.75 sqrt_scale: true }'
+    for phase, values in (("TRAIN", {0.0, 2.0}), ("TEST", {1.0})):
+        blobs = run(one_layer(layer, phase, x=(100, 100)), x=np.ones((100, 100)))
+        blobs["y"].sum().backward()
+        assert set(blobs["y"].flatten().tolist()) == values
+        assert blobs["in/x"].grad is not None and torch.equal(blobs["in/x"].grad, blobs["y"])
+
+
 def test_dropout_of_bayesian_segnet_drops_in_test() -> None:
     layer = 'type: "Dropout" top: "y" dropout_param { dropout_ratio: 0.25 sample_weights_test: true }'
     net = one_layer(layer, x=(100, 100))

@@ -20,6 +20,7 @@ class DropoutSpec(Spec):
     dropout_ratio: float = 0.5
     scale_train: bool = True
     sample_weights_test: bool = False
+    sqrt_scale: bool = False
 
 
 def _drops(module: Layer, bottoms: Shapes) -> str:
@@ -33,7 +34,7 @@ def _drops(module: Layer, bottoms: Shapes) -> str:
     macs=free,
     pointwise=True,
     refuses_export=_drops,
-    fields=("dropout_param.scale_train", "dropout_param.sample_weights_test"),
+    fields=("dropout_param.scale_train", "dropout_param.sample_weights_test", "dropout_param.sqrt_scale"),
 )
 class Dropout(Layer, nn.Dropout):
     """TRAIN: zero with probability dropout_ratio, the rest times 1/(1-ratio); TEST: identity, whatever the
@@ -43,7 +44,7 @@ class Dropout(Layer, nn.Dropout):
     probability stops the pass (caffe_rng_bernoulli). The mask comes from torch's default generator of the
     device: seed it for a repeatable step. With ``scale_train: false`` (Fast R-CNN's caffe) what is left in
     TRAIN stays as it is, and TEST multiplies by 1-ratio. With ``sample_weights_test`` (Bayesian SegNet) TEST
-    drops as TRAIN does.
+    drops as TRAIN does. With ``sqrt_scale`` (happynear's) the rest is times the root of 1/(1-ratio).
     """
 
     spec: DropoutSpec
@@ -52,7 +53,9 @@ class Dropout(Layer, nn.Dropout):
         super().__init__()
         self.p = message.dropout_param.dropout_ratio  # the constructor takes no such ratio as Caffe does
         param = message.dropout_param
-        self.spec = DropoutSpec(self.p, param.scale_train, param.sample_weights_test)
+        self.spec = DropoutSpec(
+            self.p, param.scale_train, param.sample_weights_test, param.sqrt_scale and param.scale_train
+        )
         self.name = message.name
 
     @property
@@ -77,4 +80,6 @@ class Dropout(Layer, nn.Dropout):
         if not self.spec.scale_train:
             return F.dropout(x, self.p) * (1 - self.p)
         dropped = F.dropout(x, self.p)
-        return dropped * math.inf if self.p == 1 else dropped
+        if self.p == 1:
+            return dropped * math.inf
+        return dropped * math.sqrt(1 - self.p) if self.spec.sqrt_scale else dropped
