@@ -38,9 +38,7 @@ def known_shapes(graph: Graph, phase: str, asked: Shapes) -> Shapes:
     if not unknown:
         with suppress(InputError):
             return _checked(graph, phase, stated)
-        return _checked(
-            graph, phase, _small_batches(stated, asked)
-        )  # a batch of thousands is too large a blob
+        return _checked(graph, phase, _cut_batches(stated, asked))  # of thousands, blobs may be too large
     errors = []
     for guess in _guesses(graph, phase, stated, unknown):
         try:
