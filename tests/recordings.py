@@ -53,6 +53,7 @@ WITHOUT_A_RECORDING = {
     "EvalDetection": "no recording; worked by hand: test_forks_detection.py",
     "SmoothL1Loss (rfcn)": "SmoothL1LossOHEM by its older name: test_forks_detection.py",
     "RankHardLoss": "worked by hand: test_forks_judging.py",
+    "SigmoidCrossEntropyLoss (hed)": "no recording; worked by hand: test_forks_judging.py",
     "rpn.anchor_target_layer.AnchorTargetLayer": "no recording; worked by hand: test_forks_rpn_targets.py",
     "rpn.proposal_target_layer.ProposalTargetLayer": "no recording; worked by hand: test_forks_rpn_targets.py",
     "LSTMUnit": "recorded inside LSTM's cases; by itself: test_layers_recurrent.py",

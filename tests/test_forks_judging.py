@@ -377,3 +377,52 @@ def test_centers_that_do_not_learn_leave_absolute_distances_without_signs() -> N
     gradients = blobs["in/x"].grad
     assert gradients is not None
     close(gradients, apart / 4)
+
+
+EDGES = np.array([[1, 0, 0, 0], [1, 1, 0, 0.5], [0, 0, 0, 0]], np.float32)
+
+
+def test_heds_loss_weighs_edges_as_the_rest_and_the_rest_as_edges() -> None:
+    """Image by image and pixel by pixel (sigmoid_cross_entropy_loss_layer.cpp, the CPU code)."""
+    net = one_layer('type: "SigmoidCrossEntropyLoss" top: "y" dialect: "hed"', x=(3, 4), label=(3, 4))
+    x = random(3, 4)
+    loss, gradient = 0.0, 1 / (1 + np.exp(-x)) - EDGES
+    for image in range(3):
+        edges, rest = int((EDGES[image] == 1).sum()), int((EDGES[image] == 0).sum())
+        for pixel, (value, goal) in enumerate(zip(x[image], EDGES[image], strict=True)):
+            weight = {1.0: rest, 0.0: edges}.get(float(goal))
+            if weight is not None:
+                share = weight / (edges + rest)
+                loss += share * (math.log(1 + math.exp(-value)) if goal else math.log(1 + math.exp(value)))
+                gradient[image, pixel] *= share
+    blobs = run(net, x=x, label=EDGES)
+    assert blobs["y"].item() == pytest.approx(loss / 3, rel=1e-6)
+    blobs["y"].backward()
+    assert blobs["in/x"].grad is not None
+    close(blobs["in/x"].grad, gradient / 3)
+
+
+def test_an_image_of_neither_edges_nor_rest_is_heds_nan() -> None:
+    net = one_layer('type: "SigmoidCrossEntropyLoss" top: "y" dialect: "hed"', x=(1, 2), label=(1, 2))
+    assert run(net, x=np.zeros((1, 2)), label=np.full((1, 2), 0.5))["y"].isnan()
+
+
+HED_DATA = """layer { name: "d" type: "ImageLabelmapData" top: "x" top: "label"
+  image_data_param { source: "l" batch_size: 1 new_height: 2 new_width: 2 } }"""
+HED_LOSS = """layer { name: "it" type: "SigmoidCrossEntropyLoss" bottom: "x" bottom: "label" top: "y" }"""
+
+
+def test_a_net_that_reads_as_hed_does_has_heds_loss(capsys: pytest.CaptureFixture[str]) -> None:
+    net = load_net(
+        HED_DATA + HED_LOSS, phase="TRAIN", input_shapes={"x": (1, 1, 2, 2), "label": (1, 1, 2, 2)}
+    )
+    assert net.graph.nodes[-1].layer.dialect == "hed"
+    assert "SigmoidCrossEntropyLoss is taken as hed's" in capsys.readouterr().err
+    asked = load_net(
+        HED_DATA + HED_LOSS,
+        phase="TRAIN",
+        dialect="caffe",
+        input_shapes={"x": (1, 1, 2, 2), "label": (1, 1, 2, 2)},
+    )
+    assert asked.graph.nodes[-1].layer.dialect == "caffe"
+    assert "hed" not in capsys.readouterr().err

@@ -30,7 +30,8 @@ class Dialect:
     be; ``looks_so`` of all layers' values whether they look like this rule's (None: they do not tell), which
     chooses, but never without a notice. ``is_default``: it is taken where nothing tells it from others; of
     several such the first registered. ``of_net``: fields of a net that stand for one of each of its layers of
-    the type that has none of its own.
+    the type that has none of its own. ``beside``: types of layers that its fork alone has, whose presence in
+    a net tells where nobody asked for another, with a notice.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Dialect:
     needs_field: bool = False
     is_default: bool = False
     of_net: tuple[tuple[str, str], ...] = ()
+    beside: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:

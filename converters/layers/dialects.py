@@ -37,9 +37,27 @@ def with_dialects(
         layers = [layer for layer in copy.layer if layer.type == kind]
         _set_from_net(copy, layers)
         before = [name for name in (recorded or {}).get(kind, "").split(",") if name]
+        if not of_net and not asked and not before and (notice := _set_from_neighbours(copy, layers)):
+            warn(f"{name}: {notice}")
         for notice in _write_choice(layers, of_net, asked, stored or {}, before):
             warn(f"{name}: {notice}")
     return copy
+
+
+def _set_from_neighbours(net: NetParameter, layers: Sequence[LayerParameter]) -> str:
+    """Give the layers, all of one type, the dialect that another layer of the net tells (``Dialect.beside``);
+    what the user should be told of it.
+    """
+    types = {layer.type for layer in net.layer}
+    for rule in rules_of(layers[0].type):
+        there = sorted(types.intersection(dialect_of(rule).beside))
+        unsaid = [layer for layer in layers if not layer.dialect]
+        if there and unsaid:
+            for layer in unsaid:
+                layer.dialect = rule.dialect_name
+            whose = f"{rule.dialect_name}'s ({rule.source})"
+            return f"{rule.type} is taken as {whose}, whose {there[0]} the net has; --dialect says otherwise"
+    return ""
 
 
 def _set_from_net(net: NetParameter, layers: Sequence[LayerParameter]) -> None:

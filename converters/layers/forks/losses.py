@@ -1,15 +1,17 @@
-"""L1Loss and RankHardLoss."""
+"""L1Loss, RankHardLoss, and HED's SigmoidCrossEntropyLoss."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
 
 from converters.layers.base import Layer
+from converters.layers.choice import Dialect
 from converters.layers.judging.losses import check_one_size
 from converters.layers.judging.softmax import LOSS_TOPS, sample_labels
-from converters.layers.parts.gradient import with_gradient
+from converters.layers.parts.gradient import with_gradient, with_slope
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter
@@ -112,3 +114,37 @@ def _drawn(mask: Tensor) -> Tensor:
 def _ranks(keys: Tensor) -> Tensor:
     """The place of each element in its row by size; of equal ones the first comes first."""
     return keys.argsort(dim=1, stable=True).argsort(dim=1)
+
+
+@layer(
+    "SigmoidCrossEntropyLoss",
+    source="s9xie/hed: sigmoid_cross_entropy_loss_layer.cpp",
+    role="loss",
+    bottoms=(2, 2),
+    tops=LOSS_TOPS,
+    labels=(1,),
+    macs=free,
+    dialect=Dialect("hed", needs_field=True, beside=("ImageLabelmapData",)),
+)
+class BalancedCrossEntropyLoss(Layer):
+    """Cross entropy of sigmoid(x) in which the edges of an image (targets of 1) weigh as much as the share of
+    the rest (targets of 0), and the rest as much as the share of the edges; the mean over the batch. Other
+    targets do not count, but their gradient is that of the loss without a weight, as the fork has it. An
+    image of such alone makes the loss NaN.
+    """
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__()
+        check_one_size(message, bottoms)
+
+    def forward(self, x: Tensor, target: Tensor) -> Tensor:
+        """Scores and targets of one size to a scalar."""
+        scores, goal = x.flatten(1).detach(), target.detach().reshape(len(x), -1)
+        is_edge, is_rest = goal == 1, goal == 0
+        edges, rest = (mark.sum(1, keepdim=True) for mark in (is_edge, is_rest))
+        share = edges / (edges + rest)  # NaN where nothing counts
+        each = F.binary_cross_entropy_with_logits(scores, goal, reduction="none")
+        of_edges, of_rest = ((each * mark).sum(1, keepdim=True) for mark in (is_edge, is_rest))
+        loss = (of_edges * (1 - share) + of_rest * share).sum() / len(x)
+        weight = torch.where(is_edge, 1 - share, torch.where(is_rest, share, 1.0))
+        return with_slope(x, loss, ((scores.sigmoid() - goal) * weight / len(x)).reshape(x.shape))
