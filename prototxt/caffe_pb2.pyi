@@ -4275,15 +4275,19 @@ class RegionLossParameter(_message.Message):
     def __init__(self, side: _Optional[int] = ..., num_class: _Optional[int] = ..., bias_match: _Optional[int] = ..., coords: _Optional[int] = ..., num: _Optional[int] = ..., softmax: _Optional[int] = ..., jitter: _Optional[float] = ..., rescore: _Optional[int] = ..., object_scale: _Optional[float] = ..., class_scale: _Optional[float] = ..., noobject_scale: _Optional[float] = ..., coord_scale: _Optional[float] = ..., absolute: _Optional[int] = ..., thresh: _Optional[float] = ..., random: _Optional[int] = ..., biases: _Optional[_Iterable[float]] = ..., softmax_tree: _Optional[str] = ..., class_map: _Optional[str] = ...) -> None: ...
 
 class Yolov3Parameter(_message.Message):
-    __slots__ = ("side", "num_class", "num", "object_scale", "class_scale", "noobject_scale", "coord_scale", "thresh", "anchors_scale", "biases", "mask", "use_logic_gradient", "use_focal_loss", "iou_loss", "iou_normalizer", "iou_thresh", "label_smooth_eps")
+    __slots__ = ("side", "num_class", "num", "object_scale", "class_scale", "noobject_scale", "coord_scale", "thresh", "anchors_scale", "biases", "mask", "use_logic_gradient", "use_focal_loss", "iou_loss", "iou_normalizer", "iou_thresh", "label_smooth_eps", "max_delta", "accumulate")
     class IOULoss(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         IOU: _ClassVar[Yolov3Parameter.IOULoss]
         GIOU: _ClassVar[Yolov3Parameter.IOULoss]
         MSE: _ClassVar[Yolov3Parameter.IOULoss]
+        DIOU: _ClassVar[Yolov3Parameter.IOULoss]
+        CIOU: _ClassVar[Yolov3Parameter.IOULoss]
     IOU: Yolov3Parameter.IOULoss
     GIOU: Yolov3Parameter.IOULoss
     MSE: Yolov3Parameter.IOULoss
+    DIOU: Yolov3Parameter.IOULoss
+    CIOU: Yolov3Parameter.IOULoss
     SIDE_FIELD_NUMBER: _ClassVar[int]
     NUM_CLASS_FIELD_NUMBER: _ClassVar[int]
     NUM_FIELD_NUMBER: _ClassVar[int]
@@ -4301,6 +4305,8 @@ class Yolov3Parameter(_message.Message):
     IOU_NORMALIZER_FIELD_NUMBER: _ClassVar[int]
     IOU_THRESH_FIELD_NUMBER: _ClassVar[int]
     LABEL_SMOOTH_EPS_FIELD_NUMBER: _ClassVar[int]
+    MAX_DELTA_FIELD_NUMBER: _ClassVar[int]
+    ACCUMULATE_FIELD_NUMBER: _ClassVar[int]
     side: int
     num_class: int
     num: int
@@ -4318,7 +4324,9 @@ class Yolov3Parameter(_message.Message):
     iou_normalizer: float
     iou_thresh: float
     label_smooth_eps: float
-    def __init__(self, side: _Optional[int] = ..., num_class: _Optional[int] = ..., num: _Optional[int] = ..., object_scale: _Optional[float] = ..., class_scale: _Optional[float] = ..., noobject_scale: _Optional[float] = ..., coord_scale: _Optional[float] = ..., thresh: _Optional[float] = ..., anchors_scale: _Optional[int] = ..., biases: _Optional[_Iterable[float]] = ..., mask: _Optional[_Iterable[int]] = ..., use_logic_gradient: bool = ..., use_focal_loss: bool = ..., iou_loss: _Optional[_Union[Yolov3Parameter.IOULoss, str]] = ..., iou_normalizer: _Optional[float] = ..., iou_thresh: _Optional[float] = ..., label_smooth_eps: _Optional[float] = ...) -> None: ...
+    max_delta: float
+    accumulate: bool
+    def __init__(self, side: _Optional[int] = ..., num_class: _Optional[int] = ..., num: _Optional[int] = ..., object_scale: _Optional[float] = ..., class_scale: _Optional[float] = ..., noobject_scale: _Optional[float] = ..., coord_scale: _Optional[float] = ..., thresh: _Optional[float] = ..., anchors_scale: _Optional[int] = ..., biases: _Optional[_Iterable[float]] = ..., mask: _Optional[_Iterable[int]] = ..., use_logic_gradient: bool = ..., use_focal_loss: bool = ..., iou_loss: _Optional[_Union[Yolov3Parameter.IOULoss, str]] = ..., iou_normalizer: _Optional[float] = ..., iou_thresh: _Optional[float] = ..., label_smooth_eps: _Optional[float] = ..., max_delta: _Optional[float] = ..., accumulate: bool = ...) -> None: ...
 
 class EvalDetectionParameter(_message.Message):
     __slots__ = ("side", "num_class", "num_object", "threshold", "sqrt", "constriant", "score_type", "nms", "biases")

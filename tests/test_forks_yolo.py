@@ -130,23 +130,74 @@ def test_yolov3_teaches_as_a_loop_does(iou_thresh: float, size: tuple[int, int])
     close(blobs["loss"], np.float32((delta**2).sum()), 1e-5)
 
 
-def test_a_slope_of_the_overlap_is_its_derivative() -> None:
-    """But for the sides, whose slopes the fork doubles, and sigmoids, which it leaves out."""
-    generator = torch.Generator().manual_seed(0)
-    pred = torch.rand(50, 4, generator=generator, dtype=torch.float64) * 0.2 + 0.4
-    truth = torch.rand(50, 4, generator=generator, dtype=torch.float64) * 0.2 + 0.4
-    for how, is_generalised in ((box_overlap.overlap, False), (box_overlap.generalised_overlap, True)):
-        leaf = pred.clone().requires_grad_()
-        how(leaf, truth).sum().backward()
-        assert leaf.grad is not None
-        slopes = box_overlap.overlap_slopes(pred, truth, is_generalised) * torch.tensor([1, 1, 0.5, 0.5])
-        torch.testing.assert_close(slopes, leaf.grad)
+def run_loss(param: str, x: np.ndarray) -> dict:
+    blobs = run(
+        one_layer(LOSS % param, phase="TRAIN", x=x.shape, label=(1, 300, 5)), x=x, label=labels(*TRUTHS)
+    )
+    blobs["loss"].backward()
+    return blobs
+
+
+def test_focal_loss_is_of_the_first_truth_of_a_box() -> None:
+    x = random(1, 24, 4, 4)
+    p, got = 1 / (1 + np.exp(-x)).reshape(3, 8, 4, 4), {}
+    for focal in ("false", "true"):
+        blobs = run_loss(f"label_smooth_eps: 0 class_scale: 2 use_focal_loss: {focal}", x)
+        got[focal] = blobs["in/x"].grad.reshape(3, 8, 4, 4)
+    hit = [(n, 1, 1) for n in range(3) if got["false"][n, 5, 1, 1]]
+    assert hit  # by truths of class 0, and then of class 2
+    for n, i, j in hit:
+        values = p[n, 5:, i, j]
+        right = values[0]
+        factor = 0.5 * -(1 - right) * (2 * right * math.log(right) + right - 1)
+        # where a truth comes by twice, its class has no factor any more
+        wanted = 2 * np.array([values[0] - 1, values[1] * factor, values[2] - 1])
+        close(got["true"][n, 6:, i, j], np.float32(wanted[1:]), 1e-5)
+        assert got["true"][n, 5, i, j].item() in (
+            pytest.approx(wanted[0], rel=1e-4),
+            pytest.approx(wanted[0] * factor, rel=1e-4),
+        )
+
+
+def best_anchor(sides: list[float], kind: str) -> int:
+    """Of those of a map of 4 by 4 cells."""
+    shapes = torch.tensor(
+        [[0, 0, w / 128, h / 128] for w, h in zip(ANCHORS[::2], ANCHORS[1::2], strict=True)]
+    )
+    return int(box_overlap.KINDS[kind](shapes, torch.tensor([[0, 0, *sides]])).argmax())
+
+
+@pytest.mark.parametrize("kind", ["GIOU", "IOU", "DIOU", "CIOU"])
+def test_a_place_learned_from_overlaps(kind: str) -> None:
+    """All truths at a box add up, each at most by max_delta, and the logistic gradient slips."""
+    x, size = random(1, 24, 4, 4), (4, 4)
+    raw = x.reshape(3, 8, 4, 4)
+    param = f"iou_loss: {kind} iou_normalizer: 0.5 iou_thresh: 1 %s"
+    plain = run_loss(param % "max_delta: 0.3", x)
+    logistic = run_loss(param % "max_delta: 0.3 use_logic_gradient: true", x)
+    last = run_loss(param % "max_delta: 0.3 accumulate: false", x)
+    moves, missing, taught = [], [], []
+    for _, *truth in TRUTHS[:3]:
+        i, j, n = int(truth[1] * 4), int(truth[0] * 4), best_anchor(truth[2:], kind) - 3
+        here, goal = torch.tensor([box(raw[n, :, i, j], i, j, size, n + 3, 32)]), torch.tensor([truth])
+        slopes = 0.5 * box_overlap.overlap_slopes(here, goal, kind)[0].numpy()
+        slopes[2:] *= np.exp(raw[n, 2:4, i, j])
+        moves.append(-slopes.clip(-0.3, 0.3))
+        missing.append(1 - box_overlap.KINDS["DIOU" if kind == "IOU" else kind](here, goal).item())
+        taught.append((n, slice(None), i, j))
+    assert taught[0] == taught[1] != taught[2]
+    gradients = [blobs["in/x"].grad.reshape(3, 8, 4, 4)[taught[0]] for blobs in (plain, logistic, last)]
+    close(gradients[0][:4], np.float32(moves[0] + moves[1]), 1e-5)
+    close(gradients[2][:4], np.float32(moves[1]), 1e-5)
+    middle = raw[taught[0]][:2]
+    close(gradients[1][:2], np.float32((moves[0] + moves[1])[:2] * middle * (1 - middle)), 1e-5)
+    rest = plain["in/x"].grad.reshape(3, 8, 4, 4)[:, 4:].square().sum().item()
+    assert plain["loss"].item() == pytest.approx(rest + 0.5 * sum(missing) / 3, rel=1e-4)
 
 
 @pytest.mark.parametrize(
     ("param", "shapes", "line"),
     [
-        ("use_focal_loss: true", {"x": (1, 24, 4, 4), "t": (1, 300, 5)}, "use_focal_loss is not honoured"),
         ("num: 4", {"x": (1, 32, 4, 4), "t": (1, 300, 5)}, "takes 4 numbers of anchors in mask"),
         ("", {"x": (1, 25, 4, 4), "t": (1, 300, 5)}, "takes maps of 24 channels"),
         ("", {"x": (1, 24, 4, 4), "t": (1, 30, 5)}, "takes 300 rows of 5 numbers"),

@@ -1,5 +1,6 @@
 """The labels of YOLO's losses, and the cells that they fall into."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -57,11 +58,11 @@ def drawn_labels(labels: torch.Size, classes: int, random: np.random.Generator) 
     return rows.reshape(labels)
 
 
-def best_overlap(boxes: Tensor, truths: Truths) -> Tensor:
+def best_overlap(boxes: Tensor, truths: Truths, how: Callable[[Tensor, Tensor], Tensor] = overlap) -> Tensor:
     """The greatest overlap of each box (N, …, 4) with a truth before the first without an x: (N, …)."""
     flat = boxes.reshape(len(boxes), -1, 1, 4)
     is_seen = (truths.boxes[..., 0] != 0).cumprod(1).bool() & truths.is_there
-    found = overlap(flat, truths.boxes[:, None])
+    found = how(flat, truths.boxes[:, None])
     return torch.where(is_seen[:, None], found, 0.0).amax(-1).reshape(boxes.shape[:-1])
 
 
@@ -69,8 +70,24 @@ def last_in_cell(cell: Tensor, is_hit: Tensor, cells: int) -> tuple[Tensor, Tens
     """Of truths (N, T, …) that hit cells, numbers below ``cells``, which are the last there; and which cells
     are hit (cells,).
     """
-    turn = torch.arange(cell.shape[1], device=cell.device).reshape(1, -1, *(1,) * (cell.dim() - 2))
-    at = torch.where(is_hit, cell, cells).flatten()
-    last = torch.full((cells + 1,), -1, device=cell.device)
-    last = last.scatter_reduce(0, at, turn.expand_as(cell).flatten(), "amax")
+    turn = _turns(cell)
+    last = _by_cell(cell, is_hit, turn, torch.full((cells + 1,), -1, device=cell.device), "amax")
     return is_hit & (last[cell] == turn), last[:cells] >= 0
+
+
+def first_in_cell(cell: Tensor, is_hit: Tensor, cells: int) -> Tensor:
+    """Of truths (N, T, …) that hit cells, numbers below ``cells``, which are the first there."""
+    turn = _turns(cell)
+    none = torch.full((cells + 1,), cell.shape[1], device=cell.device)
+    return is_hit & (_by_cell(cell, is_hit, turn, none, "amin")[cell] == turn)
+
+
+def _turns(cell: Tensor) -> Tensor:
+    turn = torch.arange(cell.shape[1], device=cell.device)
+    return turn.reshape(1, -1, *(1,) * (cell.dim() - 2)).expand_as(cell)
+
+
+def _by_cell(cell: Tensor, is_hit: Tensor, turn: Tensor, none: Tensor, which: str) -> Tensor:
+    """The least or the greatest turn of each cell; what does not hit goes behind the last of ``none``."""
+    at = torch.where(is_hit, cell, len(none) - 1).flatten()
+    return none.scatter_reduce(0, at, turn.flatten(), which)
