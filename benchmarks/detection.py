@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from converters import load_net
-from converters.layers.parts.nms import suppressed
+from converters.layers.parts.boxes.nms import suppressed
 
 LIMIT = 3.0
 TURNS = 25

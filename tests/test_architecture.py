@@ -58,6 +58,17 @@ ROOMS = {
         "judging": LAYER,
         "forks": f"{LAYER} elementwise normalising spatial connected arranging judging",
     },
+    "converters.layers.parts": {"boxes": "indexing geometry grid gradient windows"},
+    "converters.layers.forks": {
+        "elementwise": "",
+        "normalising": "",
+        "spatial": "",
+        "connected": "",
+        "judging": "",
+        "ssd": "judging",
+        "rcnn": "",
+        "yolo": "",
+    },
     "converters.solver": {"log": "update.rules", "update": "log net"},
     "eval": {"speed": "runtime environment choices"},
     "zoo": {

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from converters.layers.parts import box_overlap
+from converters.layers.parts.boxes import box_overlap
 
 
 def boxes(seed: int, spread: float) -> torch.Tensor:

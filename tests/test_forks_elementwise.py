@@ -7,7 +7,7 @@ import pytest
 import torch
 from one_layer import close, one_layer, random, run
 
-from converters.layers.forks.bilinear import glibc_rand
+from converters.layers.forks.spatial.bilinear import glibc_rand
 from converters.layers.registry import rules_of
 from prototxt.errors import InputError
 

@@ -10,11 +10,8 @@ from converters.layers.registry import records
 from eval.parity import write_onnx
 from prototxt.errors import InputError
 
-FAMILIES = (
-    *("activations", "batch_norm_rules", "bilinear", "c3d", "channels", "crop", "depthwise", "inner_product"),
-    *("local", "meanfield", "resize"),
-)
-RULES = [record for record in records() if record.family in {f"forks/{name}" for name in FAMILIES}]
+FAMILIES = ("elementwise", "spatial", "connected", "normalising")
+RULES = [record for record in records() if record.family.startswith(tuple(f"forks/{x}/" for x in FAMILIES))]
 CASES = {record.rule_name: cases[0] for record in RULES if (cases := recorded()[0].get(record.rule_name))}
 
 

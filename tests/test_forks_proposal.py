@@ -6,7 +6,7 @@ import torch
 from one_layer import one_layer, random
 
 from converters import load_net
-from converters.layers.parts.anchors import Anchors
+from converters.layers.parts.boxes.anchors import Anchors
 from prototxt.errors import InputError
 
 PYTHON = (

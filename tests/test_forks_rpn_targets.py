@@ -5,7 +5,7 @@ import torch
 from one_layer import one_layer
 from torch import Tensor
 
-from converters.layers.parts.anchors import Anchors, moved
+from converters.layers.parts.boxes.anchors import Anchors, moved
 from prototxt.errors import InputError
 
 ANCHOR = (

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from converters.layers.parts.nms import overlaps, suppressed
+from converters.layers.parts.boxes.nms import overlaps, suppressed
 
 
 def drawn(count: int, seed: int, size: float = 0.4) -> torch.Tensor:

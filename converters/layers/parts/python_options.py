@@ -3,7 +3,7 @@
 import ast
 from typing import Any
 
-from converters.layers.parts.anchors import Anchors
+from converters.layers.parts.boxes.anchors import Anchors
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 

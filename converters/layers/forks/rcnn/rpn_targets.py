@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from converters.layers.base import Layer
-from converters.layers.parts.anchors import Anchors, deltas_to
-from converters.layers.parts.nms import overlaps
+from converters.layers.parts.boxes.anchors import Anchors, deltas_to
+from converters.layers.parts.boxes.nms import overlaps
 from converters.layers.parts.python_options import python_anchors, python_options
 from converters.layers.registry import Builder, Count, Shapes, free, layer
 from converters.layers.spec import Spec

@@ -5,11 +5,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from converters.layers.forks.yolo_loss import YoloLoss, YoloLossSpec, scattered, shape_overlap
+from converters.layers.forks.yolo.yolo_loss import YoloLoss, YoloLossSpec, scattered, shape_overlap
 from converters.layers.judging.softmax import LOSS_TOPS
-from converters.layers.parts.box_overlap import KINDS, overlap_slopes
-from converters.layers.parts.cells import decoded
-from converters.layers.parts.truths import Truths, best_overlap, drawn_labels, first_in_cell, last_in_cell
+from converters.layers.parts.boxes.box_overlap import KINDS, overlap_slopes
+from converters.layers.parts.boxes.cells import decoded
+from converters.layers.parts.boxes.truths import (
+    Truths,
+    best_overlap,
+    drawn_labels,
+    first_in_cell,
+    last_in_cell,
+)
 from converters.layers.registry import Shapes, free, layer
 from prototxt.caffe_pb2 import LayerParameter, Yolov3Parameter
 from prototxt.errors import InputError

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from converters.layers.base import Layer
 from converters.layers.judging.softmax import LOSS_TOPS
-from converters.layers.parts.box_overlap import overlap
-from converters.layers.parts.cells import by_cell, decoded
+from converters.layers.parts.boxes.box_overlap import overlap
+from converters.layers.parts.boxes.cells import by_cell, decoded
+from converters.layers.parts.boxes.truths import TruthReader, Truths, best_overlap, drawn_labels, last_in_cell
 from converters.layers.parts.gradient import with_slope
-from converters.layers.parts.truths import TruthReader, Truths, best_overlap, drawn_labels, last_in_cell
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from converters.layers.forks.detection_output import check_predictions
+from converters.layers.forks.ssd.detection_output import check_predictions
 from converters.layers.judging.softmax import normalization
 from converters.layers.registry import Shapes
 from converters.layers.spec import Spec

@@ -8,9 +8,9 @@ from torch.nn import functional as F  # noqa: N812
 
 from converters.layers.base import Layer
 from converters.layers.checks import positive
+from converters.layers.parts.boxes.range_max import Best, Span, best_of_rectangles
+from converters.layers.parts.boxes.rois import Images, check_rois, drawn_rois, round_half_away
 from converters.layers.parts.gradient import asks_gradient
-from converters.layers.parts.range_max import Best, Span, best_of_rectangles
-from converters.layers.parts.rois import Images, check_rois, drawn_rois, round_half_away
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter

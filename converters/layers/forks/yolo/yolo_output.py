@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from converters.layers.base import Layer
-from converters.layers.parts.cells import by_cell, corners, decoded
-from converters.layers.parts.nms import suppressed
+from converters.layers.parts.boxes.cells import by_cell, corners, decoded
+from converters.layers.parts.boxes.nms import suppressed
 from converters.layers.registry import Builder, Count, Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from converters.layers.base import Layer
-from converters.layers.parts.cells import by_cell, corners, decoded
-from converters.layers.parts.finding import found_by
+from converters.layers.parts.boxes.cells import by_cell, corners, decoded
+from converters.layers.parts.boxes.finding import found_by
+from converters.layers.parts.boxes.nms import overlaps, suppressed
+from converters.layers.parts.boxes.truth_rows import drawn_truths
 from converters.layers.parts.indexing import Index
-from converters.layers.parts.nms import overlaps, suppressed
-from converters.layers.parts.truth_rows import drawn_truths
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import EvalDetectionParameter, LayerParameter

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from converters.layers.base import Layer
-from converters.layers.parts.finding import found_by
-from converters.layers.parts.nms import overlaps
-from converters.layers.parts.truth_rows import drawn_truths
+from converters.layers.parts.boxes.finding import found_by
+from converters.layers.parts.boxes.nms import overlaps
+from converters.layers.parts.boxes.truth_rows import drawn_truths
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter

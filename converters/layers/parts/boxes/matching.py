@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from converters.layers.parts.nms import overlaps
+from converters.layers.parts.boxes.nms import overlaps
 
 NONE, IGNORED = -1, -2  # instead of the number of a true box
 _LEAST = 1e-6  # of an overlap that counts

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from converters.layers.parts.box_overlap import overlap
+from converters.layers.parts.boxes.box_overlap import overlap
 from converters.layers.parts.indexing import Index
 from converters.layers.registry import Shapes
 from prototxt.caffe_pb2 import LayerParameter

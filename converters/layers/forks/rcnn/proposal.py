@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from converters.layers.base import Layer
-from converters.layers.parts.anchors import Anchors, by_place, moved, within
-from converters.layers.parts.nms import suppressed
+from converters.layers.parts.boxes.anchors import Anchors, by_place, moved, within
+from converters.layers.parts.boxes.nms import suppressed
 from converters.layers.parts.python_options import python_anchors
 from converters.layers.registry import Builder, Shapes, free, layer
 from converters.layers.spec import Spec

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from converters.layers.base import Layer
-from converters.layers.parts.boxes import Priors, decoded, priors_of
-from converters.layers.parts.nms import suppressed
+from converters.layers.parts.boxes.nms import suppressed
+from converters.layers.parts.boxes.priors import Priors, decoded, priors_of
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter, PriorBoxParameter

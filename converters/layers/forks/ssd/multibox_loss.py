@@ -8,15 +8,15 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from converters.layers.base import Layer
-from converters.layers.forks.multibox_spec import MultiBoxLossSpec, check_spec, spec_of
-from converters.layers.forks.smooth_l1 import smooth_l1
+from converters.layers.forks.judging.smooth_l1 import smooth_l1
+from converters.layers.forks.ssd.multibox_spec import MultiBoxLossSpec, check_spec, spec_of
 from converters.layers.judging.softmax import LOSS_TOPS
-from converters.layers.parts.boxes import Priors, decoded, encoded, priors_of
+from converters.layers.parts.boxes.matching import NONE, Matches, Truths, by_image, crosses_border, matched
+from converters.layers.parts.boxes.nms import areas_of, suppressed
+from converters.layers.parts.boxes.priors import Priors, decoded, encoded, priors_of
+from converters.layers.parts.boxes.truth_rows import drawn_truths
 from converters.layers.parts.gradient import with_slope
 from converters.layers.parts.indexing import Index
-from converters.layers.parts.matching import NONE, Matches, Truths, by_image, crosses_border, matched
-from converters.layers.parts.nms import areas_of, suppressed
-from converters.layers.parts.truth_rows import drawn_truths
 from converters.layers.registry import Shapes, free, layer
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from converters.layers.parts.cells import corners
+from converters.layers.parts.boxes.cells import corners
 
 
 def overlap(a: Tensor, b: Tensor) -> Tensor:
