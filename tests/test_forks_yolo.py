@@ -7,7 +7,7 @@ import pytest
 import torch
 from one_layer import close, one_layer, random, run
 
-from converters.layers.parts.boxes.priors import box_overlap
+from converters.layers.parts.boxes import box_overlap
 from prototxt.errors import InputError
 
 ANCHORS = (12, 20, 37, 30, 30, 59, 60, 61, 52, 99, 116, 90)
