@@ -52,6 +52,8 @@ WITHOUT_A_RECORDING = {
     "GeneralTripletLoss": "worked by hand: test_forks_judging.py",
     "EvalDetection": "no recording; worked by hand: test_forks_detection.py",
     "SmoothL1Loss (rfcn)": "SmoothL1LossOHEM by its older name: test_forks_detection.py",
+    "SoftmaxWithLoss (rfcn)": "its CUDA code, worked by hand: test_forks_ohem.py",
+    "SoftmaxWithLossOHEM (rfcn)": "its CUDA code, worked by hand: test_forks_ohem.py",
     "RankHardLoss": "worked by hand: test_forks_judging.py",
     "SigmoidCrossEntropyLoss (hed)": "no recording; worked by hand: test_forks_judging.py",
     "rpn.anchor_target_layer.AnchorTargetLayer": "no recording; worked by hand: test_forks_rpn_targets.py",

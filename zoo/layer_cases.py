@@ -111,7 +111,7 @@ CASES: dict[str, tuple[str, ...]] = {
     "Softmax": ("convolution3d_net", "softmax", "softmax_axis2",),
     "SoftmaxWithLoss": ("softmaxloss", "softmaxloss_batch_weight", "softmaxloss_full", "softmaxloss_none", "softmaxloss_spatial_ignore",),
     "SoftmaxWithLoss (segnet)": ("softmaxloss_segnet_weighted", "softmaxloss_segnet_weighted_ignore", "softmaxloss_segnet_weighted_not_normalized", "softmaxloss_segnet_weights_without_flag",),
-    "SoftmaxWithLossOHEM": ("softmax_ohem_batch_size", "softmax_ohem_default", "softmax_ohem_pre_fixed",),
+    "SoftmaxWithLossOHEM (intel)": ("softmax_ohem_batch_size", "softmax_ohem_default", "softmax_ohem_pre_fixed",),
     "Split": ("split_silence",),
     "Swish": ("swish",),
     "TanH": ("tanh",),

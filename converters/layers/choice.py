@@ -25,13 +25,13 @@ class Dialect:
     ``name`` is a fork's, or CAFFE of Caffe 1.0's own rule; ``also`` names others with the same rule.
     ``fields`` are those of the layer's message that the rule knows, of all that tell the type's rules apart
     ("bn_param.eps"). ``needs_field``: it is taken only where one of its own is set, where no other takes as
-    many bottoms, or where it is asked for. Of a weight file, ``shapes`` says of the shapes of a layer's blobs
-    whether they may be this rule's; ``excludes`` of the layer and the values of its blobs whether they cannot
-    be; ``looks_so`` of all layers' values whether they look like this rule's (None: they do not tell), which
-    chooses, but never without a notice. ``is_default``: it is taken where nothing tells it from others; of
-    several such the first registered. ``of_net``: fields of a net that stand for one of each of its layers of
-    the type that has none of its own. ``beside``: types of layers that its fork alone has, whose presence in
-    a net tells where nobody asked for another, with a notice.
+    many bottoms and tops, or where it is asked for. Of a weight file, ``shapes`` says of the shapes of a
+    layer's blobs whether they may be this rule's; ``excludes`` of the layer and the values of its blobs
+    whether they cannot be; ``looks_so`` of all layers' values whether they look like this rule's (None: they
+    do not tell), which chooses, but never without a notice. ``is_default``: it is taken where nothing tells
+    it from others; of several such the first registered. ``of_net``: fields of a net that stand for one of
+    each of its layers of the type that has none of its own. ``beside``: types of layers that its fork alone
+    has, whose presence in a net tells where nobody asked for another, with a notice.
     """
 
     name: str
@@ -106,27 +106,27 @@ def _possible(
     fields = _fields_set(layer, rules)
     fitting = [rule for rule in wanted or rules if fields <= set(dialect_of(rule).fields)]
     if not fields and not wanted:
-        fitting = _by_bottoms(layer, fitting)
+        fitting = _by_counts(layer, fitting)
     if not fitting:
         whose = _listed([dialect_of(rule).name for rule in wanted], "or") or f"no rule of {layer.type}"
         raise InputError(f"{whose} has {_listed(sorted(fields), 'and')} together", layer.name)
     return [rule for rule in fitting if _may_be(rule, stored)] or fitting
 
 
-def _by_bottoms(layer: LayerParameter, rules: "list[Record]") -> "list[Record]":
+def _by_counts(layer: LayerParameter, rules: "list[Record]") -> "list[Record]":
     """Of the rules of a layer that sets no telling field those that need none, if they take as many bottoms
-    as it has, else those that do.
+    and tops as it has, else those that do.
     """
     least = [rule for rule in rules if not dialect_of(rule).needs_field]
     for some in (least, rules):
-        if taking := [rule for rule in some if _takes(rule, len(layer.bottom))]:
+        if taking := [rule for rule in some if _takes(rule, layer)]:
             return taking
     return least
 
 
-def _takes(rule: "Record", bottoms: int) -> bool:
-    least, most = rule.bottoms
-    return least <= bottoms and (most is None or bottoms <= most)
+def _takes(rule: "Record", layer: LayerParameter) -> bool:
+    counts = (len(layer.bottom), rule.bottoms), (len(layer.top), rule.tops)
+    return all(least <= count and (most is None or count <= most) for count, (least, most) in counts)
 
 
 def check_recorded(layer: LayerParameter, rules: "Sequence[Record]", recorded: Sequence[str]) -> None:

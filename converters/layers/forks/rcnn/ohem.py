@@ -1,18 +1,24 @@
 """Online hard example mining of R-FCN: the loss of every roi, and which rois are learned from."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from converters.layers.base import Layer
 from converters.layers.checks import positive
+from converters.layers.choice import Dialect
 from converters.layers.judging.softmax import LabelsSpec, SoftmaxWithLoss
 from converters.layers.parts.legacy_axes import four_axes
-from converters.layers.registry import Shapes, free, layer
+from converters.layers.registry import Builder, Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
+
+B = TypeVar("B", bound=Builder)
+_RFCN = "daijifeng001/caffe-rfcn: softmax_loss_layer.cpp"
 
 
 @dataclass(frozen=True)
@@ -22,22 +28,37 @@ class OHEMSpec(LabelsSpec):
     pre_fixed_normalizer: float = 1
 
 
-@layer(
+_FIELDS = ("loss_param.normalization", "loss_param.pre_fixed_normalizer")
+
+
+def _of_labels(name: str, source: str, dialect: Dialect, fields: tuple[str, ...]) -> Callable[[B], B]:
+    """Register a class as a loss of labels that tells each one's."""
+    return layer(
+        name,
+        source=source,
+        dialect=dialect,
+        fields=fields,
+        role="loss",
+        bottoms=(2, 2),
+        tops=(0, 3),
+        labels=(1,),
+        scores_classes=True,
+        probabilities="Softmax",
+        macs=free,
+    )
+
+
+@_of_labels(
     "SoftmaxWithLossOHEM",
-    source="daijifeng001/caffe-rfcn: softmax_loss_ohem_layer.cpp",
-    role="loss",
-    bottoms=(2, 2),
-    tops=(0, 3),
-    labels=(1,),
-    scores_classes=True,
-    probabilities="Softmax",
-    macs=free,
-    fields=("loss_param.normalization", "loss_param.pre_fixed_normalizer"),
+    "intel/caffe: softmax_loss_ohem_layer.cpp",
+    Dialect("intel", is_default=True),
+    _FIELDS,
 )
 class SoftmaxWithLossOHEM(SoftmaxWithLoss):
     """SoftmaxWithLoss with a third top, the loss of each label, which has no gradient; 0 of one that is
-    ignored. PRE_FIXED divides by ``pre_fixed_normalizer``. (Intel's CPU code leaves as many losses at the end
-    out of the sum as labels are ignored, and with three tops leaves the second empty; this is R-FCN's rule.)
+    ignored. PRE_FIXED divides by ``pre_fixed_normalizer``. Intel's CPU code sums as many losses, from the
+    first, as labels are not ignored, though those that are have a place among them, too: the last are left
+    out. Their gradients are not. With three tops the second, which would be the softmax, is left empty.
     """
 
     spec: OHEMSpec
@@ -52,14 +73,33 @@ class SoftmaxWithLossOHEM(SoftmaxWithLoss):
         """Scores (N, K, …) and labels (N, …) to a scalar, and (N, K, …), and the labels' shape."""
         each = self._each(x, label)
         losses = torch.where(each.valid, each.loss, 0.0)
-        loss = losses.sum() / self._normaliser(x, each.valid)
-        tops = loss, each.logs.detach().exp(), losses.detach().reshape(label.shape)
+        loss = self._sum(losses, each.valid) / self._normaliser(x, each.valid)
+        tops = loss, self._second(each.logs.detach()), losses.detach().reshape(label.shape)
         return tops[: self.count] if self.count > 1 else loss
+
+    def _sum(self, losses: Tensor, valid: Tensor) -> Tensor:
+        place = torch.arange(losses.numel(), device=losses.device)
+        return losses.sum() - (losses.detach().flatten() * (place >= valid.sum())).sum()
+
+    def _second(self, logs: Tensor) -> Tensor:
+        return torch.zeros_like(logs) if self.count > 2 else logs.exp()
 
     def _normaliser(self, x: Tensor, valid: Tensor) -> Tensor | float:
         if self.spec.normalization == "PRE_FIXED":
             return max(self.spec.pre_fixed_normalizer, 1.0)
         return super()._normaliser(x, valid)
+
+
+@_of_labels("SoftmaxWithLoss", _RFCN, Dialect("rfcn", also=("r-fcn",), needs_field=True), ())
+@_of_labels("SoftmaxWithLossOHEM", _RFCN, Dialect("rfcn", also=("r-fcn",), needs_field=True), _FIELDS)
+class RfcnSoftmaxWithLoss(SoftmaxWithLossOHEM):
+    """As its CUDA code has it: every loss counts, and the second top is the softmax."""
+
+    def _sum(self, losses: Tensor, valid: Tensor) -> Tensor:
+        return losses.sum()
+
+    def _second(self, logs: Tensor) -> Tensor:
+        return logs.exp()
 
 
 @dataclass(frozen=True)
