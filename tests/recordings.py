@@ -32,6 +32,10 @@ FED_BY_FORKS = [
     record.rule_name for record in records() if record.role == "data" and record.family.startswith("forks/")
 ]
 
+_OF_MSCNN = (
+    *("BoxOutput", "DecodeBBox", "ProposalTarget"),
+    *("DetectionLoss", "DetectionAccuracy", "BboxAccuracy"),
+)
 WITHOUT_A_RECORDING = {
     "Data": "its tops are inputs: test_layers_ends.py",
     "HDF5Data": "its tops are inputs: test_layers_ends.py",
@@ -54,6 +58,7 @@ WITHOUT_A_RECORDING = {
     "SmoothL1Loss (rfcn)": "SmoothL1LossOHEM by its older name: test_forks_detection.py",
     "SoftmaxWithLoss (rfcn)": "its CUDA code, worked by hand: test_forks_ohem.py",
     "SoftmaxWithLossOHEM (rfcn)": "its CUDA code, worked by hand: test_forks_ohem.py",
+    **dict.fromkeys(_OF_MSCNN, "no recording; worked by hand: test_forks_mscnn.py"),
     "RankHardLoss": "worked by hand: test_forks_judging.py",
     "SigmoidCrossEntropyLoss (hed)": "no recording; worked by hand: test_forks_judging.py",
     "rpn.anchor_target_layer.AnchorTargetLayer": "no recording; worked by hand: test_forks_rpn_targets.py",

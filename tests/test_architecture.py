@@ -68,6 +68,7 @@ ROOMS = {
         "ssd": "judging",
         "rcnn": "",
         "yolo": "",
+        "mscnn": "",
     },
     "converters.solver": {"log": "update.rules", "update": "log net"},
     "eval": {"speed": "runtime environment choices"},

@@ -24,6 +24,7 @@ class ROIPoolingSpec(Spec):
     pooled_h: int
     pooled_w: int
     spatial_scale: float = 1
+    pad_ratio: float = 0
 
 
 @layer(
@@ -38,7 +39,8 @@ class ROIPooling(Layer):
     """The greatest value of each of pooled_h by pooled_w bins of every roi. Corners are scaled and rounded,
     halves away from zero; bins begin at the floor and end at the ceiling, in whole numbers, and are
     cut off at the map. An empty bin is 0. Of equal values the first, row by row, has the gradient; rois have
-    none.
+    none. With ``pad_ratio``, MS-CNN's, a roi is first made larger by that share of its sides at every edge;
+    the gradient is the derivative, of which MS-CNN's own code loses a part where a roi then begins outside.
     """
 
     spec: ROIPoolingSpec
@@ -48,7 +50,7 @@ class ROIPooling(Layer):
         param = message.roi_pooling_param
         check_rois(message, bottoms)
         positive(message, pooled_h=param.pooled_h, pooled_w=param.pooled_w)
-        self.spec = ROIPoolingSpec(param.pooled_h, param.pooled_w, param.spatial_scale)
+        self.spec = ROIPoolingSpec(param.pooled_h, param.pooled_w, param.spatial_scale, param.pad_ratio)
         self.images = Images(message)
 
     def forward(self, x: Tensor, rois: Tensor) -> Tensor:
@@ -68,7 +70,8 @@ class ROIPooling(Layer):
 
     def _bins(self, first: Tensor, last: Tensor, count: int, size: int) -> Span:
         """Where each bin begins and ends along an axis of ``size`` pixels: two of (R, count)."""
-        start, end = (round_half_away(x * self.spec.spatial_scale).long() for x in (first, last))
+        pad = (last - first + 1) * self.spec.pad_ratio
+        start, end = (round_half_away(x * self.spec.spatial_scale).long() for x in (first - pad, last + pad))
         length = (end - start + 1).clamp(min=1)[:, None]
         bins = torch.arange(count, device=first.device)
         begins = bins * length // count + start[:, None]

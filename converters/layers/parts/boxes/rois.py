@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -19,6 +20,12 @@ def check_rois(message: LayerParameter, bottoms: Shapes) -> None:
         raise InputError(f"pools (N, C, H, W), not {len(bottoms[0])} axes", message.name)
     if bottoms[1].numel() != 5 * (bottoms[1][0] if bottoms[1] else 0):
         raise InputError(f"takes rois of 5 values, not {tuple(bottoms[1])}", message.name)
+
+
+def check_rows(message: LayerParameter, what: str, shape: torch.Size, width: int) -> None:
+    """Raise InputError unless a bottom has rows of so many values, (R, width, …)."""
+    if not shape or shape.numel() != width * shape[0]:
+        raise InputError(f"takes {what} of {width} values, not {tuple(shape)}", message.name)
 
 
 def round_half_away(x: Tensor) -> Tensor:
@@ -44,3 +51,20 @@ def drawn_rois(module: Layer, bottoms: Shapes, random: np.random.Generator) -> N
     size = np.array([width, height]) / module.spec.spatial_scale
     first, last = random.uniform(-0.1, 0.9, (count, 2)), random.uniform(0.1, 1.1, (count, 2))
     return np.hstack([np.zeros((count, 1)), first * size, np.maximum(first, last) * size])
+
+
+def drawn_rois_alone(module: Layer, bottoms: Shapes, random: np.random.Generator) -> NDArray[Any]:
+    """Rois of the first image, of a layer that reads no map: (R, 5)."""
+    return np.hstack([np.zeros((bottoms[0][0], 1)), _corners(bottoms[0][0], random)])
+
+
+def drawn_truths(module: Layer, bottoms: Shapes, random: np.random.Generator) -> NDArray[Any]:
+    """True boxes of the first image, of label 1, none to be ignored: (G, 7)."""
+    count = bottoms[1][0]
+    corners, ends = _corners(count, random), [np.ones((count, 1)), np.zeros((count, 1))]
+    return np.hstack([np.zeros((count, 1)), corners, *ends])
+
+
+def _corners(count: int, random: np.random.Generator) -> NDArray[Any]:
+    first = random.uniform(0, 100, (count, 2))
+    return np.hstack([first, first + random.uniform(20, 100, (count, 2))])
