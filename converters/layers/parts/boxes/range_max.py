@@ -1,5 +1,6 @@
 """The greatest value of each of many rectangles of a map, at a cost that does not grow with their areas."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -59,20 +60,27 @@ def _levels(needed: Tensor, size: int) -> int:
 
 def _tables(x: Best, down: int, right: int) -> Best:
     """The best of every 2**i by 2**j pixels: (j, i, N, H, W) in one axis, then channels."""
-    tables = [table for wide in _windows([x], 2, right) for table in _windows([wide], 1, down)]
-    value = torch.stack([table.value for table in tables]).flatten(0, -2)
-    places = [table.place for table in tables if table.place is not None]
-    return Best(value, torch.stack(places).flatten(0, -2) if places else None)
+    wide = _stacked(_windows(x, 2, right), 0)
+    return _each(_stacked(_windows(wide, 2, down), 1), lambda part: part.flatten(0, -2))
 
 
-def _windows(x: list[Best], axis: int, powers: int) -> list[Best]:
+def _windows(x: Best, axis: int, powers: int) -> list[Best]:
     """The best of every 1, 2, 4, … pixels along an axis, of fewer at its end: each joined with the next."""
-    value = x[0].value
-    place = torch.arange(value.shape[axis], device=value.device)
+    every = [x]
+    place = torch.arange(x.value.shape[axis], device=x.value.device)
     for power in range(powers - 1):
-        ahead = (place + 2**power).clamp(max=value.shape[axis] - 1)
-        x.append(_better(x[-1], _selected(x[-1], axis, ahead)))
-    return x
+        ahead = (place + 2**power).clamp(max=len(place) - 1)
+        every.append(_better(every[-1], _selected(every[-1], axis, ahead)))
+    return every
+
+
+def _stacked(every: list[Best], axis: int) -> Best:
+    places = [x.place for x in every if x.place is not None]
+    return Best(torch.stack([x.value for x in every], axis), torch.stack(places, axis) if places else None)
+
+
+def _each(x: Best, change: Callable[[Tensor], Tensor]) -> Best:
+    return Best(change(x.value), None if x.place is None else change(x.place))
 
 
 def _better(a: Best, b: Best) -> Best:
@@ -83,5 +91,4 @@ def _better(a: Best, b: Best) -> Best:
 
 
 def _selected(x: Best, axis: int, index: Tensor) -> Best:
-    place = None if x.place is None else x.place.index_select(axis, index)
-    return Best(x.value.index_select(axis, index), place)
+    return _each(x, lambda part: part.index_select(axis, index))
