@@ -34,7 +34,7 @@ FED_BY_FORKS = [
 
 _OF_MSCNN = (
     *("BoxOutput", "DecodeBBox", "ProposalTarget"),
-    *("DetectionLoss", "DetectionAccuracy", "BboxAccuracy"),
+    *("DetectionLoss", "DetectionAccuracy", "BboxAccuracy", "ROIAlign"),
 )
 WITHOUT_A_RECORDING = {
     "Data": "its tops are inputs: test_layers_ends.py",
@@ -59,6 +59,7 @@ WITHOUT_A_RECORDING = {
     "SoftmaxWithLoss (rfcn)": "its CUDA code, worked by hand: test_forks_ohem.py",
     "SoftmaxWithLossOHEM (rfcn)": "its CUDA code, worked by hand: test_forks_ohem.py",
     **dict.fromkeys(_OF_MSCNN, "no recording; worked by hand: test_forks_mscnn.py"),
+    "spatial_dropout.SpatialDropoutLayer": "no recording; worked by hand: test_forks_elementwise.py",
     "RankHardLoss": "worked by hand: test_forks_judging.py",
     "SigmoidCrossEntropyLoss (hed)": "no recording; worked by hand: test_forks_judging.py",
     "rpn.anchor_target_layer.AnchorTargetLayer": "no recording; worked by hand: test_forks_rpn_targets.py",

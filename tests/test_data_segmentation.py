@@ -265,3 +265,11 @@ def test_batches_that_a_fork_recorded_where_its_rules_are_deeplabs(
         for name in recorded.files:
             batch, top = name.removeprefix("batch").split("/")
             assert np.array_equal(source.batch(int(batch))[top], recorded[name]), name
+
+
+def test_enets_label_maps_are_smaller_than_their_images() -> None:
+    batch = served("new_height: 8 new_width: 10 label_divide_factor: 2", kind="DenseImageData")
+    assert batch["data"].shape == (1, 3, 8, 10)
+    assert np.array_equal(batch["label"], [[LABELS]])  # 4 by 5 pixels, as they are
+    with pytest.raises(InputError, match="1 where crops are taken"):
+        served("crop_height: 2 crop_width: 2 label_divide_factor: 2", kind="DenseImageData")

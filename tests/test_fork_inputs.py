@@ -24,6 +24,8 @@ CASES = [
      [(3, 3, 5, 6), (3, 1, 5, 6)]),
     ("DenseImageData", 2, "dense_image_data_param { new_height: 5 new_width: 6 crop_height: 2 crop_width: 3 }",
      [(1, 3, 2, 3), (1, 1, 2, 3)]),
+    ("DenseImageData", 2, "dense_image_data_param { new_height: 16 new_width: 25 label_divide_factor: 8 }",
+     [(1, 3, 16, 25), (1, 1, 2, 3)]),
     ("ImageGtData", 4, f"image_gt_data_param {{ batch_size: 2 resize_width: 99 crop_width: 60 crop_height: 32 {SCALES} }}",
      [(2, 3, 32, 60), (2, 6, 4, 8), (2, 6, 2, 4), (2, 7, 1, 1)]),
     ("VideoData", 2, 'video_data_param { source: "l" batch_size: 2 new_length: 16 new_height: 8 new_width: 9 } '

@@ -149,3 +149,29 @@ def test_dropout_of_bayesian_segnet_drops_in_test() -> None:
     (record,) = rules_of("Dropout")
     assert record.refuses_export is not None
     assert "draws at random" in record.refuses_export(net.module_of(net.graph.nodes[-1]), [])
+
+
+ENET = """type: "Python" top: "y" python_param { module: "spatial_dropout" layer: "SpatialDropoutLayer"
+  param_str: "{'phase': '%s', 'p': '%s'}" }"""
+
+
+def test_enets_dropout_drops_whole_channels_by_the_phase_that_its_text_says() -> None:
+    x = np.ones((6, 50, 2, 3))
+    for phase in ("TRAIN", "TEST"):
+        torch.manual_seed(0)
+        blobs = run(one_layer(ENET % ("TRAIN", "0.2"), phase, x=x.shape), x=x)
+        y = blobs["y"].detach()
+        assert set(y.flatten().tolist()) == {0.0, 1.25}
+        assert torch.equal(y, y[:, :, :1, :1].expand_as(y))
+        assert 0.1 < (y == 0).float().mean() < 0.3
+        blobs["y"].sum().backward()
+        assert blobs["in/x"].grad is not None
+        assert torch.equal(blobs["in/x"].grad, y[-1:].expand_as(y))  # the last image's draw, in all
+        blobs = run(one_layer(ENET % ("TEST", "0.2"), phase, x=x.shape), x=x)
+        assert torch.equal(blobs["y"].detach(), torch.full(x.shape, 1.25))
+
+
+@pytest.mark.parametrize(("p", "reason"), [("1", "p 1 is not between"), ("much", "has no 'phase' and 'p'")])
+def test_enets_dropout_that_is_refused(p: str, reason: str) -> None:
+    with pytest.raises(InputError, match=f'layer "it": .*{reason}'):
+        one_layer(ENET % ("TRAIN", p), x=(1, 2, 3, 3))

@@ -339,11 +339,13 @@ ACCURACY = """type: "DetectionAccuracy" top: "y" top: "z" %s detection_accuracy_
 
 @pytest.mark.parametrize("top_k", [1, 2])
 @pytest.mark.parametrize("ignored", [None, 2])
-def test_detection_accuracy(top_k: int, ignored: int | None) -> None:
+@pytest.mark.parametrize("reg", ["", REG])
+def test_detection_accuracy(top_k: int, ignored: int | None, reg: str) -> None:
     labels, x = label_map(4), random(2, 8, 5, 6)
     x[0, 0] = x[0, 1] = x[0, 3] = 1  # equal scores: the larger class first
     skip = "" if ignored is None else f"loss_param {{ ignore_label: {ignored} }}"
-    net = one_layer(ACCURACY % (skip, top_k), x=x.shape, t=labels.shape)
+    net = one_layer(ACCURACY % (skip + reg, top_k), x=x.shape, t=labels.shape)
+    means, stds = (MEANS, STDS) if reg else (0, 1)
     hits, shared = [], []
     for n, h, w in np.ndindex(2, 5, 6):
         label = int(labels[n, 0, h, w])
@@ -352,8 +354,9 @@ def test_detection_accuracy(top_k: int, ignored: int | None) -> None:
         order = sorted(((x[n, k, h, w], k) for k in range(4)), reverse=True)
         hits.append((label, label in [k for _, k in order[:top_k]]))
         if label:
-            dx, dy = np.clip(x[n, 4:6, h, w].astype(float), -0.25, 0.25)
-            bw, bh = np.exp(np.clip(x[n, 6:8, h, w].astype(float), -math.log(2), math.log(2))) * (30, 20)
+            deltas = x[n, 4:, h, w].astype(float) * stds + means
+            dx, dy = np.clip(deltas[:2], -0.25, 0.25)
+            bw, bh = np.exp(np.clip(deltas[2:], -math.log(2), math.log(2))) * (30, 20)
             ours = [dx * 30 + (w + 0.5) * 8 - bw / 2, dy * 20 + (h + 0.5) * 8 - bh / 2, bw, bh]
             mx, my, sx, sy = labels[n, 1:5, h, w].tolist()
             shared.append(iou(ours, [mx - sx / 2, my - sy / 2, sx, sy]))
@@ -477,3 +480,40 @@ def test_a_cascade_is_built_and_has_gradients() -> None:
     total.backward()
     assert total.isfinite()
     assert all(blob.grad is not None and blob.grad.isfinite().all() for blob in net.parameters())
+
+
+ALIGN = 'type: "ROIAlign" top: "y" roi_pooling_param { pooled_h: 2 pooled_w: 3 spatial_scale: 0.5 %s }'
+
+
+@pytest.mark.parametrize("pad", [0, 0.25])
+def test_the_corners_of_bins_are_interpolated(pad: float) -> None:
+    """Corner by corner; a roi that ends before it begins is 0, and so is what lies outside."""
+    rois = np.array([[0, 3, 2, 12.5, 11], [1, -6, 0, 30, 22], [1, 9, 4, 7, 12], [0, 0, 0, 0, 5]], np.float32)
+    x = random(2, 3, 9, 10)
+    net = one_layer(ALIGN % f"pad_ratio: {pad}", x=x.shape, r=(4, 5))
+    expected, slope = np.zeros((4, 3, 3, 4)), np.zeros(x.shape)
+    for r, (image, x1, y1, x2, y2) in enumerate(rois.tolist()):
+        dx, dy = (x2 - x1 + 1) * pad, (y2 - y1 + 1) * pad
+        left, right = (x1 - dx) * 0.5 - 0.5, (x2 + dx) * 0.5 - 0.5
+        top, bottom = (y1 - dy) * 0.5 - 0.5, (y2 + dy) * 0.5 - 0.5
+        for i, j in np.ndindex(3, 4):
+            h, w = top + i * (bottom - top) / 2, left + j * (right - left) / 3
+            outside = h < -0.5 or h > 8.5 or w < -0.5 or w > 9.5
+            if outside or bottom <= top or right <= left:
+                continue
+            h, w = min(max(h, 0), 8), min(max(w, 0), 9)
+            for row, by_row in ((int(h), 1 - h % 1), (min(int(h) + 1, 8), h % 1)):
+                for column, by_column in ((int(w), 1 - w % 1), (min(int(w) + 1, 9), w % 1)):
+                    expected[r, :, i, j] += x[int(image), :, row, column] * by_row * by_column
+                    slope[int(image), :, row, column] += by_row * by_column
+    blobs = run(net, x=x, r=rois)
+    close(blobs["y"], expected)
+    blobs["y"].sum().backward()
+    assert blobs["in/x"].grad is not None
+    close(blobs["in/x"].grad, slope)
+    assert not expected[2].any() and expected[1, 0].astype(bool).any() and not expected[1, 0, :, 0].any()
+
+
+def test_other_forks_roi_align_is_refused() -> None:
+    with pytest.raises(InputError, match='layer "it": forks differ in what ROIAlign is'):
+        one_layer(ALIGN % "", x=(1, 2, 9, 9), r=(1, 5))

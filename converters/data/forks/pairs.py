@@ -191,5 +191,5 @@ class PairSource(RowSource[Pair]):
         first = self._drawn(0, 0, self.sample(0))
         height, width, channels = first.image.shape
         self.means(channels)
-        shapes = ((channels, height, width), (1, height, width), (1, 1, 2))
+        shapes = ((channels, height, width), (1, *first.labels.shape), (1, 1, 2))
         return {top: (self.batch_size, *shape) for top, shape in zip(self.layer.top, shapes, strict=False)}

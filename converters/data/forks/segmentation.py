@@ -149,7 +149,7 @@ class PspSource(DeepLabSource):
 
 class DenseSource(PairSource):
     """SegNet's: mirrored and cropped at random, in TEST too; label maps take the nearest pixel's class in a
-    new size.
+    new size. With ``label_divide_factor``, ENet's, a label map is by that factor smaller than its image.
     """
 
     def __init__(self, layer: LayerParameter, options: SourceOptions) -> None:
@@ -164,7 +164,14 @@ class DenseSource(PairSource):
             raise InputError(f"{layer.type} with a mean_file is not read here: mean_value is", layer.name)
         if bool(param.crop_height) != bool(param.crop_width):
             raise InputError("crop_height and crop_width are given together or not at all", layer.name)
+        if param.label_divide_factor < 1 or (param.label_divide_factor > 1 and param.crop_height):
+            raise InputError("label_divide_factor is 1 or more, and 1 where crops are taken", layer.name)
         super().__init__(layer, options, param)
+
+    def label_map(self, entry: PairEntry, size: Size) -> Array:
+        """In the size of its image over label_divide_factor, the remainder left out."""
+        factor = self.layer.dense_image_data_param.label_divide_factor
+        return super().label_map(entry, (size[0] // factor, size[1] // factor))
 
     def varied(self, pair: Pair, drawn: np.random.Generator) -> Varied:
         """Mirrored and cropped."""

@@ -59,12 +59,13 @@ def _street(layer: LayerParameter) -> Stated:
 
 
 def _dense(layer: LayerParameter) -> Stated:
-    """(batch, 3 or 1, size), (batch, 1, size) (dense_image_data_layer.cpp)."""
+    """(batch, 3 or 1, size), (batch, 1, size), which ENet may divide (dense_image_data_layer.cpp)."""
     param = layer.dense_image_data_param
-    crop = (param.crop_height, param.crop_width)
+    crop, factor = (param.crop_height, param.crop_width), max(1, param.label_divide_factor)
     size = served(layer, crop if all(crop) else (param.new_height, param.new_width))
+    labels = size and (size if all(crop) else (size[0] // factor, size[1] // factor))
     channels = 3 if param.is_color else 1
-    return [images(param.batch_size, channels, size), images(param.batch_size, 1, size)]
+    return [images(param.batch_size, channels, size), images(param.batch_size, 1, labels)]
 
 
 def _with_boxes(layer: LayerParameter) -> Stated:

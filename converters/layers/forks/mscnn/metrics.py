@@ -29,12 +29,13 @@ class DetectionAccuracySpec(Spec):
     cls_num: int
     field: Field
     top_k: int = 1
+    deltas: Deltas = AS_THEY_ARE
 
 
 @layer(
     "DetectionAccuracy",
     source="zhaoweicai/mscnn: detection_accuracy_layer.cpp",
-    fields=("detection_accuracy_param",),
+    fields=("detection_accuracy_param", "bbox_reg_param"),
     bottoms=(2, 2),
     tops=(1, 2),
     role="metric",
@@ -56,7 +57,9 @@ class DetectionAccuracy(ReadsLabels):
         self.start(message, bottoms, param)
         if not 1 <= param.top_k <= param.cls_num:
             raise InputError(f"top_k {param.top_k} is not 1 to {param.cls_num}", message.name)
-        self.spec = DetectionAccuracySpec(param.cls_num, field_of(message, param), param.top_k)
+        self.spec = DetectionAccuracySpec(
+            param.cls_num, field_of(message, param), param.top_k, deltas_of(message)
+        )
 
     @torch.no_grad()
     def forward(self, x: Tensor, labels: Tensor) -> Tensor | tuple[Tensor, Tensor]:
@@ -69,7 +72,7 @@ class DetectionAccuracy(ReadsLabels):
         judged = torch.stack(shares).reshape(1, 1, 1, 2).to(x.dtype)
         if self.tops == 1:
             return judged
-        boxes, goal = self.spec.field.boxes(x[:, -4:]), labels[:, 1:5]
+        boxes, goal = self.spec.field.boxes(self.spec.deltas.back(x[:, -4:], 1)), labels[:, 1:5]
         goal = torch.cat([goal[:, :2] - goal[:, 2:] / 2, goal[:, 2:]], 1)
         is_box = read.is_object & ~self.is_ignored(labels)
         shared = overlap_of(boxes.movedim(1, -1), goal.movedim(1, -1))
