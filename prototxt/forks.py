@@ -30,6 +30,7 @@ HARMLESS = frozenset(
         "TransformationParameter": "use_gpu_transform debug_params random_seed display",
         "DropoutParameter": "random_seed",  # draws are ours, by --seed
         "VideoDataParameter": "show_data",
+        "APLParameter": "save_mem",
         "CPMTransformationParameter": "visualize",
     }.items()
     for field in fields.split()

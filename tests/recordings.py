@@ -60,6 +60,8 @@ WITHOUT_A_RECORDING = {
     "SoftmaxWithLossOHEM (rfcn)": "its CUDA code, worked by hand: test_forks_ohem.py",
     **dict.fromkeys(_OF_MSCNN, "no recording; worked by hand: test_forks_mscnn.py"),
     "spatial_dropout.SpatialDropoutLayer": "no recording; worked by hand: test_forks_elementwise.py",
+    "EltwiseAffine": "no recording; worked by hand: test_forks_elementwise.py",
+    "APL": "no recording; worked by hand: test_forks_elementwise.py",
     "RankHardLoss": "worked by hand: test_forks_judging.py",
     "SigmoidCrossEntropyLoss (hed)": "no recording; worked by hand: test_forks_judging.py",
     "rpn.anchor_target_layer.AnchorTargetLayer": "no recording; worked by hand: test_forks_rpn_targets.py",

@@ -175,3 +175,54 @@ def test_enets_dropout_drops_whole_channels_by_the_phase_that_its_text_says() ->
 def test_enets_dropout_that_is_refused(p: str, reason: str) -> None:
     with pytest.raises(InputError, match=f'layer "it": .*{reason}'):
         one_layer(ENET % ("TRAIN", p), x=(1, 2, 3, 3))
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_eltwise_affine_is_a_slope_and_a_bias_a_channel(shared: bool) -> None:
+    param = f"eltwise_affine_param {{ channel_shared: {str(shared).lower()} }}"
+    for shape in ((2, 3, 4, 5), (4, 3)):
+        net = one_layer(f'type: "EltwiseAffine" top: "y" {param}', x=shape)
+        slope, bias = net.params["it"]
+        assert slope.shape == bias.shape == (() if shared else (3,))
+        assert set(slope.flatten().tolist()) == {float(np.float32(1.0001))}
+        with torch.no_grad():
+            slope.copy_(torch.from_numpy(random(*slope.shape)) if not shared else torch.tensor(0.7))
+        x = random(*shape)
+        blobs = run(net, x=x)
+        slopes = slope.detach().numpy().reshape(-1, *(1,) * (len(shape) - 2))
+        close(blobs["y"], x * slopes + bias.detach().numpy().reshape(slopes.shape))
+        blobs["y"].sum().backward()
+        assert slope.grad is not None and bias.grad is not None
+        over = tuple(axis for axis in range(len(shape)) if shared or axis != 1)
+        close(slope.grad, x.sum(over), 3e-5)
+        close(bias.grad, np.ones_like(x).sum(over))
+
+
+def test_apl_adds_hinges_of_every_values_own() -> None:
+    net = one_layer('type: "APL" top: "y" apl_param { sums: 2 save_mem: true }', x=(3, 2, 2, 2))
+    slope, offset = net.params["it"]
+    assert slope.shape == offset.shape == (1, 1, 2, 8)
+    assert slope.abs().max() <= 0.25 < offset.abs().max()
+    x = random(3, 2, 2, 2)
+    expected, by_x = np.zeros((3, 8)), np.zeros((3, 8))
+    by_slope, by_offset = np.zeros(16), np.zeros(16)
+    slopes, offsets = (blob.detach().numpy().ravel() for blob in (slope, offset))
+    for sample, k in np.ndindex(3, 8):
+        value = x.reshape(3, 8)[sample, k]
+        expected[sample, k], by_x[sample, k] = max(value, 0), value > 0
+        for place in (2 * k, 2 * k + 1):
+            hinge = max(offsets[place] - value, 0)
+            expected[sample, k] += slopes[place] * hinge
+            by_x[sample, k] -= slopes[place] * (hinge > 0)
+            by_slope[place] += hinge
+            by_offset[place] += slopes[place] * (hinge > 0)
+    blobs = run(net, x=x)
+    close(blobs["y"], expected.reshape(x.shape))
+    blobs["y"].sum().backward()
+    gradients = blobs["in/x"].grad
+    assert gradients is not None and slope.grad is not None and offset.grad is not None
+    close(gradients, by_x.reshape(x.shape))
+    close(slope.grad, by_slope.reshape(slope.shape))
+    close(offset.grad, by_offset.reshape(offset.shape))
+    with pytest.raises(InputError, match='layer "it": sums must be at least 1'):
+        one_layer('type: "APL" top: "y"', x=(3, 2))
