@@ -66,6 +66,7 @@ WITHOUT_A_RECORDING = {
     "SigmoidCrossEntropyLoss (hed)": "no recording; worked by hand: test_forks_judging.py",
     "rpn.anchor_target_layer.AnchorTargetLayer": "no recording; worked by hand: test_forks_rpn_targets.py",
     "rpn.proposal_target_layer.ProposalTargetLayer": "no recording; worked by hand: test_forks_rpn_targets.py",
+    "rpn.proposal_target_layer.ProposalTargetLayer (rfcn)": "worked by hand: test_forks_rpn_targets.py",
     "LSTMUnit": "recorded inside LSTM's cases; by itself: test_layers_recurrent.py",
 }
 

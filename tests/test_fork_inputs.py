@@ -75,9 +75,9 @@ def python_layer(tops: str, module: str, name: str, told: str = "") -> str:
 
 ROIS = ("roi_data_layer.layer", "RoIDataLayer", "'num_classes': 5")
 PYTHON = [
-    ("data im_info gt_boxes", ROIS, [(1, 3, 600, 1000), (1, 3), (1, 5)]),
-    ("data rois labels", ROIS, [(2, 3, 600, 1000), (128, 5), (128,)]),
-    ("data rois labels t i o", ROIS, [(2, 3, 600, 1000), (128, 5), (128,), *[(128, 20)] * 3]),
+    ("data im_info gt_boxes", ROIS, [(1, 3, 608, 992), (1, 6), (1, 5)]),
+    ("data rois labels", ROIS, [(2, 3, 608, 992), (128, 5), (128,)]),
+    ("data rois labels t i o", ROIS, [(2, 3, 608, 992), (128, 5), (128,), *[(128, 20)] * 3]),
     ("data label", ("voc_layers", "SBDDSegDataLayer"), [(1, 3, 500, 500), (1, 1, 500, 500)]),
     ("data label cont", ("sequence_input_layer", "videoReadTest_flow"), [(48, 3, 227, 227), (48,), (48,)]),
 ]

@@ -110,6 +110,20 @@ def test_fewer_rois_than_wanted_are_all_taken() -> None:
     assert sorted(tops["labels"].tolist()) == [0, 3, 7]  # the truths are rois, too
 
 
+def test_rfcn_learns_from_all_rois_in_four_axes() -> None:
+    rois = torch.cat([torch.zeros(300, 1), torch.rand(300, 4).cumsum(1) * 150], 1)
+    layer = PROPOSAL % "'num_classes': 21" + ' dialect: "rfcn"'
+    tops = one_layer(layer, phase="TRAIN", rois=rois.shape, truths=(2, 5))(rois, TRUTHS)
+    assert isinstance(tops, dict)
+    assert {blob: tuple(x.shape) for blob, x in tops.items()} == {
+        "out": (302, 5, 1, 1),
+        "labels": (302, 1, 1, 1),
+        **dict.fromkeys(("targets", "inside", "outside"), (302, 84, 1, 1)),
+    }
+    every = torch.cat([rois, torch.cat([torch.zeros(2, 1), TRUTHS[:, :4]], 1)])
+    assert sorted(tops["out"].flatten(1).tolist()) == sorted(every.tolist())
+
+
 @pytest.mark.parametrize(
     ("layer", "shapes", "line"),
     [

@@ -10,16 +10,17 @@ from converters.layers.registry import ONE_OR_MORE, DataTops, layer
 from prototxt.caffe_pb2 import LayerParameter
 
 _ROIS = 128  # TRAIN.BATCH_SIZE
-_SCALE: Size = (600, 1000)  # max(TRAIN.SCALES), TRAIN.MAX_SIZE
+_SCALE: Size = (608, 992)  # max(TRAIN.SCALES) 600, TRAIN.MAX_SIZE 1000: in whole 32s, as PVANet wants
 _VOC: Size = (500, 500)  # the longest sides of its pictures
 
 
 def _regions(layer: LayerParameter) -> Stated:
-    """Of an end-to-end net the image, (1, 3): height, width and scale, and a line of 5 a box; else two
-    images, rois (n, 5), labels (n,), and for each class the box's four offsets and their weights.
+    """Of an end-to-end net the image, its height, width and scale (PVANet's has six values, of which others
+    read three), and a line of 5 a box; else two images, rois (n, 5), labels (n,), and for each class the
+    box's four offsets and their weights.
     """
     if "im_info" in layer.top:
-        return [(1, 3, *_SCALE), (1, 3), (1, 5)]
+        return [(1, 3, *_SCALE), (1, 6), (1, 5)]
     classes = re.search(r"num_classes\W+(\d+)", layer.python_param.param_str)
     offsets = (_ROIS, 4 * int(classes[1] if classes else 21))
     return [(2, 3, *_SCALE), (_ROIS, 5), (_ROIS,), offsets, offsets, offsets][: len(layer.top)]

@@ -6,16 +6,18 @@ generator of the device: seed it for a repeatable step.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, Unpack
 
 import torch
 from torch import Tensor
 
 from converters.layers.base import Layer
+from converters.layers.choice import Dialect
 from converters.layers.parts.boxes.anchors import Anchors, deltas_to
 from converters.layers.parts.boxes.nms import overlaps
+from converters.layers.parts.legacy_axes import four_axes
 from converters.layers.parts.python_options import python_anchors, python_options
-from converters.layers.registry import Builder, Count, Shapes, free, layer
+from converters.layers.registry import Builder, Count, Facts, Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
@@ -23,6 +25,7 @@ from prototxt.errors import InputError
 B = TypeVar("B", bound=Builder)
 _RPN_BATCH, _RPN_POSITIVE, _RPN_NEGATIVE = 256, 0.7, 0.3  # half of a batch at most are objects
 _BATCH, _OBJECTS, _IS_OBJECT = 128, 32, 0.5
+_PYTHON, _PROPOSAL_TARGET = "rbgirshick/py-faster-rcnn", "rpn.proposal_target_layer.ProposalTargetLayer"
 _DEVIATIONS = (0.1, 0.1, 0.2, 0.2)  # of a detector's targets
 
 
@@ -31,17 +34,10 @@ def _most(module: Layer, bottoms: Shapes) -> Shapes:
     return module.most(bottoms)
 
 
-def _rule(name: str, file: str, bottoms: Count, tops: int) -> Callable[[B], B]:
+def _rule(name: str, source: str, bottoms: Count, tops: int, **facts: Unpack[Facts]) -> Callable[[B], B]:
     """Register a class that says what is learned."""
-    return layer(
-        name,
-        source=f"rbgirshick/py-faster-rcnn: {file}",
-        bottoms=bottoms,
-        tops=(tops, tops),
-        macs=free,
-        most=_most,
-        untraceable=True,
-    )
+    facts |= {"bottoms": bottoms, "tops": (tops, tops), "macs": free, "most": _most, "untraceable": True}
+    return layer(name, source=source, **facts)
 
 
 def _check_truths(message: LayerParameter, shape: torch.Size) -> None:
@@ -49,8 +45,8 @@ def _check_truths(message: LayerParameter, shape: torch.Size) -> None:
         raise InputError(f"takes gt_boxes (G, 5), corners and a label, not {tuple(shape)}", message.name)
 
 
-def _some(candidates: Tensor, count: int) -> Tensor:
-    """At most ``count`` of the places in ``candidates`` (N,), drawn."""
+def _some(candidates: Tensor, count: int | None) -> Tensor:
+    """At most ``count`` (None: all) of the places in ``candidates`` (N,), drawn."""
     return candidates[torch.randperm(len(candidates), device=candidates.device)[:count]]
 
 
@@ -62,7 +58,7 @@ class AnchorTargetSpec(Spec):
     allowed_border: int = 0
 
 
-@_rule("rpn.anchor_target_layer.AnchorTargetLayer", "rpn/anchor_target_layer.py", (3, 4), 4)
+@_rule("rpn.anchor_target_layer.AnchorTargetLayer", f"{_PYTHON}: rpn/anchor_target_layer.py", (3, 4), 4)
 class AnchorTarget(Layer):
     """Labels of anchors, 1 of objects, 0 of none and -1 of what does not count, and the deltas to the truth
     that each overlaps most, with weights: 1 of objects, and one over the number of examples. Anchors
@@ -135,7 +131,7 @@ class ProposalTargetSpec(Spec):
     num_classes: int
 
 
-@_rule("rpn.proposal_target_layer.ProposalTargetLayer", "rpn/proposal_target_layer.py", (2, 2), 5)
+@_rule(_PROPOSAL_TARGET, f"{_PYTHON}: rpn/proposal_target_layer.py", (2, 2), 5)
 class ProposalTarget(Layer):
     """128 of the rois and the truths themselves: drawn 32 at most that overlap a truth by half or more, which
     have its label, and others, whose label is 0; the deltas to that truth, over their deviations, in the
@@ -144,6 +140,7 @@ class ProposalTarget(Layer):
     """
 
     spec: ProposalTargetSpec
+    limits: tuple[int | None, int | None] = (_BATCH, _OBJECTS)  # of all and of objects
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
@@ -154,7 +151,8 @@ class ProposalTarget(Layer):
 
     def most(self, bottoms: Shapes) -> Shapes:
         """The largest shapes of the tops."""
-        count = min(_BATCH, bottoms[0][0] + bottoms[1][0])
+        every = bottoms[0][0] + bottoms[1][0]
+        count = every if self.limits[0] is None else min(self.limits[0], every)
         deltas = torch.Size([count, 4 * self.spec.num_classes])
         return [torch.Size([count, 5]), torch.Size([count]), deltas, deltas, deltas]
 
@@ -163,8 +161,9 @@ class ProposalTarget(Layer):
         """(R, 5), (G, 5) to rois (S, 5), labels (S,) and three times (S, 4·num_classes)."""
         rois = torch.cat([rois, torch.cat([rois.new_zeros(len(truths), 1), truths[:, :4]], 1)])
         most, nearest = overlaps(rois[:, 1:].double(), truths[:, :4].double(), plus=1).max(1)
-        objects = _some((most >= _IS_OBJECT).nonzero()[:, 0], _OBJECTS)
-        others = _some((most < _IS_OBJECT).nonzero()[:, 0], _BATCH - len(objects))
+        batch, limit = self.limits
+        objects = _some((most >= _IS_OBJECT).nonzero()[:, 0], limit)
+        others = _some((most < _IS_OBJECT).nonzero()[:, 0], None if batch is None else batch - len(objects))
         chosen = torch.cat([objects, others])
         truth = truths[nearest[chosen]]
         labels = truth[:, 4].clone()
@@ -179,3 +178,24 @@ class ProposalTarget(Layer):
         marks = torch.nn.functional.one_hot(column, self.spec.num_classes).to(deltas.dtype)
         weights = (marks * (labels > 0)[:, None])[..., None].expand(-1, -1, 4)
         return (weights * deltas[:, None]).flatten(1), weights.flatten(1)
+
+
+@_rule(
+    _PROPOSAL_TARGET,
+    "YuwenXiong/py-R-FCN: rpn/proposal_target_layer.py",
+    (2, 2),
+    5,
+    dialect=Dialect("rfcn", also=("r-fcn",), needs_field=True, beside=("BoxAnnotatorOHEM",)),
+)
+class RfcnProposalTarget(ProposalTarget):
+    """R-FCN's with hard example mining: all rois are learned from, objects first, and tops have 4 axes."""
+
+    limits = (None, None)
+
+    def most(self, bottoms: Shapes) -> Shapes:
+        """The shapes of the tops."""
+        return [torch.Size((*shape, 1, 1, 1)[:4]) for shape in super().most(bottoms)]
+
+    def forward(self, rois: Tensor, truths: Tensor) -> tuple[Tensor, ...]:
+        """(R, 5), (G, 5) to rois (S, 5, 1, 1), labels (S, 1, 1, 1) and thrice (S, 4·num_classes, 1, 1)."""
+        return tuple(four_axes(top) for top in super().forward(rois, truths))
