@@ -6,7 +6,7 @@ generator of the device: seed it for a repeatable step.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar, Unpack
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -34,10 +34,14 @@ def _most(module: Layer, bottoms: Shapes) -> Shapes:
     return module.most(bottoms)
 
 
-def _rule(name: str, source: str, bottoms: Count, tops: int, **facts: Unpack[Facts]) -> Callable[[B], B]:
+def _rule(
+    name: str, source: str, bottoms: Count, tops: int, dialect: Dialect | None = None
+) -> Callable[[B], B]:
     """Register a class that says what is learned."""
-    facts |= {"bottoms": bottoms, "tops": (tops, tops), "macs": free, "most": _most, "untraceable": True}
-    return layer(name, source=source, **facts)
+    facts: Facts = {"dialect": dialect} if dialect else {}
+    facts |= {"source": source, "bottoms": bottoms, "tops": (tops, tops)}
+    facts |= {"macs": free, "most": _most, "untraceable": True}
+    return layer(name, **facts)
 
 
 def _check_truths(message: LayerParameter, shape: torch.Size) -> None:

@@ -114,7 +114,8 @@ def _more_distant(pred: Tensor, truth: Tensor) -> Tensor:
     around, away = _around(pred, truth), (truth - pred)[..., :2]
     diagonal = around.square().sum(-1, keepdim=True)
     distance = away.square().sum(-1, keepdim=True)
-    low, high = _beyond(corners(pred), corners(truth)).to(pred).split(2, -1)
+    beyond = _beyond(corners(pred), corners(truth)).to(pred)
+    low, high = beyond[..., :2], beyond[..., 2:]
     middle = (2 * away * diagonal - 2 * around * (high - low) * distance) / diagonal.square()
     return torch.cat([middle, around * (high + low) * distance / diagonal.square()], -1)
 
