@@ -73,6 +73,13 @@ def _gaussian_unitball(blob: Tensor, filler: FillerParameter, generator: Random)
     rows.div_((rows.square().sum(1, keepdim=True) + 1e-12).sqrt())
 
 
+def _identity(blob: Tensor, filler: FillerParameter, generator: Random) -> None:
+    """The identity matrix, where the forks with this filler agree (happynear/caffe-windows, FuchenUSTC's)."""
+    if blob.dim() < 2 or blob.shape[0] != blob.shape[1] or blob.shape[2:].numel() != 1:
+        raise InputError(f"the identity filler takes as many inputs as outputs, not {tuple(blob.shape)}")
+    blob.copy_(torch.eye(blob.shape[0]).view_as(blob))
+
+
 def _xavier(blob: Tensor, filler: FillerParameter, generator: Random) -> None:
     bound = math.sqrt(3 / fan(blob.shape, filler))
     blob.uniform_(-bound, bound, generator=generator)
@@ -97,6 +104,7 @@ _FILLS = {
     "gaussian": _gaussian,
     "positive_unitball": _positive_unitball,
     "gaussian_unitball": _gaussian_unitball,
+    "identity": _identity,
     "xavier": _xavier,
     "msra": _msra,
     "bilinear": _bilinear,

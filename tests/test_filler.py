@@ -63,6 +63,12 @@ def test_gaussian_unitball_rows_have_length_1_in_any_direction() -> None:
     assert abs(blob.mean().item()) < 5 / math.sqrt(40 * blob.numel())
 
 
+@pytest.mark.parametrize("shape", [(3, 3), (3, 3, 1, 1)])
+def test_identity_passes_what_it_reads(shape: tuple[int, ...]) -> None:
+    blob = filled(shape, type="identity").view(3, 3)
+    assert blob.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+
+
 def test_positive_unitball_rows_sum_to_1() -> None:
     blob = filled((40, 5, 10), type="positive_unitball")
     rows = blob.reshape(40, -1)
@@ -119,6 +125,8 @@ def test_a_fill_is_a_function_of_its_generator() -> None:
         ((2, 2), {"type": "uniform", "min": float("nan")}, "above its max"),
         ((2, 2), {"type": "uniform", "min": -3e38, "max": 3e38}, "no range of floats"),
         ((2, 2), {"type": "bilinear"}, "square kernels"),
+        ((2, 3), {"type": "identity"}, "as many inputs as outputs"),
+        ((2, 2, 3, 3), {"type": "identity"}, "as many inputs as outputs"),
         ((2, 2, 3, 4), {"type": "bilinear"}, "square kernels"),
     ],
 )
