@@ -26,6 +26,10 @@ CASES = [
      [(1, 3, 2, 3), (1, 1, 2, 3)]),
     ("DenseImageData", 2, "dense_image_data_param { new_height: 16 new_width: 25 label_divide_factor: 8 }",
      [(1, 3, 16, 25), (1, 1, 2, 3)]),
+    ("ImageLabelData", 2, "image_label_data_param { batch_size: 2 padding: REFLECT label_slice { dim: 4 dim: 5 "
+     "stride: 8 stride: 8 offset: 3 offset: 3 } } transform_param { crop_size: 40 }", [(2, 3, 40, 40), (2, 1, 4, 5)]),
+    ("ImageLabelData", 2, "image_label_data_param { threads: 1 backend: LMDB } transform_param { crop_size: 6 }",
+     [(1, 3, 6, 6), (1, 1, 6, 6)]),
     ("ImageGtData", 4, f"image_gt_data_param {{ batch_size: 2 resize_width: 99 crop_width: 60 crop_height: 32 {SCALES} }}",
      [(2, 3, 32, 60), (2, 6, 4, 8), (2, 6, 2, 4), (2, 7, 1, 1)]),
     ("VideoData", 2, 'video_data_param { source: "l" batch_size: 2 new_length: 16 new_height: 8 new_width: 9 } '

@@ -68,6 +68,16 @@ def _dense(layer: LayerParameter) -> Stated:
     return [images(param.batch_size, channels, size), images(param.batch_size, 1, labels)]
 
 
+def _with_slices(layer: LayerParameter) -> Stated:
+    """(batch, 3, crop), and of the labels what ``label_slice`` takes, the crop where nothing is said, as TI's
+    fork has it (image_label_data_layer.cpp).
+    """
+    param, size = layer.image_label_data_param, served(layer)
+    taken = tuple(param.label_slice.dim)
+    labels = (taken[0], taken[1]) if len(taken) > 1 else size
+    return [images(param.batch_size, 3, size), images(param.batch_size, 1, labels)]
+
+
 def _with_boxes(layer: LayerParameter) -> Stated:
     """(batch, 3, size), for each rate (batch, 2 + coordinates, size / rate), rounded, and a line of 7 a box,
     here one an image (image_gt_data_layer.cpp).
@@ -154,6 +164,7 @@ _DENSE = DataTops(
     names_of=_PAIRS,
 )
 _WITH_BOXES = DataTops(param="image_gt_data_param", shapes=_with_boxes, is_images=True)
+_WITH_SLICES = DataTops(param="image_label_data_param", shapes=_with_slices, is_images=True)
 _CLIPS = DataTops(param="video_data_param", shapes=_clips, is_images=True)
 _POSES = DataTops(param="data_param", shapes=_poses, is_images=True)
 
@@ -198,6 +209,7 @@ _DENSE_FILE = "alexgkendall/caffe-segnet: dense_image_data_layer.cpp"
 @layer("ImageSegData", **fed(f"hszhao/PSPNet: {_SEG_FILE}", (2, 3), _OF_PSPNET, dialect=_PSPNET))
 @layer("ImageLabelmapData", **fed("s9xie/hed: image_labelmap_data_layer.cpp", (2, 2), _LABELLED))
 @layer("DenseImageData", **fed(_DENSE_FILE, (2, 2), _DENSE, ("dense_image_data_param",)))
+@layer("ImageLabelData", **fed("fyu/caffe-dilation: image_label_data_layer.cpp", (2, 2), _WITH_SLICES))
 @layer("ImageGtData", **fed("zhaoweicai/mscnn: image_gt_data_layer.cpp", (2, None), _WITH_BOXES))
 @layer("VideoData", **fed("facebook/C3D: video_data_layer.cpp", (1, 2), _CLIPS))
 @layer("CPMData", **fed("CMU caffe_train: cpm_data_layer.cpp", (2, 2), _POSES))
