@@ -219,7 +219,7 @@ def test_fillers_do_not_run_for_what_the_weights_give(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = save(load_net(SMALL), tmp_path / "w.caffemodel")
-    monkeypatch.setattr("converters.blobs.fill", lambda *_: pytest.fail("a filler ran"))
+    monkeypatch.setattr("converters.layers.base.fill", lambda *_: pytest.fail("a filler ran"))
     load_net(SMALL, path)
 
 
