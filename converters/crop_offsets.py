@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from converters.layers.checks import LARGEST
 from converters.layers.parts.grid import SAME, Grid, Line, inverse_grid
 from converters.layers.registry import record_of
 from prototxt.caffe_pb2 import LayerParameter
@@ -71,4 +72,6 @@ def _offset(line: Line, name: str) -> int:
         raise InputError(f"bottoms differ in scale, by {float(line.scale):g}", name)
     if line.shift > 0 or line.shift.denominator != 1:
         raise InputError(f"the offset between the bottoms, {float(-line.shift):g}, is no whole number", name)
+    if -line.shift > LARGEST:
+        raise InputError(f"the offset between the bottoms, {int(-line.shift)}, is beyond any blob", name)
     return int(-line.shift)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from converters.filler import Random, fill
-from converters.layers.checks import check_count, check_fields, check_listed
+from converters.layers.checks import check_count, check_fields, check_ints, check_listed
 from converters.layers.choice import choose
 from converters.layers.registry import Record, Shapes, layer_types, record_of, rules_of
 from converters.layers.spec import Spec
@@ -145,6 +145,7 @@ def build_layer(message: LayerParameter, bottoms: Shapes) -> Layer:
     record = record_of(message)
     if record.role != "data":  # what a data layer does to its images, whoever opens its files asks
         check_fields(message)
+        check_ints(message)
     check_count(message, "bottom", len(bottoms), record.bottoms)
     check_count(message, "top", len(message.top), record.tops)
     check_listed(message, "loss_weight", len(message.loss_weight), max(len(message.top), 1))

@@ -1,6 +1,9 @@
 """What a layer's message, bottoms and blobs must be, each check with Caffe's own words where it has any."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
 
 from converters.layers.registry import Count, Record, Shapes, records, rules_of
 from prototxt.caffe_pb2 import LayerParameter
@@ -59,6 +62,26 @@ def _is_anothers(path: str, rules: Sequence[Record]) -> bool:
     number: int = LayerParameter.DESCRIPTOR.fields_by_name[top].number
     readers = [record for record in records() if record.reads_message(top)] if number >= FIRST else []
     return bool(readers) and not any(rule in readers for rule in rules)
+
+
+def check_ints(message: LayerParameter) -> None:
+    """Raise InputError for a number that no int has: Caffe's layers take what the schema calls uint32 for an
+    int, which it makes negative.
+    """
+    for name, number in _unsigned(message):
+        if number > LARGEST:
+            raise InputError(f"{name} {number} is more than {LARGEST}", message.name)
+
+
+def _unsigned(message: Message) -> Iterator[tuple[str, int]]:
+    """The numbers of the uint32 fields that a message sets, in messages of its own too."""
+    for field, value in message.ListFields():
+        values = value if field.is_repeated else [value]
+        if field.message_type is not None:
+            for item in values:
+                yield from _unsigned(item)
+        elif field.cpp_type == FieldDescriptor.CPPTYPE_UINT32:
+            yield from ((field.name, number) for number in values)
 
 
 def check_first_axes(message: LayerParameter, bottoms: Shapes) -> None:

@@ -13,8 +13,8 @@ def stochastic_pool(x: Tensor, windows: Windows, training: bool) -> Tensor:
     The choice comes from torch's default generator. (N, C, H, W) to (N, C, H', W'); a window that
     reaches past the image ends there.
     """
+    padded, windows = windows.padded(x, 0.0)
     kernel, stride = windows.kernel, windows.stride
-    padded = windows.padded(x, 0.0)
     pixels = padded.unfold(2, kernel[0], stride[0]).unfold(3, kernel[1], stride[1]).flatten(4)
     if training:
         return _drawn(pixels)

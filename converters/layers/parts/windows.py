@@ -4,7 +4,7 @@ Sizes are plain integers or the symbolic ones of torch.export, so nothing here a
 greater where the answer could differ at another size.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -80,9 +80,20 @@ class Windows:
         sides = zip(self.out(size), self.stride, size, self.pad, strict=True)
         return any((out - 1) * s >= n + p for out, s, n, p in sides)
 
-    def padded(self, x: Tensor, value: float) -> Tensor:
-        """``x`` with its padding, as far as the last windows reach."""
-        (top, left), size = self.pad, (x.shape[2], x.shape[3])
+    def padded(self, x: Tensor, value: float) -> "tuple[Tensor, Windows]":
+        """``x`` with its padding, as far as the last windows reach, and the windows that see the same in it:
+        a stride that leaves the image at once is cut to what does so, too.
+        """
+        size = (x.shape[2], x.shape[3])
+        if is_symbolic(size):
+            return self._padded(x, size, value), self
+        sides = zip(self.stride, size, self.pad, self.kernel, strict=True)
+        height, width = (min(s, max(n + 2 * p, k)) for s, n, p, k in sides)
+        same = replace(self, stride=(height, width))
+        return same._padded(x, size, value), same
+
+    def _padded(self, x: Tensor, size: Pair, value: float) -> Tensor:
+        top, left = self.pad
         down, right = (p + reach for p, reach in zip(self.pad, self.reach(size), strict=True))
         if is_symbolic(size):  # whatever the size, the formula is one: what is too much is cut off
             return F.pad(x, [left, right, top, down], value=value)
@@ -101,7 +112,8 @@ def max_pool(x: Tensor, windows: Windows) -> Tensor:
     if windows.is_native(size):
         ceil = windows.may_reach_past(size)
         return F.max_pool2d(x, windows.kernel, windows.stride, windows.pad, ceil_mode=ceil)
-    return F.max_pool2d(_padded_for_max(x, windows), windows.kernel, windows.stride)
+    padded, windows = _padded_for_max(x, windows)
+    return F.max_pool2d(padded, windows.kernel, windows.stride)
 
 
 def max_pool_with_mask(x: Tensor, windows: Windows) -> tuple[Tensor, Tensor]:
@@ -113,12 +125,12 @@ def max_pool_with_mask(x: Tensor, windows: Windows) -> tuple[Tensor, Tensor]:
             x, windows.kernel, windows.stride, windows.pad, ceil_mode=ceil, return_indices=True
         )
         return top, mask.to(x.dtype)
-    padded = _padded_for_max(x, windows)
+    padded, windows = _padded_for_max(x, windows)
     top, index = F.max_pool2d(padded, windows.kernel, windows.stride, return_indices=True)
     return top, _unpad(index, padded.shape[3], windows.pad, x)
 
 
-def _padded_for_max(x: Tensor, windows: Windows) -> Tensor:
+def _padded_for_max(x: Tensor, windows: Windows) -> tuple[Tensor, Windows]:
     """Caffe's -FLT_MAX is what a window without a pixel gives."""
     return windows.padded(x, torch.finfo(x.dtype).min)
 
@@ -138,7 +150,8 @@ def average_pool(x: Tensor, windows: Windows) -> Tensor:
     if windows.is_native(size):
         ceil = windows.may_reach_past(size)
         return F.avg_pool2d(x, windows.kernel, windows.stride, windows.pad, ceil_mode=ceil)
-    total = F.avg_pool2d(windows.padded(x, 0.0), windows.kernel, windows.stride, divisor_override=1)
+    padded, same = windows.padded(x, 0.0)
+    total = F.avg_pool2d(padded, same.kernel, same.stride, divisor_override=1)
     return total / _areas(x, windows, total)
 
 
@@ -146,7 +159,8 @@ def _plain_average(x: Tensor, windows: Windows) -> Tensor:
     """The same for files: readers of ONNX disagree on what padding counts and how a last window ends, so
     there is neither.
     """
-    mean = F.avg_pool2d(windows.padded(x, 0.0), windows.kernel, windows.stride)
+    padded, same = windows.padded(x, 0.0)
+    mean = F.avg_pool2d(padded, same.kernel, same.stride)
     if not windows.may_reach_past((x.shape[2], x.shape[3])):
         return mean
     return mean * (windows.kernel[0] * windows.kernel[1] / _areas(x, windows, mean))

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from converters.layers.base import Layer
+from converters.layers.checks import positive
 from converters.layers.parts.geometry import Geometry
 from converters.layers.parts.grid import Grid, inverse_grid, window_grid
 from converters.layers.parts.stochastic import stochastic_pool
@@ -59,6 +60,7 @@ def _grid(message: LayerParameter) -> Grid | None:
     if message.pooling_param.global_pooling:
         return None
     windows = _windows(message)
+    positive(message, stride=min(windows.stride))
     sides = Geometry(windows.kernel, windows.stride, windows.pad, (1, 1))
     return inverse_grid(window_grid(sides))
 

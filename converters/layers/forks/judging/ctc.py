@@ -54,6 +54,9 @@ class CtcLoss(Layer):
         param, (scores, labels) = message.ctc_loss_param, bottoms
         positive(message, alphabet_size=param.alphabet_size, time_step=param.time_step)
         self.spec = WarpSpec(param.alphabet_size, param.time_step, param.blank_label)
+        if not 0 <= param.blank_label < param.alphabet_size:
+            reason = f"blank_label {param.blank_label} is none of {param.alphabet_size} classes"
+            raise InputError(reason, message.name)
         if len(scores) < 3 or scores[2:].numel() != param.alphabet_size or scores[0] < param.time_step:
             wanted = f"({param.time_step}, N, {param.alphabet_size})"
             raise InputError(f"scores {tuple(scores)} are not {wanted}", message.name)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from converters.layers.base import Layer
-from converters.layers.parts.boxes.anchors import Anchors, by_place, moved, within
+from converters.layers.parts.boxes.anchors import Anchors, by_place, checked_shapes, moved, within
 from converters.layers.parts.boxes.nms import suppressed
 from converters.layers.parts.python_options import python_anchors
 from converters.layers.registry import Builder, Shapes, free, layer
@@ -119,9 +119,8 @@ class Proposal(_Proposes):
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
         param = message.proposal_param
-        if not (param.ratio and param.scale):
-            raise InputError("takes at least one ratio and one scale", message.name)
-        anchors = Anchors(tuple(param.ratio), tuple(param.scale), param.base_size, param.feat_stride)
+        shapes = checked_shapes(message, param.ratio, param.scale)
+        anchors = Anchors(*shapes, param.base_size, param.feat_stride)
         numbers = (param.pre_nms_topn, param.post_nms_topn, param.nms_thresh, param.min_size)
         self._start(message, bottoms, ProposalSpec(anchors, *numbers))
 

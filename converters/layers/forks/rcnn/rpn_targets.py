@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from converters.layers.base import Layer
+from converters.layers.checks import LARGEST
 from converters.layers.choice import Dialect
 from converters.layers.parts.boxes.anchors import Anchors, deltas_to
 from converters.layers.parts.boxes.nms import overlaps
@@ -75,7 +76,9 @@ class AnchorTarget(Layer):
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
         border = python_options(message, "feat_stride").get("allowed_border", 0)
-        self.spec = AnchorTargetSpec(python_anchors(message), int(border))
+        if not isinstance(border, int) or abs(border) > LARGEST:
+            raise InputError(f"param_str: allowed_border {border!r} is no whole number", message.name)
+        self.spec = AnchorTargetSpec(python_anchors(message), border)
         if len(bottoms[0]) != 4 or bottoms[0][0] != 1 or bottoms[2].numel() < 3:
             raise InputError("takes scores of one image, (1, C, H, W), and im_info of 3 values", message.name)
         _check_truths(message, bottoms[1])

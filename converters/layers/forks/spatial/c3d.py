@@ -202,14 +202,20 @@ class Pooling3D(Layer):
         sides = zip(sizes, self.spec.kernel, self.spec.stride, self._pads, strict=True)
         return [(n + 2 * p - k + s - 1) // s + 1 for n, k, s, p in sides]
 
+    def _strides(self, sizes: Sequence[int]) -> Three:
+        """Cut where they leave the image at once, which would reach as far."""
+        sides = zip(self.spec.stride, sizes, self._pads, self.spec.kernel, strict=True)
+        time, height, width = (min(s, max(n + 2 * p, k)) for s, n, p, k in sides)
+        return time, height, width
+
     def _past(self, sizes: Sequence[int]) -> list[int]:
         """How far the last windows reach past the image, below 0 where they end before."""
-        sides = zip(self._out(sizes), self.spec.kernel, self.spec.stride, self._pads, sizes, strict=True)
+        sides = zip(self._out(sizes), self.spec.kernel, self._strides(sizes), self._pads, sizes, strict=True)
         return [(out - 1) * s + k - p - n for out, k, s, p, n in sides]
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, T, H, W) to (N, C, T', H', W')."""
-        kernel, stride = self.spec.kernel, self.spec.stride
+        kernel, stride = self.spec.kernel, self._strides(x.shape[2:])
         if self.spec.pool == "AVE":
             mean = _average(self._padded(x, 0.0), kernel, stride)
             return mean * (prod(kernel) / self._volumes(x, mean))

@@ -30,9 +30,9 @@ class DetectionEvaluateSpec(Spec):
     evaluate_difficult_gt: bool = True
 
     @property
-    def labels(self) -> list[int]:
-        """The classes that are counted."""
-        return [label for label in range(self.num_classes) if label != self.background_label_id]
+    def count(self) -> int:
+        """How many classes are counted."""
+        return self.num_classes - (0 <= self.background_label_id < self.num_classes)
 
 
 @layer(
@@ -43,7 +43,7 @@ class DetectionEvaluateSpec(Spec):
     labels=(1,),
     probes={1: lambda module, bottoms, random: drawn_truths(bottoms[1], 1, module.spec, random)},
     macs=free,
-    most=lambda module, bottoms: [torch.Size((1, 1, len(module.spec.labels) + bottoms[0][2], 5))],
+    most=lambda module, bottoms: [torch.Size((1, 1, module.spec.count + bottoms[0][2], 5))],
     untraceable=True,
     fields=("detection_evaluate_param",),
 )
@@ -87,7 +87,8 @@ class DetectionEvaluate(Layer):
         self._check_labels(rows, true)
         rows = rows[_order(rows, true)]
         counted = true if self.spec.evaluate_difficult_gt else true[true[:, 7] == 0]
-        labels = torch.tensor(self.spec.labels, device=rows.device)
+        labels = torch.arange(self.spec.num_classes, device=rows.device)
+        labels = labels[labels != self.spec.background_label_id]
         numbers = (counted[:, 1].long() == labels[:, None]).sum(1)
         heads = torch.full((len(labels), 5), -1.0, dtype=rows.dtype, device=rows.device)
         heads[:, 1], heads[:, 2] = labels.to(rows.dtype), numbers.to(rows.dtype)

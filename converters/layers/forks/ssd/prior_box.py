@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from converters.layers.base import Layer
-from converters.layers.checks import not_in_place
+from converters.layers.checks import LARGEST, not_in_place
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter, PriorBoxParameter
@@ -143,6 +143,8 @@ def _sizes(message: LayerParameter) -> tuple[tuple[float, float], ...]:
         raise InputError("needs a min_size above 0", message.name)
     if most and (len(most) != len(least) or any(b <= a for a, b in zip(least, most, strict=True))):
         raise InputError("needs as many max_size as min_size, each larger, or none", message.name)
+    if not all(size <= LARGEST for size in least + most):  # it is cut to an int
+        raise InputError(f"min_size and max_size must be numbers up to {LARGEST}", message.name)
     ratios, boxes = _ratios(message), list[tuple[float, float]]()
     for i, size in enumerate(map(int, least)):
         boxes.append((size, size))

@@ -116,7 +116,7 @@ class Yolov3DetectionOutput(_Detects):
             param.num_box,
             param.confidence_threshold,
             param.nms_threshold,
-            tuple(param.biases),
+            tuple(param.biases)[: len(param.biases) // 2 * 2],
             tuple(param.mask),
             tuple(param.anchors_scale),
         )
@@ -156,7 +156,7 @@ class YoloDetectionOutput(_Detects):
             param.num_box,
             param.confidence_threshold,
             param.nms_threshold,
-            tuple(param.biases),
+            tuple(param.biases)[: 2 * param.num_box],
         )
         if not param.HasField("num_classes"):
             raise InputError("num_classes must be given", message.name)

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from prototxt.caffe_pb2 import LayerParameter
+from prototxt.errors import InputError
+
 
 @dataclass(frozen=True)
 class Anchors:
@@ -38,6 +41,19 @@ class Anchors:
         """Width and height: rounded for the ratio, then times the scale."""
         width = math.floor(math.sqrt(self.base_size**2 / ratio) + 0.5)
         return width * scale, math.floor(width * ratio + 0.5) * scale
+
+
+def checked_shapes(
+    message: LayerParameter, ratios: Sequence[float], scales: Sequence[float]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Both. Raises InputError for none, for a ratio that is not above 0, and for one or a scale that is not
+    finite: no box has them.
+    """
+    if not (ratios and scales):
+        raise InputError("takes at least one ratio and one scale", message.name)
+    if not all(0 < ratio < math.inf for ratio in ratios) or not all(map(math.isfinite, scales)):
+        raise InputError("ratios must be numbers above 0, and scales numbers", message.name)
+    return tuple(ratios), tuple(scales)
 
 
 def by_place(x: Tensor, values: int) -> Tensor:

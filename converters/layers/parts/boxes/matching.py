@@ -80,15 +80,17 @@ def matched(
 
 def _one_each(shared: Tensor) -> Tensor:
     """The greatest overlap of all makes a pair, then the greatest of the boxes and true ones that are left:
-    a round a true box, of all groups at once. (…, P, G) to the true box of each box (…, P), or NONE.
+    a round a pair, of all groups at once. (…, P, G) to the true box of each box (…, P), or NONE.
     """
     groups = shared.reshape(-1, *shared.shape[-2:]).clone()
     truths = groups.shape[2]
     index = torch.full(groups.shape[:2], NONE, device=shared.device)
     every = torch.arange(len(groups), device=shared.device)
-    for _ in range(truths):
+    for _ in range(min(groups.shape[1:])):
         best, place = groups.flatten(1).max(1)
         some = best > 0
+        if not some.any():
+            break
         box, truth = place // truths, place % truths
         index[every[some], box[some]] = truth[some]
         groups[every[some], box[some]] = 0
