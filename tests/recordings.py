@@ -49,6 +49,7 @@ WITHOUT_A_RECORDING = {
     "SoftmaxWithLoss (happynear)": "worked by hand: test_forks_judging.py",
     "LocalWeightedConvolution": "Local by its older name: test_forks_elementwise.py",
     "SeLu": "SeLU by its older name: test_forks_elementwise.py",
+    "SpatialTransformer": "no recording; worked by hand: test_forks_spatial.py",
     "CropCenter": "no recording; worked by hand: test_forks_spatial.py",
     "ConvolutionDepthwise (synopsys)": "no recording; Convolution by another name: test_forks_spatial.py",
     "AccuracyRegression": "worked by hand: test_forks_judging.py",

@@ -109,3 +109,55 @@ def test_an_average_in_3d_may_be_of_padding_alone(pad: int) -> None:
 def test_what_interp_refuses(fields: str, message: str) -> None:
     with pytest.raises(InputError, match=f'layer "it": .*{message}'):
         one_layer(INTERP % fields, x=(1, 1, 4, 5))
+
+
+def transformed(image: np.ndarray, matrices: np.ndarray, size: tuple[int, int], dy: np.ndarray) -> tuple:
+    """SpatialTransformer in loops, as st_layer.cu has it: the top, and the gradients of image and matrix."""
+    batch, channels, height, width = image.shape
+    top, d_image = np.zeros((batch, channels, *size)), np.zeros(image.shape)
+    d_matrices = np.zeros(matrices.shape)
+    for i, j, s, t in np.ndindex(*top.shape):
+        place = np.array([s / size[0] * 2 - 1, t / size[1] * 2 - 1, 1])
+        px, py = matrices[i] @ place
+        x, y = (px + 1) / 2 * height, (py + 1) / 2 * width
+        for m in (int(np.floor(x)), int(np.floor(x)) + 1):
+            for n in (int(np.floor(y)), int(np.floor(y)) + 1):
+                if 0 <= m < height and 0 <= n < width:
+                    of_x, of_y = 1 - abs(x - m), 1 - abs(y - n)
+                    top[i, j, s, t] += of_x * of_y * image[i, j, m, n]
+                    d_image[i, j, m, n] += of_x * of_y * dy[i, j, s, t]
+                    by_x = (1 if m > x else -1) * of_y * image[i, j, m, n] * dy[i, j, s, t] * height / 2
+                    by_y = (1 if n > y else -1) * of_x * image[i, j, m, n] * dy[i, j, s, t] * width / 2
+                    d_matrices[i] += np.outer([by_x, by_y], place)
+    return top, d_image, d_matrices
+
+
+TRANSFORM = 'type: "SpatialTransformer" bottom: "x" bottom: "theta" top: "y" st_param { %s }'
+
+
+def test_spatial_transformer_reads_the_image_where_the_matrix_says() -> None:
+    x, theta, dy = random(2, 3, 5, 6), random(2, 6) * 0.7, random(2, 3, 4, 3)
+    net = one_layer(TRANSFORM % "output_H: 4 output_W: 3", x=x.shape, theta=theta.shape)
+    blobs = run(net, x=x, theta=theta)
+    blobs["y"].backward(torch.tensor(dy))
+    top, d_image, d_matrices = transformed(x, theta.reshape(2, 2, 3), (4, 3), dy)
+    close(blobs["y"], top)
+    close(blobs["in/x"].grad, d_image)
+    close(blobs["in/theta"].grad, d_matrices.reshape(2, 6))
+
+
+def test_spatial_transformer_takes_the_numbers_that_its_fields_leave_open() -> None:
+    fields = "to_compute_dU: false theta_1_1: 0.5 theta_1_2: 0 theta_2_1: 0 theta_2_2: 0.5"
+    x, theta, dy = random(2, 1, 4, 4), random(2, 2) * 0.3, random(2, 1, 4, 4)
+    net = one_layer(TRANSFORM % fields, x=x.shape, theta=theta.shape)
+    blobs = run(net, x=x, theta=theta)
+    blobs["y"].backward(torch.tensor(dy))
+    matrices = np.array([[[0.5, 0, row], [0, 0.5, column]] for row, column in theta])
+    top, _, d_matrices = transformed(x, matrices, (4, 4), dy)
+    close(blobs["y"], top)
+    close(blobs["in/theta"].grad, d_matrices[:, :, 2])
+    assert blobs["in/x"].grad is None
+    with pytest.raises(InputError, match=r"takes \(N, C, H, W\) and \(N, 2\), what st_param does not say"):
+        one_layer(TRANSFORM % fields, x=(2, 1, 4, 4), theta=(2, 6))
+    with pytest.raises(InputError, match='sampler_type is "bilinear", not "nearest"'):
+        one_layer(TRANSFORM % 'sampler_type: "nearest"', x=(2, 1, 4, 4), theta=(2, 6))
