@@ -44,6 +44,7 @@ def targets(options: str) -> str:
         (PRIORS.format("min_size: 4 max_size: inf"), {"a": X["x"], "b": X["x"]}, "max_size"),
         (EVALUATE.format(2**31 - 1), FOUND, "elements"),
         (EVALUATE.format(2**32 - 1), FOUND, "num_classes"),
+        *((f'type: "RReLU" top: "y" rrelu_param {{ {n} }}', X, "lb below ub") for n in ("lb: nan", "lb: -inf", "ub: inf")),
         *((CTC.format(n), SPOKEN, f"blank_label {n}") for n in (3, 65536, -1)),
     ],
 )  # fmt: skip

@@ -123,8 +123,9 @@ class RReLU(Layer):
         self.spec = RReLUSpec(message.rrelu_param.lb, message.rrelu_param.ub)
         if len(bottoms[0]) < 2:
             raise InputError(f"takes 2 axes or more, not {len(bottoms[0])}", message.name)
-        if self.spec.ub <= self.spec.lb or self.spec.lb * self.spec.ub == 0:
-            raise InputError("takes lb below ub, and neither 0", message.name)
+        span = self.spec.ub - self.spec.lb
+        if not 0 < span <= torch.finfo(torch.float32).max or self.spec.lb * self.spec.ub == 0:
+            raise InputError("takes lb below ub, neither of them 0 and none infinite", message.name)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, …) to the same shape."""
