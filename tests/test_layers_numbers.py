@@ -42,6 +42,8 @@ def targets(options: str) -> str:
         (targets(f"'feat_stride': 16, 'allowed_border': {2**64}"), TARGETS, "allowed_border"),
         *((PRIORS.format(f"min_size: {n}"), {"a": X["x"], "b": X["x"]}, "min_size") for n in ("inf", "nan", "1e38")),
         (PRIORS.format("min_size: 4 max_size: inf"), {"a": X["x"], "b": X["x"]}, "max_size"),
+        *((PRIORS.format(f"min_size: 4 flip: true aspect_ratio: {n}"), {"a": X["x"], "b": X["x"]}, f"aspect_ratio {n}")
+          for n in ("0", "nan", "inf")),
         (EVALUATE.format(2**31 - 1), FOUND, "elements"),
         (EVALUATE.format(2**32 - 1), FOUND, "num_classes"),
         *((f'type: "RReLU" top: "y" rrelu_param {{ {n} }}', X, "lb below ub") for n in ("lb: nan", "lb: -inf", "ub: inf")),

@@ -160,12 +160,12 @@ def _rounded(width: float, height: float) -> tuple[float, float]:
 
 def _ratios(message: LayerParameter) -> list[float]:
     """The aspect ratios beside 1: one that is there already is left out, but its flipped one is not asked.
-    Raises InputError for one that is not above 0.
+    Raises InputError for one that is not above 0, or of no end.
     """
     param, ratios = message.prior_box_param, [1.0]
     for ratio in param.aspect_ratio:
-        if ratio <= 0:
-            raise InputError(f"aspect_ratio {ratio:g} must be above 0", message.name)
+        if not 0 < ratio < math.inf:
+            raise InputError(f"aspect_ratio {ratio:g} must be a number above 0", message.name)
         if all(abs(ratio - other) >= _NEAR for other in ratios):
             ratios += [ratio, float(np.float32(1 / ratio))] if param.flip else [ratio]
     return [ratio for ratio in ratios if abs(ratio - 1) >= _NEAR]
