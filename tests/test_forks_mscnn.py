@@ -220,6 +220,13 @@ def test_a_batch_is_filled_up_and_drawn_from() -> None:
     assert (few["labels"][:, 0] > 0).tolist() == [True, False]
 
 
+@pytest.mark.parametrize("share", ["-0.5", "1.5", "inf", "nan"])
+def test_objects_are_a_share_of_a_batch(share: str) -> None:
+    with pytest.raises(InputError, match=f'layer "it": fg_fraction {share} is not between 0 and 1'):
+        text = TARGET.replace("fg_fraction: 0.5", f"fg_fraction: {share}")
+        one_layer(text % (4, "", ""), phase="TRAIN", r=(5, 5, 1, 1), t=(3, 7, 1, 1))
+
+
 def test_true_boxes_that_cannot_be_are_refused() -> None:
     net = one_layer(TARGET % (-1, "", ""), phase="TRAIN", r=(5, 5, 1, 1), t=(3, 7, 1, 1))
     for column, value, reason in (
@@ -243,6 +250,12 @@ def label_map(classes: int, seed: int = 0) -> np.ndarray:
 
 LOSS = """type: "DetectionLoss" top: "y" %s detection_loss_param { cls_num: %d lambda: 0.5 field_w: 30 field_h: 20
   downsample_rate: 8 field_whr: 2 field_xyr: 2 bg_threshold: 0.6 bg_multiple: 2 sample_mode: "%s" %s }"""
+
+
+def test_more_places_than_can_be_drawn_are_refused() -> None:
+    text = LOSS.replace("bg_multiple: 2", "bg_multiple: 2147483647") % ("", 3, "random", "")
+    with pytest.raises(InputError, match='layer "it": bg_multiple 2147483647'):
+        one_layer(text, x=(2, 7, 5, 6), t=(2, 6, 5, 6))
 
 
 def ranked(x: np.ndarray, label: np.ndarray, ground: np.ndarray, classes: int) -> np.ndarray:

@@ -47,6 +47,9 @@ def targets(options: str) -> str:
         (EVALUATE.format(2**31 - 1), FOUND, "elements"),
         (EVALUATE.format(2**32 - 1), FOUND, "num_classes"),
         *((f'type: "RReLU" top: "y" rrelu_param {{ {n} }}', X, "lb below ub") for n in ("lb: nan", "lb: -inf", "ub: inf")),
+        *((f'type: "TopK" top: "y" topk_param {{ k: 2 a: {n} }}', X, "values of an item") for n in ("inf", "nan", "1e38")),
+        *((f'type: "RankHardLoss" top: "y" rank_param {{ neg_num: 2 pair_size: 2 {n} }}', {"x": (4, 3), "t": (4,)},
+           "parts of neg_num") for n in ("hard_ratio: inf", "rand_ratio: nan")),
         *((CTC.format(n), SPOKEN, f"blank_label {n}") for n in (3, 65536, -1)),
     ],
 )  # fmt: skip

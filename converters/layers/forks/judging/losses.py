@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from converters.layers.base import Layer
+from converters.layers.checks import LARGEST
 from converters.layers.choice import Dialect
 from converters.layers.judging.losses import check_one_size
 from converters.layers.judging.softmax import LOSS_TOPS, sample_labels
@@ -75,6 +76,8 @@ class RankHardLoss(Layer):
             needs = "neg_num of at least 1, pair_size of at least 2 and a second item for each pair's first"
             numbers = f"{param.neg_num}, {param.pair_size} and {items} items"
             raise InputError(f"takes {needs}, not {numbers}", message.name)
+        if not all(abs(ratio * param.neg_num) <= LARGEST for ratio in (param.hard_ratio, param.rand_ratio)):
+            raise InputError("hard_ratio and rand_ratio are parts of neg_num", message.name)
         self.spec = RankSpec(param.neg_num, param.pair_size, param.hard_ratio, param.rand_ratio, param.margin)
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:

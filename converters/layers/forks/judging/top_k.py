@@ -30,11 +30,11 @@ class TopK(Layer):
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
         param = message.topk_param
-        k = param.k if message.phase == TRAIN else int(param.k * param.a)
+        k = param.k if message.phase == TRAIN else param.k * param.a
         values = bottoms[0][1:].numel()
-        if not 0 < k <= values:
-            raise InputError(f"takes 1 to {values} values of an item, not {k}", message.name)
-        self.spec = TopKSpec(k)
+        if not 1 <= k < values + 1:
+            raise InputError(f"takes 1 to {values} values of an item, not {k:g}", message.name)
+        self.spec = TopKSpec(int(k))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, …) to the same shape."""

@@ -6,12 +6,14 @@ import torch
 from torch import Tensor
 
 from converters.layers.base import Layer
+from converters.layers.checks import LARGEST
 from converters.layers.parts.boxes.fields import AS_THEY_ARE, Deltas, Field, deltas_of
 from converters.layers.parts.boxes.label_maps import Labels, ReadsLabels, drawn_labels, field_of
 from converters.layers.parts.gradient import with_slope
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter
+from prototxt.errors import InputError
 
 _SAMPLING = ("random", "bootstrap", "mixture")
 _LEAST = 4  # places of the background that are drawn, or ranked, for each class
@@ -65,6 +67,8 @@ class DetectionLoss(ReadsLabels):
         super().__init__()
         param = message.detection_loss_param
         self.start(message, bottoms, param)
+        if param.bg_multiple * bottoms[0][2:].numel() > LARGEST:  # places may all be objects
+            raise InputError(f"bg_multiple {param.bg_multiple} is no number of places", message.name)
         names = ("bb_smooth", "bg_multiple", "sample_mode", "iou_weighted", "pos_neg_weighted")
         numbers = {name: getattr(param, name) for name in names}
         field, weight = field_of(message, param), getattr(param, "lambda")

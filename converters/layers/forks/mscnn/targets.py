@@ -95,6 +95,8 @@ class ProposalTarget(Layer):
             raise InputError(
                 "takes fg_thr of bg_thr_hg or more, and batch_size of 1 or more, or -1", message.name
             )
+        if not 0 <= param.fg_fraction <= 1:
+            raise InputError(f"fg_fraction {param.fg_fraction:g} is not between 0 and 1", message.name)
         self.tops = len(message.top)
         self.images = [Index(message, "image", bottom) for bottom in (0, 1)]
         self.label = Index(message, "label", 1)
