@@ -96,6 +96,38 @@ def test_a_stride_in_time_needs_no_room(pool: str) -> None:
     assert torch.equal(*tops) and tops[0].shape == (1, 2, 2, 2, 2)
 
 
+def test_a_convolution_whose_stride_leaves_the_image_has_a_gradient() -> None:
+    text = (
+        'type: "Convolution" top: "y" convolution_param {{ num_output: 4 kernel_size: 3 pad: 1 stride: {} }}'
+    )
+    weight, grads = torch.from_numpy(random(4, 2, 3, 3)), []
+    for stride in (8, 65536, 2**31 - 1):
+        net = one_layer(text.format(stride), **X)
+        net.params["it"][0].data.copy_(weight)
+        blobs = run(net, x=random(1, 2, 6, 6))
+        blobs["y"].sum().backward()  # type: ignore[no-untyped-call]
+        assert blobs["y"].shape == (1, 4, 1, 1)
+        grads.append((blobs["in/x"].grad, net.params["it"][0].grad))
+    assert all(torch.equal(a, b) for other in grads[1:] for a, b in zip(grads[0], other, strict=True))
+
+
+def test_a_pixels_deconvolution_has_a_gradient_whatever_its_stride() -> None:
+    text = 'type: "Deconvolution" top: "y" convolution_param { num_output: 4 kernel_size: 3 stride: 65536 }'
+    net = one_layer(text, x=(1, 2, 1, 1))
+    blobs = run(net, x=random(1, 2, 1, 1))
+    blobs["y"].sum().backward()  # type: ignore[no-untyped-call]
+    grad, weight = blobs["in/x"].grad, net.params["it"][0]
+    assert grad is not None and torch.allclose(grad[0, :, 0, 0], weight.sum((1, 2, 3)), atol=1e-5)
+
+
+@pytest.mark.parametrize(("theta", "colour"), [("1e-45", 1.0), ("nan", 1.0), ("3", float("nan"))])
+def test_a_mean_field_of_no_place_is_one_line(theta: str, colour: float) -> None:
+    text = f'type: "MultiStageMeanfield" top: "y" multi_stage_meanfield_param {{ num_iterations: 2 theta_beta: {theta} }}'
+    shapes = {"a": (1, 2, 3, 3), "b": (1, 2, 3, 3), "c": (1, 3, 3, 3)}
+    with pytest.raises(InputError, match=r'layer "it": .*theta'):
+        one_layer(text, **shapes)(*(torch.full(shape, colour) for shape in shapes.values()))
+
+
 def test_biases_of_odd_number_are_taken_as_many_as_there_are_boxes() -> None:
     text = (
         'type: "YoloDetectionOutput" top: "y" yolo_detection_output_param { num_classes: 2 num_box: 1 '

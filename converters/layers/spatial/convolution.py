@@ -19,6 +19,7 @@ from prototxt.errors import InputError
 
 _MOST_AXES = 3  # of torch's convolutions; Caffe's own loop takes any number
 _POINT = Geometry((1,), (1,), (0,), (1,))
+_FAR = 10_000  # a stride of pixels; oneDNN's backward pass crashes at 65536 by 65536
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,10 @@ class Convolution(_Sliding):
 
     def _slide(self, x: Tensor, weight: Tensor) -> Tensor:
         sides = self.sides
-        y: Tensor = self.slide(x, weight, self.bias, sides.stride, sides.pad, sides.dilation, self.spec.group)
+        stride = sides.stride
+        if max(stride) > _FAR:  # there is one window
+            stride = tuple(min(s, n + 2 * p) for s, n, p in zip(stride, x.shape[2:], sides.pad, strict=True))
+        y: Tensor = self.slide(x, weight, self.bias, stride, sides.pad, sides.dilation, self.spec.group)
         return y
 
 
@@ -181,9 +185,10 @@ class Deconvolution(_Sliding):
 
     def _slide(self, x: Tensor, weight: Tensor) -> Tensor:
         sides = self.sides
-        y: Tensor = self.slide(
-            x, weight, self.bias, sides.stride, sides.pad, 0, self.spec.group, sides.dilation
-        )
+        stride = sides.stride
+        if max(stride) > _FAR:
+            stride = tuple(1 if n == 1 else s for s, n in zip(stride, x.shape[2:], strict=True))
+        y: Tensor = self.slide(x, weight, self.bias, stride, sides.pad, 0, self.spec.group, sides.dilation)
         return y
 
 

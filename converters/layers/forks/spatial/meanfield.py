@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from converters.filler import Random
 from converters.layers.base import Layer
+from converters.layers.checks import LARGEST
 from converters.layers.parts.lattice import Lattice, lattice
 from converters.layers.registry import Shapes, layer
 from converters.layers.spec import Spec
@@ -109,7 +110,10 @@ class MultiStageMeanfield(Layer):
 
     def forward(self, scores: Tensor, first: Tensor, image: Tensor) -> Tensor:
         """(N, C, H, W) twice and (N, 3, H, W) to (N, C, H, W)."""
-        lattices = [lattice(features) for features in self._features(image)]
+        places = self._features(image)
+        if not all((features.abs() <= LARGEST).all() for features in places):
+            raise InputError(f'layer "{self.message.name}": a place or colour over its theta is no number')
+        lattices = [lattice(features) for features in places]
         norms = [1 / (it.filter(torch.ones_like(image[:, :1]).reshape(-1, 1)) + _LEAST) for it in lattices]
         weights = [blob[0, 0] for blob in self.blobs()]
         q = first
