@@ -111,8 +111,7 @@ class MultiStageMeanfield(Layer):
     def forward(self, scores: Tensor, first: Tensor, image: Tensor) -> Tensor:
         """(N, C, H, W) twice and (N, 3, H, W) to (N, C, H, W)."""
         places = self._features(image)
-        if not all((features.abs() <= LARGEST).all() for features in places):
-            raise InputError(f'layer "{self.message.name}": a place or colour over its theta is no number')
+        self._check(places)
         lattices = [lattice(features) for features in places]
         norms = [1 / (it.filter(torch.ones_like(image[:, :1]).reshape(-1, 1)) + _LEAST) for it in lattices]
         weights = [blob[0, 0] for blob in self.blobs()]
@@ -130,6 +129,13 @@ class MultiStageMeanfield(Layer):
         place = torch.stack([column, row], 2).reshape(1, -1, 2).float().expand(len(image), -1, -1)
         colour = image.detach().float().flatten(2).transpose(1, 2) / self.spec.theta_beta
         return place / self.spec.theta_gamma, torch.cat([place / self.spec.theta_alpha, colour], 2)
+
+    def _check(self, places: tuple[Tensor, Tensor]) -> None:
+        """That the lattice can number them; a graph that is only traced has no values to ask."""
+        if torch.compiler.is_compiling() or places[0].is_meta:
+            return
+        if not all((features.abs() <= LARGEST).all() for features in places):
+            raise InputError(f'layer "{self.message.name}": a place or colour over its theta is no number')
 
     def _pairwise(
         self, q: Tensor, lattices: list[Lattice], norms: list[Tensor], weights: list[Tensor]
