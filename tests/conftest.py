@@ -5,6 +5,7 @@ process a core) more threads would only wait for each other, and a sum's last di
 """
 
 import os
+import signal
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,9 @@ from hypothesis import settings
 from tiny import write_images, write_run
 
 from eval.parity import write_onnx
+
+# What a shell starts with & ignores Ctrl-C, and so do its children: tests that press it would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("untimed", deadline=None)  # other work on the machine may slow any example down
 settings.load_profile("untimed")
