@@ -13,6 +13,7 @@ from prototxt.caffe_pb2 import TEST, TRAIN, LayerParameter, NetParameter, NetSta
 from prototxt.errors import InputError, of_layer
 from prototxt.forks import fields_of_forks
 from prototxt.net_file import NetFile
+from prototxt.rawbytes import readable
 from prototxt.text import Warn, to_stderr
 
 AUTOMATIC = "(automatic)"  # the top of a loss layer that names none; it counts as a loss and is no output
@@ -38,6 +39,14 @@ class Node:
     inputs: tuple[Value, ...]
     outputs: tuple[Value, ...]
 
+    def __str__(self) -> str:
+        """``top = Type(bottom)``, and behind it the layer's name where no top has that."""
+        tops = [value.blob for value in self.outputs if value.blob != AUTOMATIC]
+        call = f"{self.layer.type}({', '.join(value.blob for value in self.inputs)})"
+        made = f"{', '.join(tops)} = {call}" if tops else call
+        name = self.layer.name
+        return readable(made if not name or name in tops else f"{made}  # {name}")
+
     @property
     def is_data(self) -> bool:
         """True where the layer's tops are fed from outside."""
@@ -58,6 +67,14 @@ class Graph:
     outputs: tuple[Value, ...]
     force_backward: bool = False
     file: NetFile | None = None
+
+    def __str__(self) -> str:
+        """A line for each layer, the inputs' first."""
+        return "\n".join(map(str, sorted(self.nodes, key=lambda node: not node.is_data)))
+
+    def __repr__(self) -> str:
+        blobs = [", ".join(value.blob for value in values) for values in (self.inputs, self.outputs)]
+        return readable(f'<Graph "{self.name}": {len(self.nodes)} layers, {" → ".join(blobs)}>')
 
     def located(self) -> AbstractContextManager[None]:
         """In the block an InputError about a layer gets its file and line, where the net has a file."""

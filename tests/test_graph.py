@@ -186,3 +186,29 @@ def test_an_input_layers_second_top_is_data() -> None:
     net = deploy(graph(text))
     assert [value.blob for value in net.inputs] == ["a", "b"]
     assert [value.blob for value in net.outputs] == ["sum"]
+
+
+def test_a_graph_prints_itself() -> None:
+    wired = graph(
+        'layer { name: "data" type: "ImageData" top: "x" top: "label" }\n'
+        'layer { name: "a" type: "ReLU" bottom: "x" top: "a" }\n'
+        'layer { name: "inside" type: "ReLU" bottom: "a" top: "a" }\n'
+        'layer { name: "cut" type: "Slice" bottom: "a" top: "b" top: "c" }\n'
+        'layer { name: "late" type: "Input" top: "late" }\n'
+        'layer { type: "Eltwise" bottom: "b" bottom: "late" top: "sum" }\n'
+        'layer { name: "quiet" type: "Silence" bottom: "c" }\n'
+        'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "sum" bottom: "label" }\n'
+    )
+    assert str(wired).splitlines() == [
+        "x, label = ImageData()  # data",
+        "late = Input()",
+        "a = ReLU(x)",
+        "a = ReLU(a)  # inside",
+        "b, c = Slice(a)  # cut",
+        "sum = Eltwise(b, late)",
+        "Silence(c)  # quiet",
+        "SoftmaxWithLoss(sum, label)  # loss",
+    ]
+    assert repr(wired) == '<Graph "": 8 layers, x, label, late → >'
+    assert str(deploy(wired)).splitlines()[0] == "x = ImageData()  # data"
+    assert repr(deploy(wired)) == '<Graph "": 6 layers, x, late → sum>'
