@@ -54,11 +54,18 @@ def find_prototxt(name: str, here: Path = Path()) -> tuple[Path, bool]:
     A file of that path, counted from ``here``, comes first; a shipped one may be named with or without
     ``.prototxt``. Raises InputError where neither is there.
     """
-    path = Path(name)
-    if (here / path).exists():
-        return here / path, False
-    shipped = _folder() / f"{name.removesuffix('.prototxt')}.prototxt"
-    if path.name == name and shipped.is_file():
-        return shipped, True
-    listed = ", ".join([*nets(), *solvers()])
-    raise InputError(f"{name}: no such file, and no shipped prototxt of that name ({listed})")
+    path, stem = here / name, name.removesuffix(".prototxt")
+    if _is_there(path):
+        return path, False
+    shipped = [*nets(), *solvers()]
+    if stem in shipped:
+        return _folder() / f"{stem}.prototxt", True
+    hint, listed = nearest(name, shipped), ", ".join(shipped)
+    raise InputError(f"{name}: no such file, and no shipped prototxt of that name ({listed}){hint}")
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # of a folder that is closed, say: whoever reads the file says what it is
+        return True

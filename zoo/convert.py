@@ -2,22 +2,17 @@
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError
 
-from converters.build import check_input_shapes
-from converters.dialects import settled
-from converters.export.deploy import deploy, ending_in, with_softmax
-from converters.export.limits import limits
-from converters.export.names import value_names
+from converters.export.deploy import deploy
 from converters.export.onnx_file import export_onnx
-from converters.graph import Graph, graph_of, net_state, refuse_python, with_known_classes
+from converters.graph import Graph, refuse_python
 from converters.host.files import whole
 from converters.layers.registry import record_of
-from converters.load import build
 from converters.network import Network
 from converters.weights.formats import read_metadata, write_safetensors
 from eval.cost import CONVENTION, layer_costs, parameters, total_macs
@@ -25,9 +20,9 @@ from eval.parity import Difference, compare_onnx, write_onnx
 from prototxt.net_file import NetFile
 from prototxt.rawbytes import from_message, readable
 from zoo.cli.choices import VARIANT
+from zoo.conversion import Request, built, put_out, read_file, wired, write_file
 from zoo.ours import keep_others
 from zoo.terminal.console import notice, stdout, table
-from zoo.variants.edits import find_net
 
 _MARK = "zoo convert"  # as its ONNX files say; a run's, which no conversion could make again, do not
 
@@ -38,23 +33,37 @@ class VerificationError(Exception):
 
 def run(args: argparse.Namespace) -> int:
     """Write the files and print the layers; 1, and no ONNX file, where --verify finds a difference."""
-    weights = [Path(name) for name in args.weights.split(",")] if args.weights else []
-    file = settled(find_net(args.net, args.variant, notice), args.dialect, weights, notice)
+    request = request_of(args)
+    file = read_file(request, notice)
     target = target_of(file, args)
     with file.located():
-        net, part = build_net(file, weights, args)
-        difference = write_model(net, part, target, args, (file.path.parent, Path()))
+        net, part = build_net(file, request, args)
+        difference = write_model(net, part, target, args)
     written = [target]
-    if weights and not difference:
+    if request.weights and not difference:
         written.append(target.with_suffix(".safetensors"))
         write_safetensors(written[1], net.state_dict(), {"net": target.stem})
-    print_layers(net, f"{file.message.name or file.path.stem}, {args.variant}, phase {args.phase or 'TEST'}")
+    print_layers(net, f"{file.message.name or file.path.stem}, {args.variant}, phase {request.phase}")
     if difference:
         notice(f"{target}: not written: {difference}")
         return 1
     for path in written:
         print(path)
     return 0
+
+
+def request_of(args: argparse.Namespace) -> Request:
+    """The net that the command line asks for."""
+    return Request(
+        net=args.net,
+        variant=args.variant,
+        weights=[Path(name) for name in args.weights.split(",")] if args.weights else [],
+        phase=args.phase or "TEST",
+        level=args.level or 0,
+        stages=args.stage,
+        input_shapes=dict(args.input_shape),
+        dialect=args.dialect,
+    )
 
 
 def target_of(file: NetFile, args: argparse.Namespace) -> Path:
@@ -80,46 +89,31 @@ def is_marked(path: Path) -> bool:
         return False
 
 
-def build_net(file: NetFile, weights: Sequence[Path], args: argparse.Namespace) -> tuple[Network, Graph]:
-    """The net of the state asked for, and what of it is deployed. Python layers that the deploy net does
+def build_net(file: NetFile, request: Request, args: argparse.Namespace) -> tuple[Network, Graph]:
+    """The net of the state asked for, and what of it the file holds. Python layers that the deploy net does
     without do not run, and then the net is that alone.
     """
-    phase = args.phase or "TEST"
-    if not args.allow_python:
-        file = replace(file, message=with_known_classes(file.message))
-    whole_graph = graph_of(file, net_state(phase, args.level or 0, args.stage), allow_python=True)
-    check_input_shapes(whole_graph, dict(args.input_shape))
+    whole_graph = wired(file, request, args.allow_python)
     graph, part = whole_graph, deploy(whole_graph)
     python = [node.layer.name for node in graph.nodes if record_of(node.layer).runs_code]
     if python and not args.allow_python:
         graph = part
         refuse_python(part.nodes)
         notice(f"not run, for the deploy net does without: {', '.join(python)}")
-    unused = {value.blob for value in whole_graph.inputs} - {value.blob for value in graph.inputs}
-    shapes = {blob: dims for blob, dims in args.input_shape if blob not in unused}
-    net = build(graph, phase, shapes, weights=weights)
-    if not weights:
+    net = built(graph, request, notice)
+    if not request.weights:
         notice("no --weights: the blobs are filled as the prototxt says (seed 0)")
-    if args.softmax:
-        part = with_softmax(part, whole_graph)
-    return net, ending_in(part, args.output_blob) if args.output_blob else part
+    return net, put_out(part, whole_graph, args.softmax, args.output_blob)
 
 
-def write_model(
-    net: Network, part: Graph, target: Path, args: argparse.Namespace, places: Sequence[Path]
-) -> str:
+def write_model(net: Network, part: Graph, target: Path, args: argparse.Namespace) -> str:
     """Write ``part`` of the net as ONNX. With ``--verify`` it is held against PyTorch at length, and where it
     differs nothing is written and the text says in what; otherwise the text is empty.
     """
-    _note_renamed(part)
+    write = export_onnx if args.verify else write_onnx
     try:
         with whole(target) as beside:
-            write = export_onnx if args.verify else write_onnx
-            if not write(net, beside, graph=part, mean=args.mean or "", places=places, note=_MARK):
-                why = limits(part)
-                notice(
-                    f"the batch cannot be dynamic in this net{why}: the ONNX file has the prototxt's shapes"
-                )
+            write_file(net, part, beside, notice, partial(write, mean=args.mean or "", note=_MARK))
             if args.verify:
                 verify(net, part, beside)
     except VerificationError as error:
@@ -133,14 +127,6 @@ def verify(net: Network, part: Graph, path: Path) -> None:
     print_differences(differences, [(value.blob, value.layer) for value in part.outputs])
     if apart := [item.output for item in differences if not item.is_close]:
         raise VerificationError(f"onnxruntime and PyTorch differ in {', '.join(apart)}")
-
-
-def _note_renamed(part: Graph) -> None:
-    names = value_names(part)
-    for value in part.outputs:
-        if names[value] != value.blob:
-            why = "an input has that name" if value.blob else "ONNX knows no empty name"
-            notice(f'output "{value.blob}" is called "{names[value]}" in the ONNX file: {why}')
 
 
 def print_differences(differences: Sequence[Difference], outputs: Sequence[tuple[str, str]]) -> None:

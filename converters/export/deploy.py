@@ -139,7 +139,7 @@ def with_softmax(part: Graph, graph: Graph) -> Graph:
     made = {value for node in part.nodes for value in node.outputs}
     heads = [node for node in graph.nodes if record_of(node.layer).probabilities and node.inputs[0] in made]
     if not heads:
-        raise InputError(f'net "{graph.name}" has no SoftmaxWithLoss that --softmax could make a Softmax of')
+        raise InputError(f'net "{graph.name}" has no SoftmaxWithLoss to make a Softmax of')
     taken = {value.blob for value in made}
     added: list[Node] = []
     for head in heads:

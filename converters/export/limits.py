@@ -7,7 +7,7 @@ from prototxt.errors import InputError
 
 _UNTRACEABLE = (
     "has as many rows as its values leave, found in as many rounds, which torch.export cannot follow: end the"
-    " file before it (--output-blob)"
+    " file before it (--output-blob, output_blobs)"
 )
 
 

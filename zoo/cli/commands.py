@@ -113,12 +113,9 @@ class _Version(argparse.Action):
     """Prints the installed package's version; where it is looked up is imported for that alone."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from importlib.metadata import PackageNotFoundError, version
+        from zoo import __version__
 
-        try:
-            print(f"zoo {version('caffe-zoo')}")
-        except PackageNotFoundError:
-            print("zoo, of a folder that no package was installed from")
+        print(f"zoo {__version__}")
         parser.exit()
 
 

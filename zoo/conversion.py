@@ -1,0 +1,91 @@
+"""From a net's name or path to its module and its ONNX file, step by step: what ``zoo convert`` and the
+functions of ``import zoo`` share.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from converters.build import Shape, check_input_shapes
+from converters.dialects import settled
+from converters.export.deploy import ending_in, with_softmax
+from converters.export.limits import limits
+from converters.export.names import value_names
+from converters.graph import Graph, graph_of, net_state, with_known_classes
+from converters.host.places import HERE
+from converters.load import build
+from converters.network import Network
+from prototxt.net_file import NetFile
+from prototxt.text import Warn
+from zoo.cli.choices import VARIANT
+from zoo.variants.edits import find_net
+
+
+@dataclass(frozen=True)
+class Request:
+    """The net that is asked for: a path or a shipped net's name, with the ``variant`` that edits it, the
+    weight files, of which the later count first, and the state that its layers are chosen by.
+    """
+
+    net: str
+    variant: str = VARIANT
+    weights: Sequence[Path] = ()
+    phase: str = "TEST"
+    level: int = 0
+    stages: Sequence[str] = ()
+    input_shapes: Mapping[str, Shape] = field(default_factory=dict)
+    dialect: str | None = None
+    seed: int = 0
+
+
+def read_file(request: Request, warn: Warn) -> NetFile:
+    """The net's file, edited, with the dialect of each layer. Raises InputError, with file and line."""
+    file = find_net(request.net, request.variant, warn)
+    return settled(file, request.dialect, request.weights, warn)
+
+
+def wired(file: NetFile, request: Request, allow_python: bool = False) -> Graph:
+    """The layers of the state asked for. Those of type Python are among them, for a deploy net may do without
+    them: who runs what is left refuses them (:func:`converters.graph.refuse_python`). A class whose rule is
+    known here is not run, but with ``allow_python``.
+
+    Raises InputError, with file and line, and for the shape of an input that is not there.
+    """
+    if not allow_python:
+        file = replace(file, message=with_known_classes(file.message))
+    graph = graph_of(file, net_state(request.phase, request.level, request.stages), allow_python=True)
+    check_input_shapes(graph, request.input_shapes)
+    return graph
+
+
+def built(graph: Graph, request: Request, warn: Warn) -> Network:
+    """The module of the graph, or of a part of it, with the weights asked for. Raises InputError, with file
+    and line.
+    """
+    inputs = {value.blob for value in graph.inputs}
+    shapes = {blob: shape for blob, shape in request.input_shapes.items() if blob in inputs}
+    return build(graph, request.phase, shapes, seed=request.seed, weights=request.weights, warn=warn)
+
+
+def put_out(part: Graph, whole: Graph, softmax: bool, output_blobs: Sequence[str]) -> Graph:
+    """What a file holds of ``part``, which is deployed of ``whole``: with the softmax of its losses, ended at
+    ``output_blobs``. Raises InputError where there is no such loss or blob.
+    """
+    if softmax:
+        part = with_softmax(part, whole)
+    return ending_in(part, output_blobs) if output_blobs else part
+
+
+def write_file(net: Network, part: Graph, path: Path, warn: Warn, write: Callable[..., bool]) -> None:
+    """Have ``write`` make the ONNX file of ``part`` of the net; ``warn`` takes a line for what is in it
+    otherwise than in the prototxt. Raises InputError where there cannot be such a file: none is written.
+    """
+    names = value_names(part)
+    for value in part.outputs:
+        if names[value] != value.blob:
+            why = "an input has that name" if value.blob else "ONNX knows no empty name"
+            warn(f'output "{value.blob}" is called "{names[value]}" in the ONNX file: {why}')
+    places = (part.file.path.parent, Path()) if part.file else HERE
+    if not write(net, path, graph=part, places=places):
+        why = limits(part)
+        warn(f"the batch cannot be dynamic in this net{why}: the ONNX file has the prototxt's shapes")
