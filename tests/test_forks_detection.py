@@ -146,6 +146,16 @@ def test_no_place_at_the_top_gives_a_row_an_image() -> None:
         assert detected(param, random(4, 3)).tolist() == [[0.0, *[-1.0] * 6]]
 
 
+def test_no_image_gives_no_row_and_no_loss() -> None:
+    shapes = {"loc": (1, 48), "conf": (1, 36), "prior": (1, 2, 48), "label": (1, 1, 1, 8)}
+    none = [torch.zeros(0, 48), torch.zeros(0, 36), torch.rand(1, 2, 48), torch.zeros(1, 1, 0, 8)]
+    net = one_layer('type: "MultiBoxLoss" top: "y" multibox_loss_param { num_classes: 3 }', **shapes)
+    assert net(*none).item() == 0
+    del shapes["label"]
+    net = one_layer('type: "DetectionOutput" top: "y" detection_output_param { num_classes: 3 }', **shapes)
+    assert net(*none[:3]).shape == (1, 1, 0, 7)
+
+
 def test_a_shared_location_has_a_background() -> None:
     with pytest.raises(InputError, match="background_label_id -1"):
         detected("background_label_id: -1", random(4, 3))

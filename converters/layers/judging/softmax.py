@@ -98,6 +98,11 @@ def sample_labels(message: LayerParameter, bottoms: Shapes) -> Index:
     return Index(message, "label", bottom=1)
 
 
+def capped(losses: Tensor) -> Tensor:
+    """Losses at most as great as that of the least probability; their gradient stays."""
+    return torch.where(losses > -LEAST_LOG, losses - losses.detach() - LEAST_LOG, losses)
+
+
 @dataclass(frozen=True)
 class LabelsSpec(Spec):
     """Of the losses of a softmax."""
@@ -174,8 +179,7 @@ class SoftmaxWithLoss(OfLabels):
         logs = F.log_softmax(x, self.spec.axis)
         target, valid = self._targets(x, label)
         each = -logs.gather(self.spec.axis, target.unsqueeze(self.spec.axis)).squeeze(self.spec.axis)
-        capped = torch.where(each > -LEAST_LOG, each - each.detach() - LEAST_LOG, each)  # the gradient stays
-        return Positions(capped, target, valid, logs)
+        return Positions(capped(each), target, valid, logs)
 
 
 @layer(

@@ -11,6 +11,7 @@ from converters.layers.base import Layer
 from converters.layers.checks import positive
 from converters.layers.choice import Dialect
 from converters.layers.judging.softmax import LabelsSpec, SoftmaxWithLoss
+from converters.layers.parts.boxes.rows import ranks
 from converters.layers.parts.legacy_axes import four_axes
 from converters.layers.registry import Builder, Shapes, free, layer
 from converters.layers.spec import Spec
@@ -144,10 +145,5 @@ class BoxAnnotatorOHEM(Layer):
         """(R, 5, …), (R, 1, …), (R, 1, …), (R, K, …) to labels (R, 1, H, W) and weights (R, K, H, W)."""
         rois, loss, labels, weights = (four_axes(x.detach()) for x in (rois, loss, labels, weights))
         image = rois[:, :1].long().flatten()
-        order = loss.flatten().argsort(descending=True, stable=True)
-        order = order[image[order].argsort(stable=True)]  # image by image, the greatest loss first
-        sorted_image = image[order]
-        rank = torch.arange(len(order), device=order.device) - torch.searchsorted(sorted_image, sorted_image)
-        is_kept = torch.zeros_like(image, dtype=torch.bool).scatter(0, order, rank < self.spec.roi_per_img)
-        is_kept = is_kept.reshape(labels.shape)
+        is_kept = (ranks(image, loss.flatten()) < self.spec.roi_per_img).reshape(labels.shape)
         return torch.where(is_kept, labels, self.spec.ignore_label), torch.where(is_kept, weights, 0)

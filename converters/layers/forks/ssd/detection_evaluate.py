@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from converters.layers.base import Layer
+from converters.layers.forks.ssd.predictions import ClassesSpec
 from converters.layers.parts.boxes.finding import found_by
 from converters.layers.parts.boxes.nms import overlaps
 from converters.layers.parts.boxes.truth_rows import drawn_truths
 from converters.layers.registry import Shapes, free, layer
-from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
@@ -21,17 +21,15 @@ _SIZES = (
 
 
 @dataclass(frozen=True)
-class DetectionEvaluateSpec(Spec):
+class DetectionEvaluateSpec(ClassesSpec):
     """Of DetectionEvaluate."""
 
-    num_classes: int
-    background_label_id: int = 0
     overlap_threshold: float = 0.5
     evaluate_difficult_gt: bool = True
 
     @property
     def count(self) -> int:
-        """How many classes are counted."""
+        """How many classes are counted; more than could be listed is refused."""
         return self.num_classes - (0 <= self.background_label_id < self.num_classes)
 
 
@@ -41,7 +39,7 @@ class DetectionEvaluateSpec(Spec):
     role="metric",
     bottoms=(2, 2),
     labels=(1,),
-    probes={1: lambda module, bottoms, random: drawn_truths(bottoms[1], 1, module.spec, random)},
+    probes={1: lambda module, bottoms, random: drawn_truths(bottoms[1], 1, module.spec.labels, random)},
     macs=free,
     most=lambda module, bottoms: [torch.Size((1, 1, module.spec.count + bottoms[0][2], 5))],
     untraceable=True,
@@ -87,8 +85,7 @@ class DetectionEvaluate(Layer):
         self._check_labels(rows, true)
         rows = rows[_order(rows, true)]
         counted = true if self.spec.evaluate_difficult_gt else true[true[:, 7] == 0]
-        labels = torch.arange(self.spec.num_classes, device=rows.device)
-        labels = labels[labels != self.spec.background_label_id]
+        labels = torch.tensor(self.spec.labels, device=rows.device)
         numbers = (counted[:, 1].long() == labels[:, None]).sum(1)
         heads = torch.full((len(labels), 5), -1.0, dtype=rows.dtype, device=rows.device)
         heads[:, 1], heads[:, 2] = labels.to(rows.dtype), numbers.to(rows.dtype)

@@ -7,10 +7,15 @@ import torch
 from torch import Tensor
 
 from converters.layers.base import Layer
+from converters.layers.forks.ssd.predictions import (
+    Predictions,
+    PredictionsSpec,
+    check_predictions,
+    predictions_of,
+)
 from converters.layers.parts.boxes.nms import suppressed
-from converters.layers.parts.boxes.priors import Priors, decoded, priors_of
+from converters.layers.parts.boxes.rows import nothing_found, ranks
 from converters.layers.registry import Shapes, free, layer
-from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter, PriorBoxParameter
 from prototxt.errors import InputError
 
@@ -18,25 +23,20 @@ _FILES = "writes no files of detections and shows no pictures, as save_output_pa
 
 
 @dataclass(frozen=True)
-class DetectionOutputSpec(Spec):
+class DetectionOutputSpec(PredictionsSpec):
     """Of DetectionOutput; ``top_k`` and ``keep_top_k`` are None where all stay."""
 
-    num_classes: int
-    code_type: str = "CORNER"
-    share_location: bool = True
-    background_label_id: int = 0
     variance_encoded_in_target: bool = False
     confidence_threshold: float = -torch.finfo(torch.float32).max
     nms_threshold: float = 0.3
     eta: float = 1.0
     top_k: int | None = None
     keep_top_k: int | None = None
-    objectness_score: float = 0.01
 
     @property
-    def labels(self) -> list[int]:
-        """The classes that are detected."""
-        return [label for label in range(self.num_classes) if label != self.background_label_id]
+    def in_target(self) -> bool:
+        """As Caffe calls it here."""
+        return self.variance_encoded_in_target
 
 
 def _most(module: Layer, bottoms: Shapes) -> Shapes:
@@ -94,47 +94,35 @@ class DetectionOutput(Layer):
         """Locations (N, 4·P·classes or 4·P), scores (N, P·K), priors (1, 2, 4·P), first scores (N, 2·P) and
         first locations (N, 4·P) to (1, 1, R, 7).
         """
-        boxes = self._boxes(bottoms)
-        best = self._best(self._scores(bottoms))
+        spec = self.spec
+        read = predictions_of(bottoms[:3], bottoms[3:], spec)
+        boxes = self._boxes(read)
+        best = self._best(self._scores(read))
         images, classes = best.place.shape[:2]
         by_class = boxes.expand(-1, classes, -1, -1)
         chosen = by_class.gather(2, best.place.unsqueeze(-1).expand(-1, -1, -1, 4))
-        spec = self.spec
         stays = suppressed(chosen, spec.nms_threshold, eta=spec.eta, alive=best.is_one)
         at = stays.nonzero()
         score = best.score[stays]
         labels = torch.tensor(spec.labels, device=score.device)[at[:, 1]]
         rows = torch.cat([torch.stack([at[:, 0], labels], 1).to(score), score[:, None], chosen[stays]], 1)
         if spec.keep_top_k is not None:
-            rows = rows[_ranks(at[:, 0], score) < spec.keep_top_k]
-        if not len(rows):
-            rows = torch.full((images, 7), -1.0, dtype=score.dtype, device=score.device)
-            rows[:, 0] = torch.arange(images)
-        return rows.reshape(1, 1, -1, 7)
+            rows = rows[ranks(at[:, 0], score) < spec.keep_top_k]
+        return rows.reshape(1, 1, -1, 7) if len(rows) else nothing_found(images, rows)
 
-    def _boxes(self, bottoms: tuple[Tensor, ...]) -> Tensor:
+    def _boxes(self, read: Predictions) -> Tensor:
         """(N, 1 or classes but the background's, P, 4)."""
-        spec, priors = self.spec, priors_of(bottoms[2])
-        images, count = len(bottoms[0]), len(priors.boxes)
-        coded = spec.code_type, spec.variance_encoded_in_target
-        if len(bottoms) > 4:
-            moved = decoded(bottoms[4].reshape(images, 1, count, 4), priors, *coded)
-            priors = Priors(moved, priors.variance)
-        location = bottoms[0].reshape(images, count, -1, 4).transpose(1, 2)
-        if not spec.share_location:
-            location = location[:, spec.labels]
-        return decoded(location, priors, *coded)
+        location = read.location if self.spec.share_location else read.location[:, self.spec.labels]
+        return self.spec.boxes(location, read.priors)
 
-    def _scores(self, bottoms: tuple[Tensor, ...]) -> Tensor:
+    def _scores(self, read: Predictions) -> Tensor:
         """(N, classes but the background's, P)."""
-        spec, images = self.spec, len(bottoms[1])
-        scores = bottoms[1].reshape(images, -1, spec.num_classes).transpose(1, 2)
-        if len(bottoms) > 3:
-            is_object = bottoms[3].reshape(images, 1, -1, 2)[..., 1] >= spec.objectness_score
-            first = torch.zeros_like(scores)
-            first[:, 0] = 1
-            scores = torch.where(is_object, scores, first)
-        return scores[:, spec.labels]
+        scores = read.scores.transpose(1, 2)
+        if read.is_object is not None:
+            background = torch.zeros_like(scores)
+            background[:, 0] = 1
+            scores = torch.where(read.is_object[:, None], scores, background)
+        return scores[:, self.spec.labels]
 
     def _best(self, scores: Tensor) -> _Candidates:
         above = scores > self.spec.confidence_threshold
@@ -154,17 +142,6 @@ class DetectionOutput(Layer):
         ordered = values.sort(dim=2, descending=True, stable=True)
         first = ordered.indices[..., :count]
         return _Candidates(place.gather(2, first), ordered.values[..., :count], is_one.gather(2, first))
-
-
-def _ranks(images: Tensor, scores: Tensor) -> Tensor:
-    """The place of each row among its image's by score, from 0: (R,) and (R,) to (R,)."""
-    by_score = scores.sort(descending=True, stable=True).indices
-    order = by_score[images[by_score].sort(stable=True).indices]
-    sizes = images.bincount()
-    starts = (sizes.cumsum(0) - sizes)[images[order]]
-    ranks = torch.empty_like(order)
-    ranks[order] = torch.arange(len(order), device=order.device) - starts
-    return ranks
 
 
 def _spec(message: LayerParameter) -> DetectionOutputSpec:
@@ -193,25 +170,4 @@ def _check(message: LayerParameter, spec: DetectionOutputSpec, bottoms: Shapes) 
         raise InputError("background_label_id -1 goes with share_location: false alone", message.name)
     if spec.nms_threshold < 0 or not 0 < spec.eta <= 1:
         raise InputError("nms_threshold must be at least 0, and eta above 0 and at most 1", message.name)
-    check_predictions(message, bottoms, spec.num_classes, 1 if spec.share_location else spec.num_classes)
-    priors = bottoms[2][2] // 4
-    for shape, each in zip(bottoms[3:], (2, 4), strict=False):
-        if shape.numel() != bottoms[0][0] * priors * each:
-            raise InputError(f"{tuple(shape)} is not {each} numbers for {priors} priors", message.name)
-
-
-def check_predictions(message: LayerParameter, bottoms: Shapes, classes: int, located: int) -> None:
-    """Raise InputError unless bottoms 1 and 2 have four numbers for each prior of bottom 3 and each of the
-    ``located`` classes, and one for each prior and each of the ``classes``.
-    """
-    location, scores, prior = bottoms[:3]
-    if len(prior) < 3 or prior.numel() != 2 * prior[2] or prior[2] % 4:
-        raise InputError(f"takes priors (1, 2, 4·P), not {tuple(prior)}", message.name)
-    if len(location) < 2 or len(scores) < 2 or location[0] != scores[0]:
-        raise InputError(f"bottoms differ in axis 0: {tuple(location)} and {tuple(scores)}", message.name)
-    priors = prior[2] // 4
-    for shape, each, what in ((location, 4 * located, "locations"), (scores, classes, "scores")):
-        if shape.numel() != shape[0] * priors * each:
-            raise InputError(
-                f"{what} {tuple(shape)} are not {each} numbers for each of {priors} priors", message.name
-            )
+    check_predictions(message, bottoms[:3], bottoms[3:], spec)

@@ -1,7 +1,6 @@
 """MultiBoxLoss of SSD and of RefineDet."""
 
-import math
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -10,10 +9,11 @@ from torch.nn import functional as F  # noqa: N812
 from converters.layers.base import Layer
 from converters.layers.forks.judging.smooth_l1 import smooth_l1
 from converters.layers.forks.ssd.multibox_spec import MultiBoxLossSpec, check_spec, spec_of
-from converters.layers.judging.softmax import LOSS_TOPS
+from converters.layers.forks.ssd.predictions import Predictions, predictions_of
+from converters.layers.judging.softmax import LOSS_TOPS, capped
 from converters.layers.parts.boxes.matching import NONE, Matches, Truths, by_image, crosses_border, matched
 from converters.layers.parts.boxes.nms import areas_of, suppressed
-from converters.layers.parts.boxes.priors import Priors, decoded, encoded, priors_of
+from converters.layers.parts.boxes.priors import Priors, encoded
 from converters.layers.parts.boxes.truth_rows import drawn_truths
 from converters.layers.parts.gradient import with_slope
 from converters.layers.parts.indexing import Index
@@ -22,21 +22,13 @@ from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
 _SMALL = 1e-5  # the area below which a box is no candidate when hard examples are thinned out
-_FLOOR = torch.finfo(torch.float32).tiny  # of a probability in the ranking of hard examples
 
 
-class _Batch(NamedTuple):
-    """What a pass is of: locations (N, L, P, 4), L being 1 or the classes, scores (N, P, K), priors as they
-    are and as a first stage moved them (boxes (P, 4), or (N, 1, P, 4)), true boxes, and which priors (N, P)
-    a first stage takes for an object.
-    """
+@dataclass(frozen=True)
+class _Batch(Predictions):
+    """What a pass is of: predictions and true boxes."""
 
-    location: Tensor
-    scores: Tensor
-    plain: Priors
-    priors: Priors
     truths: Truths
-    is_object: Tensor | None
 
 
 @layer(
@@ -46,7 +38,9 @@ class _Batch(NamedTuple):
     bottoms=(4, 6),
     tops=LOSS_TOPS,
     labels=(2, 3, 4, 5),
-    probes={3: lambda module, bottoms, random: drawn_truths(bottoms[3], bottoms[0][0], module.spec, random)},
+    probes={
+        3: lambda module, bottoms, random: drawn_truths(bottoms[3], bottoms[0][0], module.spec.labels, random)
+    },
     macs=free,
     most=lambda module, bottoms: [torch.Size(())],
     untraceable=True,
@@ -79,7 +73,8 @@ class MultiBoxLoss(Layer):
         """Locations (N, 4·P·classes or 4·P), scores (N, P·K), priors (1, 2, 4·P), true boxes (1, 1, R, 8),
         first scores (N, 2·P) and first locations (N, 4·P) to a scalar.
         """
-        spec, batch = self.spec, self._batch(bottoms)
+        spec, read = self.spec, predictions_of(bottoms[:3], bottoms[4:], self.spec)
+        batch = _Batch(**vars(read), truths=self._truths(bottoms[3], len(bottoms[0])))
         with torch.no_grad():
             matches = self._matches(batch)
             index, negative = matches.truth, None
@@ -91,19 +86,6 @@ class MultiBoxLoss(Layer):
         if self.counts_scores:
             loss = loss + self._scores_loss(batch, index, negative)
         return loss / self._normaliser(index)
-
-    def _batch(self, bottoms: tuple[Tensor, ...]) -> _Batch:
-        spec, (images, plain) = self.spec, (len(bottoms[0]), priors_of(bottoms[2]))
-        count, priors, is_object = len(plain.boxes), plain, None
-        location = bottoms[0].reshape(images, count, -1, 4).transpose(1, 2)
-        scores = bottoms[1].reshape(images, count, spec.num_classes)
-        if len(bottoms) > 4:
-            is_object = bottoms[4].detach().reshape(images, count, 2)[..., 1] >= spec.objectness_score
-        if len(bottoms) > 5:
-            first = bottoms[5].detach().reshape(images, 1, count, 4)
-            moved = decoded(first, plain, spec.code_type, spec.encode_variance_in_target)
-            priors = Priors(moved, plain.variance)
-        return _Batch(location, scores, plain, priors, self._truths(bottoms[3], images), is_object)
 
     def _truths(self, blob: Tensor, images: int) -> Truths:
         spec, rows = self.spec, blob.detach().reshape(-1, 8)
@@ -128,8 +110,7 @@ class MultiBoxLoss(Layer):
         if spec.use_prior_for_matching:
             boxes = batch.priors.boxes.expand(len(truths.boxes), 1, -1, 4)
         else:
-            coded = spec.code_type, spec.encode_variance_in_target
-            boxes = decoded(batch.location.detach(), batch.plain, *coded)
+            boxes = spec.boxes(batch.location.detach(), batch.plain)
             if not spec.share_location:
                 right = (truths.labels.unsqueeze(1) == classes) & (classes != spec.background_label_id)
                 is_one = is_one & right
@@ -181,8 +162,7 @@ class MultiBoxLoss(Layer):
         if self.spec.nms_threshold is not None:
             boxes = batch.plain.boxes.expand(len(loss), -1, 4)
             if not self.spec.use_prior_for_nms:
-                coded = self.spec.code_type, self.spec.encode_variance_in_target
-                boxes = decoded(batch.location[:, 0].detach(), batch.plain, *coded)
+                boxes = self.spec.boxes(batch.location[:, 0].detach(), batch.plain)
             boxes = boxes.gather(1, order.unsqueeze(-1).expand(-1, -1, 4))
             if self.spec.nms_top_k > -1:
                 stays = stays & (stays.cumsum(1) <= self.spec.nms_top_k)
@@ -206,7 +186,7 @@ class MultiBoxLoss(Layer):
         if spec.bp_inside:
             seen = boxes
             if not spec.use_prior_for_matching:
-                seen = decoded(location.detach(), own, spec.code_type, spec.encode_variance_in_target)
+                seen = spec.boxes(location.detach(), own)
             error = torch.where((seen < 0) | (seen > 1), 0.0, error)
         return smooth_l1(error) if spec.loc_loss_type == "SMOOTH_L1" else 0.5 * error * error
 
@@ -248,13 +228,9 @@ class MultiBoxLoss(Layer):
 
 def _labels(truths: Truths, index: Tensor) -> Tensor:
     """The labels of the true boxes with these numbers (N, …); any where there is none."""
-    if not truths.labels.shape[1]:
-        return torch.zeros_like(index)
     return truths.labels.gather(1, index.clamp(min=0).flatten(1)).reshape(index.shape)
 
 
 def _cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
     """-log softmax of each label, at most that of FLT_MIN, while the gradient stays whole: (…, K) to (…)."""
-    each = -F.log_softmax(scores, -1).gather(-1, labels.unsqueeze(-1)).squeeze(-1)
-    worst = -math.log(_FLOOR)
-    return torch.where(each > worst, worst + (each - each.detach()), each)
+    return capped(-F.log_softmax(scores, -1).gather(-1, labels.unsqueeze(-1)).squeeze(-1))

@@ -2,32 +2,27 @@
 
 from dataclasses import dataclass
 
-from converters.layers.forks.ssd.detection_output import check_predictions
+from converters.layers.forks.ssd.predictions import PredictionsSpec, check_predictions
 from converters.layers.judging.softmax import normalization
 from converters.layers.registry import Shapes
-from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter, MultiBoxLossParameter, PriorBoxParameter
 from prototxt.errors import InputError
 
 
 @dataclass(frozen=True)
-class MultiBoxLossSpec(Spec):
+class MultiBoxLossSpec(PredictionsSpec):
     """Of MultiBoxLoss; ``nms_threshold`` is None where hard examples are not thinned out."""
 
-    num_classes: int
     loc_loss_type: str = "SMOOTH_L1"
     conf_loss_type: str = "SOFTMAX"
     loc_weight: float = 1.0
-    share_location: bool = True
     match_type: str = "PER_PREDICTION"
     overlap_threshold: float = 0.5
     use_prior_for_matching: bool = True
-    background_label_id: int = 0
     use_difficult_gt: bool = True
     mining_type: str = "MAX_NEGATIVE"
     neg_pos_ratio: float = 3.0
     neg_overlap: float = 0.5
-    code_type: str = "CORNER"
     encode_variance_in_target: bool = False
     map_object_to_agnostic: bool = False
     ignore_cross_boundary_bbox: bool = False
@@ -36,8 +31,12 @@ class MultiBoxLossSpec(Spec):
     nms_top_k: int = 0
     sample_size: int = 64
     use_prior_for_nms: bool = False
-    objectness_score: float = 0.01
     normalization: str = "VALID"
+
+    @property
+    def in_target(self) -> bool:
+        """As Caffe calls it here."""
+        return self.encode_variance_in_target
 
 
 def spec_of(message: LayerParameter) -> MultiBoxLossSpec:
@@ -95,7 +94,4 @@ def check_spec(message: LayerParameter, spec: MultiBoxLossSpec, bottoms: Shapes)
     for reason, is_so in reasons.items():
         if is_so:
             raise InputError(reason, message.name)
-    check_predictions(message, bottoms, classes, 1 if spec.share_location else classes)
-    for shape, each in zip(bottoms[4:], (2, 4), strict=False):
-        if shape.numel() != bottoms[0][0] * bottoms[2][2] // 4 * each:
-            raise InputError(f"{tuple(shape)} is not {each} numbers for each prior", message.name)
+    check_predictions(message, bottoms[:3], bottoms[4:], spec)

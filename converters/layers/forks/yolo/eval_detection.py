@@ -12,6 +12,7 @@ from converters.layers.base import Layer
 from converters.layers.parts.boxes.cells import by_cell, corners, decoded
 from converters.layers.parts.boxes.finding import found_by
 from converters.layers.parts.boxes.nms import overlaps, suppressed
+from converters.layers.parts.boxes.rows import places
 from converters.layers.parts.boxes.truth_rows import drawn_truths
 from converters.layers.parts.indexing import Index
 from converters.layers.registry import Shapes, free, layer
@@ -20,13 +21,6 @@ from prototxt.caffe_pb2 import EvalDetectionParameter, LayerParameter
 from prototxt.errors import InputError
 
 _LEAST = 0.005  # the score below which a box is none
-
-
-class _Classes(NamedTuple):
-    """Those of the rows, of which 0 is the background's."""
-
-    num_classes: int
-    background_label_id: int = 0
 
 
 class _Lines(NamedTuple):
@@ -60,8 +54,7 @@ def _most(module: Layer, bottoms: Shapes) -> Shapes:
 
 
 def _drawn(module: Layer, bottoms: Shapes, random: np.random.Generator) -> NDArray[np.float64]:
-    classes = _Classes(module.spec.num_class + 1)
-    return drawn_truths(bottoms[1], bottoms[0][0], classes, random)
+    return drawn_truths(bottoms[1], bottoms[0][0], range(1, module.spec.num_class + 1), random)
 
 
 @layer(
@@ -118,11 +111,9 @@ class EvalDetection(Layer):
         counts = (true.image * classes + true.label).bincount(minlength=len(x) * classes)
         found, score = self._found(x)
         top = x.new_zeros(len(x), self.spec.boxes, 4)
-        sizes = found.image.bincount(minlength=len(x))
-        slot = torch.arange(len(score), device=x.device) - (sizes.cumsum(0) - sizes)[found.image]
         status = self._status(found, true).to(x.dtype)
         rows = torch.cat([torch.stack([found.label.to(x.dtype), score], 1), status], 1)
-        top[found.image, slot] = rows
+        top[found.image, places(found.image)] = rows
         return torch.cat([counts.reshape(len(x), classes).to(x.dtype), top.flatten(1)], 1)
 
     def _true(self, rows: Tensor, images: int) -> _Lines:

@@ -6,14 +6,15 @@ import torch
 from torch import Tensor
 
 from converters.layers.parts.boxes.nms import overlaps
+from converters.layers.parts.boxes.rows import places
 
 NONE, IGNORED = -1, -2  # instead of the number of a true box
 _LEAST = 1e-6  # of an overlap that counts
 
 
 class Truths(NamedTuple):
-    """The true boxes of each image, as many places as the most that one has: corners (N, G, 4), labels
-    (N, G), and which places are taken (N, G).
+    """The true boxes of each image, as many places as the most that one has, and at least one: corners
+    (N, G, 4), labels (N, G), and which places are taken (N, G).
     """
 
     boxes: Tensor
@@ -39,11 +40,10 @@ def by_image(rows: Tensor, labels: Tensor, images: int) -> Truths:
     rows, image, labels = rows[is_one], image[is_one], labels[is_one]
     image, order = image.sort(stable=True)
     sizes = image.bincount(minlength=images)
-    most = int(sizes.max()) if images else 0
-    place = torch.arange(len(image), device=rows.device) - (sizes.cumsum(0) - sizes)[image]
-    boxes = rows.new_zeros(images, most, 4)
+    most = max([1, *sizes.tolist()])
+    boxes, of_box = rows.new_zeros(images, most, 4), labels.new_zeros(images, most)
+    place = places(image)
     boxes[image, place] = rows[order, 3:7]
-    of_box = labels.new_zeros(images, most)
     of_box[image, place] = labels[order]
     return Truths(boxes, of_box, torch.arange(most, device=rows.device) < sizes[:, None])
 
@@ -56,23 +56,20 @@ def crosses_border(boxes: Tensor) -> Tensor:
 def matched(
     boxes: Tensor, truths: Tensor, is_one: Tensor, threshold: float | None, ignored: Tensor | None = None
 ) -> Matches:
-    """Match boxes (…, P, 4) with true ones (…, G, 4), of which (…, G) are any: first each true box with the
-    one that overlaps it most, the greatest overlaps first; then, with a ``threshold``, each box that is left
-    with the true one that it overlaps most, from that overlap on. ``ignored`` (…, P): boxes that take no
-    part.
+    """Match boxes (…, P, 4) with true ones (…, G, 4), at least one place, of which (…, G) are any: first each
+    true box with the one that overlaps it most, the greatest overlaps first; then, with a ``threshold``, each
+    box that is left with the true one that it overlaps most, from that overlap on. ``ignored`` (…, P): boxes
+    that take no part.
     """
     shared = overlaps(boxes, truths)
     takes_part = is_one.unsqueeze(-2) if ignored is None else is_one.unsqueeze(-2) & ~ignored.unsqueeze(-1)
     shared = torch.where(takes_part & (shared > _LEAST), shared, 0.0)
-    if not shared.shape[-1]:
-        best, nearest = shared.new_zeros(shared.shape[:-1]), torch.zeros(shared.shape[:-1]).long()
-    else:
-        best, nearest = shared.max(-1)
+    best, nearest = shared.max(-1)
     index = _one_each(shared)
-    own = shared.gather(-1, index.clamp(min=0).unsqueeze(-1)).squeeze(-1) if shared.shape[-1] else best
+    own = shared.gather(-1, index.clamp(min=0).unsqueeze(-1)).squeeze(-1)
     overlap = torch.where(index >= 0, own, best)
     if threshold is not None:
-        index = torch.where((index < 0) & (best >= threshold) & (best > 0), nearest.to(index), index)
+        index = torch.where((index < 0) & (best >= threshold) & (best > 0), nearest, index)
     if ignored is not None:
         index = torch.where(ignored, IGNORED, index)
     return Matches(index, overlap)
@@ -82,7 +79,7 @@ def _one_each(shared: Tensor) -> Tensor:
     """The greatest overlap of all makes a pair, then the greatest of the boxes and true ones that are left:
     a round a pair, of all groups at once. (…, P, G) to the true box of each box (…, P), or NONE.
     """
-    groups = shared.reshape(-1, *shared.shape[-2:]).clone()
+    groups = shared[None].flatten(0, -3).clone()
     truths = groups.shape[2]
     index = torch.full(groups.shape[:2], NONE, device=shared.device)
     every = torch.arange(len(groups), device=shared.device)

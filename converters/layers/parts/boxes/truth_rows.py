@@ -1,32 +1,22 @@
 """Rows of true boxes as SSD's data layer makes them, for nets that are tried without their data."""
 
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 
-class Classes(Protocol):
-    """The numbers of a layer that has a background among its classes."""
-
-    @property
-    def num_classes(self) -> int: ...  # noqa: D102
-
-    @property
-    def background_label_id(self) -> int: ...  # noqa: D102
-
-
 def drawn_truths(
-    shape: torch.Size, images: int, spec: Classes, random: np.random.Generator
+    shape: torch.Size, images: int, labels: Sequence[int], random: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Boxes of objects of any of so many images and any class but the background's, none of them difficult:
-    rows of (image, label, instance, xmin, ymin, xmax, ymax, difficult) in ``shape``, (1, 1, R, 8). Of more
-    axes before the rows the fork reads the first.
+    """Boxes of objects of any of so many images and of the classes ``labels``, none of them difficult: rows
+    of (image, label, instance, xmin, ymin, xmax, ymax, difficult) in ``shape``, (1, 1, R, 8). Of more axes
+    before the rows the fork reads the first.
     """
     count = shape[-2]
     items = np.sort(random.integers(0, images, count))
-    labels = [label for label in range(spec.num_classes) if label != spec.background_label_id]
     names = random.choice(labels or [0], count)
     corner, size = random.uniform(0, 0.6, (count, 2)), random.uniform(0.1, 0.4, (count, 2))
     rest = np.zeros((count, 1))
