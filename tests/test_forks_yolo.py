@@ -72,6 +72,15 @@ def test_nothing_found_is_a_row_an_image() -> None:
     assert isinstance(y, torch.Tensor) and y.tolist() == [[[[0] + [-1] * 6, [1] + [-1] * 6]]]
 
 
+def test_no_image_gives_no_row_and_no_box_or_class_is_refused() -> None:
+    net = one_layer(V3 % 0.5, a=(2, 14, 3, 5), b=(2, 14, 6, 10))
+    assert net(torch.zeros(0, 14, 3, 5), torch.zeros(0, 14, 6, 10)).shape == (1, 1, 0, 7)
+    for wrong, channels in (("num_classes: 0 num_box: 2", 10), ("num_classes: 2 num_box: 0", 1)):
+        text = (V3 % 0.5).replace("num_classes: 2 num_box: 2", wrong)
+        with pytest.raises(InputError, match='layer "it": takes maps of one box and one class at least'):
+            one_layer(text, a=(1, channels, 3, 5), b=(1, channels, 6, 10))
+
+
 def labels(*truths: tuple[float, ...]) -> np.ndarray:
     rows = np.zeros((1, 300, 5), np.float32)
     rows[0, : len(truths)] = truths

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from converters.layers.base import Layer
-from converters.layers.parts.boxes.cells import by_cell, corners, decoded
+from converters.layers.checks import positive
+from converters.layers.parts.boxes.cells import by_cell, corners, decoded, placed
 from converters.layers.parts.boxes.finding import found_by
 from converters.layers.parts.boxes.nms import overlaps, suppressed
 from converters.layers.parts.boxes.rows import places
@@ -91,6 +92,7 @@ class EvalDetection(Layer):
             param.nms,
             EvalDetectionParameter.ScoreType.Name(param.score_type),
         )
+        positive(message, num_class=param.num_class, num_object=param.num_object)
         wanted = (param.num_object * (5 + param.num_class), param.side, param.side)
         if tuple(bottoms[0][1:]) != wanted:
             raise InputError(
@@ -125,13 +127,12 @@ class EvalDetection(Layer):
 
     def _found(self, x: Tensor) -> tuple[_Lines, Tensor]:
         """The boxes that are left and their scores, by image, label and score."""
-        spec, images = self.spec, len(x)
+        spec = self.spec
         cells = by_cell(x, spec.num_object)
-        places = torch.cat([cells[..., :2].sigmoid(), cells[..., 2:4]], -1)
         sides = x.new_tensor(spec.biases[: 2 * spec.num_object]).reshape(-1, 2) / spec.side
-        boxes = decoded(places, sides).flat().reshape(images, -1, 4)
-        best, label = (of_box.reshape(images, -1) for of_box in cells[..., 5:].softmax(-1).max(-1))
-        of_object = cells[..., 4].sigmoid().reshape(images, -1)
+        boxes = decoded(placed(cells), sides).flatten(1, -2)
+        best, label = (of_box.flatten(1) for of_box in cells[..., 5:].softmax(-1).max(-1))
+        of_object = cells[..., 4].sigmoid().flatten(1)
         score = {"OBJ": of_object, "PROB": best, "MULTIPLY": of_object * best}[spec.score_type]
         score, order = score.sort(dim=1, descending=True, stable=True)
         boxes, label = boxes.gather(1, order.unsqueeze(-1).expand(-1, -1, 4)), label.gather(1, order)

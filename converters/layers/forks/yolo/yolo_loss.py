@@ -9,7 +9,7 @@ from torch import Tensor
 from converters.layers.base import Layer
 from converters.layers.judging.softmax import LOSS_TOPS
 from converters.layers.parts.boxes.box_overlap import overlap
-from converters.layers.parts.boxes.cells import by_cell, decoded
+from converters.layers.parts.boxes.cells import by_cell, check_maps, decoded, placed
 from converters.layers.parts.boxes.truths import TruthReader, Truths, best_overlap, drawn_labels, last_in_cell
 from converters.layers.parts.gradient import with_slope
 from converters.layers.registry import Shapes, free, layer
@@ -39,9 +39,7 @@ class YoloLoss(Layer):
 
     def start(self, message: LayerParameter, bottoms: Shapes) -> None:
         """Check the bottoms. Raises InputError for a map of other channels, or labels of another size."""
-        channels = self.spec.num * (5 + self.spec.num_class)
-        if len(bottoms[0]) != 4 or bottoms[0][1] != channels:
-            raise InputError(f"takes maps of {channels} channels, not {tuple(bottoms[0])}", message.name)
+        check_maps(message, bottoms[:1], self.spec.num, self.spec.num_class)
         self.truths = TruthReader(message, bottoms)
 
     def read(self, x: Tensor, labels: Tensor) -> tuple[Tensor, Truths]:
@@ -124,8 +122,8 @@ class RegionLoss(YoloLoss):
     def _deltas(self, cells: Tensor, truths: Truths) -> Tensor:
         spec, side = self.spec, cells.shape[1]
         chance, sides = cells[..., 4].sigmoid(), self.anchors(cells) / side
-        places = torch.cat([cells[..., :2].sigmoid(), cells[..., 2:4]], -1)
-        boxes = torch.stack(list(decoded(places, sides)), -1)
+        places = placed(cells)
+        boxes = decoded(places, sides)
         slope = chance * (1 - chance)
         is_new = best_overlap(boxes, truths) <= spec.thresh
         objects = torch.where(is_new, spec.noobject_scale * chance * slope, 0.0)

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from converters.layers.base import Layer
-from converters.layers.parts.boxes.cells import by_cell, corners, decoded
+from converters.layers.parts.boxes.cells import by_cell, check_maps, corners, decoded, placed
 from converters.layers.parts.boxes.nms import suppressed
+from converters.layers.parts.boxes.rows import nothing_found
 from converters.layers.registry import Builder, Count, Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter
@@ -50,6 +51,13 @@ class DetectionSpec(Spec):
     anchors_scale: tuple[int, ...] = ()
 
 
+class _Anchors(NamedTuple):
+    """Of a map the numbers of its anchors, and how wide its cells are in their units."""
+
+    numbers: Sequence[int]
+    scale: int = 1
+
+
 class _Detects(Layer):
     """What the two share: all boxes of a batch whose scores pass, best first, those suppressed that overlap a
     better one by nms_threshold or more, whatever their classes and images are: the image is always 0. Labels
@@ -58,18 +66,18 @@ class _Detects(Layer):
     """
 
     spec: DetectionSpec
+    anchors: list[_Anchors]  # of each map
 
-    def _check(self, message: LayerParameter, bottoms: Shapes) -> None:
-        """Raise InputError for maps of other channels than the numbers have, or too few anchors."""
-        channels = self.spec.num_box * (5 + self.spec.num_classes)
-        for shape in bottoms:
-            if len(shape) != 4 or shape[1] != channels:
-                raise InputError(f"takes maps of {channels} channels, not {tuple(shape)}", message.name)
+    def _check(self, message: LayerParameter, param: Any, bottoms: Shapes) -> None:
+        """Raise InputError for maps of other channels than the numbers have."""
+        if not param.HasField("num_classes"):
+            raise InputError("num_classes must be given", message.name)
+        check_maps(message, bottoms, param.num_box, param.num_classes)
 
     @torch.no_grad()
     def forward(self, *maps: Tensor) -> Tensor:
         """(N, num_box·(5 + num_classes), H, W) to (1, 1, rows, 7)."""
-        found = [self._found(x, at) for at, x in enumerate(maps)]
+        found = [self._found(x, of_map) for x, of_map in zip(maps, self.anchors, strict=True)]
         scores, labels, boxes = (torch.cat(parts) for parts in zip(*found, strict=True))
         order = scores.argsort(descending=True, stable=True)
         scores, labels, boxes = scores[order], labels[order], boxes[order]
@@ -77,24 +85,24 @@ class _Detects(Layer):
         areas = boxes[:, 2] * boxes[:, 3]
         stays = suppressed(lines, self.spec.nms_threshold, equal_goes=True, areas=areas)
         if not stays.any():
-            return _nothing(maps[0])
+            return nothing_found(len(maps[0]), maps[0])
         rows = [torch.zeros_like(scores), labels + 1.0, scores, *lines.unbind(1)]
         return torch.stack(rows, 1)[stays][None, None].to(maps[0].dtype)
 
-    def _found(self, x: Tensor, at: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _found(self, x: Tensor, anchors: _Anchors) -> tuple[Tensor, Tensor, Tensor]:
         """Of one map the scores (R,), classes (R,) and boxes (R, 4) that pass."""
+        cells = by_cell(x, self.spec.num_box)
+        sides = x.new_tensor(self.spec.biases).reshape(-1, 2)[list(anchors.numbers)]
+        image = x.new_tensor([x.shape[3] * anchors.scale, x.shape[2] * anchors.scale])
+        boxes = decoded(placed(cells), sides / image).flatten(0, -2)
+        score, label, place = self._passing(cells[..., 4].sigmoid(), cells[..., 5:])
+        return score, label, boxes[place]
+
+    def _passing(self, is_object: Tensor, classes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of chances (N, H, W, B) and raw values of classes (N, H, W, B, K) the scores that pass, their
+        classes and the numbers of their boxes: (R,) each.
+        """
         raise NotImplementedError
-
-    def _sides(self, x: Tensor, anchors: Sequence[int], scale: int) -> Tensor:
-        """The sides of a map's anchors as shares of the image, whose cells are ``scale`` wide: (B, 2)."""
-        sides = x.new_tensor(self.spec.biases).reshape(-1, 2)[list(anchors)]
-        return sides / x.new_tensor([x.shape[3] * scale, x.shape[2] * scale])
-
-
-def _nothing(x: Tensor) -> Tensor:
-    rows = x.new_full((1, 1, x.shape[0], 7), -1)
-    rows[..., 0] = torch.arange(x.shape[0], device=x.device)
-    return rows
 
 
 @_rule(
@@ -121,25 +129,20 @@ class Yolov3DetectionOutput(_Detects):
             tuple(param.anchors_scale),
         )
         maps, each = len(bottoms), len(param.mask) // max(param.mask_group_num, 1)
-        if not param.HasField("num_classes"):
-            raise InputError("num_classes must be given", message.name)
         if param.mask_group_num != maps or len(param.anchors_scale) < maps:
             raise InputError(
                 f"mask_group_num, and anchors_scale, have to be as many as the {maps} bottoms", message.name
             )
         if each < param.num_box or any(2 * n + 1 >= len(param.biases) for n in param.mask):
             raise InputError(f"takes {param.num_box} of mask a bottom, each with two biases", message.name)
-        self.each = each
-        self._check(message, bottoms)
+        masks = [self.spec.mask[at * each :][: param.num_box] for at in range(maps)]
+        self.anchors = [_Anchors(*of_map) for of_map in zip(masks, param.anchors_scale, strict=False)]
+        self._check(message, param, bottoms)
 
-    def _found(self, x: Tensor, at: int) -> tuple[Tensor, Tensor, Tensor]:
-        cells = by_cell(x, self.spec.num_box)
-        anchors = self.spec.mask[at * self.each :][: self.spec.num_box]
-        places = torch.cat([cells[..., :2].sigmoid(), cells[..., 2:4]], -1)
-        boxes = decoded(places, self._sides(x, anchors, self.spec.anchors_scale[at])).flat()
-        scores = (cells[..., 5:].sigmoid() * cells[..., 4:5].sigmoid()).reshape(len(boxes), -1)
-        row, label = (scores > self.spec.confidence_threshold).nonzero(as_tuple=True)
-        return scores[row, label], label, boxes[row]
+    def _passing(self, is_object: Tensor, classes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        scores = (classes.sigmoid() * is_object.unsqueeze(-1)).flatten(0, -2)
+        place, label = (scores > self.spec.confidence_threshold).nonzero(as_tuple=True)
+        return scores[place, label], label, place
 
 
 @_rule("YoloDetectionOutput", "yolo_detection_output_layer.cpp", "yolo_detection_output_param", (1, 2))
@@ -158,19 +161,15 @@ class YoloDetectionOutput(_Detects):
             param.nms_threshold,
             tuple(param.biases)[: 2 * param.num_box],
         )
-        if not param.HasField("num_classes"):
-            raise InputError("num_classes must be given", message.name)
         if len(param.biases) < 2 * param.num_box:
             raise InputError(f"takes {2 * param.num_box} biases, not {len(param.biases)}", message.name)
-        self._check(message, bottoms)
+        self._check(message, param, bottoms)
         if any(shape[2] != shape[3] for shape in bottoms):
             raise InputError("takes square maps: the fork reads others wrongly", message.name)
+        self.anchors = [_Anchors(range(param.num_box))] * len(bottoms)
 
-    def _found(self, x: Tensor, at: int) -> tuple[Tensor, Tensor, Tensor]:
-        cells = by_cell(x, self.spec.num_box)
-        places = torch.cat([cells[..., :2].sigmoid(), cells[..., 2:4]], -1)
-        boxes = decoded(places, self._sides(x, range(self.spec.num_box), 1)).flat()
-        best, label = cells[..., 5:].softmax(-1).max(-1)
-        scores = (cells[..., 4].sigmoid() * best).flatten()
-        row = (scores >= self.spec.confidence_threshold).nonzero()[:, 0]
-        return scores[row], label.flatten()[row], boxes[row]
+    def _passing(self, is_object: Tensor, classes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        best, label = classes.softmax(-1).max(-1)
+        scores = (is_object * best).flatten()
+        place = (scores >= self.spec.confidence_threshold).nonzero()[:, 0]
+        return scores[place], label.flatten()[place], place

@@ -8,7 +8,7 @@ from torch import Tensor
 from converters.layers.forks.yolo.yolo_loss import YoloLoss, YoloLossSpec, scattered, shape_overlap
 from converters.layers.judging.softmax import LOSS_TOPS
 from converters.layers.parts.boxes.box_overlap import KINDS, overlap_slopes
-from converters.layers.parts.boxes.cells import decoded
+from converters.layers.parts.boxes.cells import decoded, placed
 from converters.layers.parts.boxes.truths import (
     Truths,
     best_overlap,
@@ -97,7 +97,7 @@ class Yolov3(YoloLoss):
         """(N, num·(5 + classes), H, W) and labels (N, 300, 5) to a scalar."""
         with torch.no_grad():
             cells, truths = self.read(x, labels)
-            logistic = torch.cat([cells[..., :2].sigmoid(), cells[..., 2:4], cells[..., 4:].sigmoid()], -1)
+            logistic = torch.cat([placed(cells), cells[..., 4:].sigmoid()], -1)
             deltas, distance = self._deltas(logistic, truths)
             loss = deltas[..., 4:].square().sum() + distance
             if self.spec.use_logic_gradient:
@@ -114,7 +114,7 @@ class Yolov3(YoloLoss):
     def _deltas(self, cells: Tensor, truths: Truths) -> tuple[Tensor, Tensor]:
         """The gradient of each value, and what the places add to the loss."""
         anchors = self.anchors(cells) / self._pixels(cells)
-        boxes = torch.stack(list(decoded(cells[..., :4], anchors[list(self.spec.mask)])), -1)
+        boxes = decoded(cells[..., :4], anchors[list(self.spec.mask)])
         objects = torch.where(best_overlap(boxes, truths, self.how) <= self.spec.thresh, cells[..., 4], 0.0)
         times = self._times(anchors, truths)
         own, cell = self._own(cells, truths)

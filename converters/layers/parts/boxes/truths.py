@@ -43,7 +43,7 @@ class TruthReader:
         rows = labels.detach().reshape(len(labels), COUNT, 5)
         is_there = (rows[..., 3] != 0).cumprod(1).bool()
         if not torch.compiler.is_compiling() and not rows.is_meta:
-            most = max(1, int(is_there.sum(1).max()))
+            most = max(1, int(is_there.any(0).sum()))
             rows, is_there = rows[:, :most], is_there[:, :most]
         here = rows * is_there[..., None]
         column, row = self.place(here[..., 1] * width, width), self.place(here[..., 2] * height, height)
@@ -60,7 +60,7 @@ def drawn_labels(labels: torch.Size, classes: int, random: np.random.Generator) 
 
 def best_overlap(boxes: Tensor, truths: Truths, how: Callable[[Tensor, Tensor], Tensor] = overlap) -> Tensor:
     """The greatest overlap of each box (N, …, 4) with a truth before the first without an x: (N, …)."""
-    flat = boxes.reshape(len(boxes), -1, 1, 4)
+    flat = boxes.flatten(1, -2).unsqueeze(2)
     is_seen = (truths.boxes[..., 0] != 0).cumprod(1).bool() & truths.is_there
     found = how(flat, truths.boxes[:, None])
     return torch.where(is_seen[:, None], found, 0.0).amax(-1).reshape(boxes.shape[:-1])
