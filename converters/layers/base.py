@@ -66,9 +66,13 @@ class Layer(nn.Module):
     def _follow(self, shapes: tuple[torch.Size, ...]) -> None:
         try:
             self.reshape(shapes)
-        except InputError as error:  # nobody above this call knows the layer
-            raise InputError(f'layer "{self.message.name}": {error}') from None
+        except InputError as error:
+            raise self.refusal(str(error)) from None
         self.taken.add(shapes)
+
+    def refusal(self, reason: str) -> InputError:
+        """What to raise for values of bottoms: nobody above a call knows the layer."""
+        return InputError(f'layer "{self.message.name}": {reason}')
 
     def reshape(self, bottoms: Shapes) -> None:
         """Raise InputError for shapes of bottoms that this layer does not take (Layer::Reshape)."""

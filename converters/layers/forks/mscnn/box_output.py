@@ -163,9 +163,9 @@ class DecodeBBox(Layer):
         if self.training:
             stays = ~(first > last).any(1)
         elif match is not None:
-            raise InputError(f'layer "{self.message.name}": takes a third bottom in TRAIN alone')
+            raise self.refusal("takes a third bottom in TRAIN alone")
         if match is not None:
             stays &= match.reshape(len(rows), -1)[:, -1] < self.spec.gt_iou_thr
         if not stays.any():
-            raise InputError(f'layer "{self.message.name}": leaves no roi')
+            raise self.refusal("leaves no roi")
         return torch.cat([rows[:, :1], first, last], 1)[stays][..., None, None]

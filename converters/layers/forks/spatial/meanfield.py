@@ -135,7 +135,7 @@ class MultiStageMeanfield(Layer):
         if torch.compiler.is_compiling() or places[0].is_meta:
             return
         if not all((features.abs() <= LARGEST).all() for features in places):
-            raise InputError(f'layer "{self.message.name}": a place or colour over its theta is no number')
+            raise self.refusal("a place or colour over its theta is no number")
 
     def _pairwise(
         self, q: Tensor, lattices: list[Lattice], norms: list[Tensor], weights: list[Tensor]

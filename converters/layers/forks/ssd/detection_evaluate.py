@@ -95,8 +95,7 @@ class DetectionEvaluate(Layer):
     def _check_labels(self, *rows: Tensor) -> None:
         for of_blob in rows:
             if (of_blob[:, 1].long() == self.spec.background_label_id).any():
-                reason = f"a row has the background's label {self.spec.background_label_id}"
-                raise InputError(f'layer "{self.message.name}": {reason}')
+                raise self.refusal(f"a row has the background's label {self.spec.background_label_id}")
 
     def _status(self, rows: Tensor, true: Tensor) -> Tensor:
         """(1, 0) of a detection that finds a true box first, (0, 1) of one that finds none or one found

@@ -19,7 +19,6 @@ from converters.layers.parts.gradient import with_slope
 from converters.layers.parts.indexing import Index
 from converters.layers.registry import Shapes, free, layer
 from prototxt.caffe_pb2 import LayerParameter
-from prototxt.errors import InputError
 
 _SMALL = 1e-5  # the area below which a box is no candidate when hard examples are thinned out
 
@@ -95,8 +94,7 @@ class MultiBoxLoss(Layer):
             labels = labels.clamp(max=1)
         whole = self.index(labels, spec.num_classes)
         if (whole == spec.background_label_id).any():
-            reason = f"a true box has the background's label {spec.background_label_id}"
-            raise InputError(f'layer "{self.message.name}": {reason}')
+            raise self.refusal(f"a true box has the background's label {spec.background_label_id}")
         if not spec.use_difficult_gt:
             easy = rows[:, 7] == 0
             rows, whole = rows[easy], whole[easy]
