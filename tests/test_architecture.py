@@ -68,7 +68,7 @@ ROOMS = {
         "ssd": "judging",
         "rcnn": "",
         "yolo": "",
-        "mscnn": "rcnn",
+        "mscnn": "judging rcnn",
     },
     "converters.solver": {"log": "update.rules", "update": "log net"},
     "eval": {"speed": "runtime environment choices"},

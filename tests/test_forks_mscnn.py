@@ -220,6 +220,14 @@ def test_a_batch_is_filled_up_and_drawn_from() -> None:
     assert (few["labels"][:, 0] > 0).tolist() == [True, False]
 
 
+def test_images_without_a_true_box_are_all_background() -> None:
+    net = one_layer(TARGET % (8, "", ""), phase="TRAIN", r=(5, 5, 1, 1), t=(3, 7, 1, 1))
+    tops = net(torch.from_numpy(AROUND[..., None, None]), torch.zeros(0, 7, 1, 1))
+    assert isinstance(tops, dict)
+    assert torch.equal(tops["rois"][:5, :, 0, 0], torch.from_numpy(AROUND)) and len(tops["rois"]) == 8
+    assert not any(tops[name].any() for name in ("labels", "targets", "inside", "match"))
+
+
 @pytest.mark.parametrize("share", ["-0.5", "1.5", "inf", "nan"])
 def test_objects_are_a_share_of_a_batch(share: str) -> None:
     with pytest.raises(InputError, match=f'layer "it": fg_fraction {share} is not between 0 and 1'):

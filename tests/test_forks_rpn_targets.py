@@ -105,6 +105,11 @@ def test_rois_learn_the_truth_they_overlap_by_half(classes: int, columns: tuple[
     assert torch.equal(tops["inside"], tops["outside"])
 
 
+def test_a_label_without_columns_is_named() -> None:
+    with pytest.raises(InputError, match='layer "it": label 7 of sample 1 is out of range, 0 to 3'):
+        proposal_targets(4, torch.zeros(1, 5))
+
+
 def test_fewer_rois_than_wanted_are_all_taken() -> None:
     tops = proposal_targets(21, torch.tensor([[0.0, 0, 400, 60, 470]]))
     assert sorted(tops["labels"].tolist()) == [0, 3, 7]  # the truths are rois, too

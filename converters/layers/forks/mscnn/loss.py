@@ -7,6 +7,8 @@ from torch import Tensor
 
 from converters.layers.base import Layer
 from converters.layers.checks import LARGEST
+from converters.layers.forks.judging.smooth_l1 import smooth_l1
+from converters.layers.judging.softmax import LEAST_LOG
 from converters.layers.parts.boxes.fields import AS_THEY_ARE, Deltas, Field, deltas_of
 from converters.layers.parts.boxes.label_maps import Labels, ReadsLabels, drawn_labels, field_of
 from converters.layers.parts.gradient import with_slope
@@ -102,8 +104,8 @@ class DetectionLoss(ReadsLabels):
         """Places drawn in every image, with repetition."""
         objects = (read.label != 0).flatten(1).sum(1)
         counts = (objects * self.spec.bg_multiple * share).long().clamp(min=_LEAST * (self.spec.cls_num - 1))
-        places = read.label[0].numel()
-        turns = torch.arange(int(counts.max()), device=counts.device)
+        places = read.label.shape[1:].numel()
+        turns = torch.arange(max([0, *counts.tolist()]), device=counts.device)
         drawn = torch.randint(places, (len(counts), len(turns)), device=counts.device)
         drawn = torch.where(turns < counts[:, None], drawn, places)
         chosen = torch.zeros(len(counts), places + 1, dtype=torch.bool, device=counts.device)
@@ -141,19 +143,18 @@ class DetectionLoss(ReadsLabels):
         weight = torch.where(counts, weight, 0.0)[:, None] / counts.sum().clamp(min=1)
         target = torch.where(counts, read.label, 0)[:, None]
         chances = scores.softmax(1)
-        own = chances.gather(1, target).clamp(min=torch.finfo(torch.float32).tiny)
+        own = chances.gather(1, target).log().clamp(min=LEAST_LOG)
         slope = chances.scatter_add(1, target, -torch.ones_like(own))
-        return -(own.log() * weight).sum(), slope * weight
+        return -(own * weight).sum(), slope * weight
 
     def _box_loss(self, boxes: Tensor, labels: Tensor, read: Labels) -> tuple[Tensor, Tensor]:
         """lambda times the mean distance of the objects' boxes, and its slope."""
-        counts = (read.is_object & ~self.is_ignored(labels))[:, None]
+        counts = read.is_box[:, None]
         goal = self.spec.deltas.normalised(self.spec.field.deltas(labels[:, 1:5]), 1)
         apart = torch.where(counts, self._bounded(boxes) - goal, 0.0)
         each, slope = 0.5 * apart * apart, apart
         if self.spec.bb_smooth:
-            each = torch.where(apart.abs() < 1, each, apart.abs() - 0.5)
-            slope = apart.clamp(-1, 1)
+            each, slope = smooth_l1(apart), apart.clamp(-1, 1)
         scale = self.spec.lambda_ / (4 * counts.sum()).clamp(min=1)
         return each.sum() * scale, slope * scale
 

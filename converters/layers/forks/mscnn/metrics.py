@@ -74,9 +74,8 @@ class DetectionAccuracy(ReadsLabels):
             return judged
         boxes, goal = self.spec.field.boxes(self.spec.deltas.back(x[:, -4:], 1)), labels[:, 1:5]
         goal = torch.cat([goal[:, :2] - goal[:, 2:] / 2, goal[:, 2:]], 1)
-        is_box = read.is_object & ~self.is_ignored(labels)
         shared = overlap_of(boxes.movedim(1, -1), goal.movedim(1, -1))
-        return judged, _mean(shared, is_box).reshape(1, 1, 1, 1)
+        return judged, _mean(shared, read.is_box).reshape(1, 1, 1, 1)
 
     def _is_top(self, scores: Tensor, target: Tensor) -> Tensor:
         own, target = scores.gather(1, target[:, None]), target[:, None]

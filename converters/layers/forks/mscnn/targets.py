@@ -16,6 +16,7 @@ from converters.layers.parts.boxes.anchors import deltas_to
 from converters.layers.parts.boxes.fields import AS_THEY_ARE, Deltas, deltas_of, edges, pixel_sides
 from converters.layers.parts.boxes.nms import overlaps
 from converters.layers.parts.boxes.rois import check_rows, drawn_rois_alone, drawn_truths
+from converters.layers.parts.boxes.rows import some
 from converters.layers.parts.indexing import Index
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec
@@ -124,7 +125,9 @@ class ProposalTarget(Layer):
         for index, rows in zip(self.images, (rois, truths), strict=True):
             index(rows[:, 0], self.spec.num_img_per_batch)
         boxes = torch.cat([rois[:, :1], pixel_sides(rois[:, 1:])], 1)
-        matched = self._match(torch.cat([boxes, goals[:, :5]]), goals)
+        boxes = torch.cat([boxes, goals[:, :5]])
+        goals = F.pad(goals, (0, 0, 0, 1), value=-1)  # there may be no true box: one of no image
+        matched = self._match(boxes, goals)
         objects, others = self._chosen(matched)
         lacking = max(0, self.spec.batch_size - len(objects) - len(others))
         rows = torch.cat([matched.boxes[objects], matched.boxes[others], self._background(lacking, goals)])
@@ -144,15 +147,13 @@ class ProposalTarget(Layer):
         is_ground = ~is_near & (most >= spec.bg_thr_lw) & (most < spec.bg_thr_hg)
         near, ground, rest = (mark.nonzero()[:, 0] for mark in (is_near, is_ground, ~is_near & ~is_ground))
         if (matched.truth[near, 5] <= 0).any():
-            raise InputError(
-                f'layer "{self.message.name}": a true box has the label 0, which is the background'
-            )
+            raise self.refusal("a true box has the label 0, which is the background")
         near = near[matched.truth[near, 6] == 0]
         if spec.batch_size < 0:
             return near, ground
-        objects = _some(near, floor(spec.fg_fraction * spec.batch_size + 0.5))
+        objects = some(near, floor(spec.fg_fraction * spec.batch_size + 0.5))
         wanted = spec.batch_size - len(objects)
-        ground = _some(ground, wanted)
+        ground = some(ground, wanted)
         return objects, torch.cat([ground, rest[: wanted - len(ground)]])
 
     def _background(self, count: int, goals: Tensor) -> Tensor:
@@ -165,17 +166,13 @@ class ProposalTarget(Layer):
             if len(drawn) >= count:
                 return drawn[:count]
         if count:
-            raise InputError(
-                f'layer "{self.message.name}": true boxes leave no place for a box of the background'
-            )
+            raise self.refusal("true boxes leave no place for a box of the background")
         return drawn
 
     def _drawn(self, count: int, like: Tensor) -> Tensor:
         spec = self.spec
         if min(spec.img_width, spec.img_height) <= _LEAST:
-            raise InputError(
-                f'layer "{self.message.name}": draws boxes in an img_width and img_height above {_LEAST}'
-            )
+            raise self.refusal(f"draws boxes in an img_width and img_height above {_LEAST}")
         size = like.new_tensor([spec.img_width, spec.img_height])
         start = (torch.rand(count, 2, device=like.device) * (size - _LEAST)).floor()
         sides = (torch.rand(count, 2, device=like.device) * (size - start)).floor().clamp(min=_LEAST)
@@ -214,10 +211,3 @@ def _overlaps(a: Tensor, b: Tensor) -> Tensor:
     """Of every box of left, top, width and height (A, 4) with every one of (B, 4)."""
     areas = (a[:, 2] * a[:, 3], b[:, 2] * b[:, 3])
     return overlaps(edges(a), edges(b), areas=areas)
-
-
-def _some(candidates: Tensor, count: int) -> Tensor:
-    """``candidates``, or that many of them, drawn."""
-    if len(candidates) <= count:
-        return candidates
-    return candidates[torch.randperm(len(candidates), device=candidates.device)[:count]]

@@ -16,6 +16,8 @@ from converters.layers.checks import LARGEST
 from converters.layers.choice import Dialect
 from converters.layers.parts.boxes.anchors import Anchors, deltas_to
 from converters.layers.parts.boxes.nms import overlaps
+from converters.layers.parts.boxes.rows import some
+from converters.layers.parts.indexing import Index
 from converters.layers.parts.legacy_axes import four_axes
 from converters.layers.parts.python_options import python_anchors, python_options
 from converters.layers.registry import Builder, Count, Facts, Shapes, free, layer
@@ -48,11 +50,6 @@ def _rule(
 def _check_truths(message: LayerParameter, shape: torch.Size) -> None:
     if len(shape) != 2 or shape[1] != 5 or not shape[0]:
         raise InputError(f"takes gt_boxes (G, 5), corners and a label, not {tuple(shape)}", message.name)
-
-
-def _some(candidates: Tensor, count: int | None) -> Tensor:
-    """At most ``count`` (None: all) of the places in ``candidates`` (N,), drawn."""
-    return candidates[torch.randperm(len(candidates), device=candidates.device)[:count]]
 
 
 @dataclass(frozen=True)
@@ -122,8 +119,8 @@ class AnchorTarget(Layer):
         most = shared.amax(1)
         labels[most < _RPN_NEGATIVE] = 0
         labels[(shared == shared.amax(0)).any(1) | (most >= _RPN_POSITIVE)] = 1
-        objects = _some((labels == 1).nonzero()[:, 0], _RPN_BATCH // 2)
-        others = _some((labels == 0).nonzero()[:, 0], _RPN_BATCH - len(objects))
+        objects = some((labels == 1).nonzero()[:, 0], _RPN_BATCH // 2)
+        others = some((labels == 0).nonzero()[:, 0], _RPN_BATCH - len(objects))
         return torch.full_like(labels, -1).index_fill(0, objects, 1).index_fill(0, others, 0)
 
     def _as_map(self, values: Tensor, height: int, width: int) -> Tensor:
@@ -143,7 +140,7 @@ class ProposalTarget(Layer):
     """128 of the rois and the truths themselves: drawn 32 at most that overlap a truth by half or more, which
     have its label, and others, whose label is 0; the deltas to that truth, over their deviations, in the
     label's four columns, and weights of 1 there. Where num_classes is 2 all objects have those of label 1, as
-    R-FCN's class-agnostic nets want it.
+    R-FCN's class-agnostic nets want it. Raises InputError for a label that has no columns.
     """
 
     spec: ProposalTargetSpec
@@ -155,6 +152,7 @@ class ProposalTarget(Layer):
         if len(bottoms[0]) != 2 or bottoms[0][1] != 5:
             raise InputError(f"takes rois (R, 5), not {tuple(bottoms[0])}", message.name)
         _check_truths(message, bottoms[1])
+        self.index = Index(message, "label", bottom=1)
 
     def most(self, bottoms: Shapes) -> Shapes:
         """The largest shapes of the tops."""
@@ -166,11 +164,13 @@ class ProposalTarget(Layer):
     @torch.no_grad()
     def forward(self, rois: Tensor, truths: Tensor) -> tuple[Tensor, ...]:
         """(R, 5), (G, 5) to rois (S, 5), labels (S,) and three times (S, 4·num_classes)."""
+        if self.spec.num_classes != 2:
+            self.index(truths[:, 4].clamp(min=0), self.spec.num_classes)
         rois = torch.cat([rois, torch.cat([rois.new_zeros(len(truths), 1), truths[:, :4]], 1)])
         most, nearest = overlaps(rois[:, 1:].double(), truths[:, :4].double(), plus=1).max(1)
         batch, limit = self.limits
-        objects = _some((most >= _IS_OBJECT).nonzero()[:, 0], limit)
-        others = _some((most < _IS_OBJECT).nonzero()[:, 0], None if batch is None else batch - len(objects))
+        objects = some((most >= _IS_OBJECT).nonzero()[:, 0], limit)
+        others = some((most < _IS_OBJECT).nonzero()[:, 0], None if batch is None else batch - len(objects))
         chosen = torch.cat([objects, others])
         truth = truths[nearest[chosen]]
         labels = truth[:, 4].clone()

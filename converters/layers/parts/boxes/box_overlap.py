@@ -11,10 +11,20 @@ from converters.layers.parts.boxes.cells import corners
 
 def overlap(a: Tensor, b: Tensor) -> Tensor:
     """Intersection over union of (…, 4) middles and sides and as many; 0 where they do not meet."""
-    first, second = corners(a), corners(b)
-    sides = torch.minimum(first[..., 2:], second[..., 2:]) - torch.maximum(first[..., :2], second[..., :2])
-    shared = torch.where((sides < 0).any(-1), 0.0, sides.prod(-1))
-    return shared / (_area(a) + _area(b) - shared)
+    return overlap_of_corners(corners(a), corners(b), _area(a) + _area(b))
+
+
+def overlap_of_corners(a: Tensor, b: Tensor, areas: Tensor) -> Tensor:
+    """Intersection over union of corners (…, 4) and as many, whose areas (…) together are ``areas``; 0 where
+    they do not meet.
+    """
+    shared = _common(a, b).clamp(min=0).prod(-1)
+    return shared / (areas - shared)
+
+
+def _common(a: Tensor, b: Tensor) -> Tensor:
+    """Width and height of what corners have in common, below 0 where they do not meet: (…, 2)."""
+    return torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])
 
 
 def generalised_overlap(a: Tensor, b: Tensor) -> Tensor:
@@ -75,7 +85,7 @@ def overlap_slopes(pred: Tensor, truth: Tensor, kind: str) -> Tensor:
     have only what a kind adds to IOU, and for IOU the slopes of such as do.
     """
     a, b = corners(pred), corners(truth)
-    shared = torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])
+    shared = _common(a, b)
     inside = shared.prod(-1, keepdim=True)
     union = (_area(pred) + _area(truth)).unsqueeze(-1) - inside
     by_shared = torch.where(_beyond(b, a), _moving(shared), 0.0)

@@ -7,6 +7,7 @@ from math import log
 import torch
 from torch import Tensor
 
+from converters.layers.parts.boxes.box_overlap import overlap_of_corners
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
@@ -125,9 +126,6 @@ def overlap_of(a: Tensor, b: Tensor) -> Tensor:
     """Intersection over union of boxes (…, 4) of left, top, width and height, pair by pair; 0 where one has
     no size (BoxIOU).
     """
-    first, second = edges(a), edges(b)
-    sides = torch.minimum(first[..., 2:], second[..., 2:]) - torch.maximum(first[..., :2], second[..., :2])
-    shared = sides.clamp(min=0).prod(-1)
-    union = a[..., 2] * a[..., 3] + b[..., 2] * b[..., 3] - shared
+    found = overlap_of_corners(edges(a), edges(b), a[..., 2] * a[..., 3] + b[..., 2] * b[..., 3])
     has_size = (a[..., 2:] > 0).all(-1) & (b[..., 2:] > 0).all(-1)
-    return torch.where(has_size, shared / union, 0.0)
+    return torch.where(has_size, found, 0.0)

@@ -49,12 +49,13 @@ def _check_maps(message: LayerParameter, bottoms: Shapes, param: Any) -> None:
 
 
 class Labels(NamedTuple):
-    """Of a label map the class of each place (N, H, W), that of the box alone, whether a place counts as one
-    of the background, and whether it is left out.
+    """Of a label map the class of each place (N, H, W), whether it has an object, whether that one's box
+    counts, whether a place counts as one of the background, and whether its class is left out.
     """
 
     label: Tensor
     is_object: Tensor
+    is_box: Tensor
     is_ground: Tensor
     is_ignored: Tensor
 
@@ -71,15 +72,14 @@ class ReadsLabels(Layer):
         self.is_binary, self.bg_threshold = param.objectness, param.bg_threshold
 
     def read(self, labels: Tensor, classes: int) -> Labels:
-        """Read a label map; raise InputError for a class out of range."""
+        """Read a label map; raise InputError for a class out of range. A box is left out by the class as the
+        map has it, whatever objectness makes of it.
+        """
         raw = labels[:, 0].trunc()
         label = self.index(raw.clamp(max=1) if self.is_binary else raw, classes, self.ignored)
-        is_ignored = (
-            torch.zeros_like(raw, dtype=torch.bool) if self.ignored is None else label == self.ignored
-        )
-        return Labels(label, raw != 0, (raw == 0) & (labels[:, 5] < self.bg_threshold), is_ignored)
+        is_object, is_ground = raw != 0, (raw == 0) & (labels[:, 5] < self.bg_threshold)
+        is_box = is_object & ~self._is_ignored(raw)
+        return Labels(label, is_object, is_box, is_ground, self._is_ignored(label))
 
-    def is_ignored(self, labels: Tensor) -> Tensor:
-        """Which boxes are, by the class as the map has it, whatever objectness makes of it: (N, H, W)."""
-        raw = labels[:, 0].trunc()
-        return torch.zeros_like(raw, dtype=torch.bool) if self.ignored is None else raw == self.ignored
+    def _is_ignored(self, label: Tensor) -> Tensor:
+        return torch.zeros_like(label, dtype=torch.bool) if self.ignored is None else label == self.ignored

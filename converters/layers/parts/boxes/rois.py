@@ -18,8 +18,7 @@ def check_rois(message: LayerParameter, bottoms: Shapes) -> None:
     """Raise InputError unless the bottoms are (N, C, H, W) and rois of 5 values, (R, 5, …)."""
     if len(bottoms[0]) != 4:
         raise InputError(f"pools (N, C, H, W), not {len(bottoms[0])} axes", message.name)
-    if bottoms[1].numel() != 5 * (bottoms[1][0] if bottoms[1] else 0):
-        raise InputError(f"takes rois of 5 values, not {tuple(bottoms[1])}", message.name)
+    check_rows(message, "rois", bottoms[1], 5)
 
 
 def check_rows(message: LayerParameter, what: str, shape: torch.Size, width: int) -> None:

@@ -1,4 +1,4 @@
-"""Rows of several images: which place each has among its image's, and what stands where there are none."""
+"""Rows of boxes: which place each has among its image's, some of them, and what stands where none is."""
 
 import torch
 from torch import Tensor
@@ -16,6 +16,15 @@ def ranks(image: Tensor, scores: Tensor) -> Tensor:
     order = scores.argsort(descending=True, stable=True)
     order = order[image[order].argsort(stable=True)]
     return torch.empty_like(order).scatter(0, order, places(image[order]))
+
+
+def some(rows: Tensor, count: int | None) -> Tensor:
+    """The numbers of rows (R,), or ``count`` of them where there are more, drawn by torch's default generator
+    of the device; None: all.
+    """
+    if count is None or len(rows) <= count:
+        return rows
+    return rows[torch.randperm(len(rows), device=rows.device)[:count]]
 
 
 def nothing_found(images: int, like: Tensor) -> Tensor:
