@@ -36,11 +36,12 @@ article: $(VENV)/.installed
 	$(ZOO) bench runs/article --precisions fp32 fp16 int8
 	$(ZOO) report runs/article
 
-# The README's figures: measured anew (some minutes, with nothing else running), or filled in from eval/results.
+# The pages' figures and examples: anew (some minutes, with nothing else running), or filled in from eval/results.
 results: $(VENV)/.installed
 	$(ZOO) bench --untrained baseline fc bn --batch-sizes 1 16 --precisions fp32 fp16 int8 \
 	  --against opencv,torch,torch-compile \
 	  --json eval/results/untrained.json
+	$(BIN)/python benchmarks/examples.py
 	$(BIN)/python benchmarks/results.py
 
 readme: $(VENV)/.installed

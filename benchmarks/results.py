@@ -1,6 +1,6 @@
-"""Fill the READMEs' tables from the figures under eval/results: ``make readme``, or ``make results`` first.
+"""Fill the pages' tables and examples from eval/results: ``make readme``, or ``make results`` first.
 
-A block ``<!-- results: NAME -->`` … ``<!-- /results -->`` in one of READMES holds what BLOCKS makes for
+A block ``<!-- results: NAME -->`` … ``<!-- /results -->`` in one of PAGES holds what BLOCKS makes for
 NAME, so that no figure there was typed by hand; ``--check`` exits 1 where one is not up to date.
 """
 
@@ -27,7 +27,11 @@ from zoo.bench.tables import (
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "eval" / "results"
 STUDY = ROOT / "docs" / "study"
-READMES = (ROOT / "README.md", ROOT / "README.zh-CN.md", RESULTS / "README.md")
+_FILLED = ("README", "docs/convert", "docs/train", "docs/studies", "docs/bench-and-report")
+PAGES = (
+    *(ROOT / f"{name}{language}.md" for name in _FILLED for language in ("", ".zh-CN")),
+    RESULTS / "README.md",
+)
 _BLOCK = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- /results -->)", re.DOTALL)
 Rows = Sequence[dict[str, Any]]
 
@@ -51,6 +55,12 @@ def bench(name: str, *grids: Callable[[Rows], Grid]) -> str:
     return "\n\n".join(markdown(made) for grid in grids if (made := grid(rows)).lines)
 
 
+def heads(name: str) -> str:
+    """FC against GAP of a committed bench in onnxruntime, without fp16: what README has room for."""
+    rows = [row for row in rows_of(name) if row["precision"] != "fp16"]
+    return "\n\n".join(markdown(grid(rows)) for grid in (head_grid, head_latency_grid))
+
+
 def measured_on(name: str) -> str:
     """What a committed bench was measured on, and a warning where that was too noisy."""
     rows = rows_of(name)
@@ -60,6 +70,11 @@ def measured_on(name: str) -> str:
 def everything(name: str) -> str:
     """Every table of a committed bench, and what it was measured on."""
     return "\n\n".join([measured_on(name), *map(markdown, grids(rows_of(name)))])
+
+
+def example(name: str) -> str:
+    """A command and all that it said, as benchmarks/examples.py recorded it."""
+    return f"```\n{(RESULTS / 'examples' / f'{name}.txt').read_text(encoding='utf-8')}```"
 
 
 def first_table(name: str) -> str:
@@ -75,9 +90,13 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "demo": lambda: bench("demo", accuracy_grid, head_grid),
     "demo-machine": lambda: measured_on("demo"),
     "bench": lambda: bench("untrained", latency_grid, head_latency_grid),
+    "heads": partial(heads, "grocery"),
     "bench-machine": lambda: measured_on("untrained"),
     "bench-runtimes": lambda: bench("untrained", engine_grid),
 } | {f"all-{name}": partial(everything, name) for name in ("untrained", "demo", "grocery", "grocery-bn")}
+BLOCKS |= {
+    f"example-{name}": partial(example, name) for name in ("convert", "pasted", "train", "load", "build")
+}
 
 
 def filled(text: str) -> str:
@@ -86,11 +105,11 @@ def filled(text: str) -> str:
 
 
 def main() -> int:
-    """Fill the READMEs, or with ``--check`` say which of them are not up to date."""
+    """Fill the pages, or with ``--check`` say which of them are not up to date."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 for a block that is old")
     is_check = parser.parse_args().check
-    old = [path for path in READMES if filled(text := path.read_text(encoding="utf-8")) != text]
+    old = [path for path in PAGES if filled(text := path.read_text(encoding="utf-8")) != text]
     for path in old:
         print(f"{path.relative_to(ROOT)}: {'not up to date' if is_check else 'filled'}")
         if not is_check:

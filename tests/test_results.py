@@ -1,4 +1,4 @@
-"""The READMEs' tables are what the committed figures give."""
+"""The pages' tables and examples are what the committed figures and recorded examples give."""
 
 import importlib.util
 import json
@@ -24,8 +24,8 @@ def results() -> ModuleType:
     return module
 
 
-def test_the_readmes_tables_are_the_committed_figures(results: ModuleType) -> None:
-    for path in results.READMES:
+def test_the_pages_blocks_are_the_committed_figures(results: ModuleType) -> None:
+    for path in results.PAGES:
         text = path.read_text(encoding="utf-8")
         assert "<!-- results: " in text, path.name
         assert results.filled(text) == text, f"{path.name}: run `make readme`"

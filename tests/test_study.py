@@ -135,9 +135,9 @@ def test_a_runs_options_come_out_of_its_command_line(tmp_path: Path, root: str) 
     assert settle(args)[0].options == run.options
 
 
-@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
-def test_the_readmes_study_can_be_planned(name: str, root: str, tmp_path: Path) -> None:
-    text = (Path(__file__).parents[1] / name).read_text()
+@pytest.mark.parametrize("name", ["studies.md", "studies.zh-CN.md"])
+def test_the_pages_study_can_be_planned(name: str, root: str, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[1] / "docs" / name).read_text()
     runs = runs_of(text.split("```toml\n")[1].split("```")[0], tmp_path, data=root)
     names = ["msra-plain", "msra+dropout0.5-plain", "msra-clipped", "msra+dropout0.5-clipped", "msra+bn"]
     assert [run.name for run in runs] == [f"{name}-seed{seed}" for seed in range(3) for name in names]

@@ -1,0 +1,110 @@
+"""A folder with the files that the pages' commands name: small nets, weights, pictures and finished runs."""
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+from docs_pages import ROOT, text_of
+from report_runs import write_bench
+from test_data_grocery import CSV
+from tiny import NET, SOLVER
+
+from converters import load_net, load_solver
+from zoo.cli import main
+
+DEPLOY = """name: "small"
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 224 dim: 224 } } }
+layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1"
+  convolution_param { num_output: 4 kernel_size: 3 stride: 32 weight_filler { type: "xavier" } } }
+layer { name: "pool1" type: "Pooling" bottom: "conv1" top: "pool1" pooling_param { pool: AVE global_pooling: true } }
+layer { name: "fc" type: "InnerProduct" bottom: "pool1" top: "fc"
+  inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }
+"""
+BN = 'layer { name: "bn" type: "BN" bottom: "pool1" top: "pool1" }\nlayer { name: "fc"'
+CLASSES, EACH = 6, 6  # as many classes as the top 5 of an Accuracy need
+
+
+def write_folder(folder: Path) -> None:
+    """Fill the current folder, which is ``folder``. The lists of photos and of the grocery clone are written."""
+    _write_nets(folder)
+    for place in ("photos", "GroceryStoreDataset/dataset"):
+        _write_pictures(folder / place)
+    _write_grocery_lists(folder / "GroceryStoreDataset" / "dataset")
+    for place in ("photos", "GroceryStoreDataset"):
+        assert main(["data", "import", place]) == 0
+    for name in ("train", "val"):  # the current folder is one to train in, too
+        text = (folder / "photos" / f"list_{name}_shuffle.txt").read_text()
+        (folder / f"list_{name}_shuffle.txt").write_text(text.replace("class ", "photos/class "))
+    (folder / "demo-data").symlink_to("photos")
+    _write_weights(folder)
+    _write_runs(folder)
+
+
+def _write_nets(folder: Path) -> None:
+    net = NET.format(outputs=CLASSES, filler="xavier")
+    for name in ("train", "val"):
+        net = net.replace(f'"{name}.txt"', f'"list_{name}_shuffle.txt"')
+    (folder / "nets").mkdir()
+    texts = {
+        "train_val": net,
+        "deploy": DEPLOY,
+        "nets/one": DEPLOY,
+        "segnet": DEPLOY.replace('layer { name: "fc"', BN),
+        "odd": DEPLOY.replace("pool: AVE", "pool: AVE nobody_knows: 3"),
+        "old": text_of(ROOT / "tests" / "golden" / "legacy" / "v0.prototxt"),
+        "article_pasted": text_of(ROOT / "tests" / "data" / "article_pasted.prototxt"),
+        "solver": SOLVER.format(rate=0.001, max_iter=3).replace("tiny.prototxt", "train_val.prototxt"),
+    }
+    for name, text in texts.items():
+        (folder / f"{name}.prototxt").write_text(text, encoding="utf-8")
+    study = text_of(ROOT / "docs" / "studies.md").split("```toml\n")[1].split("```")[0]
+    (folder / "clipping.toml").write_text(study, encoding="utf-8")
+    (folder / "tests").symlink_to(ROOT / "tests")
+    (folder / "models").mkdir()  # where the solver's snapshots go
+
+
+def _write_pictures(folder: Path) -> None:
+    random = np.random.default_rng(0)
+    for label in range(CLASSES):
+        (folder / f"class {label}").mkdir(parents=True)
+        for index in range(EACH):
+            picture = random.integers(0, 255, (36, 36, 3), np.uint8)
+            cv2.imwrite(str(folder / f"class {label}" / f"{index}.png"), picture)
+
+
+def _write_grocery_lists(folder: Path) -> None:
+    """The lists of a clone: of each class four pictures to train on, one of val and one of test."""
+    parts = {"train": range(4), "val": range(4, 5), "test": range(5, 6)}
+    for name, indices in parts.items():
+        lines = [
+            f"class {label}/{index}.png, {label}, {label}\n" for label in range(CLASSES) for index in indices
+        ]
+        (folder / f"{name}.txt").write_text("".join(lines))
+    head, *_ = CSV.splitlines()
+    rows = [f"kind {label},{label},Kind {label},{label},/a.jpg,/a.txt" for label in range(CLASSES)]
+    (folder / "classes.csv").write_text("\n".join([head, *rows, ""]))
+
+
+def _write_weights(folder: Path) -> None:
+    load_net(folder / "deploy.prototxt").save_caffemodel(folder / "weights.caffemodel")
+    solver = load_solver(folder / "solver.prototxt", log=lambda line: None)
+    solver.step(2)
+    solver.snapshot()
+    solver.net.save_caffemodel(folder / "snap_iter_15.caffemodel")
+    shutil.copy(folder / "snap_iter_15.caffemodel", folder / "a.caffemodel")
+    solver.net.save_hdf5(folder / "b.caffemodel.h5")
+    (state,) = folder.glob("models/*.solverstate*")
+    shutil.copy(state, folder / "snapshot_iter_5000.solverstate")
+
+
+def _write_runs(folder: Path) -> None:
+    """Finished runs of the article's study and of the grocery's, with a bench's rows, and one by itself."""
+    solver = ["train", "--solver", "solver.prototxt", "--device", "cpu"]
+    for variant in ("baseline", "fc"):
+        place = folder / "runs" / "article" / f"{variant}-seed0"
+        assert main([*solver, "--variant", variant, "--output", str(place)]) == 0
+    write_bench(folder / "runs" / "article")
+    shutil.copytree(folder / "runs" / "article", folder / "runs" / "grocery")
+    shutil.copytree(folder / "runs" / "article" / "baseline-seed0", folder / "runs" / "tiny-baseline")
