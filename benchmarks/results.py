@@ -89,7 +89,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "study-zh": partial(first_table, "report.zh.md"),
     "demo": lambda: bench("demo", accuracy_grid, head_grid),
     "demo-machine": lambda: measured_on("demo"),
-    "bench": lambda: bench("untrained", latency_grid, head_latency_grid),
+    "bench": lambda: bench("untrained", latency_grid, head_grid, head_latency_grid),
     "heads": partial(heads, "grocery"),
     "bench-machine": lambda: measured_on("untrained"),
     "bench-runtimes": lambda: bench("untrained", engine_grid),

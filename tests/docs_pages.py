@@ -4,16 +4,8 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-_FIRST = (ROOT / "README.md", ROOT / "docs" / "convert.md", ROOT / "docs" / "train.md")
-PAGES = list(
-    dict.fromkeys(
-        [
-            *_FIRST,
-            *ROOT.glob("README*.md"),
-            *sorted(ROOT.glob("docs/*.md")),
-            *ROOT.glob("docs/study/README*.md"),
-        ]
-    )
+PAGES = sorted(
+    page for name in ("README*", "docs/*", "docs/study/README*") for page in ROOT.glob(f"{name}.md")
 )
 CHINESE = ".zh-CN.md"
 

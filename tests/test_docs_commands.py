@@ -114,7 +114,7 @@ NOT_RUN = {
     "zoo convert net.prototxt --plugin square.py": _PLUGIN,
     "zoo train --solver solver.prototxt --plugin square.py": _PLUGIN,
 }
-OWN_TESTS = {"plugins.md": "tests/test_plugins.py", "python.md": "tests/test_python.py"}
+OWN_TESTS = {"plugins.md": "test_plugins.py", "python.md": "test_python.py"}  # of a page's Python
 
 
 @pytest.fixture(scope="session")
@@ -189,9 +189,14 @@ def test_a_command(command: str, folder: Path, in_short: None) -> None:
     ids=name_of,
 )
 def test_the_python_of_a_page(page: Path, folder: Path) -> None:
-    names: dict[str, object] = {}
+    names: dict[str, object] = {}  # a page's blocks are one program
     for block in python_blocks(text_of(page)):
         exec(block, names)
+
+
+def test_other_pages_have_tests_of_their_own() -> None:
+    for page, test in OWN_TESTS.items():
+        assert f'"{page}"' in (ROOT / "tests" / test).read_text(encoding="utf-8")
 
 
 def test_the_recorded_example_is_what_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

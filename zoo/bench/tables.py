@@ -1,4 +1,4 @@
-"""The tables of ``zoo bench``, made from its rows alone, for the terminal and for the README."""
+"""The tables of ``zoo bench``, made from its rows alone, for the terminal and for the pages."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
