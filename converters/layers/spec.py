@@ -3,6 +3,8 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
+from google.protobuf.message import Message
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -13,6 +15,18 @@ class Spec:
     def __str__(self) -> str:
         """``MAX, kernel=3, stride=2``: a name as it is, what is as by default not at all."""
         return ", ".join(_shown(item.name, value) for item, value in _telling(self))
+
+
+def numbers_of(param: Message, spec: type[Spec]) -> dict[str, Any]:
+    """What a message says of a spec's fields, by their names: kinds by their names, lists as tuples. Fields
+    that the message does not have are left out.
+    """
+    known, numbers = param.DESCRIPTOR.fields_by_name, dict[str, Any]()
+    for name in (item.name for item in fields(spec) if item.name in known):
+        value, kinds = getattr(param, name), known[name].enum_type
+        listed = tuple(value) if known[name].is_repeated else value
+        numbers[name] = kinds.values_by_number[value].name if kinds else listed
+    return numbers
 
 
 def _telling(spec: Spec) -> list[tuple[Any, Any]]:

@@ -11,7 +11,7 @@ from converters.layers.parts.gradient import with_slope
 from converters.layers.parts.indexing import Index
 from converters.layers.parts.passes import Counted
 from converters.layers.registry import Shapes, free, layer
-from converters.layers.spec import Spec
+from converters.layers.spec import Spec, numbers_of
 from prototxt.caffe_pb2 import LabelSpecificRescaleParameter, LayerParameter
 from prototxt.errors import InputError
 
@@ -116,8 +116,8 @@ class RescaleSpec(Spec):
     def read(cls, param: LabelSpecificRescaleParameter) -> "RescaleSpec":
         """The message's numbers."""
         optional = ("positive_weight_base", "positive_weight_min", "positive_weight_max")
-        known = {name: getattr(param, name) for name in cls.__dataclass_fields__ if name not in optional}
-        return cls(**known, **{name: getattr(param, name) for name in optional if param.HasField(name)})
+        unset = {name: None for name in optional if not param.HasField(name)}
+        return cls(**numbers_of(param, cls) | unset)
 
 
 @layer(

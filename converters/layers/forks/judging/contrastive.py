@@ -11,7 +11,7 @@ from converters.layers.judging.softmax import sample_labels
 from converters.layers.parts.gradient import with_slope
 from converters.layers.parts.passes import has_a_next
 from converters.layers.registry import Shapes, free, layer
-from converters.layers.spec import Spec
+from converters.layers.spec import Spec, numbers_of
 from prototxt.caffe_pb2 import GeneralContrastiveParameter, LayerParameter
 from prototxt.errors import InputError
 
@@ -37,7 +37,7 @@ class ContrastiveSpec(Spec):
     @classmethod
     def read(cls, param: GeneralContrastiveParameter) -> "ContrastiveSpec":
         """The message's numbers."""
-        numbers = {name: getattr(param, name) for name in cls.__dataclass_fields__}
+        numbers = numbers_of(param, cls)
         if not param.HasField("normalize_negative"):
             numbers["normalize_negative"] = None
         return cls(**numbers)

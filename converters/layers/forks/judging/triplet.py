@@ -9,7 +9,7 @@ from converters.layers.base import Layer
 from converters.layers.judging.softmax import sample_labels
 from converters.layers.parts.gradient import with_slope
 from converters.layers.registry import Shapes, free, layer
-from converters.layers.spec import Spec
+from converters.layers.spec import Spec, numbers_of
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
@@ -56,7 +56,7 @@ class GeneralTripletLoss(Layer):
         if len(bottoms) > 2 and bottoms[2].numel() != bottoms[0][0]:
             raise InputError(f"{bottoms[2].numel()} weights for {bottoms[0][0]} items", message.name)
         param = message.general_triplet_loss_param
-        self.spec = TripletSpec(**{name: getattr(param, name) for name in TripletSpec.__dataclass_fields__})
+        self.spec = TripletSpec(**numbers_of(param, TripletSpec))
         self.has_distances = len(message.top) > 1
 
     def forward(

@@ -13,7 +13,7 @@ from converters.layers.parts.boxes.fields import AS_THEY_ARE, Deltas, Field, del
 from converters.layers.parts.boxes.label_maps import Labels, ReadsLabels, drawn_labels, field_of
 from converters.layers.parts.gradient import with_slope
 from converters.layers.registry import Shapes, free, layer
-from converters.layers.spec import Spec
+from converters.layers.spec import Spec, numbers_of
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
@@ -71,10 +71,9 @@ class DetectionLoss(ReadsLabels):
         self.start(message, bottoms, param)
         if param.bg_multiple * bottoms[0][2:].numel() > LARGEST:  # places may all be objects
             raise InputError(f"bg_multiple {param.bg_multiple} is no number of places", message.name)
-        names = ("bb_smooth", "bg_multiple", "sample_mode", "iou_weighted", "pos_neg_weighted")
-        numbers = {name: getattr(param, name) for name in names}
-        field, weight = field_of(message, param), getattr(param, "lambda")
-        self.spec = DetectionLossSpec(param.cls_num, field, weight, deltas=deltas_of(message), **numbers)
+        numbers, weight = numbers_of(param, DetectionLossSpec), getattr(param, "lambda")
+        field, deltas = field_of(message, param), deltas_of(message)
+        self.spec = DetectionLossSpec(**numbers, field=field, lambda_=weight, deltas=deltas)
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
         """(N, K + 4, H, W) and (N, 6, H, W) to (1, 1, 1, 2)."""

@@ -19,7 +19,7 @@ from converters.layers.parts.boxes.rois import check_rows, drawn_rois_alone, dra
 from converters.layers.parts.boxes.rows import some
 from converters.layers.parts.indexing import Index
 from converters.layers.registry import Shapes, free, layer
-from converters.layers.spec import Spec
+from converters.layers.spec import Spec, numbers_of
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
@@ -86,9 +86,7 @@ class ProposalTarget(Layer):
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
         param = message.proposal_target_param
-        names = [name for name in ProposalTargetSpec.__annotations__ if hasattr(param, name)]
-        numbers = {name: getattr(param, name) for name in names}
-        aware = message.bbox_reg_param.cls_aware
+        numbers, aware = numbers_of(param, ProposalTargetSpec), message.bbox_reg_param.cls_aware
         self.spec = ProposalTargetSpec(**numbers, cls_aware=aware, deltas=deltas_of(message))
         check_rows(message, "rois", bottoms[0], 5)
         check_rows(message, "gt_boxes", bottoms[1], 7)

@@ -11,6 +11,7 @@ from converters.layers.parts.boxes.finding import found_by
 from converters.layers.parts.boxes.nms import overlaps
 from converters.layers.parts.boxes.truth_rows import drawn_truths
 from converters.layers.registry import Shapes, free, layer
+from converters.layers.spec import numbers_of
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
@@ -58,12 +59,7 @@ class DetectionEvaluate(Layer):
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
         param = message.detection_evaluate_param
-        self.spec = DetectionEvaluateSpec(
-            param.num_classes,
-            param.background_label_id,
-            param.overlap_threshold,
-            param.evaluate_difficult_gt,
-        )
+        self.spec = DetectionEvaluateSpec(**numbers_of(param, DetectionEvaluateSpec))
         if param.num_classes < 1 or param.overlap_threshold <= 0:
             raise InputError("needs num_classes and an overlap_threshold above 0", message.name)
         for shape, width in zip(bottoms, (7, 8), strict=True):

@@ -16,7 +16,8 @@ from converters.layers.forks.ssd.predictions import (
 from converters.layers.parts.boxes.nms import suppressed
 from converters.layers.parts.boxes.rows import nothing_found, ranks
 from converters.layers.registry import Shapes, free, layer
-from prototxt.caffe_pb2 import LayerParameter, PriorBoxParameter
+from converters.layers.spec import numbers_of
+from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
 _FILES = "writes no files of detections and shows no pictures, as save_output_param and visualize ask"
@@ -146,20 +147,15 @@ class DetectionOutput(Layer):
 
 def _spec(message: LayerParameter) -> DetectionOutputSpec:
     param, nms = message.detection_output_param, message.detection_output_param.nms_param
-    least = DetectionOutputSpec.confidence_threshold
-    return DetectionOutputSpec(
-        num_classes=param.num_classes,
-        code_type=PriorBoxParameter.CodeType.Name(param.code_type),
-        share_location=param.share_location,
-        background_label_id=param.background_label_id,
-        variance_encoded_in_target=param.variance_encoded_in_target,
-        confidence_threshold=param.confidence_threshold if param.HasField("confidence_threshold") else least,
-        nms_threshold=nms.nms_threshold,
-        eta=nms.eta,
-        top_k=nms.top_k if nms.HasField("top_k") and nms.top_k >= 0 else None,
-        keep_top_k=param.keep_top_k if param.keep_top_k >= 0 else None,
-        objectness_score=param.objectness_score,
-    )
+    numbers = numbers_of(param, DetectionOutputSpec) | {
+        "keep_top_k": param.keep_top_k if param.keep_top_k >= 0 else None,
+        "top_k": nms.top_k if nms.HasField("top_k") and nms.top_k >= 0 else None,
+        "nms_threshold": nms.nms_threshold,
+        "eta": nms.eta,
+    }
+    if not param.HasField("confidence_threshold"):
+        del numbers["confidence_threshold"]
+    return DetectionOutputSpec(**numbers)
 
 
 def _check(message: LayerParameter, spec: DetectionOutputSpec, bottoms: Shapes) -> None:

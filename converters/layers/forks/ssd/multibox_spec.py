@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from converters.layers.forks.ssd.predictions import PredictionsSpec, check_predictions
 from converters.layers.judging.softmax import normalization
 from converters.layers.registry import Shapes
-from prototxt.caffe_pb2 import LayerParameter, MultiBoxLossParameter, PriorBoxParameter
+from converters.layers.spec import numbers_of
+from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
 
@@ -42,32 +43,11 @@ class MultiBoxLossSpec(PredictionsSpec):
 def spec_of(message: LayerParameter) -> MultiBoxLossSpec:
     """The numbers of a layer's message."""
     param, nms = message.multibox_loss_param, message.multibox_loss_param.nms_param
-    kinds = MultiBoxLossParameter
     thins = param.HasField("nms_param") and nms.nms_threshold > 0
     return MultiBoxLossSpec(
-        num_classes=param.num_classes,
-        loc_loss_type=kinds.LocLossType.Name(param.loc_loss_type),
-        conf_loss_type=kinds.ConfLossType.Name(param.conf_loss_type),
-        loc_weight=param.loc_weight,
-        share_location=param.share_location,
-        match_type=kinds.MatchType.Name(param.match_type),
-        overlap_threshold=param.overlap_threshold,
-        use_prior_for_matching=param.use_prior_for_matching,
-        background_label_id=param.background_label_id,
-        use_difficult_gt=param.use_difficult_gt,
-        mining_type=kinds.MiningType.Name(param.mining_type),
-        neg_pos_ratio=param.neg_pos_ratio,
-        neg_overlap=param.neg_overlap,
-        code_type=PriorBoxParameter.CodeType.Name(param.code_type),
-        encode_variance_in_target=param.encode_variance_in_target,
-        map_object_to_agnostic=param.map_object_to_agnostic,
-        ignore_cross_boundary_bbox=param.ignore_cross_boundary_bbox,
-        bp_inside=param.bp_inside,
+        **numbers_of(param, MultiBoxLossSpec),
         nms_threshold=nms.nms_threshold if thins else None,
         nms_top_k=nms.top_k,
-        sample_size=param.sample_size,
-        use_prior_for_nms=param.use_prior_for_nms,
-        objectness_score=param.objectness_score,
         normalization=normalization(message.loss_param),
     )
 

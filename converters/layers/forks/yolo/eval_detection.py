@@ -17,8 +17,8 @@ from converters.layers.parts.boxes.rows import places
 from converters.layers.parts.boxes.truth_rows import drawn_truths
 from converters.layers.parts.indexing import Index
 from converters.layers.registry import Shapes, free, layer
-from converters.layers.spec import Spec
-from prototxt.caffe_pb2 import EvalDetectionParameter, LayerParameter
+from converters.layers.spec import Spec, numbers_of
+from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
 _LEAST = 0.005  # the score below which a box is none
@@ -83,15 +83,7 @@ class EvalDetection(Layer):
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
         param = message.eval_detection_param
-        self.spec = EvalDetectionSpec(
-            param.side,
-            param.num_class,
-            param.num_object,
-            tuple(param.biases),
-            param.threshold,
-            param.nms,
-            EvalDetectionParameter.ScoreType.Name(param.score_type),
-        )
+        self.spec = EvalDetectionSpec(**numbers_of(param, EvalDetectionSpec))
         positive(message, num_class=param.num_class, num_object=param.num_object)
         wanted = (param.num_object * (5 + param.num_class), param.side, param.side)
         if tuple(bottoms[0][1:]) != wanted:

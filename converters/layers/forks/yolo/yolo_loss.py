@@ -13,7 +13,7 @@ from converters.layers.parts.boxes.cells import by_cell, check_maps, decoded, pl
 from converters.layers.parts.boxes.truths import TruthReader, Truths, best_overlap, drawn_labels, last_in_cell
 from converters.layers.parts.gradient import with_slope
 from converters.layers.registry import Shapes, free, layer
-from converters.layers.spec import Spec
+from converters.layers.spec import Spec, numbers_of
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
@@ -99,18 +99,9 @@ class RegionLoss(YoloLoss):
         least = max(10, 2 * param.num)  # the fork takes fewer than 10 for zeros
         if len(param.biases) < least or bottoms[0][2:3] != bottoms[0][3:4]:
             raise InputError(f"takes {least} biases or more, and a square map", message.name)
-        self.spec = RegionLossSpec(
-            param.num_class,
-            param.num,
-            tuple(param.biases)[: 2 * param.num],
-            param.object_scale,
-            param.noobject_scale,
-            param.class_scale,
-            param.coord_scale,
-            param.thresh,
-            bool(param.bias_match),
-            bool(param.rescore),
-        )
+        used = {"biases": tuple(param.biases)[: 2 * param.num]}
+        marks = {"bias_match": bool(param.bias_match), "rescore": bool(param.rescore)}
+        self.spec = RegionLossSpec(**numbers_of(param, RegionLossSpec) | used | marks)
         self.start(message, bottoms)
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:

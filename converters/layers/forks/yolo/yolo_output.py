@@ -12,7 +12,7 @@ from converters.layers.parts.boxes.cells import by_cell, check_maps, corners, de
 from converters.layers.parts.boxes.nms import suppressed
 from converters.layers.parts.boxes.rows import nothing_found
 from converters.layers.registry import Builder, Count, Shapes, free, layer
-from converters.layers.spec import Spec
+from converters.layers.spec import Spec, numbers_of
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
@@ -119,15 +119,8 @@ class Yolov3DetectionOutput(_Detects):
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
         param = message.yolov3_detection_output_param
-        self.spec = DetectionSpec(
-            param.num_classes,
-            param.num_box,
-            param.confidence_threshold,
-            param.nms_threshold,
-            tuple(param.biases)[: len(param.biases) // 2 * 2],
-            tuple(param.mask),
-            tuple(param.anchors_scale),
-        )
+        pairs = {"biases": tuple(param.biases)[: len(param.biases) // 2 * 2]}
+        self.spec = DetectionSpec(**numbers_of(param, DetectionSpec) | pairs)
         maps, each = len(bottoms), len(param.mask) // max(param.mask_group_num, 1)
         if param.mask_group_num != maps or len(param.anchors_scale) < maps:
             raise InputError(
@@ -154,13 +147,8 @@ class YoloDetectionOutput(_Detects):
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
         param = message.yolo_detection_output_param
-        self.spec = DetectionSpec(
-            param.num_classes,
-            param.num_box,
-            param.confidence_threshold,
-            param.nms_threshold,
-            tuple(param.biases)[: 2 * param.num_box],
-        )
+        used = {"biases": tuple(param.biases)[: 2 * param.num_box]}
+        self.spec = DetectionSpec(**numbers_of(param, DetectionSpec) | used)
         if len(param.biases) < 2 * param.num_box:
             raise InputError(f"takes {2 * param.num_box} biases, not {len(param.biases)}", message.name)
         self._check(message, param, bottoms)

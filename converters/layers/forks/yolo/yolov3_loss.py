@@ -17,7 +17,8 @@ from converters.layers.parts.boxes.truths import (
     last_in_cell,
 )
 from converters.layers.registry import Shapes, free, layer
-from prototxt.caffe_pb2 import LayerParameter, Yolov3Parameter
+from converters.layers.spec import numbers_of
+from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
 
@@ -70,26 +71,10 @@ class Yolov3(YoloLoss):
             raise InputError(
                 f"takes {param.num} numbers of anchors in mask, each with two biases", message.name
             )
-        self.spec = Yolov3Spec(
-            param.num_class,
-            param.num,
-            tuple(param.biases)[: len(param.biases) // 2 * 2],
-            param.object_scale if param.use_logic_gradient else 1.0,
-            param.noobject_scale,
-            param.class_scale,
-            param.coord_scale,
-            param.thresh,
-            tuple(param.mask)[: param.num],
-            param.anchors_scale,
-            Yolov3Parameter.IOULoss.Name(param.iou_loss),
-            param.iou_normalizer,
-            param.iou_thresh,
-            param.label_smooth_eps,
-            param.use_logic_gradient,
-            param.use_focal_loss,
-            param.max_delta,
-            param.accumulate,
-        )
+        pairs = tuple(param.biases)[: len(param.biases) // 2 * 2]
+        used = {"biases": pairs, "mask": tuple(param.mask)[: param.num]}
+        scale = {} if param.use_logic_gradient else {"object_scale": 1.0}
+        self.spec = Yolov3Spec(**numbers_of(param, Yolov3Spec) | used | scale)
         self.how = KINDS[self.spec.iou_loss]
         self.start(message, bottoms)
 
