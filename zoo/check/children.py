@@ -5,9 +5,10 @@ import resource
 import signal
 from collections.abc import Generator, Sequence
 from dataclasses import replace
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
+from threading import Thread
 from typing import Any
 
 from zoo.check.row import CheckJob, Row
@@ -15,8 +16,7 @@ from zoo.check.row import CheckJob, Row
 
 def check_all(jobs: Sequence[CheckJob], at_a_time: int) -> Generator[Row, None, None]:
     """A row for every file, as they end; whoever stops asking ends the processes that still run."""
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["zoo.check.one_file"])
+    _start_server()
     waiting = list(reversed(jobs))
     running: dict[Any, _Child] = {}
     try:
@@ -30,6 +30,19 @@ def check_all(jobs: Sequence[CheckJob], at_a_time: int) -> Generator[Row, None, 
     finally:
         for child in running.values():
             child.process.kill()
+
+
+def _start_server() -> None:
+    """Start what the processes are forked from, with torch loaded. Ctrl-C is for this process, which ends
+    them: it is blocked there from the first instruction on, and so it is in all that are forked.
+    """
+    forkserver.set_forkserver_preload(["zoo.check.one_file"])
+    resource_tracker.ensure_running()  # by itself, for it lets Ctrl-C through when it has started
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Child:
@@ -75,7 +88,7 @@ def _check(job: CheckJob, writer: Connection) -> None:
 
     from zoo.check.one_file import check_file
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
+    Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(job.seconds)
     resource.setrlimit(resource.RLIMIT_DATA, (job.memory, job.memory))
@@ -86,3 +99,11 @@ def _check(job: CheckJob, writer: Connection) -> None:
     os.dup2(quiet, 2)
     check_file(job, writer.send)
     writer.close()
+
+
+def _end_with_parent() -> None:
+    """What a thread waits for: the check has ended, be it by a kill, which lets nobody tidy up."""
+    parent = parent_process()
+    assert parent, "this is a process of a check"
+    parent.join()
+    os.kill(os.getpid(), signal.SIGKILL)
