@@ -397,12 +397,19 @@ BAD = [
     ("force_color: true force_gray: true", "", "both force_color and force_gray"),
     ("noise_param { convert_to_lab: true }", "", "convert_to_lab leaves no bytes"),
     ("distort_param { hue_delta: -1 }", "", "hue_delta must not be negative"),
+    ("distort_param { brightness_delta: nan }", "", "brightness_delta must not be negative"),
+    ("expand_param { max_expand_ratio: 0.5 }", "", "max_expand_ratio is a number from 1"),
+    (
+        "resize_param { height: 2147483647 width: 2147483647 }",
+        "",
+        "cannot be resized to 2147483647×2147483647",
+    ),
     (
         "distort_param { contrast_lower: 2 contrast_upper: 1 }",
         "",
         "contrast_lower must not be negative, nor above",
     ),
-    ("mean_value: 1 mean_value: 2", "", "2 mean_value entries for 3×40×60"),
+    ("mean_value: 1 mean_value: 2", "", "2 mean_value entries for 3 channels"),
     ("", "batch_sampler { sampler { min_scale: 0 } }", "scales are above 0"),
     ("", "batch_sampler { sampler { min_aspect_ratio: 3 } }", "aspect ratios are above 0"),
 ]
@@ -412,6 +419,23 @@ BAD = [
 def test_what_cannot_be_served_is_said(transform: str, annotated: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         opened(transform, annotated)
+
+
+def test_a_grey_picture_has_noise_but_no_colours(folder: Path) -> None:
+    grey = cv2.cvtColor(IMAGE, cv2.COLOR_BGR2GRAY)
+    write_lmdb(folder / "grey", [record(grey[:, :, None], TWO)])
+    (batch,) = batches(
+        1, "noise_param { gauss_blur: true hist_eq: true erode: true inverse: true }", source="grey"
+    )
+    blurred = cv2.equalizeHist(cv2.GaussianBlur(grey, (7, 7), 1.5))
+    cross = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
+    assert np.array_equal(batch["data"][0, 0], ~cv2.erode(blurred, cross))
+    for field in ("decolorize", "convert_to_hsv"):
+        with pytest.raises(InputError, match=f"record 00000000: {field} needs an image in colour"):
+            opened(f"noise_param {{ {field}: true }}", source="grey")
+    three = "mean_value: 1 mean_value: 2 mean_value: 3 expand_param { prob: 1 max_expand_ratio: 2 }"
+    with pytest.raises(InputError, match="3 mean_value entries for 1 channels"):
+        opened(three, source="grey")
 
 
 def test_records_that_do_not_go_together_are_said(folder: Path) -> None:

@@ -206,6 +206,10 @@ BAD = [
     ("", "crop_size: 2 crop_h: 3 crop_w: 3", "crops by crop_size, or by a height and a width"),
     ("new_height: 3", "", "new_height and new_width are given together"),
     ("batch_size: 0", "", "batch_size must be at least 1"),
+    ("", "scale_factors: 1 scale_factors: -1", "scale_factors are above 0"),
+    ("", "scale_factors: 1e9", "cannot be resized to 4000000000×5000000000"),
+    ("", "rand_resize: 0.01 rand_resize: 0.02", "image a.png: cannot be resized by 0.01"),
+    ("", "rand_resize: -1 rand_resize: 1", "rand_resize takes two numbers, the smaller first, above 0"),
     ("", "rand_resize: 2 rand_resize: 1", "rand_resize takes two numbers, the smaller first"),
     ("", "rand_resize: 1 rand_resize: 2 scale_factors: 2", "have|has .* together"),
 ]

@@ -1,7 +1,7 @@
 """Rows of a list or a database, read by their serial number in threads: what sources of images share."""
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, Protocol, TypeVar
 
@@ -64,9 +64,26 @@ class RowSource(DataSource, Generic[S]):
                 self.bad.add(row)
         raise InputError(f"all {self.rounds.count} records are broken", self.layer.name)
 
+    def check_sizes(self, every: Sequence[tuple[str, tuple[int, ...]]]) -> None:
+        """Raise InputError, by its name, for the first (name, (height, width, channels)) of a batch that is
+        not as the first of all.
+        """
+        for name, shape in every:
+            if shape != every[0][1]:
+                raise InputError(
+                    f"{name} gives {sized(shape)}, the first of its batch {sized(every[0][1])}: they do not "
+                    "fit in one batch",
+                    self.layer.name,
+                )
+
     def of_batch(self, made: Callable[[int, S], T], index: int) -> list[T]:
         """``made`` of each sample's place in the ``index``-th batch and what its row holds, in threads."""
         start = index * self.batch_size
         return list(
             self._pool.map(lambda place: made(place, self.sample(start + place)), range(self.batch_size))
         )
+
+
+def sized(shape: tuple[int, ...]) -> str:
+    """(height, width, channels) as messages say it."""
+    return f"{shape[2]}×{shape[0]}×{shape[1]}"

@@ -14,7 +14,7 @@ from converters.data.forks.annotations import Objects, objects_of, parse_annotat
 from converters.data.forks.colours import check_distortion
 from converters.data.forks.picture import Picture, served, varied
 from converters.data.forks.sampling import check_samplers
-from converters.data.images.transform import open_mean
+from converters.data.images.transform import check, less_mean, open_mean
 from converters.data.order import Rounds, sample_generator
 from converters.data.rows import RowSource
 from converters.data.source import BadRecordError, SourceOptions
@@ -52,7 +52,7 @@ class AnnotatedSource(RowSource[Annotated]):
     """
 
     def __init__(self, layer: LayerParameter, options: SourceOptions) -> None:
-        _check(layer)
+        _check_fields(layer)
         param = layer.data_param
         try:
             self.database = open_database(find(param.source, options.places), param.backend)
@@ -93,13 +93,7 @@ class AnnotatedSource(RowSource[Annotated]):
         Raises InputError naming the record that is broken, has no boxes where the first has, or another size.
         """
         every = self.of_batch(lambda place, record: self._served(index, place, record), index)
-        for each in every:
-            if each.image.shape != every[0].image.shape:
-                raise InputError(
-                    f"{each.record.name} gives {_size(each.image)}, the first of its batch "
-                    f"{_size(every[0].image)}: they do not fit in one",
-                    self.layer.name,
-                )
+        self.check_sizes([(each.record.name, each.image.shape) for each in every])
         images = torch.from_numpy(np.stack([each.image for each in every]))
         tops = (images.permute(0, 3, 1, 2).contiguous(), self._labels(every))
         return dict(zip(self.layer.top, tops, strict=False))
@@ -119,24 +113,10 @@ class AnnotatedSource(RowSource[Annotated]):
             image, objects = served(picture, self.layer, self.options.train, drawn)
             if self.mean is not None and self.layer.transform_param.mirror and not picture.is_encoded:
                 raise InputError("holds a raw image, which is not mirrored here with a mean_file")
-            return Served(record, self._less_mean(image), objects)
+            check(self.layer, *image.shape, self.mean)
+            return Served(record, less_mean(self.layer, image, self.mean), objects)
         except InputError as error:
             raise InputError(f"{record.name}: {error}", self.layer.name) from None
-
-    def _less_mean(self, image: Array) -> Array:
-        """(pixel - mean) · scale in float32; a mean image is not mirrored."""
-        param, pixels = self.layer.transform_param, image.astype(np.float32)
-        if self.mean is not None:
-            if self.mean.shape != image.shape:
-                raise InputError(
-                    f"mean_file {param.mean_file} has another size than the image, {_size(image)}"
-                )
-            pixels -= self.mean.numpy()
-        elif param.mean_value:
-            if len(param.mean_value) not in (1, image.shape[2]):
-                raise InputError(f"{len(param.mean_value)} mean_value entries for {_size(image)}")
-            pixels -= np.array(list(param.mean_value), np.float32)
-        return pixels * np.float32(param.scale)
 
     def _shapes(self, first: Annotated) -> dict[str, tuple[int, ...]]:
         height, width, channels = self._served(0, 0, first).image.shape
@@ -151,7 +131,7 @@ class AnnotatedSource(RowSource[Annotated]):
         self.database.close()
 
 
-def _check(layer: LayerParameter) -> None:
+def _check_fields(layer: LayerParameter) -> None:
     """Raise InputError for what SSD refuses, and for what has no rule here."""
     param = layer.transform_param
     if param.force_color and param.force_gray:
@@ -165,9 +145,7 @@ def _check(layer: LayerParameter) -> None:
         raise InputError("convert_to_lab leaves no bytes, which SSD then reads as such", layer.name)
     if param.mean_file and (cropped(layer) or param.HasField("expand_param")):
         raise InputError("a mean_file goes with neither a crop nor expand_param: mean_value does", layer.name)
+    if not 1 <= param.expand_param.max_expand_ratio < np.inf:
+        raise InputError("max_expand_ratio is a number from 1", layer.name)
     check_distortion(param.distort_param, layer.name)
     check_samplers(layer.annotated_data_param.batch_sampler, layer.name)
-
-
-def _size(image: Array) -> str:
-    return f"{image.shape[2]}×{image.shape[0]}×{image.shape[1]}"

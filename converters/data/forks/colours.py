@@ -35,10 +35,10 @@ def distorted(image: Array, param: DistortionParameter, drawn: np.random.Generat
 def check_distortion(param: DistortionParameter, layer: str) -> None:
     """Raise InputError for bounds that SSD refuses."""
     for name in ("brightness", "hue"):
-        if getattr(param, f"{name}_delta") < 0:
-            raise InputError(f"{name}_delta must not be negative", layer)
+        if not 0 <= getattr(param, f"{name}_delta") < np.inf:
+            raise InputError(f"{name}_delta must not be negative, nor infinite", layer)
     for name in ("contrast", "saturation"):
-        if not 0 <= getattr(param, f"{name}_lower") <= getattr(param, f"{name}_upper"):
+        if not 0 <= getattr(param, f"{name}_lower") <= getattr(param, f"{name}_upper") < np.inf:
             raise InputError(f"{name}_lower must not be negative, nor above {name}_upper", layer)
 
 
@@ -86,11 +86,14 @@ def _in_hsv(image: Array, channel: int, factor: float, amount: float) -> Array:
 
 
 def noised(image: Array, param: NoiseParameter, drawn: np.random.Generator) -> Array:
-    """Every kind of noise that is switched on, one after the other."""
+    """Every kind of noise that is switched on, one after the other. Raises InputError for a grey image where
+    one needs colours.
+    """
     if param.decolorize:
+        _check_coloured(image, "decolorize")
         image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
     if param.gauss_blur:
-        image = cv2.GaussianBlur(image, (7, 7), 1.5)
+        image = cv2.GaussianBlur(image, (7, 7), 1.5).reshape(image.shape)
     if param.hist_eq:
         image = _of_luminance(image, cv2.equalizeHist)
     if param.clahe:
@@ -99,15 +102,22 @@ def noised(image: Array, param: NoiseParameter, drawn: np.random.Generator) -> A
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(param.jpeg)]
         image = through_jpeg(image, cv2.IMREAD_COLOR, quality)
     if param.erode:
-        image = cv2.erode(image, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
+        image = cv2.erode(image, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))).reshape(image.shape)
     if param.posterize:
         image = image // 64 * 64 + 32
     if param.inverse:
         image = ~image
-    image = image.reshape(image.shape[0], image.shape[1], -1)
     if param.saltpepper:
         image = _spotted(image, list(param.saltpepper_param.value), param.saltpepper_param.fraction, drawn)
-    return cv2.cvtColor(image, cv2.COLOR_BGR2HSV) if param.convert_to_hsv else image
+    if param.convert_to_hsv:
+        _check_coloured(image, "convert_to_hsv")
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2HSV)
+    return image
+
+
+def _check_coloured(image: Array, what: str) -> None:
+    if image.shape[2] < 3:
+        raise InputError(f"{what} needs an image in colour")
 
 
 def through_jpeg(image: Array, flag: int, options: Sequence[int] = ()) -> Array:
@@ -131,7 +141,7 @@ def _spotted(image: Array, values: Sequence[float], fraction: float, drawn: np.r
     height, width, channels = image.shape
     if len(values) not in (1, channels):
         raise InputError(f"saltpepper_param has {len(values)} values for {channels} channels")
-    count = int(np.float32(fraction) * width * height)
+    count = max(0, int(np.float32(fraction) * width * height))
     columns, rows = drawn.integers(width, size=count), drawn.integers(height, size=count)
     spotted = image.copy()
     spotted[rows, columns] = np.array(values, np.float32).astype(np.uint8)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from converters.data.images.lists import decode_image, image_bytes
+from converters.data.images.transform import less_mean, means
 from converters.data.order import Rounds, drawn_skip, sample_generator
 from converters.data.rows import RowSource
 from converters.data.source import BadRecordError, SourceOptions
@@ -147,13 +148,7 @@ class PairSource(RowSource[Pair]):
         Raises InputError naming the record that is broken or has another size than the first of the batch.
         """
         every = self.of_batch(lambda place, pair: self._drawn(index, place, pair), index)
-        for each in every:
-            if each.image.shape != every[0].image.shape:
-                sizes = [f"{item.image.shape[0]}×{item.image.shape[1]}" for item in (each, every[0])]
-                raise InputError(
-                    f"{each.name} is {sizes[0]}, the first of its batch {sizes[1]}: they do not fit in one",
-                    self.layer.name,
-                )
+        self.check_sizes([(each.name, each.image.shape) for each in every])
         return dict(zip(self.layer.top, self._tops(every), strict=False))
 
     def _drawn(self, index: int, place: int, pair: Pair) -> Varied:
@@ -163,7 +158,7 @@ class PairSource(RowSource[Pair]):
             raise InputError(f"{pair.name}: {error}", self.layer.name) from None
 
     def _tops(self, every: list[Varied]) -> list[Tensor]:
-        images = torch.from_numpy(np.stack([self._less_mean(each.image) for each in every]))
+        images = torch.from_numpy(np.stack([less_mean(self.layer, each.image) for each in every]))
         labels = torch.from_numpy(np.stack([each.labels for each in every])).float()
         most = images.shape[1:3]
         sizes = [[min(most[0], each.read_size[0]), min(most[1], each.read_size[1])] for each in every]
@@ -173,23 +168,9 @@ class PairSource(RowSource[Pair]):
             torch.tensor(sizes, dtype=torch.float32)[:, None, None],
         ]
 
-    def _less_mean(self, image: Array) -> Array:
-        """(pixel - mean) · scale in float32."""
-        pixels = image.astype(np.float32)
-        if (means := self.means(image.shape[2])) is not None:
-            pixels = pixels - means
-        return pixels * np.float32(self.layer.transform_param.scale)
-
-    def means(self, channels: int) -> Array | None:
-        """The mean of each channel; None where none is said. Raises InputError for another number of them."""
-        values = self.layer.transform_param.mean_value
-        if len(values) not in (0, 1, channels):
-            raise InputError(f"{len(values)} mean_value entries for {channels} channels", self.layer.name)
-        return np.array(list(values) * (channels // len(values)), np.float32) if values else None
-
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         first = self._drawn(0, 0, self.sample(0))
         height, width, channels = first.image.shape
-        self.means(channels)
+        means(self.layer, channels)
         shapes = ((channels, height, width), (1, *first.labels.shape), (1, 1, 2))
         return {top: (self.batch_size, *shape) for top, shape in zip(self.layer.top, shapes, strict=False)}

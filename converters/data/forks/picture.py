@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from converters.data.forks.annotations import Objects, placed, within
 from converters.data.forks.boxes import Boxes, clipped
 from converters.data.forks.colours import distorted, noised, through_jpeg
+from converters.data.forks.cropping import crop_corner
 from converters.data.forks.resizing import fitted, resized
 from converters.data.forks.sampling import sampled
+from converters.data.images.transform import means
 from converters.layers.parts.fed import cropped
 from prototxt.caffe_pb2 import LayerParameter, TransformationParameter
 from prototxt.errors import InputError
@@ -44,7 +46,7 @@ def varied(picture: Picture, layer: LayerParameter, drawn: Drawn) -> Picture:
     param = layer.transform_param
     if param.HasField("distort_param") and picture.is_encoded:
         picture = _recoded(picture, distorted(picture.image, param.distort_param, drawn), param)
-    picture = _expanded(picture, param, drawn)
+    picture = _expanded(picture, layer, drawn)
     parts = sampled(layer.annotated_data_param.batch_sampler, picture.objects.boxes, drawn)
     return _cut(picture, parts[drawn.integers(len(parts))], param) if len(parts) else picture
 
@@ -58,11 +60,11 @@ def _recoded(picture: Picture, image: Array, param: TransformationParameter) -> 
     return replace(picture, image=through_jpeg(image, flag).reshape(image.shape[0], image.shape[1], -1))
 
 
-def _expanded(picture: Picture, param: TransformationParameter, drawn: Drawn) -> Picture:
+def _expanded(picture: Picture, layer: LayerParameter, drawn: Drawn) -> Picture:
     """By its probability, the picture somewhere in a larger one, up to ``max_expand_ratio`` times as large,
     that has the mean's colour.
     """
-    expand = param.expand_param
+    param, expand = layer.transform_param, layer.transform_param.expand_param
     if not param.HasField("expand_param") or drawn.random() > expand.prob:
         return picture
     if abs(expand.max_expand_ratio - 1) < 1e-2:
@@ -74,19 +76,19 @@ def _expanded(picture: Picture, param: TransformationParameter, drawn: Drawn) ->
         for after, before in zip((height, width), picture.size, strict=True)
     )
     image = np.empty((height, width, picture.image.shape[2]), np.uint8)
-    image[:] = _ground(picture, param)
+    image[:] = _ground(picture, layer)
     image[row : row + picture.size[0], column : column + picture.size[1]] = picture.image
     corner, sides = np.array([column, row], np.float32), np.array(picture.size[::-1], np.float32)
     part = np.concatenate([-corner / sides, (np.array([width, height], np.float32) - corner) / sides])
     return replace(_recoded(picture, image, param), objects=within(picture.objects, part, param))
 
 
-def _ground(picture: Picture, param: TransformationParameter) -> Array:
-    """The colour around an expanded picture."""
+def _ground(picture: Picture, layer: LayerParameter) -> Array | int:
+    """The colour around an expanded picture: a value a channel, or one of all."""
     if not picture.is_encoded:
-        return np.array([_BLANK], np.uint8)
-    values = np.array(list(param.mean_value) or [0], np.float32)
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+        return _BLANK
+    each = means(layer, picture.image.shape[2])
+    return 0 if each is None else np.clip(np.rint(each), 0, 255).astype(np.uint8)
 
 
 def _cut(picture: Picture, part: Boxes, param: TransformationParameter) -> Picture:
@@ -128,8 +130,4 @@ def _crop(
     crop = cropped(layer)
     if crop is None:
         return 0, 0, size
-    spare = [had - side for had, side in zip(size, crop, strict=True)]
-    if min(spare) < 0:
-        raise InputError(f"the crop {crop[0]}×{crop[1]} is larger than the image, {size[0]}×{size[1]}")
-    row, column = (int(drawn.integers(rest + 1)) if drawn else rest // 2 for rest in spare)
-    return row, column, crop
+    return *crop_corner(size, crop, drawn), crop

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.data.forks.boxes import Boxes
+from converters.data.forks.cropping import resizable
 from prototxt.caffe_pb2 import ResizeParameter
 from prototxt.errors import InputError
 
@@ -33,10 +34,9 @@ def resized(image: Array, param: ResizeParameter, drawn: np.random.Generator) ->
     """
     ways = list(param.interp_mode)
     way = _WAYS[ways[drawn.integers(len(ways))]] if ways else cv2.INTER_LINEAR
-    size = fitted(param, (image.shape[0], image.shape[1]))
-    if min(size) < 1:
-        raise InputError(f"cannot be resized to {size[0]}×{size[1]}")
-    scaled = cv2.resize(image, (size[1], size[0]), interpolation=way)
+    height, width = fitted(param, (image.shape[0], image.shape[1]))
+    with resizable(f"to {height}×{width}"):
+        scaled = cv2.resize(image, (width, height), interpolation=way)
     if param.resize_mode == ResizeParameter.FIT_LARGE_SIZE_AND_PAD:
         scaled = _padded(scaled, param, image.shape[2])
     return scaled.reshape(scaled.shape[0], scaled.shape[1], image.shape[2])

@@ -8,7 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.data.forks.cropping import crop_corner, resizable
 from converters.data.forks.pairs import Pair, PairEntry, PairSource, Varied
+from converters.data.images.transform import means
 from converters.data.source import SourceOptions
 from converters.layers.parts.fed import cropped
 from prototxt.caffe_pb2 import ImageDataParameter, LayerParameter
@@ -33,6 +35,8 @@ class DeepLabSource(PairSource):
         param, transform = layer.image_data_param, layer.transform_param
         if transform.mean_file:
             raise InputError(f"{layer.type} takes no mean_file", layer.name)
+        if not all(0 < factor < np.inf for factor in transform.scale_factors):
+            raise InputError("scale_factors are above 0", layer.name)
         self.crop = cropped(layer)
         others = (transform.crop_h, transform.crop_w, transform.crop_height, transform.crop_width)
         if any(others) and (transform.crop_size or not self.crop):
@@ -73,9 +77,8 @@ class DeepLabSource(PairSource):
         height, width = (int(np.float32(side) * factor) for side in labels.shape)
         if factor == 1 or not (height and width):
             return image, labels
-        return cv2.resize(image, (width, height)), cv2.resize(
-            labels, (width, height), interpolation=cv2.INTER_NEAREST
-        )
+        with resizable(f"to {height}×{width}"):
+            return _resized(image, labels, (width, height))
 
     def blurred(self, image: Array, drawn: np.random.Generator) -> Array:
         """As it is: PSPNet blurs."""
@@ -87,13 +90,13 @@ class DeepLabSource(PairSource):
         missing = [max(side - had, 0) for side, had in zip(self.crop, labels.shape, strict=True)]
         if not any(missing):
             return image, labels
-        means = self.means(image.shape[2])
-        if means is None:
+        each = means(self.layer, image.shape[2])
+        if each is None:
             raise InputError("an image smaller than the crop is padded with mean_value, and none is said")
         sides = [self.before(length) for length in missing]
         around = [(before, length - before) for before, length in zip(sides, missing, strict=True)]
         padded = np.stack(
-            [np.pad(image[:, :, c], around, constant_values=mean) for c, mean in enumerate(means)], 2
+            [np.pad(image[:, :, c], around, constant_values=mean) for c, mean in enumerate(each)], 2
         )
         return padded, np.pad(labels, around, constant_values=_byte(self.layer.image_data_param.ignore_label))
 
@@ -117,8 +120,8 @@ class PspSource(DeepLabSource):
             )
         for name in ("rand_resize", "rand_aspect_ratio"):
             bounds = getattr(layer.transform_param, name)
-            if bounds and (len(bounds) != 2 or bounds[0] >= bounds[1]):
-                raise InputError(f"{name} takes two numbers, the smaller first", layer.name)
+            if bounds and not (len(bounds) == 2 and 0 < bounds[0] < bounds[1] < np.inf):
+                raise InputError(f"{name} takes two numbers, the smaller first, above 0", layer.name)
         super().__init__(layer, options)
 
     def resized(self, image: Array, labels: Array, drawn: np.random.Generator) -> Two:
@@ -130,10 +133,8 @@ class PspSource(DeepLabSource):
         if param.rand_aspect_ratio and drawn.random() < 0.5:
             ratio = np.sqrt(_step(param.rand_aspect_ratio, drawn))
         fx, fy = float(factor * ratio), float(factor / ratio)
-        nearest = cv2.INTER_NEAREST
-        return cv2.resize(image, None, fx=fx, fy=fy), cv2.resize(
-            labels, None, fx=fx, fy=fy, interpolation=nearest
-        )
+        with resizable(f"by {fy:g}×{fx:g}"):
+            return _resized(image, labels, None, fx, fy)
 
     def blurred(self, image: Array, drawn: np.random.Generator) -> Array:
         """Every other time, with a deviation below 0.6."""
@@ -183,12 +184,17 @@ class DenseSource(PairSource):
         return Varied(pair.name, *two, (pair.image.shape[0], pair.image.shape[1]))
 
 
+def _resized(image: Array, labels: Array, size: Size | None, fx: float = 0, fy: float = 0) -> Two:
+    """To a size, (width, height), or by factors: the image is blended, of labels the nearest is taken."""
+    nearest = cv2.INTER_NEAREST
+    return cv2.resize(image, size, fx=fx, fy=fy), cv2.resize(
+        labels, size, fx=fx, fy=fy, interpolation=nearest
+    )
+
+
 def _crop(two: Two, size: Size, drawn: np.random.Generator | None) -> Two:
     """Both at one place, drawn or in the middle. Raises InputError where the crop is larger."""
-    spare = [had - side for had, side in zip(two[1].shape, size, strict=True)]
-    if min(spare) < 0:
-        raise InputError(f"the crop {size[0]}×{size[1]} is larger than the image")
-    row, column = (int(drawn.integers(rest + 1)) if drawn else rest // 2 for rest in spare)
+    row, column = crop_corner(two[1].shape, size, drawn)
     part = np.s_[row : row + size[0], column : column + size[1]]
     return two[0][part], two[1][part]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from converters.data.images.transform import check, choose_crops, draw, open_mean, transform
 from converters.data.order import Rounds
-from converters.data.rows import RowSource
+from converters.data.rows import RowSource, sized
 from converters.data.source import SourceOptions
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
@@ -69,7 +69,7 @@ class PixelSource(RowSource[Sample]):
         shape, other = sample.pixels.shape, first.pixels.shape
         if shape[2] != other[2] or (shape != other and not self.layer.transform_param.crop_size):
             raise InputError(
-                f"{sample.name} is {_size(shape)}, the first of its batch, {first.name}, {_size(other)}: "
+                f"{sample.name} is {sized(shape)}, the first of its batch, {first.name}, {sized(other)}: "
                 "they do not fit in one batch",
                 self.layer.name,
             )
@@ -87,7 +87,3 @@ class PixelSource(RowSource[Sample]):
         data = (self.batch_size, channels, crop or height, crop or width)
         labels = (self.batch_size, *np.shape(first.label))
         return dict(zip(self.layer.top, (data, labels), strict=False))
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return f"{shape[2]}×{shape[0]}×{shape[1]}"

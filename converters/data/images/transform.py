@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from converters.host.places import HERE, find
@@ -65,8 +67,26 @@ def check(layer: LayerParameter, height: int, width: int, channels: int, mean: T
         raise InputError(
             f"mean_file {param.mean_file} is {theirs}, the image {channels}×{height}×{width}", layer.name
         )
-    if len(param.mean_value) not in (0, 1, channels):
-        raise InputError(f"{len(param.mean_value)} mean_value entries for {channels} channels", layer.name)
+    means(layer, channels)
+
+
+def means(layer: LayerParameter, channels: int) -> NDArray[np.float32] | None:
+    """The ``mean_value`` of each channel; None where none is said. Raises InputError where they are neither
+    one nor as many as the channels.
+    """
+    values = list(layer.transform_param.mean_value)
+    if len(values) not in (0, 1, channels):
+        raise InputError(f"{len(values)} mean_value entries for {channels} channels", layer.name)
+    return np.array(values * channels if len(values) == 1 else values, np.float32) if values else None
+
+
+def less_mean(layer: LayerParameter, image: NDArray[Any], mean: Tensor | None = None) -> NDArray[np.float32]:
+    """(pixel - mean)·scale of one image, (height, width, channels); ``mean`` is that of ``mean_file``."""
+    pixels = image.astype(np.float32)
+    each = means(layer, image.shape[2]) if mean is None else mean.numpy()
+    if each is not None:
+        pixels -= each
+    return pixels * np.float32(layer.transform_param.scale)
 
 
 def check_resize(layer: LayerParameter) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from converters.data.images.lists import Pixels, read_image
-from converters.data.images.transform import draw, open_mean
+from converters.data.images.transform import draw, means, open_mean
 from converters.data.source import BadRecordError, DataSource, SourceOptions
 from converters.data.windows.crop import Placement, placement
 from converters.data.windows.file import Window, read_windows
@@ -133,13 +133,11 @@ class WindowSource(DataSource):
 
     def _mean(self) -> Array:
         """What is taken off the crop, (3, crop, crop): the mean image's middle, or mean_value everywhere."""
-        values = list(self.layer.transform_param.mean_value) or [0.0]
-        if len(values) not in (1, CHANNELS):
-            raise InputError(f"{len(values)} mean_value entries for {CHANNELS} channels", self.layer.name)
+        each = means(self.layer, CHANNELS)
         image = open_mean(self.layer, self.options.places)
         if image is None:
-            every = np.array(values, np.float32).reshape(-1, 1, 1)
-            return np.broadcast_to(every, (CHANNELS, self.crop, self.crop))
+            every = np.zeros(CHANNELS, np.float32) if each is None else each
+            return np.broadcast_to(every[:, None, None], (CHANNELS, self.crop, self.crop))
         height, width, channels = image.shape
         start = (width - self.crop) // 2  # Caffe takes the width's margin for both axes
         if channels != CHANNELS or start < 0 or start + self.crop > height:
