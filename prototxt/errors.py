@@ -21,6 +21,11 @@ class InputError(ValueError):
         super().__init__(readable(text))
         self.layer, self.message = layer, message
 
+    def with_layer(self) -> str:
+        """The text, and before it the layer's name where it does not say that already."""
+        name = readable(f'layer "{self.layer}"')
+        return str(self) if self.layer is None or name in str(self) else f"{name}: {self}"
+
     def reworded(self, text: str) -> "InputError":
         """The same error in other words."""
         return InputError(text, self.layer, self.message)

@@ -1,4 +1,5 @@
-"""Fields that only forks of Caffe have: which of them a message sets, and which change no result."""
+"""Fields that only forks of Caffe have: which of them a message sets, and which say how a fork computes and
+not what."""
 
 from collections.abc import Collection, Iterator
 
@@ -9,7 +10,8 @@ FIRST = 10_000  # the least number of a field that Caffe 1.0 does not have (caff
 _OURS = ("LayerParameter.dialect", "V1LayerParameter.dialect", "NetParameter.dialect")
 
 # Each as "Message.field", and beside them every field that is called "engine". They choose how something is
-# computed, not what: a kernel, its memory, how numbers are kept meanwhile, what is printed or drawn.
+# computed, not what: a kernel, its memory, what is printed or drawn, and in which numbers. What a fork
+# computes in half floats or integers is as near to our float32 as those allow, and no nearer.
 HARMLESS = frozenset(
     f"{message}.{field}"
     for message, fields in {
@@ -17,7 +19,6 @@ HARMLESS = frozenset(
         "default_backward_math global_grad_scale global_grad_scale_adaptive reduce_buckets "
         "default_conv_algos_override default_cudnn_math_override eltwise_mem_sharing "
         "compile_net_state multinode version",
-        # Intel's quantization_param: its integers stand for the floats of the same layer.
         "LayerParameter": "forward_type backward_type forward_math backward_math debug cudnn_math_override "
         "multinode mn_grad_compress_param quantization_param source_class",
         "SolverParameter": "eval_type ap_version show_per_class_result solver_data_type richness "
@@ -34,6 +35,10 @@ HARMLESS = frozenset(
         "CPMTransformationParameter": "visualize",
     }.items()
     for field in fields.split()
+)
+
+PASSED_OVER = (
+    "say how a fork computes (kernels, memory, precision), not what: passed over, here all is float32"
 )
 
 # What solvers honour (converters/solver/update).

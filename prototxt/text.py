@@ -22,11 +22,11 @@ from prototxt.dialect import as_comments, as_fields
 from prototxt.encoding import read_text
 from prototxt.errors import InputError
 from prototxt.explain import explain
-from prototxt.forks import harmless_fields
+from prototxt.forks import PASSED_OVER, harmless_fields
 from prototxt.lenient import is_lenient, leave_out, without_unknown
 from prototxt.rawbytes import from_message, readable, to_message
 from prototxt.scan import Block, position_of, scan
-from prototxt.upgrade import upgrade_net, upgrade_solver
+from prototxt.upgrade import quiet, upgrade_net, upgrade_solver
 
 _NETS = ("net_param", "train_net_param", "test_net_param")
 
@@ -113,7 +113,7 @@ def parse(text: str, message_type: type[M], name: str = "<text>", warn: Warn = t
     if cleaned.counts:
         warn(describe(name, cleaned.counts))
     if fields := harmless_fields(message):
-        warn(f"{name}: {', '.join(fields)}: of forks of Caffe, and without effect on results: passed over")
+        warn(f"{name}: {', '.join(fields)}: {PASSED_OVER}")
     return message
 
 
@@ -183,13 +183,9 @@ def _names(block: Block) -> list[str]:
 
 def _difference(lines: Counter[str], text: str) -> int:
     """In how many lines a layer's text, as it is printed in today's syntax, differs from ``lines``."""
-    net = upgrade_net(parse(text, NetParameter, warn=_ignore), _ignore)
+    net = upgrade_net(parse(text, NetParameter, warn=quiet))
     theirs = Counter(to_text(net.layer[0]).splitlines())
     return ((lines - theirs) + (theirs - lines)).total()
-
-
-def _ignore(line: str) -> None:
-    pass
 
 
 @contextmanager

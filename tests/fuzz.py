@@ -43,6 +43,7 @@ from eval.probe import probe_inputs, tensors
 from prototxt.caffe_pb2 import NetParameter
 from prototxt.errors import InputError
 from prototxt.text import is_solver, parse_net, parse_solver
+from prototxt.upgrade import quiet
 from zoo.terminal.progress import counting
 
 HERE = Path(__file__).parent
@@ -124,29 +125,25 @@ def _try_binary(draw: Random) -> None:
 def _try_text(text: str, builds: bool, outcome: Outcome) -> None:
     with suppress(InputError):
         if is_solver(text):
-            check_solver(parse_solver(text, warn=_ignore))
+            check_solver(parse_solver(text, warn=quiet))
             return
-        net = parse_net(text, warn=_ignore)
+        net = parse_net(text, warn=quiet)
         for phase in ("TEST", "TRAIN"):
             with suppress(InputError):
-                build_graph(net, net_state(phase), warn=_ignore)
+                build_graph(net, net_state(phase), warn=quiet)
         if builds:
             _build_and_run(net, outcome)
 
 
 def _build_and_run(net: NetParameter, outcome: Outcome) -> None:
     """Build a net, on a machine that seems small, and run it where its blobs are few enough."""
-    graph = build_graph(net, net_state("TEST"), warn=_ignore)
+    graph = build_graph(net, net_state("TEST"), warn=quiet)
     with patch("converters.host.memory.physical_memory", lambda: PARAMETERS):
         network = Network(graph, "TEST", {})
     outcome.built += 1
     if sum(math.prod(shape) for shape in network.shapes.values()) <= ELEMENTS:
         network(*tensors(probe_inputs(network, None)).values())
         outcome.ran += 1
-
-
-def _ignore(line: str) -> None:
-    pass
 
 
 def try_chunk(seed: int, more: Path | None, first: int, count: int) -> Outcome:

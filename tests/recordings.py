@@ -27,7 +27,6 @@ _ROUNDING = {("net_shufflenet_mini_train", f"gradient of {blob}"): 1e-2 for blob
 # What a recording holds and we do not equal: the case, what of it (as :class:`Comparison` names it), and why.
 UNEQUAL: dict[tuple[str, str], str] = {}
 
-# Rules that no recording holds, and what does.
 FED_BY_FORKS = [
     record.rule_name for record in records() if record.role == "data" and record.family.startswith("forks/")
 ]
@@ -36,6 +35,7 @@ _OF_MSCNN = (
     *("BoxOutput", "DecodeBBox", "ProposalTarget"),
     *("DetectionLoss", "DetectionAccuracy", "BboxAccuracy", "ROIAlign"),
 )
+# Rules that no recording holds, and what does.
 WITHOUT_A_RECORDING = {
     "Data": "its tops are inputs: test_layers_ends.py",
     "HDF5Data": "its tops are inputs: test_layers_ends.py",

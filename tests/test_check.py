@@ -201,8 +201,9 @@ def test_a_folder_without_a_prototxt(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "no such folder" in capsys.readouterr().err
 
 
-def test_what_is_no_check_of_ours_stays(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["{}", '{"files": [1]}'])
+def test_what_is_no_check_of_ours_stays(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.prototxt").write_text(NET)
-    (tmp_path / "mine.json").write_text("{}")
+    (tmp_path / "mine.json").write_text(text)
     assert main(["check", str(tmp_path), "--json", str(tmp_path / "mine.json")]) == 2
-    assert (tmp_path / "mine.json").read_text() == "{}"
+    assert (tmp_path / "mine.json").read_text() == text

@@ -12,7 +12,7 @@ from converters.solver.update.rules import check_solver
 from prototxt import caffe_pb2
 from prototxt.caffe_pb2 import LayerParameter, NetParameter, SolverParameter
 from prototxt.errors import InputError
-from prototxt.forks import HARMLESS, clear, drop_fork_fields, fields_of_forks, harmless_fields
+from prototxt.forks import HARMLESS, PASSED_OVER, clear, drop_fork_fields, fields_of_forks, harmless_fields
 from prototxt.lenient import lenient
 from prototxt.text import parse, parse_solver
 
@@ -36,7 +36,7 @@ def test_a_harmless_field_is_said_once_and_passed_over() -> None:
     lines: list[str] = []
     bn = 'layer {{ name: "{}" type: "BN" bottom: "x" top: "{}" bn_param {{ engine: CUDNN momentum: 0.8 }} }} '
     net = parse(bn.format("a", "a") + bn.format("b", "b"), NetParameter, "net.prototxt", lines.append)
-    assert lines == ["net.prototxt: engine: of forks of Caffe, and without effect on results: passed over"]
+    assert lines == [f"net.prototxt: engine: {PASSED_OVER}"]
     assert harmless_fields(net) == ["engine"]
     assert list(fields_of_forks(net)) == ["layer.bn_param.momentum"] * 2
 
@@ -59,7 +59,7 @@ def test_an_engine_of_forks_is_passed_over() -> None:
         layer { name: "b" type: "Convolution" convolution_param { num_output: 1 engine: CUDNN } }"""
     net = parse(text, NetParameter, "n", said.append)
     names = "conv_algos_override, default_forward_type, engine, forward_math"
-    assert said == [f"n: {names}: of forks of Caffe, and without effect on results: passed over"]
+    assert said == [f"n: {names}: {PASSED_OVER}"]
     assert not list(fields_of_forks(net))
 
 
@@ -112,7 +112,7 @@ def test_what_nothing_honours_is_left_out_where_that_is_asked_for(
         assert load_net(path).shapes
     left = "of forks is honoured by nothing here and left out"
     assert capsys.readouterr().err.splitlines() == [
-        f"{path}: eltwise_mem_sharing: of forks of Caffe, and without effect on results: passed over",
+        f"{path}: eltwise_mem_sharing: {PASSED_OVER}",
         f"{path}: the field bn_stats_batch_size {left}",
         f'{path}:3: layer "c": the field convolution_param.kernel_depth {left}',
         f'{path}:3: layer "c": the field convolution_param.relu {left}',

@@ -8,7 +8,7 @@ from golden_cases import GOLDEN
 from converters.graph import build_graph, net_state
 from prototxt.caffe_pb2 import NetParameter, SolverParameter
 from prototxt.errors import InputError
-from prototxt.forks import fields_of_forks
+from prototxt.forks import PASSED_OVER, fields_of_forks
 from prototxt.text import is_solver, parse, parse_net, parse_solver, read_net, read_solver, to_text
 from prototxt.upgrade import V1_TYPES, upgrade_net, upgrade_solver
 from prototxt.upgrade_v0 import TYPES
@@ -195,7 +195,7 @@ def test_fields_of_caffe_before_its_first_release() -> None:
     data, both = parse_net(text, "n", said.append).layer
     assert data.transform_param.scale == 0.5 and not data.data_param.HasField("transform_param")
     assert (both.transform_param.mean_file, both.transform_param.crop_size) == ("m", 9)
-    assert said == ["n: version: of forks of Caffe, and without effect on results: passed over"]
+    assert said == [f"n: version: {PASSED_OVER}"]
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ def run(args: argparse.Namespace) -> int:
     """Print a row a file; 1 where a net does not run or a file cannot be read."""
     if args.json:
         keep_others(Path(args.json), "check", _holds_rows)
-    rows = sorted(_checked(_jobs(args), args.jobs or cores()), key=lambda row: row.file)
+    at_a_time = args.jobs or cores()
+    rows = sorted(_checked(_jobs(args, at_a_time), at_a_time), key=lambda row: row.file)
     if args.json:
         write_text(Path(args.json), as_json({"files": [asdict(row) for row in rows]}, indent=1) + "\n")
     _print(args.folder, rows)
@@ -40,9 +41,8 @@ def _checked(jobs: Sequence[CheckJob], at_a_time: int) -> Iterable[Row]:
     return rows
 
 
-def _jobs(args: argparse.Namespace) -> list[CheckJob]:
+def _jobs(args: argparse.Namespace, at_a_time: int) -> list[CheckJob]:
     folder = Path(args.folder)
-    at_a_time = args.jobs or cores()
     return [
         CheckJob(
             path,
@@ -81,7 +81,9 @@ def _is_prototxt(path: Path) -> bool:
 def _holds_rows(path: Path) -> bool:
     written = json.loads(path.read_text(encoding="utf-8"))
     files = written.get("files", ()) if isinstance(written, dict) else ()
-    return bool(files) and all(row.keys() >= asdict(Row("")).keys() for row in files)
+    return bool(files) and all(
+        isinstance(row, dict) and row.keys() >= asdict(Row("")).keys() for row in files
+    )
 
 
 def _print(folder: str, rows: Sequence[Row]) -> None:

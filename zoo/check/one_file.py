@@ -15,6 +15,7 @@ from prototxt.encoding import read_text
 from prototxt.errors import InputError
 from prototxt.net_file import NetFile
 from prototxt.text import is_solver, parse_solver
+from prototxt.upgrade import quiet
 from zoo.check.inputs import known_shapes, small
 from zoo.check.row import CheckJob, Row
 from zoo.check.states import states_of
@@ -54,8 +55,7 @@ def check_file(job: CheckJob, tell: Tell) -> None:
         for row in _steps(job):
             tell(row)
     except InputError as error:
-        layer = f'layer "{error.layer}": ' if error.layer and "layer " not in str(error) else ""
-        tell(replace(row, reason=_short(job, layer + str(error))))
+        tell(replace(row, reason=_short(job, error.with_layer())))
     except Exception as error:  # ours to mend, and no reason for the other files to go unchecked
         tell(replace(row, reason=_unexpected(job, error)))
 
@@ -94,8 +94,8 @@ def _steps(job: CheckJob) -> Iterator[Row]:
 def _read(job: CheckJob, text: str, holds_solver: bool) -> list[Stage]:
     """The nets of a text, each in the states in which it is one."""
     if holds_solver:
-        return list(_stages_inside(parse_solver(text, str(job.path), _silent), job, text))
-    file = NetFile.parse(text, str(job.path), _silent)
+        return list(_stages_inside(parse_solver(text, str(job.path), quiet), job, text))
+    file = NetFile.parse(text, str(job.path), quiet)
     return _stages(job, file, states_of(file.message))
 
 
@@ -112,7 +112,7 @@ def _stages_inside(solver: SolverParameter, job: CheckJob, text: str) -> Iterato
 
 
 def _stages(job: CheckJob, file: NetFile, states: Sequence[NetState]) -> list[Stage]:
-    settled_file = settled(file, job.dialect, warn=_silent)
+    settled_file = settled(file, job.dialect, warn=quiet)
     stages = [Stage(settled_file, state, "") for state in states]
     return stages if len(stages) == 1 else [replace(each, word=f"{each.phase}: ") for each in stages]
 
@@ -127,11 +127,7 @@ def _built(stage: Stage, job: CheckJob) -> tuple[Graph, Mapping[str, Sequence[in
 
 def _run(graph: Graph, shapes: Mapping[str, Sequence[int]], phase: str) -> None:
     """A pass forward on random weights and inputs."""
-    net = build(graph, phase, shapes, warn=_silent)
+    net = build(graph, phase, shapes, warn=quiet)
     draw_weights(net)
     with torch.no_grad(), graph.located():
         net.values(tensors(random_inputs(net)))
-
-
-def _silent(line: str) -> None:
-    pass

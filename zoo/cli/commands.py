@@ -54,10 +54,7 @@ def _run(args: argparse.Namespace) -> int:
             code: int = getattr(importlib.import_module(module), function)(args)
         sys.stdout.flush()
     except InputError as error:
-        layer = (
-            f'layer "{error.layer}": ' if error.layer and f'layer "{error.layer}"' not in str(error) else ""
-        )
-        print(f"zoo: {_one_line(layer + str(error))}", file=sys.stderr)
+        print(f"zoo: {_one_line(error.with_layer())}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # of a part of a stream that does not last: the reader has what it wanted
         return 0

@@ -113,7 +113,8 @@ class AnnotatedSource(RowSource[Annotated]):
             image, objects = served(picture, self.layer, self.options.train, drawn)
             if self.mean is not None and self.layer.transform_param.mirror and not picture.is_encoded:
                 raise InputError("holds a raw image, which is not mirrored here with a mean_file")
-            check(self.layer, *image.shape, self.mean)
+            height, width, channels = image.shape
+            check(self.layer, height, width, channels, self.mean)
             return Served(record, less_mean(self.layer, image, self.mean), objects)
         except InputError as error:
             raise InputError(f"{record.name}: {error}", self.layer.name) from None
