@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from prototxt.text import parse_net
+from zoo.check import children
 from zoo.check.states import states_of
 from zoo.cli import main
 
@@ -192,6 +194,14 @@ def _ends(session: int) -> bool:
     while _members(session) and time.monotonic() < end:
         time.sleep(0.1)
     return not _members(session)
+
+
+def test_half_a_row_is_the_end_of_a_process() -> None:
+    child = children._Child.__new__(children._Child)
+    child.reader, writer = Pipe(duplex=False)
+    os.write(writer.fileno(), b"\0\0")
+    writer.close()
+    assert child.has_ended()
 
 
 def test_a_folder_without_a_prototxt(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

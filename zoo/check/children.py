@@ -60,7 +60,7 @@ class _Child:
         """Take in what it tells."""
         try:
             self.last = self.reader.recv()
-        except EOFError:
+        except (EOFError, OSError):  # OSError: it was ended half-way through a row
             return True
         return False
 
