@@ -19,10 +19,7 @@ class RecordSource(PixelSource):
         param = layer.data_param
         if layer.transform_param.force_color and layer.transform_param.force_gray:
             raise InputError("has both force_color and force_gray", layer.name)
-        try:
-            self.database = open_database(find(param.source, options.places), param.backend)
-        except InputError as error:
-            raise InputError(str(error), layer.name) from None
+        self.database = open_database(find(param.source, options.places), param.backend)
         try:
             rounds = Rounds(len(self.database.keys), False, options.seed)
             super().__init__(layer, options, rounds, param.batch_size)

@@ -54,10 +54,7 @@ class AnnotatedSource(RowSource[Annotated]):
     def __init__(self, layer: LayerParameter, options: SourceOptions) -> None:
         _check_fields(layer)
         param = layer.data_param
-        try:
-            self.database = open_database(find(param.source, options.places), param.backend)
-        except InputError as error:
-            raise InputError(str(error), layer.name) from None
+        self.database = open_database(find(param.source, options.places), param.backend)
         try:
             rounds = Rounds(len(self.database.keys), False, options.seed)
             super().__init__(layer, options, rounds, param.batch_size)

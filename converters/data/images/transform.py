@@ -81,7 +81,9 @@ def means(layer: LayerParameter, channels: int) -> NDArray[np.float32] | None:
 
 
 def less_mean(layer: LayerParameter, image: NDArray[Any], mean: Tensor | None = None) -> NDArray[np.float32]:
-    """(pixel - mean)·scale of one image, (height, width, channels); ``mean`` is that of ``mean_file``, as it is."""
+    """(pixel - mean)·scale of one image, (height, width, channels); ``mean``, that of ``mean_file``, is
+    neither cropped nor mirrored with it.
+    """
     pixels = image.astype(np.float32)
     each = means(layer, image.shape[2]) if mean is None else mean.numpy()
     if each is not None:
