@@ -24,7 +24,7 @@ from zoo.report.measure.measured import Measured
 from zoo.report.read import gather
 from zoo.report.say.wording import Words
 from zoo.report.write.as_markdown import as_markdown
-from zoo.report.write.document import AnswerList, Charts, Document, Table
+from zoo.report.write.document import AnswerList, Charts, Document, Table, TwoForms
 
 BENCH = ["--runs", "1", "--batch-sizes", "1", "--threads", "1"]
 
@@ -74,6 +74,8 @@ def shown(blocks: Iterable[Any]) -> Iterator[tuple[str, object]]:
             yield block.caption, block.rows
         elif isinstance(block, Charts):
             yield from ((chart.caption, chart.svg) for chart in block.charts)
+        elif isinstance(block, TwoForms):
+            yield block.title, block.wide
         elif isinstance(block, AnswerList):
             yield from ((answer.question, answer.sentences) for answer in block.answers)
 
@@ -89,6 +91,7 @@ def test_whatever_is_of_another_list_names_it(language: str, documents: Any) -> 
     of_it = {key for key, title in titles.items() if "other.txt" in title}
     assert of_it == {"accuracy", "heads", "robustness", "confusion", "worst", "maps"}
     text = as_markdown(documents(language, True), "figures")
+    assert "Top-1 is on other.txt" in text
     assert text.count("zoo report") and "--list other.txt" in text and " cc" in text
 
 

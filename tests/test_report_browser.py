@@ -10,6 +10,18 @@ from zoo.cli import main
 
 _SIZES = "[innerWidth, document.documentElement.scrollWidth]"
 _INK = "getComputedStyle(document.querySelector('svg')).color"
+_FIGURE = "[...document.querySelectorAll('.forms svg')].filter(svg => svg.getBoundingClientRect().width)"
+# Of the texts of the figure that shows: [the smallest in px, how many leave it, how many pairs overlap].
+_TEXTS = f"""(() => {{
+  const svg = {_FIGURE}[0], frame = svg.getBoundingClientRect(), scale = frame.width / svg.viewBox.baseVal.width;
+  const texts = [...svg.querySelectorAll('text')].filter(text => text.textContent);
+  const boxes = texts.map(text => text.getBoundingClientRect());
+  const sizes = texts.map(text => scale * parseFloat(getComputedStyle(text).fontSize));
+  const isOut = box => box.left < frame.left - 1 || box.right > frame.right + 1 || box.bottom > frame.bottom + 1;
+  const meet = (a, b) => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 3 && b.top < a.bottom - 3;
+  const pairs = boxes.flatMap((box, index) => boxes.slice(index + 1).filter(other => meet(box, other)));
+  return [Math.min(...sizes), boxes.filter(isOut).length, pairs.length];
+}})()"""
 _LEFT = "document.querySelectorAll('main svg').length"
 
 
@@ -43,6 +55,9 @@ def test_a_page_fits_and_is_quiet(tab: Page, folder: Path, name: str, width: int
     assert tab.evaluate(_LEFT) >= 20 and tab.evaluate("[...document.images].every(i => i.naturalWidth > 0)")
     red, *_ = map(int, tab.evaluate(_INK).removeprefix("rgb(").split(",")[:1])
     assert (red > 128) == (scheme == "dark")  # charts in the page's ink
+    assert tab.evaluate(f"{_FIGURE}.length") == 1
+    smallest, outside, overlapping = tab.evaluate(_TEXTS)
+    assert smallest >= 10.9 and outside == 0 and overlapping == 0
 
 
 @pytest.mark.slow
@@ -53,3 +68,6 @@ def test_it_prints(tab: Page, folder: Path) -> None:
     assert tab.evaluate("matchMedia('print').matches") is False
     tab.call("Emulation.setEmulatedMedia", media="print")
     assert tab.evaluate("getComputedStyle(document.querySelector('nav')).display") == "none"
+    assert tab.evaluate(f"{_FIGURE}.length") == 1
+    closed = "[...document.querySelectorAll('.answers p')].filter(p => p.getBoundingClientRect().height == 0)"
+    assert tab.evaluate(f"{closed}.length") == 0  # on paper nobody opens anything

@@ -2,7 +2,7 @@
 earlier version, or another program's, and lack keys.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypedDict, cast
 
 Size = Literal["parameters", "macs", "model_bytes"]
@@ -102,6 +102,34 @@ def shares_of(row: Row) -> Shares | None:
     """The row's accuracy; None where nothing was judged."""
     top1, low, high = row["top1"], row["top1_low"], row["top1_high"]
     return None if top1 is None or low is None or high is None else Shares(top1, low, high, row.get("top5"))
+
+
+def in_onnxruntime(rows: Iterable[Row], precision: str = "fp32") -> list[Row]:
+    """The rows that onnxruntime ran in a precision."""
+    kind = ("onnxruntime", precision)
+    return [r for r in rows if (r.get("runtime", "onnxruntime"), r.get("precision", "fp32")) == kind]
+
+
+def is_told_slower(row: Row, other: Row) -> bool:
+    """Whether ``row`` takes longer than ``other``, as far as rounds on one machine tell.
+
+    A net with an FC head and its GAP partner were compared within each round. Of two others it is told where
+    the middle 80% of their round medians lie apart, by more than one net in two processes differed.
+    """
+    machine = ("processor", "threads", "provider", "batch")
+    if any(by_key(row).get(key) != by_key(other).get(key) for key in machine):
+        return False
+    for sign, fc, gap in ((1, row, other), (-1, other, row)):
+        ratio = ratio_of(fc, "to_gap")
+        if ratio and fc.get("gap_run") and fc.get("gap_run") == gap.get("run"):
+            return ratio.is_told_apart and sign * (ratio.value - 1) > 0
+    return rounds_span(row)[0] > rounds_span(other)[1]
+
+
+def rounds_span(row: Row) -> tuple[float, float]:
+    """About the ends between which the middle 80% of a latency's round medians lie, in ms."""
+    factor = 1 + max(row["latency_spread"] / 2, row["latency_floor"])
+    return row["latency_p50_ms"] / factor, row["latency_p50_ms"] * factor
 
 
 def ratio_of(row: Row, to: Literal["to_fp32", "to_gap"]) -> LatencyRatio | None:

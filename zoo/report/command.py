@@ -17,6 +17,7 @@ from zoo.report.say.accuracy_section import accuracy_section, cost_section, head
 from zoo.report.say.answers import answers
 from zoo.report.say.robustness_section import robustness_section
 from zoo.report.say.training_section import training_section
+from zoo.report.say.which import which
 from zoo.report.say.wording import Words, bracketed, count, spread
 from zoo.report.write.as_html import as_html
 from zoo.report.write.as_markdown import as_markdown, write_figures
@@ -51,8 +52,9 @@ def default_name(language: str) -> str:
 def compose(results: Results, study: StudyJson | None, words: Words, has_photographs: bool) -> Document:
     """The whole report; parts that the runs cannot fill are left out."""
     commands = provenance.commands(results, study)
+    conditions = provenance.conditions(results, words)
     sections: list[Section | None] = [
-        Section("answers", words("answers.title"), (answers(results, words),)),
+        Section("answers", words("answers.title"), (answers(results, words), *conditions)),
         accuracy_section(results, words),
         training_section(results, words),
         head_section(results, words),
@@ -68,7 +70,11 @@ def compose(results: Results, study: StudyJson | None, words: Words, has_photogr
     return Document(
         LANGUAGES[words.language],
         results.title,
-        provenance.lead(results, words),
+        (
+            *provenance.warnings(results, words),
+            *which(results, words),
+            *provenance.departures(results, words),
+        ),
         tuple(section for section in sections if section),
         words("contents"),
         words("footer", runs=sum(len(group.runs) for group in results.groups)),

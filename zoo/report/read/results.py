@@ -13,7 +13,7 @@ from eval.robustness import PLAIN
 from eval.series import name_blocks
 from eval.statistics import Floats, Interval, difference, interval
 from prototxt.errors import InputError
-from zoo.bench.row import Row
+from zoo.bench.row import Row, in_onnxruntime
 from zoo.report.measure.measured import Measured
 from zoo.report.read.runs import FinishedRun, Group
 
@@ -151,16 +151,11 @@ class Results:
 
     def row(self, group: Group, precision: str = "fp32", batch: int | None = 1) -> Row | None:
         """The group's row in onnxruntime; ``batch`` None: of the batch with most images a second."""
-        rows = [
-            row
-            for run in group.runs
-            for row in self.rows.get(run.path, ())
-            if (row.get("runtime", "onnxruntime"), row.get("precision", "fp32")) == ("onnxruntime", precision)
-            and (batch is None or row.get("batch") == batch)
-        ]
+        every = (row for run in group.runs for row in self.rows.get(run.path, ()))
+        rows = in_onnxruntime(every, precision)
         if batch is None:
             return max(rows, key=lambda row: float(row["images_per_second"]), default=None)
-        return rows[0] if rows else None
+        return next((row for row in rows if row.get("batch") == batch), None)
 
     def top1_at(self, group: Group, precision: str) -> list[float]:
         """Each run's accuracy at a precision, as the bench measured it."""

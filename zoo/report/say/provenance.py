@@ -17,8 +17,22 @@ from zoo.study.study_json import StudyJson
 _METHOD = ("intervals", "orders", "tests", "training", "macs")
 
 
-def lead(results: Results, words: Words) -> tuple[Block, ...]:
-    """What stands under the title: what was compared, on what; drawn data is said first."""
+def warnings(results: Results, words: Words) -> tuple[Block, ...]:
+    """What is said before anything else: that data is drawn, that runs are missing."""
+    is_drawn = results.first.record["data"]["synthetic"]
+    drawn = [Paragraph(words("lead.synthetic"), "warning")] if is_drawn else []
+    cut = [Paragraph(words("lead.cut", count=len(results.notes)), "warning")] if results.notes else []
+    return (*drawn, *cut)
+
+
+def departures(results: Results, words: Words) -> tuple[Block, ...]:
+    """A line of all that is not as in the article; none where nothing is."""
+    departed = _departures(results, words)
+    return (Paragraph(words("lead.departures", departures=departed)),) if departed else ()
+
+
+def conditions(results: Results, words: Words) -> tuple[Block, ...]:
+    """What was compared, on what data, and how it was trained."""
     about = results.first.record
     facts = [(words("lead.compared"), words.listed([group.label for group in results.groups]))]
     facts.append((words("lead.data"), _data(about, words)))
@@ -27,11 +41,7 @@ def lead(results: Results, words: Words) -> tuple[Block, ...]:
     facts.append((words("lead.seeds"), _seeds(results, words)))
     facts.append((words("lead.length"), _length(results, words)))
     facts.append((words("lead.device"), words.listed(_every(results, lambda run: str(run.record["device"])))))
-    if departed := _departures(results, words):
-        facts.append((words("lead.departures"), departed))
-    warning = [Paragraph(words("lead.synthetic"), "warning")] if about["data"]["synthetic"] else []
-    cut = [Paragraph(words("lead.cut", count=len(results.notes)), "warning")] if results.notes else []
-    return (*warning, *cut, Definitions(tuple(facts)))
+    return (Heading(words("conditions.title")), Definitions(tuple(facts)))
 
 
 def _every(results: Results, what: Any) -> list[str]:

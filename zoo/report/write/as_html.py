@@ -22,6 +22,7 @@ from zoo.report.write.document import (
     Pictures,
     Section,
     Table,
+    TwoForms,
 )
 
 _PAGE = """\
@@ -37,18 +38,20 @@ _PAGE = """\
 {style}</style>
 </head>
 <body>
+<main>
+<header>
+<h1>{title}</h1>
+{lead}
+</header>
 <nav aria-label="{contents}">
 <p>{contents}</p>
 <ol>
 {links}
 </ol>
 </nav>
-<main>
-<header>
-<h1>{title}</h1>
-{lead}
-</header>
+<div class="sections">
 {sections}
+</div>
 <footer><p>{footer}</p></footer>
 </main>
 </body>
@@ -113,8 +116,8 @@ def _(block: AnswerList) -> str:
 def _answer(answer: Answer) -> str:
     sentences = "".join(f"<p>{escape(sentence)}</p>" for sentence in answer.sentences)
     return (
-        f'<article class="{answer.standing}"><h3>{escape(answer.question)}</h3>'
-        f'<p class="verdict">{escape(answer.verdict)}</p>{sentences}</article>'
+        f'<details class="{answer.standing}"><summary><span>{escape(answer.question)}</span> '
+        f"<strong>{escape(answer.verdict)}</strong></summary>{sentences}</details>"
     )
 
 
@@ -148,6 +151,12 @@ def _chart(chart: Chart) -> str:
     wide = f' class="wide" style="--width: {chart.width}px"' if chart.is_wide else ""
     svg = chart.svg.replace("<svg ", f'<svg role="img" aria-label="{caption}" ', 1)
     return f"<figure{wide}><div>{svg}</div><figcaption>{caption}</figcaption></figure>"
+
+
+@_html.register
+def _(block: TwoForms) -> str:
+    forms = f'<div class="on-page">{block.wide}</div><div class="on-telephone">{block.narrow}</div>'
+    return f'<figure class="forms">{forms}</figure>'
 
 
 @_html.register

@@ -11,6 +11,7 @@ from converters.host.files import whole, write_text
 from zoo.ours import digest, keep_others
 from zoo.plots.charts import standalone
 from zoo.report.write.document import (
+    Answer,
     AnswerList,
     Block,
     Charts,
@@ -22,11 +23,12 @@ from zoo.report.write.document import (
     Paragraph,
     Pictures,
     Table,
+    TwoForms,
 )
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#~])")
 _WRITTEN = "written.json"  # in the folder of figures: which of them are ours
-_MARK = {"plain": "{}", "note": "*{}*", "warning": "> **{}**"}
+_MARK = {"plain": "{}", "note": "*{}*", "warning": "> **{}**", "verdict": "**{}**"}
 
 
 def as_markdown(document: Document, folder: str) -> str:
@@ -60,6 +62,8 @@ def write_figures(document: Document, folder: Path) -> None:
 def _figures(block: Block) -> list[tuple[str, bytes]]:
     if isinstance(block, Charts):
         return [(f"{chart.key}.svg", standalone(chart.svg).encode()) for chart in block.charts]
+    if isinstance(block, TwoForms):
+        return [(f"{block.key}.svg", standalone(block.wide).encode())]
     if isinstance(block, Pictures):
         return [(f"{picture.key}.{picture.kind}", picture.data) for picture in block.pictures]
     return []
@@ -108,10 +112,13 @@ def _(block: Definitions, folder: str) -> str:
 
 @_markdown.register
 def _(block: AnswerList, folder: str) -> str:
-    return "\n\n".join(
-        f"### {_escape(a.question)}\n\n**{_escape(a.verdict)}** {' '.join(map(_escape, a.sentences))}"
-        for a in block.answers
-    )
+    return "\n".join(map(_answer, block.answers))
+
+
+def _answer(answer: Answer) -> str:
+    """The question with its answer, and under it, as a list of its own, what that rests on."""
+    rests_on = "".join(f"\n  - {_escape(sentence.strip())}" for sentence in answer.sentences)
+    return f"- {_escape(answer.question)} **{_escape(answer.verdict)}**{rests_on}"
 
 
 @_markdown.register
@@ -129,6 +136,11 @@ def _(block: Charts, folder: str) -> str:
         f"![{_escape(chart.caption)}]({quote(f'{folder}/{chart.key}.svg')})\n\n*{_escape(chart.caption)}*"
         for chart in block.charts
     )
+
+
+@_markdown.register
+def _(block: TwoForms, folder: str) -> str:
+    return f"![{_escape(block.title)}]({quote(f'{folder}/{block.key}.svg')})"
 
 
 @_markdown.register

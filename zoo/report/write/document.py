@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 
 from zoo.plots.charts import to_svg
 
-Tone = Literal["plain", "note", "warning"]
+Tone = Literal["plain", "note", "warning", "verdict"]
 Standing = Literal["yes", "no", "open"]  # of an answer: shown, shown not to be, cannot be told
 
 
 @dataclass(frozen=True)
 class Paragraph:
-    """A paragraph; a note is set small, a warning stands out."""
+    """A paragraph; a note is set small, a warning stands out, a verdict is what a figure comes to."""
 
     text: str
     tone: Tone = "plain"
@@ -32,7 +32,7 @@ class Definitions:
 
 @dataclass(frozen=True)
 class Answer:
-    """A question of the article, the answer in a few words, and what it rests on."""
+    """A question of the article, the answer in a sentence, and what it rests on."""
 
     question: str
     verdict: str
@@ -42,7 +42,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class AnswerList:
-    """Answers one under another."""
+    """Answers, a line each; what an answer rests on shows when a reader asks for it."""
 
     answers: tuple[Answer, ...]
 
@@ -82,6 +82,16 @@ class Charts:
     """Charts side by side where there is room."""
 
     charts: tuple[Chart, ...]
+
+
+@dataclass(frozen=True)
+class TwoForms:
+    """A figure as two ``<svg>`` elements, for a page and for a telephone; each names and describes itself."""
+
+    key: str
+    title: str
+    wide: str
+    narrow: str
 
 
 @dataclass(frozen=True)
@@ -126,7 +136,9 @@ class Heading:
     text: str
 
 
-Block = Paragraph | Definitions | AnswerList | Table | Charts | Pictures | Code | Foldable | Heading
+Block = (
+    Paragraph | Definitions | AnswerList | Table | Charts | TwoForms | Pictures | Code | Foldable | Heading
+)
 
 
 @dataclass(frozen=True)
