@@ -1,19 +1,22 @@
 """Fill the pages' tables and examples from eval/results: ``make readme``, or ``make results`` first.
 
 A block ``<!-- results: NAME -->`` … ``<!-- /results -->`` in one of PAGES holds what BLOCKS makes for
-NAME, so that no figure there was typed by hand; ``--check`` exits 1 where one is not up to date.
+NAME, so that no figure there was typed by hand, and PICTURES are drawn from the same figures; ``--check``
+exits 1 where one is not up to date.
 """
 
 import argparse
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from converters.host.files import write_text
+from eval.statistics import Interval
 from zoo.bench.notes import environment, noise_warning
+from zoo.bench.row import Row
 from zoo.bench.tables import (
     Grid,
     accuracy_grid,
@@ -23,6 +26,11 @@ from zoo.bench.tables import (
     head_latency_grid,
     latency_grid,
 )
+from zoo.plots.charts import standalone
+from zoo.plots.panels import wide
+from zoo.report.say.choice import by_own_intervals, choose, from_rows
+from zoo.report.say.which import drawing
+from zoo.report.say.wording import Words
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "eval" / "results"
@@ -100,21 +108,58 @@ BLOCKS |= {
 }
 
 
+def accuracies(name: str) -> dict[str, Interval]:
+    """A published report's accuracy of every group with its interval, over seeds, from its first table."""
+    row = re.compile(r"^\| (\S+) \| \d+ \| ([\d.]+) ± [\d.]+% \| ([\d.]+)–([\d.]+)% \|", re.MULTILINE)
+    found = row.findall(first_table(name))
+    return {group: Interval(*(float(each) / 100 for each in shares), True) for group, *shares in found}
+
+
+def which_picture(name: str, known: Mapping[str, Interval]) -> str:
+    """The first figure of a report, drawn from a committed bench and from accuracies by group."""
+    rows: dict[str, list[Row]] = {}
+    for row in rows_of(name):
+        rows.setdefault(group_of(row), []).append(cast(Row, row))
+    candidates = [from_rows(group, own, known.get(group)) for group, own in rows.items()]
+    order = [*known, *rows]
+    candidates.sort(key=lambda each: order.index(each.label))
+    return standalone(wide(drawing(choose(candidates, by_own_intervals), Words("en"))))
+
+
+def group_of(row: Mapping[str, Any]) -> str:
+    """The group of a run, as a report names it: its folder without the seed and the filler that all share."""
+    return re.sub(r"-seed\d+$", "", Path(row["run"]).name).removeprefix("xavier+")
+
+
+PICTURES: dict[Path, Callable[[], str]] = {
+    ROOT / "docs" / "which.svg": lambda: which_picture("grocery", accuracies("report.md")),
+}
+
+
 def filled(text: str) -> str:
     """``text`` with every block made anew. Raises KeyError for a block of an unknown name."""
     return _BLOCK.sub(lambda found: f"{found[1]}{BLOCKS[found[2]]()}\n{found[3]}", text)
 
 
+def outdated() -> dict[Path, str]:
+    """What is not up to date, with the text that it should have."""
+    made = {path: filled(path.read_text(encoding="utf-8")) for path in PAGES}
+    made |= {path: draw() for path, draw in PICTURES.items()}
+    return {
+        path: text for path, text in made.items() if not path.is_file() or path.read_text("utf-8") != text
+    }
+
+
 def main() -> int:
-    """Fill the pages, or with ``--check`` say which of them are not up to date."""
+    """Fill the pages and draw the pictures, or with ``--check`` say which of them are not up to date."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 for a block that is old")
     is_check = parser.parse_args().check
-    old = [path for path in PAGES if filled(text := path.read_text(encoding="utf-8")) != text]
-    for path in old:
+    old = outdated()
+    for path, text in old.items():
         print(f"{path.relative_to(ROOT)}: {'not up to date' if is_check else 'filled'}")
         if not is_check:
-            write_text(path, filled(path.read_text(encoding="utf-8")))
+            write_text(path, text)
     return 1 if is_check and old else 0
 
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -32,6 +33,35 @@ def test_the_pages_blocks_are_the_committed_figures(results: ModuleType) -> None
         assert text.count("<!-- results:") == len(results._BLOCK.findall(text)), (
             f"{path.name}: a block is open"
         )
+
+
+def test_the_committed_picture_is_what_is_drawn_now(results: ModuleType) -> None:
+    assert list(results.outdated()) == [], "run `make readme`"
+    (path,) = results.PICTURES
+    picture = path.read_text(encoding="utf-8")
+    assert picture.startswith("<svg ") and "background: #fff" in picture and "href" not in picture
+    title, description = (re.search(rf"<{tag} id=[^>]*>(.+?)</{tag}>", picture) for tag in ("title", "desc"))
+    assert title and description
+    rows = re.findall(
+        r"^\| (\S+) \| 3 \| ([\d.]+) ± \S+ \| (\S+)% \|", results.first_table("report.md"), re.M
+    )
+    assert len(rows) == 6
+    for group, top1, interval in rows:
+        assert f"{group}: top-1 {top1}%, 95% interval {interval}%" in description[1], group
+        assert f">{top1}</tspan>" in picture, group
+
+
+def test_a_picture_of_single_runs_and_one_of_changed_rows(
+    results: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = results.which_picture("demo", {})
+    assert "bn+fc: top-1 27.7%, 95% interval 25.0–30.6%" in picture and "these nets" in picture
+    rows = results.rows_of("demo")
+    for row in rows:
+        row["model_bytes"] += 77_000_000
+    (tmp_path / "demo.json").write_text(json.dumps(rows), encoding="utf-8")
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    assert ">79.3</tspan> / 77.6<" in results.which_picture("demo", {})
 
 
 def test_a_changed_figure_changes_the_block(
