@@ -91,7 +91,7 @@ def test_whatever_is_of_another_list_names_it(language: str, documents: Any) -> 
     of_it = {key for key, title in titles.items() if "other.txt" in title}
     assert of_it == {"accuracy", "heads", "robustness", "confusion", "worst", "maps"}
     text = as_markdown(documents(language, True), "figures")
-    assert "Top-1 is on other.txt" in text
+    assert Words(language)("which.judged", list="other.txt") in text
     assert text.count("zoo report") and "--list other.txt" in text and " cc" in text
 
 
