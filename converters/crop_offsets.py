@@ -37,7 +37,8 @@ def _written_out(node: "Node", makers: "Mapping[Value, Node]") -> LayerParameter
     layer.ClearField("dialect")
     layer.crop_param.axis = 2
     first, second = (list(_back(value, makers)) for value in node.inputs)
-    common = next((value for value in second if value in set(first)), None)
+    of_first = set(first)
+    common = next((value for value in second if value in of_first), None)
     if common is not None:
         to_first, to_second = (_grid(path[: path.index(common)], makers) for path in (first, second))
         lines = [b.after(a) for a, b in zip(inverse_grid(to_first), to_second, strict=True)]

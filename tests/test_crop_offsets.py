@@ -73,9 +73,16 @@ REFUSED = [
     (CONVOLUTION.format("a", "Convolution", "x", "kernel_size: 2 pad: 1"), "0.5, is no whole number"),
     ('layer { name: "a" type: "Flatten" bottom: "x" top: "a" }', 'nothing tells where layer "a" puts pixels'),
 ]
+CUT = 'layer { name: "a" type: "Crop" bottom: "x" bottom: "x" top: "a" crop_param { axis: 1 %s } }\n'
 
 
 @pytest.mark.parametrize(("layer", "message"), REFUSED)
 def test_what_cannot_be_aligned_is_refused(layer: str, message: str) -> None:
     with pytest.raises(InputError, match=f'layer "crop": .*{message}'):
         net(layer, CROP.format("a", ""))
+
+
+def test_a_crop_between_others_is_held_to_its_own_rule() -> None:
+    with pytest.raises(InputError, match='layer "a": 2 offset for 3 axes from axis 1 on'):
+        net(CUT % "offset: 0 offset: 0", CROP.format("a", 'dialect: "fcn"'))
+    assert offsets(net(CUT % "offset: 0", CROP.format("a", 'dialect: "fcn"'))) == [0, 0]

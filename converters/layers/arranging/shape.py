@@ -110,11 +110,20 @@ class CropSpec(Spec):
     offset: tuple[int, ...] = (0,)
 
 
+def _cut(message: LayerParameter, axes: int) -> tuple[int, tuple[int, ...]]:
+    """The first of ``axes`` that is cut, and the offset of it and of each that follows."""
+    axis = canonical_axis(message, message.crop_param.axis, axes)
+    offsets, count = list(message.crop_param.offset) or [0], axes - axis
+    if len(offsets) not in (1, count):
+        raise InputError(f"{len(offsets)} offset for {count} axes from axis {axis} on", message.name)
+    return axis, tuple(offsets * count if len(offsets) == 1 else offsets)
+
+
 def crop_grid(message: LayerParameter) -> Grid:
     """Where Crop puts the pixels of (N, C, H, W)."""
-    axis, offsets = message.crop_param.axis % 4, list(message.crop_param.offset) or [0]
-    every = [*[0] * axis, *(offsets * (4 - axis) if len(offsets) == 1 else offsets)]
-    return Line(shift=Fraction(-every[2])), Line(shift=Fraction(-every[3]))
+    axis, offsets = _cut(message, 4)
+    height, width = ((0,) * axis + offsets)[2:]
+    return Line(shift=Fraction(-height)), Line(shift=Fraction(-width))
 
 
 @layer(
@@ -136,14 +145,10 @@ class Crop(Layer):
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
         shape, reference = bottoms
-        axis = canonical_axis(message, message.crop_param.axis, len(shape))
-        count = len(shape) - axis
-        offsets = list(message.crop_param.offset) or [0]
-        if len(offsets) not in (1, count):
-            raise InputError(f"{len(offsets)} offset for {count} axes from axis {axis} on", message.name)
+        axis, offsets = _cut(message, len(shape))
         if len(reference) < len(shape):
             raise InputError(f"the size {tuple(reference)} lacks axes of {tuple(shape)}", message.name)
-        self.spec = CropSpec(axis, tuple(offsets * count if len(offsets) == 1 else offsets))
+        self.spec = CropSpec(axis, offsets)
         for at, offset in enumerate(self.spec.offset, axis):
             if offset + reference[at] > shape[at]:
                 raise InputError(
