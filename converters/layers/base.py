@@ -108,7 +108,6 @@ class Layer(nn.Module):
         """Caffe's blobs of this layer, in Caffe's order, as live tensors."""
         return [getattr(self, slot) for slot in self.slots]
 
-    @torch.no_grad()
     def fill_blob(self, slot: str, blob: Tensor, generator: Random) -> None:
         """Fill one of its blobs as its filler says. Raises InputError for a filler that cannot fill it."""
         fill(blob, self.fillers.get(slot, FillerParameter()), generator)

@@ -51,6 +51,9 @@ class Dialect:
         return self.name, *self.also
 
 
+_OWN = Dialect(CAFFE, is_default=True)  # the default, which knows no field of a fork
+
+
 class Stored(NamedTuple):
     """A blob of a layer as a weight file has it; ``name`` only where the file names blobs."""
 
@@ -236,8 +239,8 @@ def _notice(chosen: "Record", rules: "Sequence[Record]", by_values: bool) -> str
 
 
 def dialect_of(rule: "Record") -> Dialect:
-    """A rule without one is Caffe 1.0's own: the default, which knows no field of a fork."""
-    return rule.dialect or Dialect(CAFFE, is_default=True)
+    """A rule without one is Caffe 1.0's own."""
+    return rule.dialect or _OWN
 
 
 def _has(message: Message, field: str) -> bool:
