@@ -145,6 +145,15 @@ def test_rates_of_forks(text: str, rates: dict[int, float]) -> None:
     assert {i: rule.rate(i) for i in rates} == pytest.approx(rates, rel=1e-5)
 
 
+@pytest.mark.parametrize("policy", ["'fixed'", "'poly' power: 1 max_iter: 4"])
+def test_a_rate_below_0_is_caffes(policy: str) -> None:
+    solver = parse(f"base_lr: -0.5 lr_policy: {policy}", SolverParameter)
+    assert learning_rate(solver, 0) == -0.5
+    solver.momentum_policy = "opt"
+    with pytest.raises(InputError, match=r"-0\.5 to the power of 0\.5"):
+        momentum_at(solver, 0, -0.5)
+
+
 def test_nvidias_momentum_and_intels_correction() -> None:
     solver = parse("base_lr: 0.01 lr_policy: 'fixed' momentum: 0.5 max_iter: 10", SolverParameter)
     assert momentum_at(solver, 5, 0.01) == 0.5

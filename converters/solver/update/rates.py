@@ -23,8 +23,9 @@ def check_policy(solver: SolverParameter) -> None:
         raise InputError(f"lr_policy {policy} needs a gamma of at least 0")
     if policy == "multifixed" and not 0 < len(solver.stagelr) == len(solver.stageiter):
         raise InputError("lr_policy multifixed needs a stagelr, and a stageiter for each of them")
-    if solver.min_lr < 0 or (policy == "poly" and solver.base_lr < solver.min_lr):
-        raise InputError(f"min_lr {solver.min_lr:g} must be at least 0, and under poly at most base_lr")
+    least = solver.min_lr
+    if solver.HasField("min_lr") and (least < 0 or (policy == "poly" and solver.base_lr < least)):
+        raise InputError(f"min_lr {least:g} must be at least 0, and under poly at most base_lr")
 
 
 def steps_taken(solver: SolverParameter, iteration: int, before: int | None = None) -> int:
@@ -68,7 +69,7 @@ def learning_rate(solver: SolverParameter, iteration: int, step: int | None = No
     check_policy(solver)
     warming = iteration < warm_up(solver)
     rate = _warming_rate(solver, iteration) if warming else _policy_rate(solver, iteration, step)
-    return max(rate, solver.min_lr)
+    return max(rate, solver.min_lr) if solver.HasField("min_lr") else rate
 
 
 def _warming_rate(solver: SolverParameter, iteration: int) -> float:
@@ -113,7 +114,7 @@ def momentum_at(solver: SolverParameter, iteration: int, rate: float) -> float:
             share = _power(iteration / max(solver.max_iter, 1), solver.momentum_power)
             return solver.momentum + (solver.max_momentum - solver.momentum) * share
         case "opt":
-            moment = (1 - 0.5 * math.sqrt(rate)) ** 2
+            moment = (1 - 0.5 * _power(rate, 0.5)) ** 2
             return min(solver.max_momentum, moment) if solver.HasField("max_momentum") else moment
     if iteration >= solver.warmup_iter:
         return solver.momentum
