@@ -1,7 +1,10 @@
 """A net without the fields of forks that nothing here honours, where ``prototxt.lenient`` asks for that."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TypeVar
+
+from google.protobuf.message import Message
 
 from converters.layers.checks import unhonoured
 from prototxt.caffe_pb2 import NetParameter
@@ -19,14 +22,15 @@ def without_unhonoured(file: F, warn: Warn) -> F:
         return file
     net = NetParameter()
     net.CopyFrom(file.message)
-    for path in list(fields_of_forks(net, apart=("layer",))):
-        warn(f"{file.name}: the field {path} of forks is honoured by nothing here and left out")
-        clear(net, path)
+    _leave_out(net, fields_of_forks(net, apart=("layer",)), file.name, warn)
     for layer in net.layer:
-        paths = dict.fromkeys(unhonoured(layer))
-        line = locate(file.text, layer.name, layer) if paths else None
-        for path in paths:
-            where = f'{file.name}:{line}: layer "{layer.name}"'
-            warn(f"{where}: the field {path} of forks is honoured by nothing here and left out")
-            clear(layer, path)
+        if paths := unhonoured(layer):
+            line = locate(file.text, layer.name, layer)
+            _leave_out(layer, paths, f'{file.name}:{line}: layer "{layer.name}"', warn)
     return replace(file, message=net)
+
+
+def _leave_out(message: Message, paths: Iterable[str], where: str, warn: Warn) -> None:
+    for path in dict.fromkeys(paths):
+        warn(f"{where}: the field {path} of forks is honoured by nothing here and left out")
+        clear(message, path)
