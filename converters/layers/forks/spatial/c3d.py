@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,10 +22,15 @@ from prototxt.errors import InputError
 Three = tuple[int, int, int]  # time, height, width
 
 
-def _number(message: LayerParameter, block: str, name: str, default: int) -> int:
-    """A number of ``block``3d_param, or, as C3D-v1.0 has it, of ``block``_param, where it may be a list."""
+def _param(message: LayerParameter, block: str) -> Any:
+    """``block``3d_param, or, as C3D-v1.0 has it, ``block``_param."""
     own = f"{block}3d_param"
-    param = getattr(message, own if message.HasField(own) else f"{block}_param")
+    return getattr(message, own if message.HasField(own) else f"{block}_param")
+
+
+def _number(message: LayerParameter, block: str, name: str, default: int) -> int:
+    """A number of :func:`_param`, where it may be a list."""
+    param = _param(message, block)
     value = getattr(param, name)
     if isinstance(value, int):
         return value if param.HasField(name) else default
@@ -79,8 +85,7 @@ class _Sliding3D(Layer):
         blob = (*self._ends(bottoms[0][1]), *spec.kernel)
         self.weight = nn.Parameter(torch.empty(checked_size(message, "weights", blob)))
         self.bias = nn.Parameter(torch.empty(1, 1, 1, 1, spec.num_output)) if spec.bias_term else None
-        own = message.HasField("convolution3d_param")
-        param = message.convolution3d_param if own else message.convolution_param
+        param = _param(message, "convolution")
         self.fillers = {"weight": param.weight_filler, "bias": param.bias_filler}
 
     def _ends(self, channels: int) -> tuple[int, int]:
@@ -113,9 +118,8 @@ class Convolution3D(_Sliding3D):
     """
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
-        own = message.HasField("convolution3d_param")
-        param = message.convolution3d_param if own else message.convolution_param
-        super().__init__(message, bottoms, Convolution3DSpec.read(message, param.bias_term))
+        bias_term = _param(message, "convolution").bias_term
+        super().__init__(message, bottoms, Convolution3DSpec.read(message, bias_term))
         self.sides.check_fit(message, bottoms[0][2:])
 
     def _ends(self, channels: int) -> tuple[int, int]:
@@ -180,8 +184,7 @@ class Pooling3D(Layer):
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        own = message.HasField("pooling3d_param")
-        param = message.pooling3d_param if own else message.pooling_param
+        param = _param(message, "pooling")
         self.spec = Pooling3DSpec(type(param).PoolMethod.Name(param.pool), *_sides(message, "pooling"))
         _check_axes(message, bottoms[0])
         if self.spec.pool == "STOCHASTIC" or (self.spec.pad and self.spec.pool != "AVE"):

@@ -10,7 +10,7 @@ from converters.layers.checks import checked_size, positive
 from converters.layers.parts.legacy_axes import check_axes, four, four_axes
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec
-from prototxt.caffe_pb2 import InterpParameter, LayerParameter
+from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
 
@@ -40,14 +40,14 @@ class InterpSpec(Spec):
         if param.pad_beg > 0 or param.pad_end > 0:
             raise InputError("pad_beg and pad_end crop: they are 0 or below", message.name)
         begin, end = param.pad_beg, param.pad_end
-        if _has(param, "shrink_factor") != _has(param, "zoom_factor"):
+        shrinks, zooms = param.HasField("shrink_factor"), param.HasField("zoom_factor")
+        has_size = param.HasField("height") and param.HasField("width")
+        if shrinks != zooms or (shrinks and not has_size):
             return cls((0, 0), param.shrink_factor, param.zoom_factor, 1, begin, end)
-        if _has(param, "height") and _has(param, "width"):
+        if has_size:
             positive(message, height=param.height, width=param.width)
             return cls((param.height, param.width), 1, 1, 1, begin, end)
-        if _has(param, "shrink_factor"):
-            return cls((0, 0), param.shrink_factor, param.zoom_factor, 1, begin, end)
-        if _has(param, "full_zoom_factor"):
+        if param.HasField("full_zoom_factor"):
             return cls((0, 0), 1, 1, param.full_zoom_factor, begin, end)
         raise InputError("needs height and width, shrink_factor or zoom_factor", message.name)
 
@@ -57,10 +57,6 @@ class InterpSpec(Spec):
             return self.size[axis]
         shrunk = (size - 1) // self.shrink_factor + 1
         return (shrunk + (shrunk - 1) * (self.zoom_factor - 1)) * self.full_zoom_factor
-
-
-def _has(param: InterpParameter, name: str) -> bool:
-    return param.HasField(name)
 
 
 @layer(
