@@ -91,6 +91,18 @@ def check_first_axes(message: LayerParameter, bottoms: Shapes) -> None:
         raise InputError(f"bottoms differ in axis 0: {shapes}", message.name)
 
 
+def check_channels(message: LayerParameter, shape: Sequence[int]) -> None:
+    """Raise InputError for a bottom without an axis of channels, (N, C, …)."""
+    if len(shape) < 2:
+        raise InputError(f"takes 2 axes or more, not {len(shape)}", message.name)
+
+
+def check_planes(message: LayerParameter, shape: Sequence[int]) -> None:
+    """Raise InputError for a bottom that is not (N, C, H, W)."""
+    if len(shape) != 4:
+        raise InputError(f"takes (N, C, H, W), not {len(shape)} axes", message.name)
+
+
 def canonical_axis(message: LayerParameter, axis: int, dims: int) -> int:
     """``axis`` counted from the front (Blob::CanonicalAxisIndex). Raises InputError out of range."""
     if not -dims <= axis < dims:

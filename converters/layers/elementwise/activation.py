@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own customary name
 
 from converters.layers.base import Layer
-from converters.layers.checks import is_in_place
+from converters.layers.checks import check_channels, is_in_place
 from converters.layers.parts.gradient import with_slope
 from converters.layers.parts.grid import same_grid
 from converters.layers.registry import Shapes, free, layer
@@ -78,8 +78,7 @@ class PReLU(Layer):
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        if len(bottoms[0]) < 2:
-            raise InputError(f"takes 2 axes or more, not {len(bottoms[0])}", message.name)
+        check_channels(message, bottoms[0])
         param = message.prelu_param
         self.spec = PReLUSpec(param.channel_shared)
         self.slope = nn.Parameter(torch.empty(() if param.channel_shared else bottoms[0][1]))

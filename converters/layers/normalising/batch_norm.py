@@ -10,7 +10,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from converters.layers.base import Layer
 from converters.layers.choice import CAFFE, Dialect
-from converters.layers.parts.by_batch import channel_mean
+from converters.layers.parts.by_batch import channel_mean, spread
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter
@@ -139,14 +139,14 @@ class _NormaliseBatch(torch.autograd.Function):
         pairs = zip(grad.chunk(_PIECES), y.chunk(_PIECES), strict=True)
         along = torch.stack([_sums(a * b) for a, b in pairs]).sum(0) / count - mean * rest
         slope = _scaled(y, -along / deviation, (along * rest - mean) / deviation)
-        return slope.addcmul_(grad, _spread(1 / deviation, y)), None
+        return slope.addcmul_(grad, spread((1 / deviation).to(y.dtype), y)), None
 
 
 def _normalise_batch(x: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """(normalised, deviation, mean, variance), the last three in float64."""
     count = x.numel() // x.shape[1]
     mean = _sums(x) / count
-    squares = [_sums((part - _spread(mean, x)).square_()) for part in x.chunk(_PIECES)]
+    squares = [_sums((part - spread(mean.to(x.dtype), x)).square_()) for part in x.chunk(_PIECES)]
     variance = torch.stack(squares).sum(0) / count
     deviation = (variance + eps).sqrt()
     return _scaled(x, 1 / deviation, -mean / deviation), deviation, mean, variance
@@ -161,7 +161,3 @@ def _scaled(x: Tensor, factor: Tensor, shift: Tensor) -> Tensor:
 def _sums(x: Tensor) -> Tensor:
     """Sums per channel in float64, those of each image in ``x``'s own type: (N, C, …) to (C,)."""
     return x.flatten(2).sum(2).double().sum(0)
-
-
-def _spread(channels: Tensor, x: Tensor) -> Tensor:
-    return channels.to(x.dtype).reshape(-1, *(1,) * (x.dim() - 2))

@@ -8,8 +8,9 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from converters.layers.base import Layer
-from converters.layers.checks import is_in_place
+from converters.layers.checks import check_planes, is_in_place
 from converters.layers.parts.grid import same_grid
+from converters.layers.parts.legacy_axes import four_axes
 from converters.layers.parts.windows import Windows, average_pool
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec
@@ -42,8 +43,7 @@ class LRN(Layer):
         param = message.lrn_param
         if param.local_size % 2 == 0:
             raise InputError(f"local_size {param.local_size} must be odd", message.name)
-        if len(bottoms[0]) != 4:
-            raise InputError(f"normalises (N, C, H, W), not {len(bottoms[0])} axes", message.name)
+        check_planes(message, bottoms[0])
         region = LRNParameter.NormRegion.Name(param.norm_region)
         self.spec = LRNSpec(param.local_size, param.alpha, param.beta, param.k, region)
         self.within = param.norm_region == LRNParameter.WITHIN_CHANNEL
@@ -129,7 +129,7 @@ class MVN(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W), axes that lack being 1, to (N, C, H, W)."""
-        images = x.reshape(*x.shape, *(1,) * (4 - x.dim()))
+        images = four_axes(x)
         samples = images if self.spec.across_channels else images.flatten(0, 1)
         rows = samples.flatten(1)
         rows = rows - rows.mean(1, keepdim=True)

@@ -28,6 +28,11 @@ def channel_mean(x: Tensor) -> Tensor:
     return x.mean([axis for axis in range(x.dim()) if axis != 1], keepdim=True)
 
 
+def spread(blob: Tensor, x: Tensor) -> Tensor:
+    """A number a channel as what broadcasts over ``x``: C of them to (1, C, 1…)."""
+    return blob.reshape(1, -1, *(1,) * (x.dim() - 2))
+
+
 def by_batch(x: Tensor, mean: Tensor, inverse: Tensor) -> Tensor:
     """(x - mean)·inverse, two that broadcast over (N, C, …); the gradient is as if they were the batch's."""
     if not asks_gradient(x):

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from converters.layers.base import Layer
-from converters.layers.checks import positive
+from converters.layers.checks import check_planes, positive
 from converters.layers.parts.geometry import Geometry
 from converters.layers.parts.grid import Grid, inverse_grid, window_grid
 from converters.layers.parts.stochastic import stochastic_pool
@@ -87,8 +87,7 @@ class Pooling(Layer):
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
         param = message.pooling_param
-        if len(bottoms[0]) != 4:
-            raise InputError(f"pools (N, C, H, W), not {len(bottoms[0])} axes", message.name)
+        check_planes(message, bottoms[0])
         self.has_mask = len(message.top) > 1
         if self.has_mask and param.pool != PoolingParameter.MAX:
             raise InputError("only MAX pooling has a second top", message.name)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from converters.layers.base import Layer
-from converters.layers.checks import positive
+from converters.layers.checks import check_planes, positive
 from converters.layers.parts.stochastic import stochastic_pool
 from converters.layers.parts.windows import Windows, average_pool, is_symbolic, max_pool
 from converters.layers.registry import Shapes, free, layer
@@ -37,8 +37,7 @@ class SPP(Layer):
         param = message.spp_param
         self.spec = SPPSpec(SPPParameter.PoolMethod.Name(param.pool), param.pyramid_height)
         positive(message, pyramid_height=self.spec.pyramid_height)
-        if len(bottoms[0]) != 4:
-            raise InputError(f"pools (N, C, H, W), not {len(bottoms[0])} axes", message.name)
+        check_planes(message, bottoms[0])
         if self.spec.pyramid_height > 31:  # 2^31 bins and more pass an int
             raise InputError(f"pyramid_height {self.spec.pyramid_height} is too high", message.name)
         for level in range(self.spec.pyramid_height):

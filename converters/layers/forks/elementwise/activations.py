@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from converters.layers.base import Layer
-from converters.layers.checks import is_in_place, not_in_place
+from converters.layers.checks import check_channels, is_in_place, not_in_place
 from converters.layers.parts.gradient import with_gradient, with_slope
 from converters.layers.registry import DRAWS, Shapes, free, layer
 from converters.layers.spec import Spec
@@ -121,8 +121,7 @@ class RReLU(Layer):
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
         self.spec = RReLUSpec(message.rrelu_param.lb, message.rrelu_param.ub)
-        if len(bottoms[0]) < 2:
-            raise InputError(f"takes 2 axes or more, not {len(bottoms[0])}", message.name)
+        check_channels(message, bottoms[0])
         span = self.spec.ub - self.spec.lb
         if not 0 < span <= torch.finfo(torch.float32).max or self.spec.lb * self.spec.ub == 0:
             raise InputError("takes lb below ub, neither of them 0 and none infinite", message.name)

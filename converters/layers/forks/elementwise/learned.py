@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from converters.layers.base import Layer
 from converters.layers.checks import checked_size, positive
+from converters.layers.parts.by_batch import spread
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import FillerParameter, LayerParameter
@@ -56,8 +57,7 @@ class EltwiseAffine(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, …) to the same shape."""
-        shape = (-1, *(1,) * (x.dim() - 2))
-        return x * self.slope.reshape(shape) + self.bias.reshape(shape)
+        return x * spread(self.slope, x) + spread(self.bias, x)
 
 
 @dataclass(frozen=True)

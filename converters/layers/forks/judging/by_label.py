@@ -6,14 +6,13 @@ import torch
 from torch import Tensor
 
 from converters.layers.base import Layer
-from converters.layers.checks import check_first_axes, is_in_place, not_in_place
+from converters.layers.checks import is_in_place, not_in_place
+from converters.layers.judging.softmax import sample_labels
 from converters.layers.parts.gradient import with_slope
-from converters.layers.parts.indexing import Index
 from converters.layers.parts.passes import Counted
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec, numbers_of
 from prototxt.caffe_pb2 import LabelSpecificRescaleParameter, LayerParameter
-from prototxt.errors import InputError
 
 
 def _classes(module: Layer, bottoms: Shapes) -> int:
@@ -25,10 +24,7 @@ class _ByLabel(Counted):
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        check_first_axes(message, bottoms)
-        if bottoms[1].numel() != bottoms[1][0]:
-            raise InputError(f"takes one label an item, not {tuple(bottoms[1])}", message.name)
-        self.index = Index(message, "label", bottom=1)
+        self.index = sample_labels(message, bottoms)
         self.has_number = len(message.top) > 1
 
     def _is_own(self, x: Tensor, label: Tensor) -> Tensor:

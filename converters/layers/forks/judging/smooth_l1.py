@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from converters.layers.base import Layer
-from converters.layers.checks import check_first_axes, positive
+from converters.layers.checks import positive
 from converters.layers.choice import Dialect
+from converters.layers.judging.losses import check_one_size
 from converters.layers.judging.softmax import LOSS_TOPS, normalization
 from converters.layers.parts.gradient import with_slope
+from converters.layers.parts.legacy_axes import four_axes
 from converters.layers.registry import Builder, Facts, Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter
@@ -31,9 +33,7 @@ def smooth_l1(x: Tensor, sigma: float = 1.0) -> Tensor:
 def _check_sizes(message: LayerParameter, bottoms: Shapes) -> None:
     """Raise InputError unless all bottoms have as many samples and as many values."""
     for shape in bottoms[1:]:
-        check_first_axes(message, [bottoms[0], shape])
-        if shape.numel() != bottoms[0].numel():
-            raise InputError(f"bottoms differ: {tuple(bottoms[0])} and {tuple(shape)}", message.name)
+        check_one_size(message, [bottoms[0], shape])
 
 
 @layer(
@@ -155,8 +155,7 @@ class SmoothL1LossOHEM(Layer):
         loss = each.sum() / self._normaliser(a)
         if not self.has_each:
             return loss
-        pixels = each.detach().sum(1, keepdim=True)
-        return loss, pixels.reshape(*pixels.shape, *(1,) * (4 - pixels.dim()))
+        return loss, four_axes(each.detach().sum(1, keepdim=True))
 
     def _normaliser(self, a: Tensor) -> float:
         counts = {

@@ -8,16 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from converters.layers.base import Layer
-from converters.layers.checks import is_in_place
+from converters.layers.checks import check_channels, is_in_place
 from converters.layers.choice import Dialect
-from converters.layers.parts.by_batch import by_batch, channel_mean
+from converters.layers.parts.by_batch import by_batch, channel_mean, spread
 from converters.layers.parts.gradient import asks_gradient, without_gradient_to
 from converters.layers.parts.inverse_deviation import is_no_inverse, looks_inverse
 from converters.layers.parts.legacy_axes import check_axes, four_axes
 from converters.layers.registry import Builder, Count, Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import BNParameter, FillerParameter, LayerParameter
-from prototxt.errors import InputError
 
 B = TypeVar("B", bound=Builder)
 _SCALE = ("bn_param.scale_filler", "bn_param.shift_filler")
@@ -59,8 +58,7 @@ class _BN(Layer):
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        if len(bottoms[0]) < 2:
-            raise InputError(f"takes 2 axes or more, not {len(bottoms[0])}", message.name)
+        check_channels(message, bottoms[0])
         param = message.bn_param
         self.shape = (1, bottoms[0][1], 1, 1)[: self.axes]
         for name in self.names:
@@ -68,11 +66,8 @@ class _BN(Layer):
         fillers = {name: getattr(param, f"{name}_filler") for name in self.names}
         self.fillers: dict[str, FillerParameter] = fillers
 
-    def _spread(self, blob: Tensor, x: Tensor) -> Tensor:
-        return blob.reshape(1, -1, *(1,) * (x.dim() - 2))
-
     def _affine(self, y: Tensor) -> Tensor:
-        scale, shift = (self._spread(getattr(self, name), y) for name in self.names)
+        scale, shift = (spread(getattr(self, name), y) for name in self.names)
         return y * scale + shift
 
 
@@ -116,12 +111,12 @@ class _Running(_BN):
         if not self.spec.frozen:
             return self._affine(by_batch(x, mean, inverse))
         scale, shift = (getattr(self, name) for name in self.names)
-        y = (x - mean) * inverse * self._spread(scale.detach(), x) + self._spread(shift.detach(), x)
+        y = (x - mean) * inverse * spread(scale.detach(), x) + spread(shift.detach(), x)
         return without_gradient_to(scale, without_gradient_to(shift, y))
 
     def _stored(self, x: Tensor) -> tuple[Tensor, Tensor]:
         mean, second = (getattr(self, name) for name in self.statistics)
-        return self._spread(mean, x), self._spread(self._inverse(second), x)
+        return spread(mean, x), spread(self._inverse(second), x)
 
     def _update(self, *batch: Tensor) -> None:
         for name, new in zip(self.statistics, batch, strict=True):

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from converters.layers.base import Layer
+from converters.layers.checks import check_channels
 from converters.layers.choice import Dialect
 from converters.layers.normalising.batch_norm import BatchNorm
-from converters.layers.parts.by_batch import by_batch, channel_mean
+from converters.layers.parts.by_batch import by_batch, channel_mean, spread
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import TRAIN, FillerParameter, LayerParameter
@@ -53,8 +54,7 @@ class NvidiaBatchNorm(Layer):
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
         param = message.batch_norm_param
-        if len(bottoms[0]) < 2:
-            raise InputError(f"takes 2 axes or more, not {len(bottoms[0])}", message.name)
+        check_channels(message, bottoms[0])
         learns = param.scale_bias or param.HasField("scale_filler") or param.HasField("bias_filler")
         eps = max(param.eps, _LEAST_EPS)
         self.spec = NvidiaSpec(learns, param.moving_average_fraction, eps)
@@ -74,10 +74,10 @@ class NvidiaBatchNorm(Layer):
         y = self._by_batch(x) if self.training else self._by_stored(x)
         if self.scale is None or self.bias is None:
             return y
-        return y * _spread(self.scale, x) + _spread(self.bias, x)
+        return y * spread(self.scale, x) + spread(self.bias, x)
 
     def _by_stored(self, x: Tensor) -> Tensor:
-        return (x - _spread(self.mean, x)) * _spread((self.variance + self.spec.eps).rsqrt(), x)
+        return (x - spread(self.mean, x)) * spread((self.variance + self.spec.eps).rsqrt(), x)
 
     def _by_batch(self, x: Tensor) -> Tensor:
         with torch.no_grad():
@@ -93,10 +93,6 @@ class NvidiaBatchNorm(Layer):
         for stored, new in ((self.mean, mean), (self.variance, variance)):
             stored.copy_(stored * keep + new * (1 - keep) if keep else new)
         self.passes = min(self.passes + 1, _COPIED)
-
-
-def _spread(blob: Tensor, x: Tensor) -> Tensor:
-    return blob.reshape(1, -1, *(1,) * (x.dim() - 2))
 
 
 @layer(

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from converters.layers.base import Layer
 from converters.layers.choice import Dialect
+from converters.layers.parts.by_batch import spread
 from converters.layers.parts.gradient import asks_gradient
 from converters.layers.parts.legacy_axes import check_axes, four_axes
 from converters.layers.registry import Shapes, free, layer
@@ -58,7 +59,7 @@ class SsdNormalize(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, …) to the same shape."""
-        scale = self.scale if self.spec.channel_shared else self.scale.reshape(-1, *(1,) * (x.dim() - 2))
+        scale = self.scale if self.spec.channel_shared else spread(self.scale, x)
         axes = list(range(1, x.dim())) if self.spec.across_spatial else [1]
         fixed = x.detach()
         length = (fixed.square().sum(axes, keepdim=True) + self.spec.eps).sqrt()

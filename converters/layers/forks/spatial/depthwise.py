@@ -1,11 +1,11 @@
 """One filter a channel, under the names that forks gave it before Convolution's groups were fast."""
 
 from converters.layers.base import Layer
+from converters.layers.checks import check_planes
 from converters.layers.choice import Dialect
-from converters.layers.registry import Shapes, layer
+from converters.layers.registry import ONE_OR_MORE, Shapes, layer
 from converters.layers.spatial.convolution import convolution, convolution_grid, per_output
 from prototxt.caffe_pb2 import LayerParameter
-from prototxt.errors import InputError
 
 _GROUP = ("convolution_param.group",)
 
@@ -13,8 +13,8 @@ _GROUP = ("convolution_param.group",)
 @layer(
     "DepthwiseConvolution",
     source="yonghenglh6/DepthwiseConvolution: depthwise_conv_layer.cpp",
-    bottoms=(1, None),
-    tops=(1, None),
+    bottoms=ONE_OR_MORE,
+    tops=ONE_OR_MORE,
     blobs=("weight", "bias"),
     learns=True,
     macs=per_output,
@@ -40,8 +40,7 @@ def convolution_depthwise(message: LayerParameter, bottoms: Shapes) -> Layer:
     """One filter (1, kh, kw) a channel, whatever ``num_output``, ``group`` and ``axis`` say. The fork reads
     stride and pad where the file has none from beyond an empty list; here they are Caffe's 1 and 0.
     """
-    if len(bottoms[0]) != 4:
-        raise InputError(f"takes (N, C, H, W), not {len(bottoms[0])} axes", message.name)
+    check_planes(message, bottoms[0])
     single = LayerParameter()
     single.CopyFrom(message)
     single.convolution_param.num_output = single.convolution_param.group = bottoms[0][1]

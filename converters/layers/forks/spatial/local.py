@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from converters.layers.base import Layer
-from converters.layers.checks import checked_size, positive
+from converters.layers.checks import check_planes, checked_size, positive
 from converters.layers.parts.geometry import Geometry
 from converters.layers.registry import Shapes, layer
 from converters.layers.spec import Spec
@@ -50,8 +50,7 @@ class Local(Layer):
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
         shape = bottoms[0]
-        if len(shape) != 4:
-            raise InputError(f"takes (N, C, H, W), not {len(shape)} axes", message.name)
+        check_planes(message, shape)
         old = message.HasField("local_weighted_convolution_param")
         param = message.local_weighted_convolution_param if old else message.local_param
         positive(message, num_output=param.num_output, kernel_size=param.kernel_size, stride=param.stride)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from converters.layers.base import Layer
-from converters.layers.checks import checked_size, not_in_place, positive
+from converters.layers.checks import check_planes, checked_size, not_in_place, positive
 from converters.layers.choice import Dialect
 from converters.layers.parts.gradient import asks_gradient
 from converters.layers.parts.indexing import Index
@@ -14,12 +14,6 @@ from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
-
-
-def _check_planes(message: LayerParameter, bottoms: Shapes) -> None:
-    not_in_place(message)
-    if len(bottoms[0]) != 4:
-        raise InputError(f"takes (N, C, H, W), not {len(bottoms[0])} axes", message.name)
 
 
 @dataclass(frozen=True)
@@ -43,7 +37,8 @@ class NearestUpsample(Layer):
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        _check_planes(message, bottoms)
+        not_in_place(message)
+        check_planes(message, bottoms[0])
         param = message.upsample_param
         self.spec = NearestSpec(param.scale if param.HasField("scale") else 1)
         positive(message, scale=self.spec.scale)
@@ -118,7 +113,8 @@ class SegNetUpsample(Layer):
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        _check_planes(message, bottoms)
+        not_in_place(message)
+        check_planes(message, bottoms[0])
         if bottoms[0] != bottoms[1]:
             raise InputError(f"bottoms differ: {tuple(bottoms[0])} and {tuple(bottoms[1])}", message.name)
         self.spec = UnpoolingSpec.read(message)
@@ -164,7 +160,8 @@ class Reorg(Layer):
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        _check_planes(message, bottoms)
+        not_in_place(message)
+        check_planes(message, bottoms[0])
         self.spec = ReorgSpec(message.reorg_param.stride, message.reorg_param.reverse)
         positive(message, stride=self.spec.stride)
         _, channels, *sides = bottoms[0]
