@@ -10,7 +10,7 @@ DEMO := runs/demo
 # A test process a core, eight at most: each needs about 1 GiB. PYTEST_XDIST_AUTO_NUM_WORKERS=1 has one.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo article results readme conformance test test-slow check lint proto clean
+.PHONY: demo article results readme conformance corpus test test-slow check lint proto clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -50,6 +50,10 @@ readme: $(VENV)/.installed
 # How far each recorded number of Caffe and its forks is from ours: docs/conformance.md.
 conformance: $(VENV)/.dev
 	PYTHONPATH=. $(BIN)/python tests/conformance.py
+
+# Every net of the corpus beside the checkout, read, built and run: some 25 minutes on two cores.
+corpus: $(VENV)/.dev
+	CORPUS_EVERY=1 $(BIN)/python -m pytest tests/test_corpus_runs.py
 
 test: $(VENV)/.dev
 	$(PYTEST) -m "not slow"
