@@ -9,4 +9,5 @@ PROVIDERS = {  # onnxruntime's, beside AUTO
     "openvino": "OpenVINOExecutionProvider",
 }
 RUNTIMES = ("onnxruntime", "opencv", "torch", "torch-compile")  # in the order of their rows
+KINDS = ("shift", "scale", "size")  # of conditions under which a report tries photographs
 ROUNDS = 20  # of a timing by turns, at most

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tiny import NET, SOLVER
 
-from eval.robustness import CONDITIONS, PLAIN
+from eval.robustness import CONDITIONS, PLAIN, Condition
 from prototxt.text import parse_net, parse_solver, to_text
 from zoo.bench.models import Model
 from zoo.report.measure.measured import Measured
@@ -88,7 +88,7 @@ def line(iteration: int, variant: str, seed: int) -> dict[str, Any]:
     return found | {"accuracy_at_1": share, "accuracy_at_5": min(1.0, share + 0.2), "test_loss": 2.1 - share}
 
 
-def measured(model: Model) -> Measured:
+def measured(model: Model, conditions: Sequence[Condition] = CONDITIONS) -> Measured:
     """What a run of that variant and seed might have answered; the same whenever asked."""
     assert model.record is not None
     variant, seed = model.record["variant"].removeprefix("xavier+"), model.record["seed"]
@@ -96,9 +96,9 @@ def measured(model: Model) -> Measured:
     labels = [row % CLASSES for row in range(IMAGES)]
     right = drawn.random(IMAGES) < SHARES.get(variant, 0.6)
     rows = list(range(0, IMAGES, 2))
-    conditions = [
+    keys = [
         PLAIN,
-        *(item.key for item in CONDITIONS if item.kind != "size" or model.record["head"] == "gap"),
+        *(item.key for item in conditions if item.kind != "size" or model.record["head"] == "gap"),
     ]
     return Measured(
         labels=labels,
@@ -114,7 +114,7 @@ def measured(model: Model) -> Measured:
         train_top5=1.0,
         train_images=120,
         rows=rows,
-        robustness={key: "".join("01"[int(right[row])] for row in rows) for key in conditions},
+        robustness={key: "".join("01"[int(right[row])] for row in rows) for key in keys},
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from report_runs import write_run as made_up
 from tiny import write_run
 from train_runs import train
 
+from eval.robustness import CONDITIONS, Condition
 from prototxt.errors import InputError
 from zoo.bench.models import Model
 from zoo.cli import main
@@ -68,10 +70,10 @@ def test_a_report_leaves_out_what_cannot_be_measured(
 ) -> None:
     stand_in(monkeypatch)
 
-    def one_fails(model: Model) -> Measured:
+    def one_fails(model: Model, conditions: Sequence[Condition] = CONDITIONS) -> Measured:
         if model.record and model.record["seed"] == 1:
             raise InputError("the model's scores are not finite")
-        return measured(model)
+        return measured(model, conditions)
 
     monkeypatch.setattr(gather, "measure_run", one_fails)
     for seed in (0, 1):
@@ -81,7 +83,7 @@ def test_a_report_leaves_out_what_cannot_be_measured(
     line = "baseline-seed1: cannot be measured, left out: the model’s scores are not finite".replace("’", "'")
     assert line in (tmp_path / "report.md").read_text(encoding="utf-8").replace("’", "'")
     monkeypatch.setattr(
-        gather, "measure_run", lambda model: one_fails(Model("x", Path(), model.net, record={"seed": 1}))
+        gather, "measure_run", lambda model, _: one_fails(Model("x", Path(), model.net, record={"seed": 1}))
     )
     assert main(["report", str(tmp_path)]) == 2
     assert "not finite" in capsys.readouterr().err.splitlines()[-1]

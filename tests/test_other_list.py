@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -14,6 +14,7 @@ from report_runs import measured, stand_in, write_article
 from tiny import write_run
 from train_runs import train
 
+from eval.robustness import Condition
 from prototxt.errors import InputError
 from zoo.bench.command import trained
 from zoo.bench.images import check_classes
@@ -52,9 +53,9 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, bool],
     return composed
 
 
-def answers_on_other(model: Model) -> Measured:
+def answers_on_other(model: Model, conditions: Sequence[Condition]) -> Measured:
     """What the same nets answer on the other list: less, and otherwise."""
-    plain = measured(model)
+    plain = measured(model, conditions)
     wrong = [(label + 1) % 3 if row % 5 else label for row, label in enumerate(plain.labels)]
     return replace(
         plain,

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
@@ -9,6 +10,7 @@ from urllib.parse import unquote
 import pytest
 from report_runs import measured, stand_in, write_article, write_bench, write_run
 
+from eval.robustness import Condition
 from zoo.bench.models import Model
 from zoo.cli import main
 from zoo.report.measure.measured import Measured
@@ -86,9 +88,9 @@ def test_names_of_classes_are_escaped(article: Path) -> None:
 def test_two_validation_photographs_claim_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three seeds a side, all right against all wrong: "really more accurate" it was called."""
 
-    def two(model: Model) -> Measured:
+    def two(model: Model, conditions: Sequence[Condition]) -> Measured:
         assert model.record is not None
-        found = measured(model)
+        found = measured(model, conditions)
         named = found.labels[:2] if "bn" in model.record["variant"] else [2, 2]
         short = {key: text[:1] * 2 for key, text in found.robustness.items()}
         cut = {"labels": found.labels[:2], "paths": found.paths[:2], "predictions": named, "rows": [0, 1]}
@@ -306,6 +308,25 @@ def test_commands_repeat_the_runs(article: Path, tmp_path: Path) -> None:
     (tmp_path / "study.json").write_text(json.dumps({**study, "runs": []}))
     again = f"zoo study article --data photos --seeds 1 --output {tmp_path.name}\n"
     assert again in report(tmp_path)
+
+
+@pytest.mark.parametrize("kinds", [["shift"], ["scale", "size"], []])
+def test_only_the_conditions_asked_for_are_told(kinds: list[str], tmp_path: Path) -> None:
+    for variant in ("baseline", "fc"):
+        write_run(tmp_path, variant)
+    page = report(tmp_path, "--conditions", *kinds)
+    assert f"zoo report {' '.join([tmp_path.name, '--conditions', *kinds])}</code>" in page
+    charts = {
+        "shift": "shifted photographs</",
+        "scale": "zoomed photographs</",
+        "size": "other input sizes</",
+    }
+    assert {
+        kind: f"Top-1 of {said}" in page or f"Top-1 at {said}" in page for kind, said in charts.items()
+    } == {kind: kind in kinds for kind in charts}
+    assert ("Changed photographs" in page) == bool(kinds)
+    asked = re.findall(r"Does GAP bear (\w+) photographs", page)
+    assert set(asked) == {{"shift": "shifted", "scale": "zoomed"}[kind] for kind in kinds if kind != "size"}
 
 
 def test_classes_without_names_are_numbered(tmp_path: Path) -> None:

@@ -2,9 +2,9 @@
 they start. Nothing heavy is imported.
 """
 
-from eval.choices import AUTO, PRECISIONS, PROVIDERS, ROUNDS, RUNTIMES
+from eval.choices import AUTO, KINDS, PRECISIONS, PROVIDERS, ROUNDS, RUNTIMES
 
-__all__ = ["AUTO", "PRECISIONS", "PROVIDERS", "ROUNDS", "RUNTIMES"]
+__all__ = ["AUTO", "KINDS", "PRECISIONS", "PROVIDERS", "ROUNDS", "RUNTIMES"]
 
 MOST, MOST_SEED = 2**31 - 1, 2**63 - 1  # what the fields of a prototxt hold
 

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from converters.host.files import write_text
+from eval.robustness import CONDITIONS
 from prototxt.errors import InputError
 from prototxt.rawbytes import readable
 from zoo.bench.command import elsewhere
@@ -36,7 +37,8 @@ def run(args: argparse.Namespace) -> int:
         keep_others(path, "report", is_report)
     where = elsewhere(args)
     words = Words(args.lang, where.list.name if where.list else None)
-    results, study = gather(folder, args.title, words, where)
+    conditions = [condition for condition in CONDITIONS if condition.kind in args.conditions]
+    results, study = gather(folder, args.title, words, where, conditions)
     document = compose(results, study, words, has_photographs=not args.no_images)
     write(document, output)
     print_summary(results, words)

@@ -8,7 +8,7 @@ from torch import Tensor
 from converters.export.onnx_file import deploy_net
 from converters.network import Network
 from eval.accuracy import finite, judge
-from eval.robustness import CONDITIONS, Condition, PixelBatch, shifted, zoomed
+from eval.robustness import Condition, PixelBatch, shifted, zoomed
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 from zoo.bench.models import Model
@@ -21,17 +21,19 @@ from zoo.variants.heads import head_of
 Scorer = Callable[[Tensor], Tensor]  # (N, C, H, W) to (N, K)
 
 
-def robustness(model: Model, score: Scorer, images: ImageSet, rows: Sequence[int]) -> dict[str, str]:
+def robustness(
+    model: Model, score: Scorer, images: ImageSet, rows: Sequence[int], conditions: Sequence[Condition]
+) -> dict[str, str]:
     """By condition's key, "1" or "0" for each photograph of ``rows``; conditions that the net takes."""
     right: dict[str, str] = {}
     with counting(f"measuring {model.name} under shift, scale and size") as advance:
-        for done, condition in enumerate(CONDITIONS, 1):
+        for done, condition in enumerate(conditions, 1):
             if condition.kind != "size":
                 right[condition.key] = digits(_right_when_edited(score, condition, images, rows))
             elif (sized := net_at_size(model, condition.amount, images)) is not None:
                 resized = at_size(images, sized[1], rows, condition.amount)
                 right[condition.key] = digits(_right_at_size(sized[0], resized, images, rows))
-            advance(done, len(CONDITIONS))
+            advance(done, len(conditions))
     return right
 
 

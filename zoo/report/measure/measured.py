@@ -14,7 +14,7 @@ from torch import Tensor
 
 from converters.host.files import write_text
 from eval.accuracy import Answers, accuracy, judge, run_scores
-from eval.robustness import CONDITIONS, PLAIN, evenly
+from eval.robustness import CONDITIONS, PLAIN, Condition, evenly
 from eval.runtime import open_session
 from zoo.bench.models import Model
 from zoo.report.measure.conditions import Scorer, digits, robustness
@@ -57,27 +57,30 @@ class Measured:
         return [named == label for named, label in zip(self.predictions, self.labels, strict=True)]
 
 
-def measure_run(model: Model) -> Measured:
-    """Measure a finished run, or read what was measured before where model, lists and pixels are the same.
+def measure_run(model: Model, conditions: Sequence[Condition] = CONDITIONS) -> Measured:
+    """Measure a finished run, or read what was measured before where model, lists, pixels and conditions are
+    the same.
 
     Raises InputError for a run on data other than lists of images, for photographs that cannot be read,
     and for a model whose scores are not finite.
     """
     path = folder_of(model).path / "measured.json"
     validation, training = open_list(model, "TEST"), open_list(model, "TRAIN")
-    key = _key(model, validation, training)
+    key = _key(model, validation, training, conditions)
     measured = _read_saved(path, key)
     if measured is None:
-        measured = _measure(model, validation, training)
+        measured = _measure(model, validation, training, conditions)
         write_text(path, json.dumps({"key": key, "measured": asdict(measured)}) + "\n")
     return measured
 
 
-def _key(model: Model, validation: ImageSet, training: ImageSet) -> dict[str, Any]:
+def _key(
+    model: Model, validation: ImageSet, training: ImageSet, conditions: Sequence[Condition]
+) -> dict[str, Any]:
     sets = {"validation": validation, "training": training}
     data = {name: [str(images.list_path), images.content] for name, images in sets.items()}
     digest = hashlib.sha256(model.path.read_bytes()).hexdigest()
-    return {"format": FORMAT, "model": digest, "conditions": [c.key for c in CONDITIONS], **data}
+    return {"format": FORMAT, "model": digest, "conditions": [c.key for c in conditions], **data}
 
 
 def _read_saved(path: Path, key: dict[str, Any]) -> Measured | None:
@@ -89,7 +92,9 @@ def _read_saved(path: Path, key: dict[str, Any]) -> Measured | None:
         return None
 
 
-def _measure(model: Model, validation: ImageSet, training: ImageSet) -> Measured:
+def _measure(
+    model: Model, validation: ImageSet, training: ImageSet, conditions: Sequence[Condition]
+) -> Measured:
     session = open_session(model.path)
 
     def score(data: Tensor) -> Tensor:
@@ -108,7 +113,7 @@ def _measure(model: Model, validation: ImageSet, training: ImageSet) -> Measured
         train_top5=trained.top5,
         train_images=trained.images,
         rows=rows,
-        robustness={PLAIN: digits(plain)} | robustness(model, score, validation, rows),
+        robustness={PLAIN: digits(plain)} | robustness(model, score, validation, rows, conditions),
     )
 
 

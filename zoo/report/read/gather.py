@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from eval.robustness import CONDITIONS, Condition
 from prototxt.errors import InputError
 from zoo.bench.command import trained, write_json
 from zoo.bench.measure import measure_models
@@ -22,7 +23,11 @@ _BATCHES, _PRECISIONS = (1, 8, 64), ("fp32", "int8")  # what the report's tables
 
 
 def gather(
-    folder: Path, title: str | None, words: Words, where: Elsewhere = HERE
+    folder: Path,
+    title: str | None,
+    words: Words,
+    where: Elsewhere = HERE,
+    conditions: Sequence[Condition] = CONDITIONS,
 ) -> tuple[Results, StudyJson | None]:
     """The results of the finished runs of ``folder``, and its study.json where a study made it.
 
@@ -35,14 +40,14 @@ def gather(
     runs, twice = _distinct(known)
     if where.list is None:
         check_same_data(runs)
-    measured, failed = _measured(runs, folder, words)
+    measured, failed = _measured(runs, folder, words, conditions)
     runs = [run for run in runs if run.path in measured]
     groups = group_runs(runs, planned)
     other = _other_list(runs[0], where)
     rows = _rows(folder, models, runs, other)
     notes = [*_cut_short(folder, known, study, words), *_doubled(twice, folder, words), *failed]
     heading = title or (study.get("title") if study else None) or _title(groups, words)
-    return Results(folder, heading, groups, measured, rows, notes, other), study
+    return Results(folder, heading, groups, measured, rows, notes, other, conditions), study
 
 
 def _distinct(runs: Sequence[FinishedRun]) -> tuple[list[FinishedRun], list[tuple[FinishedRun, FinishedRun]]]:
@@ -58,14 +63,14 @@ def _distinct(runs: Sequence[FinishedRun]) -> tuple[list[FinishedRun], list[tupl
 
 
 def _measured(
-    runs: Sequence[FinishedRun], folder: Path, words: Words
+    runs: Sequence[FinishedRun], folder: Path, words: Words, conditions: Sequence[Condition]
 ) -> tuple[dict[Path, Measured], list[str]]:
     """(what was measured of each run, a line about each that could not be). InputError where none could."""
     measured: dict[Path, Measured] = {}
     errors: dict[Path, InputError] = {}
     for run in runs:
         try:
-            measured[run.path] = measure_run(run.model)
+            measured[run.path] = measure_run(run.model, conditions)
         except InputError as error:
             errors[run.path] = error
     if not measured:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from eval.robustness import PLAIN
+from eval.robustness import CONDITIONS, PLAIN, Condition
 from eval.series import name_blocks
 from eval.statistics import Floats, Interval, difference, interval
 from prototxt.errors import InputError
@@ -30,7 +30,8 @@ class OtherList:
 class Results:
     """The groups of a folder of runs with what was measured of each run, by the run's folder.
 
-    ``notes`` are lines about runs that are not in it or are cut short.
+    ``notes`` are lines about runs that are not in it or are cut short, ``conditions`` what photographs were
+    tried under.
     """
 
     folder: Path
@@ -40,6 +41,7 @@ class Results:
     rows: Mapping[Path, Sequence[Row]]
     notes: Sequence[str] = ()
     judged_by: OtherList | None = None  # in place of the runs' own validation lists
+    conditions: Sequence[Condition] = CONDITIONS
     _intervals: dict[tuple[Any, ...], Interval] = field(default_factory=dict)
 
     @property

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from eval.robustness import CONDITIONS
 from eval.statistics import LEAST_BLOCKS, Interval
 from zoo.bench.row import Row
 from zoo.report.read.results import Results
@@ -76,19 +75,25 @@ def _robust(results: Results, pairs: Sequence[HeadPair], words: Words) -> Answer
         (gap, fc, kind, results.lost_less(gap, fc, keys))
         for gap, fc in pairs
         for kind in ("shift", "scale")
-        if (keys := [key for key in of_kind(kind) if results.takes(gap, key) and results.takes(fc, key)])
+        if (
+            keys := [
+                key for key in of_kind(results, kind) if results.takes(gap, key) and results.takes(fc, key)
+            ]
+        )
     ]
     if not tried:
         return None
     sentences = [_lost(*item, words) for item in tried]
-    sizes = [(gap, fc, key) for gap, fc in pairs for key in of_kind("size")]
+    sizes = [(gap, fc, key) for gap, fc in pairs for key in of_kind(results, "size")]
     if any(results.takes(gap, key) and not results.takes(fc, key) for gap, fc, key in sizes):
         sentences.append(words("robust.sizes"))
     stand = together([side(lost) for *_, lost in tried])
     text = words(f"robust.verdict_{together([side(lost) for *_, lost in tried if lost.over_seeds])}")
     compared = [Compared(gap, fc, it, words(f"kind.{kind}")) for gap, fc, kind, it in tried]
+    kinds = {kind for _, _, kind, _ in tried}
+    question = "robust.question" if len(kinds) > 1 else f"robust.question_{kinds.pop()}"
     return Answer(
-        words.judged("robust.question"),
+        words.judged(question),
         verdict(text, compared, words),
         tuple(sentences),
         _STANDINGS.get(stand, "open"),
@@ -107,6 +112,6 @@ def _lost(gap: Group, fc: Group, kind: str, difference: Interval, words: Words) 
     )
 
 
-def of_kind(kind: str) -> list[str]:
+def of_kind(results: Results, kind: str) -> list[str]:
     """The keys of a kind's conditions."""
-    return [condition.key for condition in CONDITIONS if condition.kind == kind]
+    return [condition.key for condition in results.conditions if condition.kind == kind]

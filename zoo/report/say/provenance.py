@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from zoo.cli.choices import KINDS
 from zoo.report.read.results import OtherList, Results
 from zoo.report.read.runs import FinishedRun
 from zoo.report.say.wording import Words, count
@@ -177,6 +178,9 @@ def commands(results: Results, study: StudyJson | None) -> str:
     report = f"zoo report {shlex.quote(results.folder.name)}"
     if results.judged_by:
         report += f" {_option('list', results.judged_by.path)}"
+    kinds = list(dict.fromkeys(condition.kind for condition in results.conditions))
+    if kinds != list(KINDS):
+        report += " ".join([" --conditions", *kinds])
     if study:
         return f"{_study_command(study, results.folder)}\n{report}"
     runs = [run for group in results.groups for run in group.runs]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from eval.robustness import CONDITIONS, PLAIN, Condition
+from eval.robustness import PLAIN, Condition
 from zoo.plots.charts import PALETTE
 from zoo.report.read.results import Results
 from zoo.report.read.runs import Group, partners
@@ -15,17 +15,24 @@ _UNCHANGED = {"shift": 0.0, "scale": 1.0, "size": 1.0}  # the amount at which no
 _MOST_IN_CHART = len(PALETTE)
 
 
-def robustness_section(results: Results, words: Words) -> Section:
-    """A table and charts of all groups, and GAP less FC under each condition."""
+def robustness_section(results: Results, words: Words) -> Section | None:
+    """A table and charts of all groups, and GAP less FC under each condition; None where none was tried."""
+    if not results.conditions:
+        return None
     images = len(results.measured[results.first.path].rows)
+    how = words.listed([words(f"robust.how_{kind}") for kind in _kinds(results)])
     blocks: list[Block] = [
-        Paragraph(words("robust.method", images=count(images)), "note"),
+        Paragraph(words("robust.method", images=count(images), how=how), "note"),
         _table(results, words),
     ]
     if len(results.groups) <= _MOST_IN_CHART:
-        blocks.append(Charts(tuple(_chart(results, kind, words) for kind in _UNCHANGED)))
+        blocks.append(Charts(tuple(_chart(results, kind, words) for kind in _kinds(results))))
     blocks += [_pair_table(results, gap, fc, words) for gap, fc in partners(results.groups)]
     return Section("robustness", words.judged("robust.title"), tuple(blocks))
+
+
+def _kinds(results: Results) -> list[str]:
+    return [kind for kind in _UNCHANGED if any(item.kind == kind for item in results.conditions)]
 
 
 def _name(condition: Condition, words: Words) -> str:
@@ -44,7 +51,10 @@ def _accuracy(results: Results, group: Group, key: str) -> float:
 
 
 def _table(results: Results, words: Words) -> Table:
-    keys = [(words("condition.plain"), PLAIN), *((_name(item, words), item.key) for item in CONDITIONS)]
+    keys = [
+        (words("condition.plain"), PLAIN),
+        *((_name(item, words), item.key) for item in results.conditions),
+    ]
     rows = []
     for name, key in keys:
         takes = [
@@ -57,7 +67,7 @@ def _table(results: Results, words: Words) -> Table:
 
 
 def _chart(results: Results, kind: str, words: Words) -> Chart:
-    conditions = [item for item in CONDITIONS if item.kind == kind]
+    conditions = [item for item in results.conditions if item.kind == kind]
     drawn = [
         Trace(group.label, group.index, _points(results, group, kind, conditions)) for group in results.groups
     ]
@@ -76,7 +86,7 @@ def _points(
 
 def _pair_table(results: Results, gap: Group, fc: Group, words: Words) -> Table:
     rows = []
-    for item in CONDITIONS:
+    for item in results.conditions:
         if results.takes(gap, item.key) and results.takes(fc, item.key):
             difference = results.difference_under(gap, fc, item.key)
             lost = results.lost_less(gap, fc, [item.key])
