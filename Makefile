@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 ZOO := $(BIN)/zoo
 DEMO := runs/demo
+DEMO_DATA := demo-data
 # A test process a core, eight at most: each needs about 1 GiB. PYTEST_XDIST_AUTO_NUM_WORKERS=1 has one.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
@@ -24,10 +25,11 @@ $(VENV)/.dev: $(VENV)/.installed
 
 # Every variant on the synthetic data set, then sizes and speeds, then the report.
 demo: $(VENV)/.installed
-	$(ZOO) data demo demo-data
-	$(ZOO) study demo --data demo-data --output $(DEMO)
-	$(ZOO) bench $(DEMO) --precisions fp32 int8 --batch-sizes 1 16
-	$(ZOO) report $(DEMO)
+	@$(BIN)/python benchmarks/demo_time.py --estimate
+	$(ZOO) data demo $(DEMO_DATA)
+	$(ZOO) study demo --data $(DEMO_DATA) --output $(DEMO) --jobs 2
+	$(ZOO) bench $(DEMO) --precisions fp32 int8 --batch-sizes 1 16 --runs 100
+	$(ZOO) report $(DEMO) --conditions shift
 
 # The article's own settings in full, on photographs: make article ROOT=folder-of-the-images (a GPU helps).
 article: $(VENV)/.installed

@@ -93,10 +93,28 @@ def first_table(name: str) -> str:
     return found[0].rstrip()
 
 
+DEMO_TIME = (
+    "After installation the demo took {} min {} s on {processor} ({threads} threads),\n"
+    "{ratio:.1f} times as long as 100 training steps of allconv6 in plain PyTorch ({plain_100_s:.0f} s)."
+)
+DEMO_TIME_ZH = (
+    "安装之后，演示在 {processor}（{threads} 线程）上用了 {} 分 {} 秒，\n"
+    "是纯 PyTorch 训练 allconv6 一百步（当时 {plain_100_s:.0f} 秒）的 {ratio:.1f} 倍。"
+)
+
+
+def demo_time(text: str) -> str:
+    """How long ``make demo`` took, as benchmarks/demo_time.py measured it."""
+    figures = json.loads((RESULTS / "times" / "demo.json").read_text(encoding="utf-8"))
+    return text.format(*divmod(round(figures["demo_s"]), 60), **figures)
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "study": partial(first_table, "report.md"),
     "study-zh": partial(first_table, "report.zh.md"),
     "demo": lambda: bench("demo", accuracy_grid, head_grid),
+    "demo-time": partial(demo_time, DEMO_TIME),
+    "demo-time-zh": partial(demo_time, DEMO_TIME_ZH),
     "demo-machine": lambda: measured_on("demo"),
     "bench": lambda: bench("untrained", latency_grid, head_grid, head_latency_grid),
     "heads": partial(heads, "grocery"),

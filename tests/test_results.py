@@ -55,8 +55,10 @@ def test_a_picture_of_single_runs_and_one_of_changed_rows(
     results: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     picture = results.which_picture("demo", {})
-    assert "bn+fc: top-1 27.7%, 95% interval 25.0–30.6%" in picture and "these nets" in picture
     rows = results.rows_of("demo")
+    row = next(row for row in rows if row["variant"] == "xavier+bn+fc" and row["precision"] == "fp32")
+    top1, low, high = (f"{100 * row[key]:.1f}" for key in ("top1", "top1_low", "top1_high"))
+    assert f"bn+fc: top-1 {top1}%, 95% interval {low}–{high}%" in picture and "these nets" in picture
     for row in rows:
         row["model_bytes"] += 77_000_000
     (tmp_path / "demo.json").write_text(json.dumps(rows), encoding="utf-8")

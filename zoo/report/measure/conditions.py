@@ -26,7 +26,7 @@ def robustness(
 ) -> dict[str, str]:
     """By condition's key, "1" or "0" for each photograph of ``rows``; conditions that the net takes."""
     right: dict[str, str] = {}
-    with counting(f"measuring {model.name} under shift, scale and size") as advance:
+    with counting(f"measuring {model.name} under changes") as advance:
         for done, condition in enumerate(conditions, 1):
             if condition.kind != "size":
                 right[condition.key] = digits(_right_when_edited(score, condition, images, rows))
