@@ -53,7 +53,7 @@ readme: $(VENV)/.installed
 conformance: $(VENV)/.dev
 	PYTHONPATH=. $(BIN)/python tests/conformance.py
 
-# Every net of the corpus beside the checkout, read, built and run: some 25 minutes on two cores.
+# Every net of the corpus beside the checkout, read, built and run, of which make test-slow takes every eighth.
 corpus: $(VENV)/.dev
 	CORPUS_EVERY=1 $(BIN)/python -m pytest tests/test_corpus_runs.py
 

@@ -65,9 +65,10 @@ def bench(name: str, *grids: Callable[[Rows], Grid]) -> str:
 
 def heads(name: str) -> str:
     """FC against GAP of a committed bench in onnxruntime, without fp16: what README has room for."""
-    rows = [row for row in rows_of(name) if row["precision"] != "fp16"]
-    tables = [markdown(grid(rows)) for grid in (head_grid, head_latency_grid)]
-    return "\n\n".join([*tables, *filter(None, [noise_warning(rows_of(name))])])
+    rows = rows_of(name)
+    kept = [row for row in rows if row["precision"] != "fp16"]
+    tables = [markdown(grid(kept)) for grid in (head_grid, head_latency_grid)]
+    return "\n\n".join([*tables, *filter(None, [noise_warning(rows)])])
 
 
 def measured_on(name: str) -> str:

@@ -1,24 +1,18 @@
 """What the demo's time is told against, and its first line."""
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
+from benchmark_script import load_script
 
 import zoo
-
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "demo_time.py"
 
 
 @pytest.fixture(scope="module")
 def demo_time() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("demo_time", SCRIPT)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("demo_time")
 
 
 def test_the_plain_steps_are_of_the_articles_net(demo_time: ModuleType) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import h5py
 import numpy as np
 import onnxruntime
 import pytest
+from docs_pages import python_blocks, text_of
 
 from zoo.cli import main
 
@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
     """A net with a layer of its user's own, its solver, and the page's example as square.py."""
     (tmp_path / "net.prototxt").write_text(NET)
     (tmp_path / "solver.prototxt").write_text(SOLVER)
-    example = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)[0]
+    example = python_blocks(text_of(PAGE))[0]
     (tmp_path / "square.py").write_text(example)
     with h5py.File(tmp_path / "data.h5", "w") as file:
         file["x"] = np.random.default_rng(0).standard_normal((8, 3), np.float32)

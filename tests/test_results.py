@@ -1,12 +1,12 @@
 """The pages' tables and examples are what the committed figures and recorded examples give."""
 
-import importlib.util
 import json
 import re
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from benchmark_script import load_script
 
 ROOT = Path(__file__).parents[1]
 KEYS = {
@@ -18,11 +18,7 @@ KEYS = {
 
 @pytest.fixture(scope="module")
 def results() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("results", ROOT / "benchmarks" / "results.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("results")
 
 
 def test_the_pages_blocks_are_the_committed_figures(results: ModuleType) -> None:

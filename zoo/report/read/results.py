@@ -93,6 +93,15 @@ class Results:
         """The same under a condition, for the photographs that conditions were tried on."""
         return np.array([list(map(int, run.robustness[condition])) for run in self.of(group)], float)
 
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of the conditions that photographs were tried under."""
+        return list(dict.fromkeys(condition.kind for condition in self.conditions))
+
+    def of_kind(self, kind: str) -> list[Condition]:
+        """The conditions of a kind that photographs were tried under."""
+        return [condition for condition in self.conditions if condition.kind == kind]
+
     def takes(self, group: Group, condition: str) -> bool:
         """Whether the group's nets were measured under the condition."""
         return all(condition in run.robustness for run in self.of(group))

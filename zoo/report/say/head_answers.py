@@ -75,16 +75,12 @@ def _robust(results: Results, pairs: Sequence[HeadPair], words: Words) -> Answer
         (gap, fc, kind, results.lost_less(gap, fc, keys))
         for gap, fc in pairs
         for kind in ("shift", "scale")
-        if (
-            keys := [
-                key for key in of_kind(results, kind) if results.takes(gap, key) and results.takes(fc, key)
-            ]
-        )
+        if (keys := _both_take(results, gap, fc, kind))
     ]
     if not tried:
         return None
     sentences = [_lost(*item, words) for item in tried]
-    sizes = [(gap, fc, key) for gap, fc in pairs for key in of_kind(results, "size")]
+    sizes = [(gap, fc, item.key) for gap, fc in pairs for item in results.of_kind("size")]
     if any(results.takes(gap, key) and not results.takes(fc, key) for gap, fc, key in sizes):
         sentences.append(words("robust.sizes"))
     stand = together([side(lost) for *_, lost in tried])
@@ -100,6 +96,12 @@ def _robust(results: Results, pairs: Sequence[HeadPair], words: Words) -> Answer
     )
 
 
+def _both_take(results: Results, gap: Group, fc: Group, kind: str) -> list[str]:
+    """The keys of a kind's conditions that the nets of both were tried under."""
+    keys = [condition.key for condition in results.of_kind(kind)]
+    return [key for key in keys if results.takes(gap, key) and results.takes(fc, key)]
+
+
 def _lost(gap: Group, fc: Group, kind: str, difference: Interval, words: Words) -> str:
     """How much less GAP loses than FC under the conditions of a kind."""
     return words(
@@ -110,8 +112,3 @@ def _lost(gap: Group, fc: Group, kind: str, difference: Interval, words: Words) 
         difference=words.interval(difference),
         least=LEAST_BLOCKS,
     )
-
-
-def of_kind(results: Results, kind: str) -> list[str]:
-    """The keys of a kind's conditions."""
-    return [condition.key for condition in results.conditions if condition.kind == kind]

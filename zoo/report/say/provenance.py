@@ -178,9 +178,8 @@ def commands(results: Results, study: StudyJson | None) -> str:
     report = f"zoo report {shlex.quote(results.folder.name)}"
     if results.judged_by:
         report += f" {_option('list', results.judged_by.path)}"
-    kinds = list(dict.fromkeys(condition.kind for condition in results.conditions))
-    if kinds != list(KINDS):
-        report += " ".join([" --conditions", *kinds])
+    if results.kinds != list(KINDS):
+        report = " ".join([report, "--conditions", *results.kinds])
     if study:
         return f"{_study_command(study, results.folder)}\n{report}"
     runs = [run for group in results.groups for run in group.runs]

@@ -20,19 +20,15 @@ def robustness_section(results: Results, words: Words) -> Section | None:
     if not results.conditions:
         return None
     images = len(results.measured[results.first.path].rows)
-    how = words.listed([words(f"robust.how_{kind}") for kind in _kinds(results)])
+    how = words.listed([words(f"robust.how_{kind}") for kind in results.kinds])
     blocks: list[Block] = [
         Paragraph(words("robust.method", images=count(images), how=how), "note"),
         _table(results, words),
     ]
     if len(results.groups) <= _MOST_IN_CHART:
-        blocks.append(Charts(tuple(_chart(results, kind, words) for kind in _kinds(results))))
+        blocks.append(Charts(tuple(_chart(results, kind, words) for kind in results.kinds)))
     blocks += [_pair_table(results, gap, fc, words) for gap, fc in partners(results.groups)]
     return Section("robustness", words.judged("robust.title"), tuple(blocks))
-
-
-def _kinds(results: Results) -> list[str]:
-    return [kind for kind in _UNCHANGED if any(item.kind == kind for item in results.conditions)]
 
 
 def _name(condition: Condition, words: Words) -> str:
@@ -67,7 +63,7 @@ def _table(results: Results, words: Words) -> Table:
 
 
 def _chart(results: Results, kind: str, words: Words) -> Chart:
-    conditions = [item for item in results.conditions if item.kind == kind]
+    conditions = results.of_kind(kind)
     drawn = [
         Trace(group.label, group.index, _points(results, group, kind, conditions)) for group in results.groups
     ]

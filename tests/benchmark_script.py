@@ -1,0 +1,16 @@
+"""A program of benchmarks/, which is no package, as a module."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+
+
+def load_script(name: str) -> ModuleType:
+    """The module of ``benchmarks/<name>.py``."""
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
