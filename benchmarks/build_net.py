@@ -105,7 +105,8 @@ def tasks() -> dict[str, Callable[[], object]]:
     from google.protobuf import text_format
 
     from converters import Network, load_net
-    from converters.graph import graph_of, net_state
+    from converters.graph import graph_of
+    from converters.net_state import net_state
     from prototxt.caffe_pb2 import NetParameter
     from prototxt.net_file import NetFile
 

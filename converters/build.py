@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from converters.data.shapes import assumptions, top_shapes
-from converters.graph import Graph, Node, Value, trains
+from converters.graph import Graph, Node, Value
 from converters.layers import Layer, build_layer
 from converters.layers.checks import checked_size
 from converters.layers.registry import record_of
 from converters.meta import QuickShapes
+from converters.net_state import trains
 from prototxt.caffe_pb2 import TEST, TRAIN, LayerParameter
 from prototxt.errors import InputError, nearest, of_layer
 

@@ -10,7 +10,8 @@ from torch import Tensor
 from converters.build import Shape
 from converters.data.shapes import channels_open, top_shapes
 from converters.dialects import settled
-from converters.graph import Graph, graph_of, net_state
+from converters.graph import Graph, graph_of
+from converters.net_state import net_state
 from converters.network import Network
 from converters.weights.channels import channels_of
 from converters.weights.formats import load_weights

@@ -32,8 +32,9 @@ from unittest.mock import patch
 import torch
 from mutations import mutated_bytes, mutated_text
 
-from converters.graph import build_graph, net_state
+from converters.graph import build_graph
 from converters.host.files import write_text
+from converters.net_state import net_state
 from converters.network import Network
 from converters.solver.state import read_state
 from converters.solver.update.rules import check_solver

@@ -44,9 +44,9 @@ ROOMS = {
         "host": "",
         "layers": "host filler",
         "weights": "host layers network blobs graph state_names",
-        "data": "host layers weights graph",
+        "data": "host layers weights graph net_state",
         "solver": "host layers weights data network load graph blobs dialects",
-        "export": "host layers data network load graph blobs in_place build dialects",
+        "export": "host layers data network load graph net_state blobs in_place build dialects",
     },
     "converters.layers": {
         "parts": "base checks choice registry spec",

@@ -65,7 +65,8 @@ def test_the_file_is_the_deploy_net(tmp_path: Path) -> None:
 def test_onnxruntime_agrees_on_trained_statistics(tmp_path: Path) -> None:
     """BatchNorm's sums, a scale factor that is not 1 and Scale are what the file computes with."""
     from converters import Network
-    from converters.graph import build_graph, net_state
+    from converters.graph import build_graph
+    from converters.net_state import net_state
     from prototxt.text import read_net
     from zoo.variants.edits import apply_variant
 

@@ -3,7 +3,8 @@
 import pytest
 
 from converters.export.deploy import deploy, ending_in, with_softmax
-from converters.graph import Graph, build_graph, filtered, net_state
+from converters.graph import Graph, build_graph
+from converters.net_state import filtered, net_state
 from prototxt.errors import InputError
 from prototxt.text import parse_net
 

@@ -7,7 +7,8 @@ import torch
 
 from converters import load_net
 from converters.export.deploy import deploy
-from converters.graph import Value, build_graph, net_state
+from converters.graph import Value, build_graph
+from converters.net_state import net_state
 from prototxt.caffe_pb2 import NetParameter
 from prototxt.errors import InputError
 from prototxt.text import parse, read_net

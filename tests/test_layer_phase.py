@@ -11,8 +11,9 @@ import torch
 from converters import load_data, load_net, load_solver
 from converters.build import infer_shapes
 from converters.export.onnx_file import deploy_message, deploy_net
-from converters.graph import build_graph, net_state, trains
+from converters.graph import build_graph
 from converters.layers.python_layer import PythonLayer
+from converters.net_state import net_state, trains
 from prototxt.caffe_pb2 import TEST, TRAIN, NetParameter
 from prototxt.text import parse_net
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from converters.graph import graph_of, net_state
+from converters.graph import graph_of
 from converters.load import build
+from converters.net_state import net_state
 from prototxt.encoding import read_text
 from prototxt.errors import InputError
 from prototxt.net_file import NetFile

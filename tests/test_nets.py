@@ -11,7 +11,8 @@ from golden_cases import arrays, error, named
 from torch import Tensor
 
 from converters import Network, load_net
-from converters.graph import Node, build_graph, net_state
+from converters.graph import Node, build_graph
+from converters.net_state import net_state
 from prototxt.net_file import NetFile
 
 SHARED = Path(__file__).parents[2] / "shared"

@@ -9,8 +9,8 @@ from golden_cases import arrays
 from test_nets import SHARED, TOLERANCE, build_file, cases, check
 
 from converters.dialects import settled
-from converters.graph import filtered, net_state
 from converters.layers.registry import record_of, records
+from converters.net_state import filtered, net_state
 from prototxt.caffe_pb2 import LayerParameter, NetParameter
 from prototxt.net_file import NetFile
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from converters.build import infer_shapes
-from converters.graph import build_graph, net_state
+from converters.graph import build_graph
+from converters.net_state import net_state
 from converters.network import Network
 from prototxt.caffe_pb2 import NetParameter
 from prototxt.errors import InputError

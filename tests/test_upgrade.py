@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from golden_cases import GOLDEN
 
-from converters.graph import build_graph, net_state
+from converters.graph import build_graph
+from converters.net_state import net_state
 from prototxt.caffe_pb2 import NetParameter, SolverParameter
 from prototxt.errors import InputError
 from prototxt.forks import PASSED_OVER, fields_of_forks

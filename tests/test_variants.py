@@ -3,7 +3,8 @@
 import pytest
 
 from converters.build import infer_shapes
-from converters.graph import build_graph, net_state
+from converters.graph import build_graph
+from converters.net_state import net_state
 from converters.network import Network
 from prototxt.caffe_pb2 import TEST, NetParameter, PoolingParameter
 from prototxt.errors import InputError

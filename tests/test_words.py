@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from converters.graph import build_graph, net_state
+from converters.graph import build_graph
 from converters.load import load_net
+from converters.net_state import net_state
 from converters.solver.file import load_solver
 from converters.solver.nets import NetSource
 from converters.weights.mean_image import write_mean

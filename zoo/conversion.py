@@ -11,9 +11,10 @@ from converters.dialects import settled
 from converters.export.deploy import ending_in, with_softmax
 from converters.export.limits import limits
 from converters.export.names import value_names
-from converters.graph import Graph, graph_of, net_state, with_known_classes
+from converters.graph import Graph, graph_of, with_known_classes
 from converters.host.places import HERE
 from converters.load import build
+from converters.net_state import net_state
 from converters.network import Network
 from prototxt.net_file import NetFile
 from prototxt.text import Warn

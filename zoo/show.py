@@ -3,7 +3,7 @@
 import argparse
 
 from converters.dialects import settled
-from converters.graph import filtered, net_state
+from converters.net_state import filtered, net_state
 from zoo import catalogue
 from zoo.study.file import read_study
 from zoo.terminal.console import notice, print_prototxt, table

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from converters.data.opening import is_readable, open_data
 from converters.data.source import DataSource
-from converters.graph import is_included, net_state
+from converters.net_state import is_included, net_state
 from prototxt.caffe_pb2 import LayerParameter, NetParameter, NetState
 from prototxt.errors import InputError, nearest
 from prototxt.net_file import NetFile

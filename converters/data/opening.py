@@ -5,11 +5,11 @@ from importlib import import_module
 from pathlib import Path
 
 from converters.data.source import DataSource, SourceOptions
-from converters.graph import trains
 from converters.host.places import HERE
 from converters.layers.checks import check_fields
 from converters.layers.choice import choose
 from converters.layers.registry import record_of, rules_of
+from converters.net_state import trains
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError, of_layer
 

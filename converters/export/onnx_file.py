@@ -18,9 +18,10 @@ from converters.export.limits import limits, refuse_layers
 from converters.export.metadata import metadata
 from converters.export.names import rename, value_names
 from converters.export.tidy import tidy
-from converters.graph import Graph, without_rules
+from converters.graph import Graph
 from converters.host.files import whole
 from converters.host.places import HERE
+from converters.net_state import without_rules
 from converters.network import Network
 from prototxt.caffe_pb2 import NetParameter
 from prototxt.errors import InputError

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from converters.graph import build_graph, net_state
+from converters.graph import build_graph
 from converters.host.files import as_json, write_text
 from converters.host.machine import cores
 from converters.host.places import existing_folder
 from converters.load import build
+from converters.net_state import net_state
 from eval.parity import write_onnx
 from prototxt.errors import InputError
 from prototxt.rawbytes import readable

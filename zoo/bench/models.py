@@ -5,9 +5,10 @@ from functools import cached_property
 from pathlib import Path
 
 from converters.export.deploy import deploy
-from converters.graph import Graph, build_graph, net_state
+from converters.graph import Graph, build_graph
 from converters.host.places import existing_folder
 from converters.load import build
+from converters.net_state import net_state
 from converters.network import Network
 from eval.runtime import input_shapes
 from prototxt.caffe_pb2 import NetParameter, NetState

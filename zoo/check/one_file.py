@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 import torch
 
 from converters.dialects import settled
-from converters.graph import Graph, graph_of, net_state
+from converters.graph import Graph, graph_of
 from converters.load import build
+from converters.net_state import net_state
 from eval.probe import draw_weights, random_inputs, tensors
 from prototxt.caffe_pb2 import TRAIN, NetState, SolverParameter
 from prototxt.encoding import read_text

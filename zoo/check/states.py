@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from converters.graph import is_included, net_state
 from converters.layers.registry import record_of
+from converters.net_state import is_included, net_state
 from prototxt.caffe_pb2 import LayerParameter, NetParameter, NetState
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import torch
 
 from converters.data.order import drawn_skip
-from converters.graph import trains
+from converters.net_state import trains
 from converters.solver.feed import Batches, open_feed
 from prototxt.errors import of_layer
 from zoo.terminal.console import notice

@@ -1,7 +1,8 @@
 """The two heads: global average pooling (GAP) before the first InnerProduct, or none (FC)."""
 
 from converters.build import infer_shapes
-from converters.graph import build_graph, net_state
+from converters.graph import build_graph
+from converters.net_state import net_state
 from prototxt.caffe_pb2 import LayerParameter, NetParameter, PoolingParameter
 from prototxt.errors import InputError
 from prototxt.upgrade import quiet

@@ -8,7 +8,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from converters.layers.base import Layer
 from converters.layers.checks import check_first_axes
-from converters.layers.judging.softmax import (
+from converters.layers.judging.labels import (
     LOSS_TOPS,
     ignored_label,
     normaliser,

@@ -8,7 +8,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from converters.layers.base import Layer
 from converters.layers.checks import canonical_axis, positive
-from converters.layers.judging.softmax import check_label_blob, not_ignored
+from converters.layers.judging.labels import check_label_blob, not_ignored
 from converters.layers.parts.indexing import Index
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from converters.layers.base import Layer
 from converters.layers.checks import is_in_place, not_in_place
-from converters.layers.judging.softmax import sample_labels
+from converters.layers.judging.labels import sample_labels
 from converters.layers.parts.gradient import with_slope
 from converters.layers.parts.passes import Counted
 from converters.layers.registry import Shapes, free, layer

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from converters.layers.base import Layer
-from converters.layers.judging.softmax import sample_labels
+from converters.layers.judging.labels import sample_labels
 from converters.layers.parts.gradient import with_slope
 from converters.layers.parts.passes import has_a_next
 from converters.layers.registry import Shapes, free, layer

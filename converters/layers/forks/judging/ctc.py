@@ -7,7 +7,7 @@ from torch import Tensor
 
 from converters.layers.base import Layer, Placed
 from converters.layers.checks import positive
-from converters.layers.judging.softmax import LOSS_TOPS
+from converters.layers.judging.labels import LOSS_TOPS
 from converters.layers.parts.ctc import Sequences, losses, losses_without_merging, packed
 from converters.layers.parts.gradient import asks_gradient, with_gradient, with_slope
 from converters.layers.parts.indexing import Index

@@ -8,7 +8,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from converters.layers.base import Layer
 from converters.layers.checks import canonical_axis, checked_size, positive
-from converters.layers.judging.softmax import LEAST_LOG, LOSS_TOPS, LabelsSpec, OfLabels, sample_labels
+from converters.layers.judging.labels import LEAST_LOG, LOSS_TOPS, LabelsSpec, OfLabels, sample_labels
 from converters.layers.parts.gradient import with_gradient, with_slope
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec

@@ -10,8 +10,8 @@ from torch.nn import functional as F  # noqa: N812
 from converters.layers.base import Layer
 from converters.layers.checks import LARGEST
 from converters.layers.choice import Dialect
+from converters.layers.judging.labels import LOSS_TOPS, sample_labels
 from converters.layers.judging.losses import check_one_size
-from converters.layers.judging.softmax import LOSS_TOPS, sample_labels
 from converters.layers.parts.gradient import with_gradient, with_slope
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec

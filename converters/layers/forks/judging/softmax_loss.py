@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from converters.layers.choice import Dialect
-from converters.layers.judging.softmax import LabelsSpec, SoftmaxWithLoss
+from converters.layers.judging.labels import LabelsSpec
+from converters.layers.judging.softmax import SoftmaxWithLoss
 from converters.layers.registry import Shapes, free, layer
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError

@@ -8,7 +8,7 @@ from torch import Tensor
 from converters.layers.base import Layer
 from converters.layers.checks import LARGEST
 from converters.layers.forks.judging.smooth_l1 import smooth_l1
-from converters.layers.judging.softmax import LEAST_LOG
+from converters.layers.judging.labels import LEAST_LOG
 from converters.layers.parts.boxes.fields import AS_THEY_ARE, Deltas, Field, deltas_of
 from converters.layers.parts.boxes.label_maps import Labels, ReadsLabels, drawn_labels, field_of
 from converters.layers.parts.gradient import with_slope

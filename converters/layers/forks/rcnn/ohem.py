@@ -10,7 +10,8 @@ from torch import Tensor
 from converters.layers.base import Layer
 from converters.layers.checks import positive
 from converters.layers.choice import Dialect
-from converters.layers.judging.softmax import LabelsSpec, SoftmaxWithLoss
+from converters.layers.judging.labels import LabelsSpec
+from converters.layers.judging.softmax import SoftmaxWithLoss
 from converters.layers.parts.boxes.rows import ranks
 from converters.layers.parts.legacy_axes import four_axes
 from converters.layers.registry import Builder, Shapes, free, layer

@@ -10,7 +10,7 @@ from converters.layers.base import Layer
 from converters.layers.forks.judging.smooth_l1 import smooth_l1
 from converters.layers.forks.ssd.multibox_spec import MultiBoxLossSpec, check_spec, spec_of
 from converters.layers.forks.ssd.predictions import Predictions, predictions_of
-from converters.layers.judging.softmax import LOSS_TOPS, capped
+from converters.layers.judging.labels import LOSS_TOPS, capped
 from converters.layers.parts.boxes.matching import NONE, Matches, Truths, by_image, crosses_border, matched
 from converters.layers.parts.boxes.nms import areas_of, suppressed
 from converters.layers.parts.boxes.priors import Priors, encoded

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from converters.layers.forks.ssd.predictions import PredictionsSpec, check_predictions
-from converters.layers.judging.softmax import normalization
+from converters.layers.judging.labels import normalization
 from converters.layers.registry import Shapes
 from converters.layers.spec import numbers_of
 from prototxt.caffe_pb2 import LayerParameter

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from converters.layers.base import Layer
-from converters.layers.judging.softmax import LOSS_TOPS
+from converters.layers.judging.labels import LOSS_TOPS
 from converters.layers.parts.boxes.box_overlap import overlap
 from converters.layers.parts.boxes.cells import by_cell, check_maps, decoded, placed
 from converters.layers.parts.boxes.truths import TruthReader, Truths, best_overlap, drawn_labels, last_in_cell

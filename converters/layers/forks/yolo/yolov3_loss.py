@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from converters.layers.forks.yolo.yolo_loss import YoloLoss, YoloLossSpec, scattered, shape_overlap
-from converters.layers.judging.softmax import LOSS_TOPS
+from converters.layers.judging.labels import LOSS_TOPS
 from converters.layers.parts.boxes.box_overlap import KINDS, overlap_slopes
 from converters.layers.parts.boxes.cells import decoded, placed
 from converters.layers.parts.boxes.truths import (
