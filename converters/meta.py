@@ -158,12 +158,12 @@ def _reduced(x: Tensor, axes: Sequence[int] | None, keeps: bool = False) -> Tens
 
 _UNARY = (
     "abs", "exp", "log", "neg", "reciprocal", "relu", "sigmoid", "sqrt", "tanh", "clamp", "leaky_relu", "elu",
-    "_softmax", "_log_softmax",
+    "_softmax",
 )  # fmt: skip
 _RULES: dict[Any, Callable[..., Any]] = {
     **{getattr(_aten, name).default: _unary for name in _UNARY},
     **{getattr(_aten, name).Tensor: _binary for name in ("add", "sub", "mul", "div")},
-    **{getattr(_aten, name).Scalar: _comparison for name in ("eq", "ne", "lt", "gt")},
+    **{getattr(_aten, name).Scalar: _comparison for name in ("eq", "gt")},
     _aten.pow.Tensor_Scalar: _unary,
     _aten.rsub.Scalar: _unary,
     _aten.where.self: _where,

@@ -9,15 +9,18 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
+from onnx.numpy_helper import to_array
 
 from converters.build import as_tuple
 from converters.export.names import value_names
-from converters.export.onnx_file import About, export_file, file_net
+from converters.export.nodes.folding import FOLDED
+from converters.export.nodes.free import Free
+from converters.export.nodes.net import onnx_net
+from converters.export.onnx_file import About, file_net, onnx_model, save
 from converters.graph import Graph, Value
-from converters.host.files import whole
 from converters.layers.registry import DRAWS
 from converters.network import Network
-from eval.probe import draw_constants, forget, probe_inputs, tensors
+from eval.probe import draw_weights, forget, probe_inputs, tensors
 from eval.runtime import Feeds, open_plain
 from prototxt.errors import InputError
 
@@ -67,12 +70,12 @@ def write_onnx(
 
     Raises InputError, naming the layer, where the file would compute something else: nothing is written.
     """
-    with whole(path) as beside:
-        small = file_net(net, graph)
-        is_dynamic = export_file(small, beside, classes, **about)
-        for item in _compare(small, onnx.load(beside), [1 if is_dynamic else None], 0):
-            if item.differs:
-                raise InputError(_refusal(small, item), item.layer)
+    small = file_net(net, graph)
+    model, is_dynamic = onnx_model(small, classes, **about)
+    for item in _compare(small, model, model, [1 if is_dynamic else None], 0):
+        if item.differs:
+            raise InputError(_refusal(small, item), item.layer)
+    save(model, path)
     return is_dynamic
 
 
@@ -106,18 +109,24 @@ def compare_onnx(net: Network, path: Path, seed: int = 0, graph: Graph | None = 
     :func:`eval.probe.probe_inputs`'s.
     """
     model = onnx.load(path)
-    fixed = any(
-        axes and axes[0].HasField("dim_value")
-        for axes in (item.type.tensor_type.shape.dim for item in model.graph.input)
-    )
-    return _compare(file_net(net, graph), model, [None] if fixed else _BATCHES, seed)
+    free = _free(model)
+    small = file_net(net, graph)
+    expected = onnx_net(small, free, model.opset_import[0].version)
+    weights = _compare_weights(small, model, expected)
+    return weights + _compare(small, model, expected, _BATCHES if free.batch else [None], seed)
 
 
 def _compare(
-    small: Network, model: onnx.ModelProto, batches: Sequence[int | None], seed: int
+    small: Network,
+    model: onnx.ModelProto,
+    expected: onnx.ModelProto,
+    batches: Sequence[int | None],
+    seed: int,
 ) -> list[Difference]:
-    weights = _compare_weights(small, model)
-    draw_constants(small, model, seed)
+    """``model`` against the net, which writes as ``expected``; weights that would be constant are drawn."""
+    if draw_weights(small, seed):
+        drawn = onnx_net(small, _free(model), model.opset_import[0].version)
+        model = _with_weights(model, expected, drawn)
     names = value_names(small.graph)
     have = {name for node in model.graph.node for name in node.output}
     wanted = {value: name for value, name in names.items() if name in have}
@@ -128,25 +137,46 @@ def _compare(
         theirs = session.run(list(wanted.values()), {names[v]: feeds[v.blob] for v in small.graph.inputs})
         for value, item in _layer_by_layer(small, feeds, dict(zip(wanted, theirs, strict=True))):
             worst[value] = max(worst.get(value, item), item, key=_badness)
-    return weights + list(worst.values())
+    return list(worst.values())
+
+
+def _free(model: onnx.ModelProto) -> Free:
+    """Which axes of the file's inputs are of any size."""
+    shapes = [item.type.tensor_type.shape.dim for item in model.graph.input]
+    return Free(
+        batch=any(axes and axes[0].dim_param for axes in shapes),
+        size=any(len(axes) == 4 and axes[2].dim_param for axes in shapes),
+    )
 
 
 def _badness(item: Difference) -> tuple[bool, float]:
     return item.differs, item.largest
 
 
-def _compare_weights(net: Network, model: onnx.ModelProto) -> list[Difference]:
-    """Every initializer that has a weight's key, element by element."""
-    blobs = {key: blob.detach() for key, blob in net.state_dict().items()}
-    owners = {blob.name: blob.node.layer.name for blob in net.blobs}
-    differences = []
-    for tensor in model.graph.initializer:
-        key = tensor.name if tensor.name in blobs else tensor.name.removesuffix(".T")
-        if key in blobs:
-            theirs = onnx.numpy_helper.to_array(tensor)
-            ours = (blobs[key] if key == tensor.name else blobs[key].T).numpy().reshape(theirs.shape)
-            differences.append(_difference(tensor.name, ours, theirs, owners[key], WEIGHTS))
-    return differences
+def _compare_weights(net: Network, model: onnx.ModelProto, expected: onnx.ModelProto) -> list[Difference]:
+    """Every initializer that is made of a layer's blobs, element by element."""
+    ours = {tensor.name: tensor for tensor in expected.graph.initializer}
+    owners = {blob.layer: blob.node.layer.name for blob in net.blobs}
+    pairs = [(tensor, ours[tensor.name]) for tensor in model.graph.initializer if tensor.name in ours]
+    return [
+        _difference(theirs.name, to_array(own), to_array(theirs), owner, WEIGHTS)
+        for theirs, own in pairs
+        if (owner := owners.get(theirs.name.removesuffix(FOLDED).removesuffix(".T").rpartition(".")[0]))
+    ]
+
+
+def _with_weights(
+    model: onnx.ModelProto, expected: onnx.ModelProto, drawn: onnx.ModelProto
+) -> onnx.ModelProto:
+    """The model with the weights of ``drawn`` in place of those that are as ``expected``."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    ours = {tensor.name: tensor for tensor in expected.graph.initializer}
+    theirs = {tensor.name: tensor for tensor in drawn.graph.initializer}
+    for tensor in copy.graph.initializer:
+        if tensor.name in theirs and tensor == ours.get(tensor.name):
+            tensor.CopyFrom(theirs[tensor.name])
+    return copy
 
 
 def _with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> bytes:

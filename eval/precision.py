@@ -8,7 +8,7 @@ from typing import Any
 
 import onnx
 
-from converters.export.onnx_file import silenced
+from converters.export.silence import silenced
 from converters.host.files import whole
 from eval.runtime import Feeds
 from prototxt.errors import InputError

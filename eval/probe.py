@@ -5,7 +5,6 @@ import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -18,38 +17,20 @@ from eval.runtime import Feeds
 Reader = tuple[Node, set[Value]]  # a layer, and the values that are an input's
 
 
-def draw_constants(net: Network, model: onnx.ModelProto, seed: int = 0) -> None:
-    """Draw every blob whose values are all the same, in ``net`` and in the file's initializers alike; one
-    that the file does not have under its name stays as it is.
-    """
-    initializers = {tensor.name: tensor for tensor in model.graph.initializer}
-    generator = torch.Generator().manual_seed(seed)
-    for key, blob in net.state_dict().items():
-        initializer = initializers.get(key) or initializers.get(f"{key}.T")
-        if initializer is None or not _is_constant(blob) or not _is_same(initializer, blob):
-            continue
-        blob.copy_(_drawn(key, blob.shape, generator))
-        array = blob.numpy().T if initializer.name != key else blob.numpy()
-        raw = np.ascontiguousarray(array.reshape(tuple(initializer.dims)), np.float32)
-        initializer.CopyFrom(onnx.numpy_helper.from_array(raw, initializer.name))
-
-
 @torch.no_grad()
-def draw_weights(net: Network, seed: int = 0) -> None:
-    """Draw every blob whose values are all the same, as are those of fillers that a prototxt leaves out."""
+def draw_weights(net: Network, seed: int = 0) -> bool:
+    """Draw every blob whose values are all the same, as are those of fillers that a prototxt leaves out;
+    whether there was one.
+    """
     generator = torch.Generator().manual_seed(seed)
-    for key, blob in net.state_dict().items():
-        if _is_constant(blob):
-            blob.copy_(_drawn(key, blob.shape, generator))
+    constant = {key: blob for key, blob in net.state_dict().items() if _is_constant(blob)}
+    for key, blob in constant.items():
+        blob.copy_(_drawn(key, blob.shape, generator))
+    return bool(constant)
 
 
 def _is_constant(blob: Tensor) -> bool:
     return bool(blob.numel()) and bool((blob == blob.reshape(-1)[0]).all())
-
-
-def _is_same(initializer: onnx.TensorProto, blob: Tensor) -> bool:
-    theirs = onnx.numpy_helper.to_array(initializer)
-    return theirs.size == blob.numel() and bool((theirs == blob.reshape(-1)[0].item()).all())
 
 
 def _drawn(key: str, shape: torch.Size, generator: torch.Generator) -> Tensor:

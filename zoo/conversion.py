@@ -9,7 +9,6 @@ from pathlib import Path
 from converters.build import Shape, check_input_shapes
 from converters.dialects import settled
 from converters.export.deploy import ending_in, with_softmax
-from converters.export.limits import limits
 from converters.export.names import value_names
 from converters.graph import Graph, graph_of, with_known_classes
 from converters.host.places import HERE
@@ -87,6 +86,4 @@ def write_file(net: Network, part: Graph, path: Path, warn: Warn, write: Callabl
             why = "an input has that name" if value.blob else "ONNX knows no empty name"
             warn(f'output "{value.blob}" is called "{names[value]}" in the ONNX file: {why}')
     places = (part.file.path.parent, Path()) if part.file else HERE
-    if not write(net, path, graph=part, places=places):
-        why = limits(part)
-        warn(f"the batch cannot be dynamic in this net{why}: the ONNX file has the prototxt's shapes")
+    write(net, path, graph=part, places=places, warn=warn)

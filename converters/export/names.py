@@ -1,9 +1,7 @@
 """Names in an ONNX file: Caffe's blobs and state_dict's keys, none of them twice."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from itertools import count
-
-import onnx_ir as ir
 
 from converters.graph import Graph, Value
 
@@ -29,27 +27,3 @@ def unused_name(name: str, taken: Iterable[str]) -> str:
     """``name``, with a number where it is ``taken``."""
     used = set(taken)
     return next(candidate for n in count() if (candidate := f"{name}_{n}" if n else name) not in used)
-
-
-def rename(model: ir.Model, blobs: Mapping[ir.Value, str], keys: Mapping[ir.Value, str]) -> None:
-    """Give values their names: ``blobs`` as they are, ``keys`` (of weights) and the exporter's own names
-    as they are where no blob is called so.
-    """
-    values = list(_values(model.graph))
-    wanted = [(value, blobs.get(value, keys.get(value, value.name or "value"))) for value in values]
-    for index, value in enumerate(values):
-        value.name = f"\x00{index}"
-    taken: set[str] = set()
-    for is_blob, is_key in ((True, False), (False, True), (False, False)):
-        for value, name in wanted:
-            if (value in blobs, value in keys and value not in blobs) == (is_blob, is_key):
-                value.name = name if name not in taken else unused_name(name, taken)
-                taken.add(value.name)
-
-
-def _values(graph: ir.Graph) -> Sequence[ir.Value]:
-    """Every value of a graph and of the graphs inside it, once."""
-    nodes = list(graph.all_nodes())
-    graphs = [graph, *{id(node.graph): node.graph for node in nodes if node.graph}.values()]
-    sources = [value for inner in graphs for value in [*inner.inputs, *inner.initializers.values()]]
-    return list(dict.fromkeys([*sources, *(value for node in nodes for value in node.outputs)]))

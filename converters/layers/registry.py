@@ -109,7 +109,7 @@ class Record:
     ``probes`` draws values for those that others would tell nothing of (boxes).
     ``backward_reads``: the blob that Caffe's backward pass reads and keeps no copy of; ``mixes``: one
     element's gradient depends on others too. ``most``: the shapes of the tops at their largest, where values
-    decide how many rows there are or code that torch cannot follow makes them.
+    decide how many rows there are, code that torch cannot follow makes them, or torch is slow to tell them.
 
     ``refuses_export``: why a module, in its phase and with bottoms of these shapes, cannot be in an ONNX
     file; "" where it can. ``export_limit``: what else may keep a layer out of one, or the file's batch from

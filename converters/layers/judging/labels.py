@@ -18,6 +18,11 @@ LOSS_TOPS = (0, 1)  # a loss layer may leave its top out (LossLayer::AutoTopBlob
 LEAST_LOG = math.log(torch.finfo(torch.float32).tiny)  # the logarithm of Caffe's least probability, FLT_MIN
 
 
+def one_number(module: Layer, bottoms: Shapes) -> Shapes:
+    """The shape of a loss."""
+    return [torch.Size(())]
+
+
 def ignored_label(param: LossParameter) -> int | None:
     """The label that does not count, if one is set."""
     return param.ignore_label if param.HasField("ignore_label") else None

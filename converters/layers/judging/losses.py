@@ -14,6 +14,7 @@ from converters.layers.judging.labels import (
     normaliser,
     normalization,
     not_ignored,
+    one_number,
     sample_labels,
 )
 from converters.layers.parts.gradient import with_slope
@@ -45,6 +46,7 @@ class HingeLossSpec(Spec):
     role="loss",
     bottoms=(2, 2),
     tops=LOSS_TOPS,
+    most=one_number,
     labels=(1,),
     scores_classes=True,
     macs=free,
@@ -74,6 +76,7 @@ class HingeLoss(Layer):
     role="loss",
     bottoms=(2, 2),
     tops=LOSS_TOPS,
+    most=one_number,
     macs=free,
 )
 class EuclideanLoss(Layer):
@@ -105,6 +108,7 @@ class SigmoidCrossEntropyLossSpec(Spec):
     role="loss",
     bottoms=(2, 2),
     tops=LOSS_TOPS,
+    most=one_number,
     labels=(1,),
     macs=free,
 )
@@ -146,6 +150,7 @@ class ContrastiveLossSpec(Spec):
     role="loss",
     bottoms=(3, 3),
     tops=LOSS_TOPS,
+    most=one_number,
     labels=(2,),
     macs=free,
 )

@@ -25,6 +25,10 @@ class AccuracySpec(Spec):
     ignore_label: int | None = None
 
 
+def _scalar_and_classes(module: Layer, bottoms: Shapes) -> Shapes:
+    return [torch.Size(()), torch.Size((bottoms[0][module.spec.axis],))][: 2 if module.per_class else 1]
+
+
 @layer(
     "Accuracy",
     source="accuracy_layer.cpp",
@@ -35,6 +39,7 @@ class AccuracySpec(Spec):
     scores_classes=True,
     ignore_in="accuracy_param",
     macs=free,
+    most=_scalar_and_classes,
 )
 class Accuracy(Layer):
     """The share of labels among the top_k scores; a score equal to the label's counts as better.

@@ -45,6 +45,10 @@ class Softmax(Layer, nn.Softmax):
         return F.softmax(x, self.spec.axis)
 
 
+def _loss_and_softmax(module: Layer, bottoms: Shapes) -> Shapes:
+    return [torch.Size(()), bottoms[0]][: 2 if module.has_softmax else 1]
+
+
 class Positions(NamedTuple):
     """The loss of each position, its label (0 where it does not count), whether it counts, each (N, …), and
     the logarithms of the probabilities (N, K, …).
@@ -66,6 +70,7 @@ class Positions(NamedTuple):
     scores_classes=True,
     probabilities="Softmax",
     macs=free,
+    most=_loss_and_softmax,
 )
 class SoftmaxWithLoss(OfLabels):
     """Multinomial logistic loss of softmax(x) against integer labels; a second top is the softmax.

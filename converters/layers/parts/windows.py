@@ -81,24 +81,33 @@ class Windows:
         return any((out - 1) * s >= n + p for out, s, n, p in sides)
 
     def padded(self, x: Tensor, value: float) -> "tuple[Tensor, Windows]":
-        """``x`` with its padding, as far as the last windows reach, and the windows that see the same in it:
-        a stride that leaves the image at once is cut to what does so, too.
-        """
+        """``x`` with its padding, as far as the last windows reach, and windows that see the same in it."""
         size = (x.shape[2], x.shape[3])
-        if is_symbolic(size):
-            return self._padded(x, size, value), self
+        if is_symbolic(size):  # whatever the size, the formula is one: what is too much is cut off
+            return F.pad(x, self._reaching(size), value=value), self
+        border, same = self.borders(size)
+        return (F.pad(x, border, value=value) if any(border) else x), same
+
+    def borders(self, size: Pair) -> "tuple[list[int], Windows]":
+        """The padding (left, right, top, down) of an image of this size as far as the last windows reach, and
+        the windows that see the same in it: a stride that leaves the image at once is cut to what does so,
+        too.
+        """
         sides = zip(self.stride, size, self.pad, self.kernel, strict=True)
         height, width = (min(s, max(n + 2 * p, k)) for s, n, p, k in sides)
         same = replace(self, stride=(height, width))
-        return same._padded(x, size, value), same
+        return [max(side, 0) for side in same._reaching(size)], same
 
-    def _padded(self, x: Tensor, size: Pair, value: float) -> Tensor:
+    def _reaching(self, size: Pair) -> list[int]:
         top, left = self.pad
         down, right = (p + reach for p, reach in zip(self.pad, self.reach(size), strict=True))
-        if is_symbolic(size):  # whatever the size, the formula is one: what is too much is cut off
-            return F.pad(x, [left, right, top, down], value=value)
-        border = [left, max(right, 0), top, max(down, 0)]
-        return F.pad(x, border, value=value) if any(border) else x
+        return [left, right, top, down]
+
+    def extents(self, axis: int, size: Pair) -> list[int]:
+        """The lengths of the windows along an axis, cut off at the image plus its padding."""
+        stride, pad, kernel = self.stride[axis], self.pad[axis], self.kernel[axis]
+        starts = (at * stride - pad for at in range(self.out(size)[axis]))
+        return [min(start + kernel, size[axis] + pad) - start for start in starts]
 
 
 def is_symbolic(size: Pair) -> bool:

@@ -8,7 +8,7 @@ from torch import Tensor
 from converters.layers.base import Layer
 from converters.layers.checks import check_planes, positive
 from converters.layers.parts.stochastic import stochastic_pool
-from converters.layers.parts.windows import Windows, average_pool, is_symbolic, max_pool
+from converters.layers.parts.windows import Pair, Windows, average_pool, is_symbolic, max_pool
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter, SPPParameter
@@ -41,7 +41,7 @@ class SPP(Layer):
         if self.spec.pyramid_height > 31:  # 2^31 bins and more pass an int
             raise InputError(f"pyramid_height {self.spec.pyramid_height} is too high", message.name)
         for level in range(self.spec.pyramid_height):
-            windows = _windows(2**level, bottoms[0])
+            windows = pyramid_windows(2**level, (bottoms[0][2], bottoms[0][3]))
             if any(windows.pad) and self.spec.pool == "STOCHASTIC":
                 raise InputError("STOCHASTIC pooling takes no padding", message.name)
             windows.check(message, bottoms[0])
@@ -52,7 +52,7 @@ class SPP(Layer):
         return pooled[0] if len(pooled) == 1 else torch.cat([y.flatten(1) for y in pooled], 1)
 
     def _pool(self, x: Tensor, bins: int) -> Tensor:
-        windows = _windows(bins, x.shape)
+        windows = pyramid_windows(bins, (x.shape[2], x.shape[3]))
         if self.spec.pool == "STOCHASTIC":
             return stochastic_pool(x, windows, self.training)
         if is_symbolic(windows.kernel):
@@ -61,12 +61,12 @@ class SPP(Layer):
         return max_pool(x, windows) if self.spec.pool == "MAX" else average_pool(x, windows)
 
 
-def _windows(bins: int, shape: torch.Size) -> Windows:
-    """The kernel, its stride and padding that cut an image into ``bins`` a side
+def pyramid_windows(bins: int, size: Pair) -> Windows:
+    """The kernel, its stride and padding that cut an image of (height, width) into ``bins`` a side
     (SPPLayer::GetPoolingParam).
     """
-    height, width = ((size + bins - 1) // bins for size in shape[2:])
-    top, left = ((k * bins - size + 1) // 2 for k, size in zip((height, width), shape[2:], strict=True))
+    height, width = ((side + bins - 1) // bins for side in size)
+    top, left = ((k * bins - side + 1) // 2 for k, side in zip((height, width), size, strict=True))
     return Windows((height, width), (height, width), (top, left))
 
 

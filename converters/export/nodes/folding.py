@@ -1,0 +1,58 @@
+"""Factors and shifts a channel, put into the weights of what comes before."""
+
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from converters.export.nodes.writer import Tensor, Writer
+
+Array = NDArray[Any]
+
+
+def fold(g: Writer, x: Tensor, factor: Array, shift: Array) -> bool:
+    """Have the node that makes ``x`` make x·factor + shift, one number a channel (axis 1), where it is a
+    linear one and nobody else reads ``x``; whether it does.
+    """
+    if g.readers.get(x.name) != 1:
+        return False
+    node = next((node for node in reversed(g.nodes) if x.name in node.output), None)
+    if node is None or node.op_type not in _FOLDING or not _reads_constants(g, node):
+        return False
+    bias = g.arrays[node.input[2]] if len(node.input) > 2 else np.zeros(len(factor))
+    scaled = _FOLDING[node.op_type](g.arrays[node.input[1]].astype(np.float64), factor, node)
+    _put(g, node, 1, scaled)
+    _put(g, node, 2, bias.astype(np.float64) * factor + shift)
+    return True
+
+
+def _reads_constants(g: Writer, node: onnx.NodeProto) -> bool:
+    return all(name in g.arrays for name in node.input[1:])
+
+
+FOLDED = ".folded"  # no weight of the net has these values any more
+
+
+def _put(g: Writer, node: onnx.NodeProto, place: int, array: Array) -> None:
+    """Give the node the array as its input 1 or 2, under the name of what it had there."""
+    has = len(node.input) > place
+    had = g.names[node.input[place]] if has else g.names[node.input[1]].replace(".weight", ".bias")
+    made = g.hold(array.astype(np.float32), had.removesuffix(FOLDED) + FOLDED)
+    node.input[:] = [*node.input[:place], made, *node.input[place + 1 :]]
+
+
+def _rows(weight: Array, factor: Array, node: onnx.NodeProto) -> Array:
+    """Of Conv (out, in, …) and Gemm with transB (out, in)."""
+    return weight * factor.reshape(-1, *(1,) * (weight.ndim - 1))
+
+
+def _columns(weight: Array, factor: Array, node: onnx.NodeProto) -> Array:
+    """Of ConvTranspose, (in, out / group, …), the outputs of one group after another."""
+    groups = next((item.i for item in node.attribute if item.name == "group"), 1)
+    parts = weight.reshape(groups, -1, *weight.shape[1:])
+    factors = factor.reshape(groups, 1, -1, *(1,) * (weight.ndim - 2))
+    return (parts * factors).reshape(weight.shape)
+
+
+_FOLDING = {"Conv": _rows, "Gemm": _rows, "ConvTranspose": _columns, "BatchNormalization": _rows}

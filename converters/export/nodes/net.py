@@ -1,0 +1,138 @@
+"""A whole net as ONNX nodes, layer by layer."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from converters.export.limits import UNTRACEABLE, in_brackets, limits
+from converters.export.names import value_names
+from converters.export.nodes.free import Free, Shapes, named_axes, shapes_of
+from converters.export.nodes.rules import load_rules, rule_of
+from converters.export.nodes.writer import NotFreeError, Tensor, Writer
+from converters.graph import Node, Value, layer_labels
+from converters.layers import Layer
+from converters.layers.registry import record_of
+from converters.network import Network
+from prototxt.errors import InputError
+
+Axes = Mapping[Value, Sequence[int | str]]
+
+
+def onnx_net(net: Network, free: Free, opset: int) -> onnx.ModelProto:
+    """The net as a model whose inputs are of any size where ``free`` says so.
+
+    Raises NotFreeError where a layer keeps them from being, and InputError, naming the layer, for one that no
+    file can have.
+    """
+    load_rules()
+    shapes = shapes_of(net, free)
+    g = Writer(opset, {(id(net.layers[blob.child]), blob.slot): blob.name for blob in net.blobs})
+    tensors = {value: Tensor(g.fresh(), shapes.free[value]) for value in net.graph.inputs}
+    reads = _reads(net)
+    g.readers = {tensor.name: reads[value] for value, tensor in tensors.items()}
+    for node, label in zip(net.graph.nodes, _labels(net), strict=True):
+        if not node.is_data:
+            _write(net, node, label, g, tensors, shapes)
+            _count(g, node, tensors, reads)
+    outputs = _ends(net, g, tensors)
+    return _model(net, g, tensors, outputs, named_axes(net.graph, shapes.free, free))
+
+
+def _labels(net: Network) -> list[str]:
+    return layer_labels([node.layer.name for node in net.graph.nodes])
+
+
+def _reads(net: Network) -> Counter[Value]:
+    """How often each value is read, the net's reader among those who do."""
+    return Counter([*net.graph.outputs, *(value for node in net.graph.nodes for value in node.inputs)])
+
+
+def _write(
+    net: Network, node: Node, label: str, g: Writer, tensors: dict[Value, Tensor], shapes: Shapes
+) -> None:
+    layer, bottoms = net.module_of(node), [tensors[value] for value in node.inputs]
+    g.layer, g.tops = label, [shapes.free[value] for value in node.outputs]
+    before = len(g.nodes)
+    tops = rule_of(layer)(layer, g, *bottoms)
+    if tops is None:
+        del g.nodes[before:]
+        tops = _by_torch(node, layer, g, bottoms, [shapes.sample[value] for value in node.inputs])
+    for value, top in zip(node.outputs, tops, strict=False):
+        tensors[value] = Tensor(top, shapes.free[value])
+
+
+def _by_torch(
+    node: Node, layer: Layer, g: Writer, bottoms: list[Tensor], sizes: list[tuple[int, ...]]
+) -> Sequence[str]:
+    from converters.export.nodes.by_torch import LEAST_OPSET, by_torch  # which loads torch's exporter
+
+    name, message = node.layer.name, node.layer
+    if record_of(node.layer).untraceable:
+        raise InputError(UNTRACEABLE, name, message)
+    if g.opset < LEAST_OPSET:
+        raise InputError(f"can be written for opset {LEAST_OPSET} and later alone", name, message)
+    try:
+        return by_torch(layer, g, bottoms, sizes)
+    except NotFreeError as error:
+        raise NotFreeError(limits([node]) or f'layer "{name}": {_first_line(error)}') from error
+    except Exception as error:  # whatever stood in torch's way
+        raise InputError(
+            f"cannot be exported to ONNX{in_brackets(limits([node]))}: {_first_line(error)}", name, message
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    """What torch says itself: over it torch.onnx says what to try next."""
+    cause = error.__cause__ or error
+    return (str(cause).strip().splitlines() or [type(cause).__name__])[0]
+
+
+def _count(g: Writer, node: Node, tensors: Mapping[Value, Tensor], reads: Counter[Value]) -> None:
+    """How often the node's tops are read; one that is its bottom, too, is read by it no longer."""
+    for value in set(node.inputs):
+        name = tensors[value].name
+        if any(tensors[top].name == name for top in node.outputs if top in tensors):
+            g.readers[name] -= node.inputs.count(value)
+    for value in node.outputs:
+        if value in tensors:
+            name = tensors[value].name
+            g.readers[name] = g.readers.get(name, 0) + reads[value]
+
+
+def _ends(net: Network, g: Writer, tensors: dict[Value, Tensor]) -> list[str]:
+    """The tensors that the net puts out, each a node's and none of them twice."""
+    taken = {tensors[value].name for value in net.graph.inputs} | g.arrays.keys()
+    for value in net.graph.outputs:
+        if tensors[value].name in taken:
+            g.layer = value.layer
+            tensors[value] = Tensor(g.add("Identity", tensors[value].name), tensors[value].shape)
+        taken.add(tensors[value].name)
+    return [tensors[value].name for value in net.graph.outputs]
+
+
+def _model(
+    net: Network, g: Writer, tensors: Mapping[Value, Tensor], outputs: list[str], axes: Axes
+) -> onnx.ModelProto:
+    names = value_names(net.graph)
+    ends = [*net.graph.inputs, *net.graph.outputs]
+    final = {tensors[value].name: names[value] for value in ends}
+    for value in reversed(list(tensors)):
+        if tensors[value].name not in g.arrays:
+            final.setdefault(tensors[value].name, names[value])
+    nodes, arrays = g.finish(final)
+    infos = [helper.make_tensor_value_info(names[v], TensorProto.FLOAT, list(axes[v])) for v in ends]
+    count = len(net.graph.inputs)
+    graph = helper.make_graph(
+        nodes,
+        net.graph.name or "net",
+        infos[:count],
+        infos[count:],
+        [numpy_helper.from_array(np.asarray(array, order="C"), name) for name, array in arrays.items()],
+    )
+    opsets = [helper.make_opsetid("", g.opset)]
+    model = helper.make_model(graph, opset_imports=opsets, producer_name="caffe-zoo")
+    model.ir_version = helper.find_min_ir_version_for(opsets)
+    return model

@@ -1,0 +1,208 @@
+"""ONNX nodes as layers put them down one after another: names, constants, weights, and shapes of which some
+axes stand for any size.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+from onnx import helper
+
+from converters.blobs import memory
+from converters.export.names import unused_name
+from converters.layers import Layer
+
+Shape = tuple[int | None, ...]  # None: any size
+
+
+class Tensor(NamedTuple):
+    """What a node makes: its name while the graph is written, and its shape."""
+
+    name: str
+    shape: Shape
+
+
+class Copy(NamedTuple):
+    """In a new shape, the size of ``axis`` of what is reshaped."""
+
+    axis: int
+
+
+class NotFreeError(Exception):
+    """A layer cannot be written for any size of an axis: why."""
+
+
+@dataclass
+class Writer:
+    """The nodes of one net so far. ``keys`` names a module's blobs, by its id and the attribute."""
+
+    opset: int
+    keys: Mapping[tuple[int, str], str] = field(default_factory=dict)
+    layer: str = ""  # whose nodes are being written
+    tops: Sequence[Shape] = ()  # the shapes of its tops
+    nodes: list[onnx.NodeProto] = field(default_factory=list)
+    arrays: dict[str, NDArray[Any]] = field(default_factory=dict)  # constants and weights by name
+    names: dict[str, str] = field(default_factory=dict)  # what tensors are to be called in the end
+    readers: dict[str, int] = field(default_factory=dict)  # of a tensor, how often it is read
+    _constants: dict[tuple[Any, ...], str] = field(default_factory=dict)
+    _count: int = 0
+
+    def fresh(self) -> str:
+        """A name that nobody else has while the graph is written."""
+        self._count += 1
+        return f"\x00{self._count}"
+
+    def add(self, op: str, *inputs: str, **attributes: Any) -> str:
+        """A node with one output: that."""
+        return self.add_all(op, 1, *inputs, **attributes)[0]
+
+    def add_all(self, op: str, count: int, *inputs: str, **attributes: Any) -> list[str]:
+        """A node with ``count`` outputs. An input that is left out is ""."""
+        outputs = [self.fresh() for _ in range(count)]
+        self.nodes.append(helper.make_node(op, list(inputs), outputs, name=self.layer, **attributes))
+        return outputs
+
+    def constant(self, value: ArrayLike, dtype: DTypeLike = np.float32) -> str:
+        """A constant, the same for equal ones."""
+        return self._one(
+            np.ascontiguousarray(value, dtype).reshape(np.shape(value))
+        )  # it makes one axis of none
+
+    def _one(self, array: NDArray[Any], name: str = "") -> str:
+        key = (array.tobytes(), array.shape, array.dtype.str, name)
+        if key not in self._constants:
+            self._constants[key] = self.hold(array, name)
+        return self._constants[key]
+
+    def blob(self, layer: Layer, key: str, array: NDArray[Any]) -> str:
+        """What another exporter made of a blob of the layer, its attribute ``key`` with ``.T`` behind where
+        that is transposed; "" for a constant.
+        """
+        slot = key.rstrip(".T")
+        return self._one(
+            array, self.keys.get((id(layer), slot), slot) + key.removeprefix(slot) if key else ""
+        )
+
+    def ints(self, value: ArrayLike) -> str:
+        """A constant of whole numbers, as ONNX takes shapes and places."""
+        return self.constant(value, np.int64)
+
+    def hold(self, array: NDArray[Any], name: str = "") -> str:
+        """An initializer of its own that is to be called ``name``."""
+        made = self.fresh()
+        self.arrays[made], self.names[made] = array, name
+        return made
+
+    def weight(
+        self, layer: Layer, slot: str, shape: Sequence[int] | None = None, is_turned: bool = False
+    ) -> str:
+        """A blob of the layer under its key of ``state_dict``, in another ``shape`` where one is given, or
+        transposed, with ``.T`` behind its key; one initializer for all that share a blob's memory.
+        """
+        tensor = getattr(layer, slot)
+        wanted = tuple(tensor.shape if shape is None else shape)
+        key = ("weight", memory(tensor), wanted, is_turned)
+        if key not in self._constants:
+            array, name = tensor.detach().numpy().reshape(wanted), self.keys.get((id(layer), slot), slot)
+            self._constants[key] = self.hold(array.T, f"{name}.T") if is_turned else self.hold(array, name)
+        return self._constants[key]
+
+    def side(self, x: Tensor, axis: int) -> str:
+        """The size of an axis, [n]."""
+        size = x.shape[axis]
+        if size is not None:
+            return self.ints([size])
+        if self.opset < 15:
+            return self.add("Slice", self.add("Shape", x.name), self.ints([axis]), self.ints([axis + 1]))
+        return self.add("Shape", x.name, start=axis, end=axis + 1)
+
+    def reshape(self, x: Tensor, shape: Sequence[int | Copy]) -> str:
+        """``x`` with other axes: numbers, one -1 for what is left, and axes that it has."""
+        sides = [self._known(x, side) for side in shape]
+        if all(isinstance(side, int) or side.axis == at for at, side in enumerate(sides)):
+            return self._plain_reshape(x, sides)
+        free = [at for at, side in enumerate(sides) if isinstance(side, Copy)]
+        if len(free) == 1 and -1 not in sides:
+            sides[free[0]] = -1
+            return self._plain_reshape(x, sides)
+        parts = [self.ints([s]) if isinstance(s, int) else self.side(x, s.axis) for s in sides]
+        return self.add("Reshape", x.name, self.add("Concat", *parts, axis=0))
+
+    def _known(self, x: Tensor, side: int | Copy) -> int | Copy:
+        if isinstance(side, int):
+            return side
+        size = x.shape[side.axis]
+        return side if size is None else size
+
+    def _plain_reshape(self, x: Tensor, sides: Sequence[int | Copy]) -> str:
+        target = [0 if isinstance(side, Copy) else side for side in sides]
+        return self.add("Reshape", x.name, self.ints(target))
+
+    def flatten(self, x: Tensor, axis: int) -> str:
+        """All axes from ``axis`` on made one."""
+        if len(x.shape) == axis + 1:
+            return x.name
+        if axis == 1:
+            return self.add("Flatten", x.name, axis=1)
+        return self.reshape(x, [*(Copy(at) for at in range(axis)), -1])
+
+    def cast(self, x: str, to: int = onnx.TensorProto.FLOAT) -> str:
+        """Another type of numbers."""
+        return self.add("Cast", x, to=to)
+
+    def scaled(self, x: str, factor: float) -> str:
+        """``x`` times a number; as it is for 1."""
+        return x if factor == 1 else self.add("Mul", x, self.constant(factor))
+
+    def shifted(self, x: str, shift: float) -> str:
+        """``x`` plus a number; as it is for 0."""
+        return x if shift == 0 else self.add("Add", x, self.constant(shift))
+
+    def reduced(self, op: str, x: str, axes: Sequence[int], keepdims: bool = False) -> str:
+        """ReduceSum, ReduceMean, …, whose axes are an input from opset 13 (ReduceSum) or 18 on."""
+        if op != "ReduceSum" and self.opset < 18:
+            return self.add(op, x, axes=list(axes), keepdims=int(keepdims))
+        return self.add(op, x, self.ints(axes), keepdims=int(keepdims))
+
+    def split(self, x: str, sizes: Sequence[int], axis: int) -> list[str]:
+        """``x`` cut along ``axis``."""
+        if len(sizes) == 1:
+            return [x]
+        return self.add_all("Split", len(sizes), x, self.ints(sizes), axis=axis)
+
+    def finish(self, blobs: Mapping[str, str]) -> tuple[list[onnx.NodeProto], dict[str, NDArray[Any]]]:
+        """The nodes and the arrays that they read, under the names of ``blobs`` (tensor to name) and, where
+        no blob is called so, those of weights; what is left is called by its layer and operator.
+        """
+        final = dict(blobs)
+        taken = set(final.values())
+        for made in sorted(self._read(), key=lambda made: not self.names.get(made)):
+            wanted = self.names.get(made) or "constant"
+            final[made] = unused_name(wanted, taken)
+            taken.add(final[made])
+        labels: set[str] = set()
+        for node in reversed(self.nodes):
+            node.name = _label(node, labels)
+        for node in self.nodes:
+            for output in node.output:
+                if output and output not in final:
+                    final[output] = unused_name(f"{node.name}.out", taken)
+                    taken.add(final[output])
+            node.input[:] = [final.get(name, name) for name in node.input]
+            node.output[:] = [final.get(name, name) for name in node.output]
+        return self.nodes, {final[name]: self.arrays[name] for name in final if name in self.arrays}
+
+    def _read(self) -> list[str]:
+        return list(dict.fromkeys(name for node in self.nodes for name in node.input if name in self.arrays))
+
+
+def _label(node: onnx.NodeProto, labels: set[str]) -> str:
+    """The layer's name for its last node, with the operator behind it for others."""
+    name = node.name or "net"
+    if name in labels:
+        name = unused_name(f"{name}/{node.op_type}", labels)
+    labels.add(name)
+    return name
