@@ -83,6 +83,7 @@ ROOMS = {
         "study": "terminal cli runs data train catalogue ours",
         "bench": "terminal cli plots variants runs train catalogue ours",
         "check": "terminal ours",
+        "draw": "terminal conversion ours",
         "report": "terminal cli plots variants runs train study bench ours",
     },
     "zoo.train": {
@@ -154,6 +155,7 @@ def test_no_module_is_named_after_a_dependency() -> None:
         "report",
         "check",
         "show",
+        "draw",
         "list",
         "data",
         "data demo",

@@ -47,6 +47,9 @@ RUN = {
     "zoo convert odd.prototxt --lenient": Run(),
     "zoo show allconv6 --variant bn+fc": Run(),
     "zoo show train_val.prototxt --phase TRAIN": Run(),
+    "zoo draw deploy.prototxt": Run(),
+    "zoo draw train_val.prototxt --phase TRAIN -o pictures": Run(),
+    "zoo draw allconv6 --variant bn+fc": Run(),
     "zoo upgrade old.prototxt": Run(),
     "zoo check nets --json rows.json": Run(),
     "zoo check deploy.prototxt --seconds 60 --memory 4": Run(),
@@ -101,6 +104,7 @@ _MAKE = "installs the project and runs commands that are run here"
 _PLUGIN = "tests/test_plugins.py runs it with that page's own example"
 _BENCHMARK = "minutes of measuring; benchmarks/examples.py runs it and records what it says"
 NOT_RUN = {
+    "pip install 'caffe-zoo[draw]'": "installs",
     "git clone https://github.com/marcusklasson/GroceryStoreDataset": "needs a network",
     "make demo": _MAKE,
     "make test": "would run itself",

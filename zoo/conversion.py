@@ -16,6 +16,7 @@ from converters.load import build
 from converters.net_state import net_state
 from converters.network import Network
 from prototxt.net_file import NetFile
+from prototxt.rawbytes import from_message
 from prototxt.text import Warn
 from zoo.cli.choices import VARIANT
 from zoo.variants.edits import find_net
@@ -42,6 +43,12 @@ def read_file(request: Request, warn: Warn) -> NetFile:
     """The net's file, edited, with the dialect of each layer. Raises InputError, with file and line."""
     file = find_net(request.net, request.variant, warn)
     return settled(file, request.dialect, request.weights, warn)
+
+
+def file_stem(file: NetFile, variant: str) -> str:
+    """What a net's files are called: its name, else its file's, with the variant where that edits it."""
+    name = (from_message(file.message.name) or file.path.stem).replace("/", "_")
+    return name if variant == VARIANT else f"{name}-{variant}"
 
 
 def wired(file: NetFile, request: Request, allow_python: bool = False) -> Graph:

@@ -18,9 +18,8 @@ from converters.weights.formats import read_metadata, write_safetensors
 from eval.cost import CONVENTION, layer_costs, parameters, total_macs
 from eval.parity import Difference, compare_onnx, write_onnx
 from prototxt.net_file import NetFile
-from prototxt.rawbytes import from_message, readable
-from zoo.cli.choices import VARIANT
-from zoo.conversion import Request, built, put_out, read_file, wired, write_file
+from prototxt.rawbytes import readable
+from zoo.conversion import Request, built, file_stem, put_out, read_file, wired, write_file
 from zoo.ours import keep_others
 from zoo.terminal.console import notice, stdout, table
 
@@ -70,8 +69,7 @@ def target_of(file: NetFile, args: argparse.Namespace) -> Path:
     """The ONNX file. Raises InputError where it, or the weights beside it, would go over a file that no
     conversion wrote.
     """
-    name = (from_message(file.message.name) or file.path.stem).replace("/", "_")
-    stem = name if args.variant == VARIANT else f"{name}-{args.variant}"
+    stem = file_stem(file, args.variant)
     target = Path(args.output or Path("converted") / stem) / f"{stem}.onnx"
     keep_others(target, "conversion", is_marked)
     if args.weights:

@@ -14,7 +14,11 @@ class Spec:
 
     def __str__(self) -> str:
         """``MAX, kernel=3, stride=2``: a name as it is, what is as by default not at all."""
-        return ", ".join(_shown(item.name, value) for item, value in _telling(self))
+        return ", ".join(self.parts())
+
+    def parts(self) -> list[str]:
+        """What is between the commas of its text."""
+        return [_shown(item.name, value) for item, value in _telling(self)]
 
 
 def numbers_of(param: Message, spec: type[Spec]) -> dict[str, Any]:

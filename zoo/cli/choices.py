@@ -12,6 +12,7 @@ ARTICLE = "allconv6"  # the article's net
 SOLVER = f"{ARTICLE}_solver"
 VARIANT = "baseline"
 RUNS = "runs"  # the folder of run folders
+DRAWINGS = "drawn"  # where zoo draw puts its files
 DEVICES = (AUTO, "cpu", "cuda")
 LOG_FORMATS = ("zoo", "caffe")
 STUDY_ENGINES = ("local", "ray")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from zoo.cli.bench import add_bench
 from zoo.cli.check import add_check
+from zoo.cli.choices import DRAWINGS
 from zoo.cli.data import add_data
 from zoo.cli.parts import (
     Commands,
@@ -97,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
         add_report,
         add_check,
         _show,
+        _draw,
         _upgrade,
         _list,
         _layers,
@@ -184,6 +186,21 @@ def _show(commands: Commands) -> None:  # type: ignore[valid-type]
     add_dialect(parser)
     add_plugin(parser)
     add_lenient(parser)
+
+
+def _draw(commands: Commands) -> None:  # type: ignore[valid-type]
+    text = "Draw a net: layers in colours, shapes on the links, costs on hover, as SVG and as an HTML page."
+    parser = command(commands, "draw", "zoo.draw.command:run", text)
+    _add_net(parser)
+    _add_state(parser, "whose layers (default: TEST)")
+    parser.add_argument(
+        "--output", "-o", default=DRAWINGS, metavar="DIR", help=f"folder for the files (default: {DRAWINGS})"
+    )
+    add_dialect(parser)
+    add_plugin(parser)
+    add_lenient(parser)
+    add_python(parser)
+    add_input_shape(parser)
 
 
 def _upgrade(commands: Commands) -> None:  # type: ignore[valid-type]
