@@ -4,8 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from zoo.draw.picture import Box, Picture
+from zoo.draw.words import clipped
 
 _FEWEST = 3  # blocks alike, of which one is drawn
+_NAME = 30  # letters of the last block's name
 _LONGEST = 8  # segments between which a single blob passes, as a block may have
 
 Segment = range  # of boxes, the last of which is the only one that is read after them
@@ -34,7 +36,7 @@ def folded(picture: Picture) -> Picture:
 
 
 def _said(picture: Picture, run: Sequence[Segment]) -> str:
-    return f"× {len(run)}, to {picture.boxes[run[-1][-1]].parts[0].name}"
+    return f"× {len(run)}, to {clipped(picture.boxes[run[-1][-1]].parts[0].name, _NAME)}"
 
 
 def _runs(picture: Picture) -> Iterator[list[Segment]]:

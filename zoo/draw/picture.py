@@ -7,10 +7,11 @@ from converters.graph import AUTOMATIC, Graph, Node, Value
 from converters.network import Network
 from eval.cost import LayerCost, layer_costs
 from zoo.draw.families import Family, family_of
-from zoo.draw.words import costs, size, visible
+from zoo.draw.words import clipped, costs, size, visible
 
 Shapes = Mapping[Value, Sequence[int]]
 
+_NAME = 30  # letters of a blob's name beside a link
 _FAR = 8  # boxes from an input's first reader to one that has the input beside it once more
 
 
@@ -130,7 +131,7 @@ class _Drafting:
     def _exit(self, value: Value, layer: str) -> str:
         """The shape, behind the blob's name where that is not the layer's."""
         named = visible(value.blob)
-        return " ".join(filter(None, ("" if named == layer else named, self._known(value))))
+        return " ".join(filter(None, ("" if named == layer else clipped(named, _NAME), self._known(value))))
 
     def _part(self, node: Node, cost: LayerCost | None) -> Part:
         layer, numbers = node.layer, self._numbers(node)
