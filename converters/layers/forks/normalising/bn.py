@@ -71,7 +71,7 @@ class _BN(Layer):
         return y * scale + shift
 
 
-class _Running(_BN):
+class RunningBN(_BN):
     """BN with running statistics: the batch's in TRAIN, the stored ones in TEST, where the gradient is as if
     those were the batch's.
     """
@@ -88,20 +88,21 @@ class _Running(_BN):
         if param.frozen:
             self.fillers[self.statistics[1]] = FillerParameter(value=1)
 
-    def _uses_batch(self) -> bool:
+    def uses_batch(self) -> bool:
+        """Whether the batch's statistics count."""
         return self.training and not self.spec.frozen
 
     def _second(self, variance: Tensor) -> Tensor:
         """What the second running statistic is the mean of."""
         return variance
 
-    def _inverse(self, second: Tensor) -> Tensor:
+    def of_second(self, second: Tensor) -> Tensor:
         """One over the deviation, from the stored second statistic."""
         return (second + self.spec.eps).rsqrt()
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, …) to the same shape."""
-        if self._uses_batch():
+        if self.uses_batch():
             with torch.no_grad():
                 mean = channel_mean(x)
                 variance = channel_mean((x - mean).square())
@@ -116,7 +117,7 @@ class _Running(_BN):
 
     def _stored(self, x: Tensor) -> tuple[Tensor, Tensor]:
         mean, second = (getattr(self, name) for name in self.statistics)
-        return spread(mean, x), spread(self._inverse(second), x)
+        return spread(mean, x), spread(self.of_second(second), x)
 
     def _update(self, *batch: Tensor) -> None:
         for name, new in zip(self.statistics, batch, strict=True):
@@ -134,7 +135,7 @@ def _four(axes: int) -> Any:
     _BLOBS,
     Dialect("pspnet", also=("icnet",), fields=_SLOPE, shapes=_four(4), is_default=True),
 )
-class PSPNetBN(_Running):
+class PSPNetBN(RunningBN):
     """Slope and bias; running mean and biased variance with ``momentum``. ``frozen``: the stored ones in
     TRAIN too, and slope and bias have gradients of 0.
     """
@@ -219,7 +220,8 @@ class HappynearBN(PSPNetBN):
     def _second(self, variance: Tensor) -> Tensor:
         return (variance + self.spec.eps).rsqrt()
 
-    def _inverse(self, second: Tensor) -> Tensor:
+    def of_second(self, second: Tensor) -> Tensor:
+        """It is that."""
         return second
 
 
@@ -233,7 +235,7 @@ class HappynearBN(PSPNetBN):
         needs_field=True,
     ),
 )
-class DuchaAikiBN(_Running):
+class DuchaAikiBN(RunningBN):
     """Scale and shift; running = (1 - decay)·running + decay·batch. ``moving_average: false``: the batch's
     statistics in TEST too.
     """
@@ -243,5 +245,6 @@ class DuchaAikiBN(_Running):
         param = message.bn_param
         self.spec = RunningSpec(param.var_eps, 1 - param.decay, moving_average=param.moving_average)
 
-    def _uses_batch(self) -> bool:
+    def uses_batch(self) -> bool:
+        """Without running statistics always."""
         return self.training or not self.spec.moving_average

@@ -9,7 +9,7 @@ from converters.layers.registry import Shapes, free, layer
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
-_NEAR = 1e-6  # what Norm adds to a length
+NEAR = 1e-6  # what Norm adds to a length
 
 
 @layer("L2Normalize", source="gy20073/compact_bilinear_pooling: l2_normalize_layer.cpp", macs=free)
@@ -42,9 +42,9 @@ class Norm(Layer):
         pixels = four_axes(x)
         fixed = pixels.detach()
         square = fixed.square().sum(1, keepdim=True)
-        y = fixed / (square.sqrt() + _NEAR)
+        y = fixed / (square.sqrt() + NEAR)
         if not asks_gradient(x):
             return y
         # Linear in pixels, with the fork's matrix, which is symmetric.
-        turned = (square * pixels - fixed * (fixed * pixels).sum(1, keepdim=True)) / (square**1.5 + _NEAR)
+        turned = (square * pixels - fixed * (fixed * pixels).sum(1, keepdim=True)) / (square**1.5 + NEAR)
         return y + (turned - turned.detach())
