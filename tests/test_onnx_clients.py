@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import pytest
 import torch
 from one_layer import random
+from outside import OPENCV_5, OPENVINO, forward
 from test_layers_sizes import poolings
 
 from converters import Network, load_net
@@ -24,19 +26,17 @@ def by_onnxruntime(path: Path, x: np.ndarray, names: list[str]) -> Outputs:
 
 
 def by_opencv(path: Path, x: np.ndarray, names: list[str]) -> Outputs:
-    """Version 4 in the tests' environment; version 5 gives the same."""
-    cv2 = pytest.importorskip("cv2")
     net = cv2.dnn.readNetFromONNX(str(path))
     net.setInput(x)
     return dict(zip(names, net.forward(names), strict=True))
 
 
+def by_opencv_5(path: Path, x: np.ndarray, names: list[str]) -> Outputs:
+    return forward(OPENCV_5, "opencv", path, {"x": x}, names)
+
+
 def by_openvino(path: Path, x: np.ndarray, names: list[str]) -> Outputs:
-    openvino = pytest.importorskip("openvino", reason="OpenVINO is not installed")
-    core = openvino.Core()
-    model = core.compile_model(core.read_model(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    found = model({"x": x})
-    return {name: found[name] for name in names}
+    return forward(OPENVINO, "openvino", path, {"x": x}, names)
 
 
 @pytest.fixture(scope="module", params=["MAX", "AVE"])
@@ -52,7 +52,14 @@ def exported(
     return net, path
 
 
-@pytest.mark.parametrize("run", [by_onnxruntime, by_opencv, by_openvino])
+@pytest.mark.parametrize(
+    "run",
+    [
+        by_onnxruntime,
+        by_opencv,
+        *(pytest.param(run, marks=pytest.mark.slow) for run in (by_opencv_5, by_openvino)),
+    ],
+)
 def test_readers_agree_with_the_net(
     run: Callable[[Path, np.ndarray, list[str]], Outputs], exported: tuple[Network, Path]
 ) -> None:
