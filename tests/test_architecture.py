@@ -46,7 +46,7 @@ ROOMS = {
         "weights": "host layers network blobs graph state_names",
         "data": "host layers weights graph net_state",
         "solver": "host layers weights data network load graph blobs dialects",
-        "export": "host layers data network load graph net_state blobs in_place build dialects",
+        "export": "host layers data weights network load graph net_state blobs in_place build dialects",
     },
     "converters.layers": {
         "parts": "base checks choice registry spec",

@@ -1,4 +1,4 @@
-"""``zoo convert``: a prototxt as a table of layers, an ONNX file and weights."""
+"""``zoo convert``: a prototxt as a table of layers, an ONNX file, PyTorch source and weights."""
 
 import argparse
 from collections.abc import Sequence
@@ -21,6 +21,7 @@ from prototxt.net_file import NetFile
 from prototxt.rawbytes import readable
 from zoo.conversion import Request, built, file_stem, put_out, read_file, wired, write_file
 from zoo.ours import keep_others
+from zoo.source import keep_sources, written_source
 from zoo.terminal.console import notice, stdout, table
 
 _MARK = "zoo convert"  # as its ONNX files say; a run's, which no conversion could make again, do not
@@ -42,6 +43,9 @@ def run(args: argparse.Namespace) -> int:
     if request.weights and not difference:
         written.append(target.with_suffix(".safetensors"))
         write_safetensors(written[1], net.state_dict(), {"net": target.stem})
+    if not difference:
+        with file.located():
+            written += written_source(net, part, target, args.pth, notice)
     print_layers(net, f"{file.message.name or file.path.stem}, {args.variant}, phase {request.phase}")
     if difference:
         notice(f"{target}: not written: {difference}")
@@ -66,12 +70,13 @@ def request_of(args: argparse.Namespace) -> Request:
 
 
 def target_of(file: NetFile, args: argparse.Namespace) -> Path:
-    """The ONNX file. Raises InputError where it, or the weights beside it, would go over a file that no
-    conversion wrote.
+    """The ONNX file. Raises InputError where it, or the source and the weights beside it, would go over a
+    file that no conversion wrote.
     """
     stem = file_stem(file, args.variant)
     target = Path(args.output or Path("converted") / stem) / f"{stem}.onnx"
     keep_others(target, "conversion", is_marked)
+    keep_sources(target, args.pth)
     if args.weights:
         # A run's weights name their iteration as well, and a snapshot its state.
         weights = target.with_suffix(".safetensors")

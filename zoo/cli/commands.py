@@ -164,6 +164,11 @@ def _add_file(parser: argparse.ArgumentParser) -> None:
         "--softmax", action="store_true", help="put out the softmax of a net that ends in SoftmaxWithLoss"
     )
     parser.add_argument(
+        "--pth",
+        action="store_true",
+        help="write the weights of the PyTorch source as a .pth and not as .torch.safetensors",
+    )
+    parser.add_argument(
         "--mean",
         metavar="FILE|B,G,R",
         help="the mean that was subtracted, for the file's metadata: a .binaryproto, or a number a channel",

@@ -1,0 +1,134 @@
+"""Layers that bring values to a common scale, and factors and shifts a channel."""
+
+import torch
+from torch import Tensor
+
+from converters.export.source.helpers.batch_norm import (
+    FixedBatchNorm1d,
+    FixedBatchNorm2d,
+    FixedBatchNorm3d,
+)
+from converters.export.source.helpers.normalise import lrn_within_channel, mean_variance_normalize
+from converters.export.source.helpers.scale import Scale as ScaleHelper
+from converters.export.source.part import Call, Part, literal, make, rest_of_one, short, unless
+from converters.export.source.rules import refusal, to_source
+from converters.layers.elementwise.scale import Bias, Scale
+from converters.layers.judging.softmax import Softmax
+from converters.layers.normalising.batch_norm import BatchNorm
+from converters.layers.normalising.normalise import LRN, MVN
+
+_FIXED = {1: FixedBatchNorm1d, 2: FixedBatchNorm2d, 3: FixedBatchNorm3d}
+
+
+@to_source.register
+def _(layer: BatchNorm, c: Call) -> Part:
+    factor = torch.where(layer.scale_factor == 0, 0.0, 1 / layer.scale_factor)
+    statistics = layer.mean * factor, layer.variance * factor
+    return batch_norm(layer, c, statistics, rest_of_one(layer.spec.moving_average_fraction))
+
+
+def batch_norm(layer: BatchNorm, c: Call, statistics: tuple[Tensor, Tensor], momentum: float) -> Part:
+    """nn.BatchNorm with running statistics, and with the Scale behind it for its weight and bias."""
+    axes = {1: 1, 2: 1, 3: 1, 4: 2, 5: 3}.get(c.axes)
+    if axes is None:
+        raise refusal(layer, f"has no rule for {c.axes} axes")
+    is_fixed, is_batch = _modes(layer)
+    kind = f"FixedBatchNorm{axes}d" if is_fixed else f"nn.BatchNorm{axes}d"
+    text = make(
+        kind,
+        statistics[0].numel(),
+        eps=unless(layer.spec.eps, float(torch.tensor(1e-5))),
+        momentum=None if is_fixed or is_batch else unless(momentum, 0.1),
+        affine=None if c.scale else False,
+        track_running_stats=False if is_batch else None,
+    )
+    state: dict[str, Tensor] = {}
+    if c.scale is not None and c.scale.weight is not None and c.scale.bias is not None:
+        state = {"weight": c.scale.weight, "bias": c.scale.bias}
+    if not is_batch:
+        mean, variance = statistics
+        state |= {"running_mean": mean, "running_var": variance, "num_batches_tracked": torch.tensor(0)}
+    before, behind = (".unsqueeze(1)", ".squeeze(1)") if c.axes == 1 else ("", "")
+    return Part([f"{c.me}({c.x}{before}){behind}"], text, state, [_FIXED[axes]] if is_fixed else [])
+
+
+def _modes(layer: BatchNorm) -> tuple[bool, bool]:
+    """Whether it normalises by the stored statistics in both modes, or by the batch's in both."""
+    stats = layer.spec.use_global_stats
+    if stats is None and layer.has_own_phase:
+        stats = not layer.training
+    return stats is True, stats is False
+
+
+def takes(layer: Scale) -> bool:
+    """Whether a BatchNorm before it can have its numbers for its own: one of both a channel."""
+    return layer.spec.axis == 1 and layer.spec.num_axes == 1 and None not in (layer.weight, layer.bias)
+
+
+@to_source.register
+def _(layer: Scale, c: Call) -> Part:
+    behind = c.axes - layer.spec.axis - layer.spec.num_axes
+    bias = None if layer.bias is None else _spread(layer.bias, behind)
+    if layer.weight is None:
+        y = f"{c.x} * {spread_text(c.bottoms[1], behind)}"
+        return Part([y]) if bias is None else Part([f"{y} + {c.me}"], _parameter("zeros", bias), {"": bias})
+    weight = _spread(layer.weight, behind)
+    if bias is None:
+        return Part([f"{c.x} * {c.me}"], _parameter("ones", weight), {"": weight})
+    text = make("Scale", *weight.shape)
+    return c.module(text, {"weight": weight, "bias": bias}, ScaleHelper)
+
+
+@to_source.register
+def _(layer: Bias, c: Call) -> Part:
+    behind = c.axes - layer.spec.axis - layer.spec.num_axes
+    if layer.bias is None:
+        return Part([f"{c.x} + {spread_text(c.bottoms[1], behind)}"])
+    bias = _spread(layer.bias, behind)
+    return Part([f"{c.x} + {c.me}"], _parameter("zeros", bias), {"": bias})
+
+
+def _parameter(filled: str, blob: Tensor) -> str:
+    return f"nn.Parameter(torch.{filled}{tuple(blob.shape)})"
+
+
+def _spread(blob: Tensor, behind: int) -> Tensor:
+    return blob.reshape(*blob.shape, *(1,) * behind) if behind else blob
+
+
+def spread_text(blob: str, behind: int) -> str:
+    """A blob's variable with axes of 1 behind it."""
+    return f"{blob}[..., {', '.join(['None'] * behind)}]" if behind else blob
+
+
+@to_source.register
+def _(layer: LRN, c: Call) -> Part:
+    spec = layer.spec
+    if layer.within:
+        numbers = f"size={spec.local_size}, alpha={short(spec.alpha)}, beta={short(spec.beta)}"
+        return Part([f"lrn_within_channel({c.x}, {numbers})"], helpers=[lrn_within_channel])
+    text = make(
+        "nn.LocalResponseNorm",
+        spec.local_size,
+        alpha=unless(spec.alpha, float(torch.tensor(1e-4))),
+        beta=unless(spec.beta, 0.75),
+        k=unless(spec.k, 1.0),
+    )
+    return c.module(text)
+
+
+@to_source.register
+def _(layer: MVN, c: Call) -> Part:
+    spec = layer.spec
+    call = make(
+        "mean_variance_normalize",
+        across_channels=spec.across_channels,
+        normalize_variance=spec.normalize_variance,
+        eps=spec.eps,
+    )
+    return Part([call.replace("(", f"({c.x}, ", 1)], helpers=[mean_variance_normalize])
+
+
+@to_source.register
+def _(layer: Softmax, c: Call) -> Part:
+    return c.module(f"nn.Softmax(dim={literal(layer.spec.axis)})")
