@@ -1,7 +1,7 @@
 """Whether an ONNX file computes what its net does, layer by layer."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Unpack
 
@@ -16,7 +16,8 @@ from converters.export.names import value_names
 from converters.export.nodes.folding import FOLDED
 from converters.export.nodes.free import Free
 from converters.export.nodes.net import onnx_net
-from converters.export.onnx_file import About, file_net, onnx_model, save
+from converters.export.onnx_file import About, file_net, onnx_model, preprocess_asked, save
+from converters.export.preprocess import Preprocess
 from converters.graph import Graph, Value
 from converters.layers.registry import DRAWS
 from converters.network import Network
@@ -71,12 +72,44 @@ def write_onnx(
     Raises InputError, naming the layer, where the file would compute something else: nothing is written.
     """
     small = file_net(net, graph)
-    model, is_dynamic = onnx_model(small, classes, **about)
-    for item in _compare(small, model, model, [1 if is_dynamic else None], 0):
+    model, free = onnx_model(small, classes, **about)
+    how = _How(free, model.opset_import[0].version, preprocess_asked(small, **about))
+    for item in _compare(small, model, model, how, how.trials(small, _BATCHES[:1]), 0):
         if item.differs:
             raise InputError(_refusal(small, item), item.layer)
     save(model, path)
-    return is_dynamic
+    return free.batch
+
+
+@dataclass(frozen=True)
+class _How:
+    """How a file is written: what is of any size in it, its opset, what its pictures go through."""
+
+    free: Free
+    opset: int
+    preprocess: Preprocess | None = None
+
+    def write(self, net: Network) -> onnx.ModelProto:
+        return onnx_net(net, self.free, self.opset, self.preprocess)
+
+    def trials(self, net: Network, batches: Sequence[int]) -> list[dict[str, tuple[int, ...]]]:
+        """Shapes of the inputs to run it with: of these batches, and of images of another size."""
+        ours = {value.blob: tuple(net.shapes[value]) for value in net.graph.inputs}
+        if self.free.batch:
+            trials = [{blob: (batch, *shape[1:]) for blob, shape in ours.items()} for batch in batches]
+        else:
+            trials = [ours]
+        others = [replace(self.free, batch=False).inputs(net)] if self.free.size else []
+        return trials + others
+
+    def feeds(self, net: Network, shapes: Mapping[str, tuple[int, ...]], seed: int) -> tuple[Feeds, Feeds]:
+        """What the file is given, and the net."""
+        ours = probe_inputs(net, None, seed, shapes)
+        if self.preprocess is None:
+            return ours, ours
+        blob = self.preprocess.value.blob
+        pixels: Array = np.random.default_rng(seed).integers(0, 256, shapes[blob]).astype(np.float32)
+        return {**ours, blob: pixels}, {**ours, blob: self.preprocess(pixels)}
 
 
 def _refusal(net: Network, item: Difference) -> str:
@@ -100,42 +133,49 @@ def _is_random(net: Network, layer: str) -> bool:
     return any(not torch.equal(a, b) for a, b in zip(*tops, strict=True))
 
 
-def compare_onnx(net: Network, path: Path, seed: int = 0, graph: Graph | None = None) -> list[Difference]:
+def compare_onnx(
+    net: Network,
+    path: Path,
+    seed: int = 0,
+    graph: Graph | None = None,
+    preprocess: Preprocess | None = None,
+) -> list[Difference]:
     """The file in onnxruntime on the CPU against ``net``, over batches of 1 and 3 (a file of one batch:
-    that): every weight that the file holds under its name, and every blob that it still has, each held to
-    what PyTorch makes of the file's own bottoms of that layer.
+    that), and images of another size where they may be of any: every weight that the file holds under its
+    name, and every blob that it still has, each held to what PyTorch makes of the file's own bottoms of that
+    layer. ``preprocess`` is what the file does to its pictures.
 
     Weights that would be constant are drawn for the comparison; the inputs are
     :func:`eval.probe.probe_inputs`'s.
     """
     model = onnx.load(path)
-    free = _free(model)
+    how = _How(_free(model), model.opset_import[0].version, preprocess)
     small = file_net(net, graph)
-    expected = onnx_net(small, free, model.opset_import[0].version)
+    expected = how.write(small)
     weights = _compare_weights(small, model, expected)
-    return weights + _compare(small, model, expected, _BATCHES if free.batch else [None], seed)
+    return weights + _compare(small, model, expected, how, how.trials(small, _BATCHES), seed)
 
 
 def _compare(
     small: Network,
     model: onnx.ModelProto,
     expected: onnx.ModelProto,
-    batches: Sequence[int | None],
+    how: _How,
+    trials: Sequence[Mapping[str, tuple[int, ...]]],
     seed: int,
 ) -> list[Difference]:
     """``model`` against the net, which writes as ``expected``; weights that would be constant are drawn."""
     if draw_weights(small, seed):
-        drawn = onnx_net(small, _free(model), model.opset_import[0].version)
-        model = _with_weights(model, expected, drawn)
+        model = _with_weights(model, expected, how.write(small))
     names = value_names(small.graph)
     have = {name for node in model.graph.node for name in node.output}
     wanted = {value: name for value, name in names.items() if name in have}
     session = open_plain(_with_outputs(model, list(wanted.values())))
     worst: dict[Value, Difference] = {}
-    for batch in batches:
-        feeds = probe_inputs(small, batch, seed)
-        theirs = session.run(list(wanted.values()), {names[v]: feeds[v.blob] for v in small.graph.inputs})
-        for value, item in _layer_by_layer(small, feeds, dict(zip(wanted, theirs, strict=True))):
+    for shapes in trials:
+        fed, ours = how.feeds(small, shapes, seed)
+        theirs = session.run(list(wanted.values()), {names[v]: fed[v.blob] for v in small.graph.inputs})
+        for value, item in _layer_by_layer(small, ours, dict(zip(wanted, theirs, strict=True))):
             worst[value] = max(worst.get(value, item), item, key=_badness)
     return list(worst.values())
 
@@ -169,23 +209,27 @@ def _with_weights(
     model: onnx.ModelProto, expected: onnx.ModelProto, drawn: onnx.ModelProto
 ) -> onnx.ModelProto:
     """The model with the weights of ``drawn`` in place of those that are as ``expected``."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
     ours = {tensor.name: tensor for tensor in expected.graph.initializer}
     theirs = {tensor.name: tensor for tensor in drawn.graph.initializer}
-    for tensor in copy.graph.initializer:
-        if tensor.name in theirs and tensor == ours.get(tensor.name):
-            tensor.CopyFrom(theirs[tensor.name])
-    return copy
+
+    def chosen(tensor: onnx.TensorProto) -> onnx.TensorProto:
+        is_ours = tensor.name in theirs and (model is expected or tensor == ours.get(tensor.name))
+        return theirs[tensor.name] if is_ours else tensor
+
+    old = model.graph
+    graph = onnx.GraphProto(name=old.name, node=old.node, input=old.input, output=old.output)
+    graph.initializer.extend(chosen(tensor) for tensor in old.initializer)
+    return onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, graph=graph)
 
 
 def _with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> bytes:
-    """The model with ``names`` among its outputs, as a file's content."""
+    """The model with ``names`` among its outputs, as a file's content. Behind the model stand the outputs
+    alone: protobuf reads two messages on end as one, so that nothing large is copied.
+    """
     known = {item.name for item in model.graph.output}
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    copy.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in known)
-    return copy.SerializeToString()
+    more = onnx.ModelProto()
+    more.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in known)
+    return model.SerializeToString() + more.SerializeToString()
 
 
 @torch.no_grad()

@@ -2,7 +2,7 @@
 weights where they would be constant."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from converters.layers.registry import record_of
 from converters.network import Network
 from eval.runtime import Feeds
 
+Sizes = Mapping[str, tuple[int, ...]]  # of inputs
 Reader = tuple[Node, set[Value]]  # a layer, and the values that are an input's
 
 
@@ -43,14 +44,15 @@ def _drawn(key: str, shape: torch.Size, generator: torch.Generator) -> Tensor:
     return spread * 0.2 - 0.1 if is_shift else spread + 0.5
 
 
-def probe_inputs(net: Network, batch: int | None, seed: int = 0) -> Feeds:
-    """Random values for every input, (batch, …) where ``batch`` is given: whole numbers in range where
-    they are indices, 0 and 1 where they are marks, what a layer asks for where it says so (boxes), else
-    normal ones, or such of one sign where those leave fewer values undefined (Log, a Power of 0.5).
+def probe_inputs(net: Network, batch: int | None, seed: int = 0, shapes: Sizes | None = None) -> Feeds:
+    """Random values for every input, (batch, …) where ``batch`` is given, or of ``shapes``: whole numbers in
+    range where they are indices, 0 and 1 where they are marks, what a layer asks for where it says so
+    (boxes), else normal ones, or such of one sign where those leave fewer values undefined (Log, a Power of
+    0.5).
     """
     trials = []
     for sign in (0, 1, -1):
-        feeds = random_inputs(net, batch, sign, seed)
+        feeds = random_inputs(net, batch, sign, seed, shapes)
         undefined = _undefined(net, feeds)
         if not undefined:
             return feeds
@@ -58,15 +60,20 @@ def probe_inputs(net: Network, batch: int | None, seed: int = 0) -> Feeds:
     return min(trials, key=lambda trial: trial[:2])[2]
 
 
-def random_inputs(net: Network, batch: int | None = None, sign: int = 0, seed: int = 0) -> Feeds:
-    """Random values for every input, in the net's shapes or (batch, …): whole numbers where they are indices,
-    else normal ones; where ``sign`` is 1 or -1 all of that sign.
+def random_inputs(
+    net: Network, batch: int | None = None, sign: int = 0, seed: int = 0, shapes: Sizes | None = None
+) -> Feeds:
+    """Random values for every input, in the net's shapes, (batch, …) or ``shapes``: whole numbers where they
+    are indices, else normal ones; where ``sign`` is 1 or -1 all of that sign.
     """
-    return {value.blob: _input(net, value, batch, sign, seed) for value in net.graph.inputs}
+    ours = {value.blob: tuple(net.shapes[value]) for value in net.graph.inputs}
+    if batch is not None:
+        ours = {blob: (batch, *shape[1:]) for blob, shape in ours.items()}
+    ours |= shapes or {}
+    return {value.blob: _input(net, value, ours[value.blob], sign, seed) for value in net.graph.inputs}
 
 
-def _input(net: Network, value: Value, batch: int | None, sign: int, seed: int) -> NDArray[np.float32]:
-    shape = tuple(net.shapes[value]) if batch is None else (batch, *net.shapes[value][1:])
+def _input(net: Network, value: Value, shape: tuple[int, ...], sign: int, seed: int) -> NDArray[np.float32]:
     random = np.random.Generator(np.random.PCG64(seed))
     readers = list(_readers(net, value))
     if (own := _own_values(net, readers, shape, random)) is not None:

@@ -23,7 +23,7 @@ def flags(parser: argparse.ArgumentParser, name: str) -> Iterator[str]:
             words = [name, "/".join(action.option_strings) or action.dest]
             words += [] if action.nargs is None else [f"nargs={action.nargs}"]
             words += [getattr(action.type, "__name__", "")] if action.type else []
-            words += ["|".join(action.choices)] if action.choices else []
+            words += ["|".join(map(str, action.choices))] if action.choices else []
             yield " ".join([*words, "=", repr(action.default)])
 
 

@@ -92,5 +92,9 @@ def write_file(net: Network, part: Graph, path: Path, warn: Warn, write: Callabl
         if names[value] != value.blob:
             why = "an input has that name" if value.blob else "ONNX knows no empty name"
             warn(f'output "{value.blob}" is called "{names[value]}" in the ONNX file: {why}')
-    places = (part.file.path.parent, Path()) if part.file else HERE
-    write(net, path, graph=part, places=places, warn=warn)
+    write(net, path, graph=part, places=places_of(part), warn=warn)
+
+
+def places_of(graph: Graph) -> Sequence[Path]:
+    """Where the files that a net names are sought."""
+    return (graph.file.path.parent, Path()) if graph.file else HERE

@@ -9,7 +9,8 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from converters.export.deploy import deploy
-from converters.export.onnx_file import export_onnx
+from converters.export.onnx_file import About, export_onnx, preprocess_asked
+from converters.export.preprocess import Preprocess
 from converters.graph import Graph, refuse_python
 from converters.host.files import whole
 from converters.layers.registry import record_of
@@ -19,7 +20,7 @@ from eval.cost import CONVENTION, layer_costs, parameters, total_macs
 from eval.parity import Difference, compare_onnx, write_onnx
 from prototxt.net_file import NetFile
 from prototxt.rawbytes import readable
-from zoo.conversion import Request, built, file_stem, put_out, read_file, wired, write_file
+from zoo.conversion import Request, built, file_stem, places_of, put_out, read_file, wired, write_file
 from zoo.ours import keep_others
 from zoo.source import keep_sources, written_source
 from zoo.terminal.console import notice, stdout, table
@@ -116,17 +117,30 @@ def write_model(net: Network, part: Graph, target: Path, args: argparse.Namespac
     write = export_onnx if args.verify else write_onnx
     try:
         with whole(target) as beside:
-            write_file(net, part, beside, notice, partial(write, mean=args.mean or "", note=_MARK))
+            write_file(net, part, beside, notice, partial(write, **asked(args)))
             if args.verify:
-                verify(net, part, beside)
+                verify(
+                    net, part, beside, preprocess_asked(net, **asked(args) | About(places=places_of(part)))
+                )
     except VerificationError as error:
         return str(error)
     return ""
 
 
-def verify(net: Network, part: Graph, path: Path) -> None:
+def asked(args: argparse.Namespace) -> About:
+    """What the command line asks of the ONNX file."""
+    return About(
+        mean=args.mean or "",
+        note=_MARK,
+        opset=args.opset,
+        dynamic_size=args.dynamic_size,
+        preprocess=args.with_preprocess,
+    )
+
+
+def verify(net: Network, part: Graph, path: Path, preprocess: Preprocess | None) -> None:
     """Print how far the file is from PyTorch. Raises VerificationError where that is too far."""
-    differences = compare_onnx(net, path, graph=part)
+    differences = compare_onnx(net, path, graph=part, preprocess=preprocess)
     print_differences(differences, [(value.blob, value.layer) for value in part.outputs])
     if apart := [item.output for item in differences if not item.is_close]:
         raise VerificationError(f"onnxruntime and PyTorch differ in {', '.join(apart)}")

@@ -1,11 +1,12 @@
 """What an ONNX file says of its input besides the shape."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from converters.data.images.transform import open_mean
+from converters.graph import Value
 from converters.host.places import HERE
 from converters.layers.dialects import dialects_of
 from converters.layers.registry import record_of
@@ -14,26 +15,31 @@ from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 from prototxt.text import to_stderr
 
-_ORDERS = {1: "grey", 3: "BGR"}  # as OpenCV decodes for Caffe (io.cpp)
+COLOURS = {1: "grey", 3: "BGR"}  # as OpenCV decodes for Caffe (io.cpp)
 
 
 def metadata(
-    net: Network, classes: Sequence[str], mean: str = "", places: Sequence[Path] = HERE
+    net: Network,
+    classes: Sequence[str],
+    mean: str = "",
+    places: Sequence[Path] = HERE,
+    is_preprocessed: bool = False,
 ) -> dict[str, str]:
     """Each entry as JSON: channel_order (BGR, or grey; only where the first input's channels tell),
     input_size (height, width; of an input of 4 axes), what its data layer did to the pixels (mean a
     channel, scale), classes, and dialects (type to the fork whose rule it follows).
 
     A mean image stands as its mean a channel, and as mean_image, {"file", "shape" (C, H, W)}. ``mean``,
-    a file or numbers joined by commas, speaks where there is no data layer, and instead of one.
+    a file or numbers joined by commas, speaks where there is no data layer, and instead of one. Where the
+    file itself does all that (``is_preprocessed``), channel_order is RGB and nothing is left to do.
     """
     entries: dict[str, Any] = {}
-    if served := _image_input(net):
-        layer, shape = served
+    if served := image_input(net):
+        layer, _, shape = served
         if len(shape) == 4:
-            entries |= {"channel_order": _ORDERS[shape[1]]} if shape[1] in _ORDERS else {}
+            entries |= {"channel_order": COLOURS[shape[1]]} if shape[1] in COLOURS else {}
             entries["input_size"] = list(shape[2:])
-        entries |= _transform(layer, mean, places)
+        entries |= _preprocessed(entries) if is_preprocessed else _transform(layer, mean, places)
     if classes:
         entries["classes"] = list(classes)
     if dialects := dialects_of(node.layer for node in net.graph.nodes):
@@ -41,28 +47,33 @@ def metadata(
     return {name: json.dumps(value, ensure_ascii=False) for name, value in entries.items()}
 
 
-def _image_input(net: Network) -> tuple[LayerParameter, tuple[int, ...]] | None:
-    """The data layer and shape of the first input that is an image, else of the first."""
+def _preprocessed(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a file that takes pixels as they are, in the order that others keep them in."""
+    return {"channel_order": "RGB"} if entries.get("channel_order") == "BGR" else {}
+
+
+def image_input(net: Network) -> tuple[LayerParameter, Value, tuple[int, ...]] | None:
+    """The data layer, value and shape of the first input that is an image, else of the first."""
     served = [
-        (node.layer, tuple(net.shapes[value]))
+        (node.layer, value, tuple(net.shapes[value]))
         for node in net.graph.nodes
         if node.is_data
         for value in node.outputs
     ]
-    images = [(layer, shape) for layer, shape in served if len(shape) == 4 and shape[1] in _ORDERS]
+    images = [item for item in served if len(item[2]) == 4 and item[2][1] in COLOURS]
     return next(iter(images or served), None)
 
 
 def _transform(layer: LayerParameter, mean: str, places: Sequence[Path]) -> dict[str, Any]:
     if mean:
-        return _mean(_with_mean(mean), HERE)
+        return _mean(with_mean(mean), HERE)
     tops = record_of(layer).data_tops
     if tops is None or not tops.is_images:
         return {}
     return _mean(layer, places) | {"scale": layer.transform_param.scale}
 
 
-def _with_mean(mean: str) -> LayerParameter:
+def with_mean(mean: str) -> LayerParameter:
     """A data layer that subtracts what ``--mean`` says."""
     layer = LayerParameter(name="--mean")
     try:

@@ -12,12 +12,14 @@ from converters.export.metadata import metadata
 from converters.export.nodes.free import Free
 from converters.export.nodes.net import onnx_net
 from converters.export.nodes.writer import NotFreeError
+from converters.export.preprocess import Preprocess, preprocess_of
 from converters.graph import Graph
 from converters.host.files import whole
 from converters.host.places import HERE
 from converters.net_state import without_rules
 from converters.network import Network
 from prototxt.caffe_pb2 import NetParameter
+from prototxt.errors import InputError
 from prototxt.text import Warn
 
 OPSET = 18  # the least that torch's exporter writes, which has the layers without a rule here
@@ -59,13 +61,18 @@ def deploy_message(net: Network) -> NetParameter:
 
 class About(TypedDict, total=False):
     """What a file says of itself besides the net: ``mean`` and ``places`` as
-    :func:`converters.export.metadata.metadata` takes them, ``note`` its doc_string.
+    :func:`converters.export.metadata.metadata` takes them, ``note`` its doc_string; and what it is: its
+    ``opset``, from 13 on, whether height and width are dynamic as well as the batch, and whether it takes
+    pixels as they are (:class:`converters.export.preprocess.Preprocess`). ``warn`` takes a line for what is
+    not as asked.
     """
 
     mean: str
     places: Sequence[Path]
     note: str
     opset: int
+    dynamic_size: bool
+    preprocess: bool
     warn: Warn
 
 
@@ -91,40 +98,60 @@ def export_onnx(
 
 def export_file(small: Network, path: Path, classes: Sequence[str] = (), **about: Unpack[About]) -> bool:
     """:func:`export_onnx` of what :func:`file_net` made."""
-    model, is_dynamic = onnx_model(small, classes, **about)
+    model, free = onnx_model(small, classes, **about)
     save(model, path)
-    return is_dynamic
+    return free.batch
 
 
 def save(model: onnx.ModelProto, path: Path) -> None:
-    """Write a model, whole or not at all."""
+    """Write a model that is right by onnx's own checker, whole or not at all."""
+    content = model.SerializeToString()  # once: of a large net it takes half a second and its size in memory
+    onnx.checker.check_model(content)
     with whole(path) as beside:
-        onnx.save(model, beside)
+        beside.write_bytes(content)
 
 
 def onnx_model(
     small: Network, classes: Sequence[str] = (), **about: Unpack[About]
-) -> tuple[onnx.ModelProto, bool]:
-    """What :func:`export_file` writes, and whether its batch is dynamic."""
+) -> tuple[onnx.ModelProto, Free]:
+    """What :func:`export_file` writes, and which sizes are free in it."""
     refuse_layers(small)
-    model, is_dynamic = _model(small, about.get("opset", OPSET), about.get("warn", _hear))
+    free, model = _model(small, about, preprocess_asked(small, **about))
     model.doc_string = about.get("note", "")
-    entries = metadata(small, classes, about.get("mean", ""), about.get("places", HERE))
+    entries = metadata(
+        small, classes, about.get("mean", ""), about.get("places", HERE), about.get("preprocess", False)
+    )
     onnx.helper.set_model_props(model, entries)
-    onnx.checker.check_model(model)
-    return model, is_dynamic
+    return model, free
+
+
+def preprocess_asked(small: Network, **about: Unpack[About]) -> Preprocess | None:
+    """What the file does to its pictures, where it is to. Raises InputError where the net has none."""
+    if not about.get("preprocess"):
+        return None
+    is_any_size = about.get("dynamic_size", False)
+    return preprocess_of(small, about.get("mean", ""), about.get("places", HERE), is_any_size)
 
 
 def _hear(line: str) -> None:
     """Nobody asked."""
 
 
-def _model(net: Network, opset: int, warn: Warn) -> tuple[onnx.ModelProto, bool]:
-    """The net as ONNX with a dynamic batch, or else with the batch it has; which of them."""
-    if not net.graph.inputs:
-        return onnx_net(net, Free(), opset), False
-    try:
-        return onnx_net(net, Free(batch=True), opset), True
-    except NotFreeError as why:
-        warn(f"the batch cannot be dynamic in this net ({why}): the ONNX file has the prototxt's shapes")
-    return onnx_net(net, Free(), opset), False
+def _model(net: Network, about: About, preprocess: Preprocess | None) -> tuple[Free, onnx.ModelProto]:
+    """The net with what it can have of any size: the batch, or else the batch it has. Raises InputError where
+    height and width are to be dynamic and cannot be.
+    """
+    opset, size, why = about.get("opset", OPSET), about.get("dynamic_size", False), ""
+    for batch in (True, False) if net.graph.inputs else (False,):
+        free = Free(batch, size)
+        try:
+            model = onnx_net(net, free, opset, preprocess)
+        except NotFreeError as error:
+            why = str(error)
+            continue
+        if why:
+            about.get("warn", _hear)(
+                f"the batch cannot be dynamic in this net ({why}): the ONNX file has the prototxt's shapes"
+            )
+        return free, model
+    raise InputError(f"height and width cannot be dynamic in this net ({why})")

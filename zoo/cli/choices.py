@@ -12,6 +12,7 @@ ARTICLE = "allconv6"  # the article's net
 SOLVER = f"{ARTICLE}_solver"
 VARIANT = "baseline"
 RUNS = "runs"  # the folder of run folders
+OPSET, OPSETS = 18, range(13, 24)  # of ONNX files
 DRAWINGS = "drawn"  # where zoo draw puts its files
 DEVICES = (AUTO, "cpu", "cuda")
 LOG_FORMATS = ("zoo", "caffe")

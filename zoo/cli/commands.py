@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from zoo.cli.bench import add_bench
 from zoo.cli.check import add_check
-from zoo.cli.choices import DRAWINGS
+from zoo.cli.choices import DRAWINGS, OPSET, OPSETS
 from zoo.cli.data import add_data
 from zoo.cli.parts import (
     Commands,
@@ -154,10 +154,12 @@ def _add_file(parser: argparse.ArgumentParser) -> None:
         "far they are apart; exit 1 if they differ",
     )
     parser.add_argument(
+        "--until",
         "--output-blob",
+        dest="output_blob",
         action="append",
         default=[],
-        metavar="NAME",
+        metavar="BLOB",
         help="a blob to put out, which ends the net there; may be repeated",
     )
     parser.add_argument(
@@ -172,6 +174,22 @@ def _add_file(parser: argparse.ArgumentParser) -> None:
         "--mean",
         metavar="FILE|B,G,R",
         help="the mean that was subtracted, for the file's metadata: a .binaryproto, or a number a channel",
+    )
+    parser.add_argument(
+        "--with-preprocess",
+        action="store_true",
+        help="have the file take pixels from 0 to 255 in RGB: mean, scale and channel order are in it",
+    )
+    parser.add_argument(
+        "--dynamic-size", action="store_true", help="have the file take images of any height and width, too"
+    )
+    parser.add_argument(
+        "--opset",
+        type=int,
+        choices=OPSETS,
+        default=OPSET,
+        metavar="N",
+        help=f"of the ONNX file, {OPSETS[0]} to {OPSETS[-1]} (default: {OPSET})",
     )
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from converters.build import infer_shapes
+from converters.build import build_modules
 from converters.export.nodes.writer import NotFreeError, Shape
 from converters.graph import Graph, Value
 from converters.network import Network
@@ -49,9 +49,14 @@ def shapes_of(net: Network, free: Free) -> Shapes:
     if not (free.batch or free.size):
         return Shapes(dict(ours), ours)
     try:
-        theirs = infer_shapes(net.graph, "TEST", free.inputs(net))
+        modules, theirs = build_modules(net.graph, "TEST", free.inputs(net))
     except InputError as error:
-        raise NotFreeError(str(error)) from error
+        raise NotFreeError(f'layer "{error.layer}": {error}') from error
+    for node, module in modules.items():
+        if (sizes := net.module_of(node).sizes) != module.sizes:
+            raise NotFreeError(
+                f'layer "{node.layer.name}" would have to have blobs {module.sizes}, not {sizes}'
+            )
     return Shapes(
         {value: _free(shape, theirs[value]) for value, shape in ours.items()},
         {value: tuple(shape) for value, shape in theirs.items()},

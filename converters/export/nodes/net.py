@@ -12,6 +12,7 @@ from converters.export.names import value_names
 from converters.export.nodes.free import Free, Shapes, named_axes, shapes_of
 from converters.export.nodes.rules import load_rules, rule_of
 from converters.export.nodes.writer import NotFreeError, Tensor, Writer
+from converters.export.preprocess import Preprocess
 from converters.graph import Node, Value, layer_labels
 from converters.layers import Layer
 from converters.layers.registry import record_of
@@ -21,8 +22,8 @@ from prototxt.errors import InputError
 Axes = Mapping[Value, Sequence[int | str]]
 
 
-def onnx_net(net: Network, free: Free, opset: int) -> onnx.ModelProto:
-    """The net as a model whose inputs are of any size where ``free`` says so.
+def onnx_net(net: Network, free: Free, opset: int, preprocess: Preprocess | None = None) -> onnx.ModelProto:
+    """The net as a model whose inputs are of any size where ``free`` says so, with ``preprocess`` before it.
 
     Raises NotFreeError where a layer keeps them from being, and InputError, naming the layer, for one that no
     file can have.
@@ -30,15 +31,27 @@ def onnx_net(net: Network, free: Free, opset: int) -> onnx.ModelProto:
     load_rules()
     shapes = shapes_of(net, free)
     g = Writer(opset, {(id(net.layers[blob.child]), blob.slot): blob.name for blob in net.blobs})
-    tensors = {value: Tensor(g.fresh(), shapes.free[value]) for value in net.graph.inputs}
+    inputs = {value: Tensor(g.fresh(), shapes.free[value]) for value in net.graph.inputs}
+    tensors = dict(inputs)
+    if preprocess:
+        tensors[preprocess.value] = _preprocessed(g, preprocess, inputs[preprocess.value])
     reads = _reads(net)
     g.readers = {tensor.name: reads[value] for value, tensor in tensors.items()}
     for node, label in zip(net.graph.nodes, _labels(net), strict=True):
         if not node.is_data:
             _write(net, node, label, g, tensors, shapes)
             _count(g, node, tensors, reads)
-    outputs = _ends(net, g, tensors)
-    return _model(net, g, tensors, outputs, named_axes(net.graph, shapes.free, free))
+    _end(net, g, tensors)
+    return _model(net, g, inputs, tensors, named_axes(net.graph, shapes.free, free))
+
+
+def _preprocessed(g: Writer, preprocess: Preprocess, pixels: Tensor) -> Tensor:
+    g.layer, image = preprocess.value.blob, pixels.name
+    if preprocess.is_swapped:
+        image = g.add("Gather", image, g.ints([2, 1, 0]), axis=1)
+    if preprocess.mean is not None:
+        image = g.add("Sub", image, g.constant(preprocess.mean[None]))
+    return Tensor(g.scaled(image, preprocess.scale), pixels.shape)
 
 
 def _labels(net: Network) -> list[str]:
@@ -102,34 +115,35 @@ def _count(g: Writer, node: Node, tensors: Mapping[Value, Tensor], reads: Counte
             g.readers[name] = g.readers.get(name, 0) + reads[value]
 
 
-def _ends(net: Network, g: Writer, tensors: dict[Value, Tensor]) -> list[str]:
-    """The tensors that the net puts out, each a node's and none of them twice."""
+def _end(net: Network, g: Writer, tensors: dict[Value, Tensor]) -> None:
+    """Make each output of the net a node's, and none of them twice."""
     taken = {tensors[value].name for value in net.graph.inputs} | g.arrays.keys()
     for value in net.graph.outputs:
         if tensors[value].name in taken:
             g.layer = value.layer
             tensors[value] = Tensor(g.add("Identity", tensors[value].name), tensors[value].shape)
         taken.add(tensors[value].name)
-    return [tensors[value].name for value in net.graph.outputs]
 
 
 def _model(
-    net: Network, g: Writer, tensors: Mapping[Value, Tensor], outputs: list[str], axes: Axes
+    net: Network, g: Writer, inputs: Mapping[Value, Tensor], tensors: Mapping[Value, Tensor], axes: Axes
 ) -> onnx.ModelProto:
     names = value_names(net.graph)
-    ends = [*net.graph.inputs, *net.graph.outputs]
-    final = {tensors[value].name: names[value] for value in ends}
+    final = {inputs[value].name: names[value] for value in net.graph.inputs}
+    final |= {tensors[value].name: names[value] for value in net.graph.outputs}
     for value in reversed(list(tensors)):
-        if tensors[value].name not in g.arrays:
+        if tensors[value].name not in g.arrays and value not in inputs:
             final.setdefault(tensors[value].name, names[value])
     nodes, arrays = g.finish(final)
-    infos = [helper.make_tensor_value_info(names[v], TensorProto.FLOAT, list(axes[v])) for v in ends]
-    count = len(net.graph.inputs)
+    inputs_told, outputs_told = (
+        [helper.make_tensor_value_info(names[value], TensorProto.FLOAT, list(axes[value])) for value in side]
+        for side in (net.graph.inputs, net.graph.outputs)
+    )
     graph = helper.make_graph(
         nodes,
         net.graph.name or "net",
-        infos[:count],
-        infos[count:],
+        inputs_told,
+        outputs_told,
         [numpy_helper.from_array(np.asarray(array, order="C"), name) for name, array in arrays.items()],
     )
     opsets = [helper.make_opsetid("", g.opset)]

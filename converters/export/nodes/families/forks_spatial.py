@@ -21,14 +21,14 @@ def _(layer: Interp, g: Writer, x: Tensor) -> Tops:
     if len(x.shape) != 4 or None in x.shape[2:]:
         return None
     begin, end = layer.spec.pad_beg, layer.spec.pad_end
-    sides = [(side or 0) + begin + end for side in x.shape[2:]]
+    sides: list[int] = [(side or 0) + begin + end for side in x.shape[2:]]
     wanted = [layer.spec.out(side, axis) for axis, side in enumerate(sides)]
     factors = [_factor(side, want) for side, want in zip(sides, wanted, strict=True)]
     if [int(f * np.float32(side)) for f, side in zip(factors, sides, strict=True)] != wanted:
         return None
     source = _cut(g, x, {2: (-begin, -end), 3: (-begin, -end)})
     rule = {"mode": "linear", "coordinate_transformation_mode": "align_corners"}
-    return [g.add("Resize", source, "", g.constant([1.0, 1.0, *factors]), **rule)]
+    return [g.add("Resize", source, "", g.constant(np.array([1.0, 1.0, *factors])), **rule)]
 
 
 def _factor(side: int, wanted: int) -> np.float32:
