@@ -22,32 +22,44 @@ class TopShares:
     images: int
 
 
-def accuracy(session: Any, batches: Iterable[tuple[Tensor, Tensor]]) -> TopShares:
-    """Run (N, C, H, W) data and (N,) labels through an onnxruntime session's first output.
+def accuracy(session: Any, batches: Iterable[tuple[Tensor, Tensor]], softmax: bool = False) -> TopShares:
+    """Run (N, C, H, W) data and (N,) labels through an onnxruntime session's first output; data may be
+    (N·crops, C, H, W), and an image's scores are :func:`averaged` then.
 
     Ties are judged as Caffe's Accuracy layer judges them; top 5 is capped at the number of classes.
     Raises InputError as :func:`run_scores` does.
     """
     hits, images = np.zeros(2), 0
     for data, labels in batches:
-        scores = run_scores(session, data)
+        scores = averaged(run_scores(session, data), len(labels), softmax)
         hits += [is_top(scores, labels.long(), min(k, scores.shape[1])).sum().item() for k in (1, 5)]
         images += len(labels)
     top1, top5 = (hits / images).tolist()
     return TopShares(top1, top5, images)
 
 
+def averaged(scores: Tensor, images: int, softmax: bool = False) -> Tensor:
+    """(N·crops, K) scores, an image's crops one after another, as (N, K): their mean, as pycaffe's Classifier
+    takes it (classifier.py, ``predict``), of their ``softmax`` where the deploy net would end in one.
+    """
+    if len(scores) == images:
+        return scores
+    each = scores.softmax(1) if softmax else scores
+    return each.reshape(images, -1, scores.shape[1]).mean(1)
+
+
 def run_scores(session: Any, data: Tensor) -> Tensor:
     """The first output of an onnxruntime session for (N, C, H, W) data, (N, K). Raises as :func:`finite`.
 
-    A model of one batch size gets the data in parts, the last one filled up.
+    Axes behind the classes, as a head of convolutions has them, go. A model of one batch size gets the data
+    in parts, the last one filled up.
     """
     feed, images = session.get_inputs()[0], data.contiguous().numpy()
     size = feed.shape[0] if isinstance(feed.shape[0], int) else len(images)
     filled = np.concatenate([images, np.repeat(images[-1:], -len(images) % size, axis=0)])
     parts = [filled[at : at + size] for at in range(0, len(filled), size)]
     scores = np.concatenate([session.run(None, {feed.name: part})[0] for part in parts])
-    return finite(torch.from_numpy(scores[: len(images)]))
+    return finite(torch.from_numpy(scores[: len(images)])).flatten(1)
 
 
 def finite(scores: Tensor) -> Tensor:

@@ -1,7 +1,9 @@
 """onnxruntime sessions on the provider that really runs."""
 
 import ctypes
+import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +77,19 @@ def open_plain(model: bytes) -> Any:
         return onnxruntime.InferenceSession(model, options, providers=[PROVIDERS["cpu"]])
     except Exception as error:
         raise InputError(f"onnxruntime cannot open the ONNX file: {str(error).splitlines()[0]}") from None
+
+
+def metadata_of(path: Path) -> dict[str, Any]:
+    """The entries of an ONNX file's metadata that are JSON. Raises InputError for a file that is no model."""
+    try:
+        entries = onnx.load(path, load_external_data=False).metadata_props
+    except Exception as error:
+        raise InputError(f"{path}: is no ONNX model: {str(error).splitlines()[0]}") from None
+    found: dict[str, Any] = {}
+    for entry in entries:
+        with suppress(ValueError):
+            found[entry.key] = json.loads(entry.value)
+    return found
 
 
 def input_shapes(path: Path) -> tuple[dict[str, list[int]], int | None]:

@@ -11,6 +11,7 @@ from test_data_grocery import CSV
 from tiny import NET, SOLVER
 
 from converters import load_net, load_solver
+from converters.weights.mean_image import write_mean
 from zoo.cli import main
 
 DEPLOY = """name: "small"
@@ -19,7 +20,7 @@ layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1"
   convolution_param { num_output: 4 kernel_size: 3 stride: 32 weight_filler { type: "xavier" } } }
 layer { name: "pool1" type: "Pooling" bottom: "conv1" top: "pool1" pooling_param { pool: AVE global_pooling: true } }
 layer { name: "fc" type: "InnerProduct" bottom: "pool1" top: "fc"
-  inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+  inner_product_param { num_output: 6 weight_filler { type: "xavier" } } }
 layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }
 """
 BN = 'layer { name: "bn" type: "BN" bottom: "pool1" top: "pool1" }\nlayer { name: "fc"'
@@ -32,6 +33,10 @@ def write_folder(folder: Path) -> None:
     for place in ("photos", "GroceryStoreDataset/dataset"):
         _write_pictures(folder / place)
     _write_grocery_lists(folder / "GroceryStoreDataset" / "dataset")
+    for name in ("cat", "dog"):
+        shutil.copy(folder / "photos" / "class 0" / "0.png", folder / f"{name}.jpg")
+    (folder / "synset_words.txt").write_text("".join(f"n{label} kind {label}\n" for label in range(CLASSES)))
+    write_mean(folder / "mean.binaryproto", np.full((1, 3, 256, 256), 110, np.float32))
     for place in ("photos", "GroceryStoreDataset"):
         assert main(["data", "import", place]) == 0
     for name in ("train", "val"):  # the current folder is one to train in, too

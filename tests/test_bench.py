@@ -149,7 +149,7 @@ def test_unfinished_runs_are_named(runs: Path, tmp_path: Path, capsys: pytest.Ca
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["nowhere"], "nowhere: no such folder"),
+        (["nowhere"], "nowhere: no such folder of runs, no such prototxt"),
         (["--untrained", "baseline", "--providers", "openvino", "--runs", "1"], "provider openvino"),
         (["--untrained", "baseline", "--precisions", "int8", "--against", "torch"], "give fp32"),
         (

@@ -40,7 +40,7 @@ def refused(capsys: pytest.CaptureFixture[str], *command: str) -> str:
     return capsys.readouterr().err.splitlines()[-1]
 
 
-@pytest.mark.parametrize("command", ["bench", "report", "data import"])
+@pytest.mark.parametrize("command", ["report", "data import"])
 @pytest.mark.parametrize(
     ("path", "says"), [("nope", "no such folder"), ("file", "is a file, and not a folder")]
 )

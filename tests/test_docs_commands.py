@@ -35,6 +35,7 @@ class Run:
 _LEGACY = "tests/golden/legacy"
 _TRAIN = "zoo train --solver solver.prototxt"
 _UNTRAINED = "zoo bench --untrained baseline fc bn --batch-sizes 1 16 --precisions fp32 fp16 int8 --against opencv,torch,torch-compile"
+_DEPLOYED = "deploy.prototxt --weights weights.caffemodel"
 _STUDIES = ("runs/article", "runs/grocery")
 _OWN_LISTS = tuple(f"photos/{name}" for name in LISTS)
 RUN = {
@@ -81,6 +82,12 @@ RUN = {
     "zoo bench runs/grocery --precisions fp32 fp16 int8 --batch-sizes 1 8 64": Run(BENCH, is_slow=True),
     "zoo bench runs --root photos": Run(BENCH, _STUDIES, is_slow=True),
     "zoo bench runs --list photos/list_val_shuffle.txt": Run(BENCH, _STUDIES, is_slow=True),
+    f"zoo bench {_DEPLOYED} --list photos/list_val_shuffle.txt --mean 104,117,123": Run(BENCH),
+    "zoo bench deploy.prototxt=weights.caffemodel train_val.prototxt=snap_iter_15.caffemodel --data photos": Run(
+        BENCH
+    ),
+    f"zoo classify cat.jpg --net {_DEPLOYED} --mean mean.binaryproto --labels synset_words.txt": Run(),
+    "zoo classify cat.jpg dog.jpg --net runs/tiny-baseline --top 3": Run(),
     "zoo report runs/article": Run(),
     "zoo report runs/article --lang zh": Run(is_slow=True),
     'zoo report runs/article --no-images --title "Heads" --output heads.html': Run(is_slow=True),

@@ -12,9 +12,12 @@ from converters.export.deploy import ending_in, with_softmax
 from converters.export.names import value_names
 from converters.graph import Graph, graph_of, with_known_classes
 from converters.host.places import HERE
+from converters.layers.registry import record_of
 from converters.load import build
 from converters.net_state import net_state
 from converters.network import Network
+from converters.weights.stored import stored_blobs
+from prototxt.errors import InputError
 from prototxt.net_file import NetFile
 from prototxt.rawbytes import from_message
 from prototxt.text import Warn
@@ -72,6 +75,16 @@ def built(graph: Graph, request: Request, warn: Warn) -> Network:
     inputs = {value.blob for value in graph.inputs}
     shapes = {blob: shape for blob, shape in request.input_shapes.items() if blob in inputs}
     return build(graph, request.phase, shapes, seed=request.seed, weights=request.weights, warn=warn)
+
+
+def check_weights(part: Graph, request: Request) -> None:
+    """Raise InputError for a weight file that holds nothing for any layer of ``part`` that learns: what the
+    net answered would be its fillers' work.
+    """
+    layers = {node.layer.name for node in part.nodes if record_of(node.layer).learns}
+    for path in request.weights:
+        if layers and not layers & stored_blobs(path).keys():
+            raise InputError(f"{path}: holds no blob for any layer of {request.net}: weights of another net")
 
 
 def put_out(part: Graph, whole: Graph, softmax: bool, output_blobs: Sequence[str]) -> Graph:

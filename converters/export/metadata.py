@@ -74,7 +74,9 @@ def _transform(layer: LayerParameter, mean: str, places: Sequence[Path]) -> dict
 
 
 def with_mean(mean: str) -> LayerParameter:
-    """A data layer that subtracts what ``--mean`` says."""
+    """A data layer, called ``--mean``, that subtracts what that option says: a .binaryproto's blob, or a
+    number a channel, with commas.
+    """
     layer = LayerParameter(name="--mean")
     try:
         layer.transform_param.mean_value.extend(float(number) for number in mean.split(","))

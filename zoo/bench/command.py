@@ -1,11 +1,11 @@
-"""``zoo bench``: how right, big and fast runs are, and what the FC head costs or saves against GAP."""
+"""``zoo bench``: how right, big and fast runs and nets are, and what the FC head costs against GAP."""
 
 import argparse
 import csv
 import io
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,14 +23,17 @@ from zoo import catalogue
 from zoo.bench.images import check_classes
 from zoo.bench.measure import measure_models
 from zoo.bench.models import HERE, Elsewhere, Model, find_runs
+from zoo.bench.nets import given_nets
 from zoo.bench.notes import noise_warning, notes
 from zoo.bench.pairs import find_pairs
 from zoo.bench.plots import figure_paths, write_bench_figures
 from zoo.bench.row import Row
 from zoo.bench.tables import grids
 from zoo.bench.timing import Settings
+from zoo.cli.choices import RUNS
 from zoo.ours import keep_others
 from zoo.plots.charts import is_chart
+from zoo.preparation import asked_of
 from zoo.terminal.console import notice, stdout, table
 from zoo.variants.edits import apply_variant
 
@@ -42,23 +45,54 @@ def run(args: argparse.Namespace) -> int:
     settings = settings_of(args)
     check_places(args)  # a wrong name is told before minutes are spent
     with tempfile.TemporaryDirectory(prefix="zoo-bench-") as scratch:
-        models = (
-            untrained(args.untrained, Path(scratch))
-            if args.untrained
-            else trained(Path(args.folder), elsewhere(args))
-        )
+        models = models_of(args, Path(scratch))
         rows = measure_models(models, settings)
     figures = write_rows(rows, args)
     print_tables(rows)
-    print_alone(models)
+    print_alone(model for model in models if model.given is None)
     for path in figures:
         stdout().print(str(path), markup=False)
     return 0
 
 
+def models_of(args: argparse.Namespace, scratch: Path) -> list[Model]:
+    """What the command line names: untrained variants, the runs of a folder, or nets; files that are made for
+    them are in ``scratch``. Raises InputError for options that are of no use to these.
+    """
+    folder = runs_folder(args)
+    if given := [name for name, value in _of_nets(args) if value and (folder or args.untrained)]:
+        raise InputError(f"{given[0]}: is for nets; a run's own files say it")
+    if args.untrained:
+        return untrained(args.untrained, scratch)
+    return trained(folder, elsewhere(args)) if folder else given_nets(args, scratch)
+
+
+def runs_folder(args: argparse.Namespace) -> Path | None:
+    """The folder of runs; None where variants or nets are to be measured. Raises InputError for a folder
+    beside others.
+    """
+    if args.untrained:
+        return None
+    folders = [name for name in args.measured if Path(name).is_dir()]
+    if folders and len(args.measured) > 1:
+        raise InputError(f"{folders[0]}: is a folder: zoo bench measures one folder of runs, or nets")
+    if folders or args.measured == [RUNS]:
+        return Path(args.measured[0])
+    return None
+
+
+def _of_nets(args: argparse.Namespace) -> list[tuple[str, object]]:
+    """The options that only nets take, with what was given."""
+    asked = [(name, True) for name in asked_of(args).options]
+    own = {"--weights": args.weights, "--data": args.data, "--until": args.output_blob}
+    own |= {"--input-shape": args.input_shape, "--dialect": args.dialect}
+    return [*own.items(), *asked]
+
+
 def check_places(args: argparse.Namespace) -> None:
     """Raise InputError where a file that is asked for has a wrong name, or is there and is no benchmark's."""
-    tables = [Path(args.folder) / "bench.json"] if not args.untrained else []
+    folder = runs_folder(args)
+    tables = [folder / "bench.json"] if folder else []
     for path in [*tables, *([Path(args.json)] if args.json else [])]:
         keep_others(path, "benchmark", _holds_rows)
     if args.csv:
@@ -83,8 +117,8 @@ def _holds_lines(path: Path) -> bool:
 
 def write_rows(rows: Sequence[Row], args: argparse.Namespace) -> list[Path]:
     """Every file that the command line asks for, before a table is drawn; the figures' paths."""
-    if not args.untrained:
-        path = Path(args.folder) / "bench.json"
+    if folder := runs_folder(args):
+        path = folder / "bench.json"
         write_json(path, [*rows, *rows_on_other_lists(path, rows)])
     if args.json:
         write_json(Path(args.json), rows)
@@ -153,9 +187,9 @@ def print_tables(rows: Sequence[Row]) -> None:
         notice(warning)
 
 
-def print_alone(models: Sequence[Model]) -> None:
+def print_alone(models: Iterable[Model]) -> None:
     """The models that no other differs from in the head alone."""
-    for model in find_pairs(models)[1]:
+    for model in find_pairs(list(models))[1]:
         stdout().print(
             readable(f"no partner that differs in the head alone: {model.where or model.name}"), markup=False
         )

@@ -19,8 +19,8 @@ from prototxt.errors import InputError
 from prototxt.text import to_text
 from zoo.bench.images import (
     OtherDataError,
+    calibrated_on,
     calibration,
-    has_training_images,
     in_batches,
     judged_images,
 )
@@ -104,7 +104,7 @@ def model_columns(model: Model) -> ModelColumns:
         "variant": record.get("variant", model.name),
         "head": record.get("head") or head_of(model.net),
         "seed": record.get("seed"),
-        "list": str(model.elsewhere.list) if model.elsewhere.list else None,
+        "list": model.other_list,
         "synthetic": record.get("data", {}).get("synthetic"),
         "parameters": parameters(net),
         "macs": macs,
@@ -123,11 +123,13 @@ def converted(model: Model, precision: str, scratch: Path) -> tuple[Path, str | 
         to_fp16(model.path, target)
         return target, None
     to_int8(model.path, target, calibration(model, CALIBRATION))
-    return target, "training images" if has_training_images(model) else "random pixels"
+    return target, calibrated_on(model)
 
 
 def images_tested(model: Model) -> int:
     """How many images :func:`measure_accuracy` will run; 0 where its labels are no classes too."""
+    if model.given is not None:
+        return model.given.pictures.count if model.given.pictures else 0
     listed = model.list_of("TEST")
     has_numbers = model.record and model.record.get("options", {}).get("label_size")
     return int(listed["images"]) if listed and not has_numbers else 0
@@ -140,14 +142,16 @@ def _ignore(images: int) -> None:
 def measure_accuracy(
     model: Model, path: Path | None = None, advance: CountImages = _ignore
 ) -> AccuracyColumns:
-    """Top 1 and top 5 over the whole validation list of the run, with the 95% interval of top 1.
+    """Top 1 and top 5 over the whole validation list of the run, or over what a net that was named is judged
+    by, with the 95% interval of top 1.
 
     ``path`` is the model's file in another precision; it runs in onnxruntime on the CPU.
     """
     if not images_tested(model):
-        return _UNMEASURED
-    listed = judged_images(model)
-    shares = accuracy(open_session(path or model.path), _counted(in_batches(listed), advance))
+        return {**_UNMEASURED, "unjudged": model.given.unjudged if model.given else None}
+    batches, content = _judged(model)
+    session, softmax = open_session(path or model.path), model.given is not None and model.given.softmax
+    shares = accuracy(session, _counted(batches, advance), softmax)
     low, high = wilson(shares.top1, shares.images)
     return {
         "top1": shares.top1,
@@ -157,8 +161,16 @@ def measure_accuracy(
         "images": shares.images,
         "failed": None,
         "unjudged": None,
-        "content": listed.content,
+        "content": content,
     }
+
+
+def _judged(model: Model) -> tuple[Iterator[tuple[Tensor, Tensor]], str | None]:
+    """The labelled images in batches, and their content's sum, where it is known."""
+    if model.given is not None and model.given.pictures is not None:
+        return model.given.pictures.batches(), model.given.pictures.content
+    listed = judged_images(model)
+    return in_batches(listed), listed.content
 
 
 def _counted(

@@ -55,8 +55,12 @@ def judged_images(model: Model) -> ImageSet:
 def calibration(model: Model, count: int) -> Iterator[dict[str, np.ndarray[Any, np.dtype[np.float32]]]]:
     """``count`` images spread evenly over the run's training list, under the TEST transform, by input.
 
-    Random pixels, as many, for a net without a training list.
+    Of a net without a run those that it is judged by; without such random pixels, as many.
     """
+    if model.given is not None and model.given.pictures is not None:
+        (name,) = model.inputs[0]
+        yield from ({name: data.contiguous().numpy()} for data in model.given.pictures.spread(count))
+        return
     images = listed_images(model, "TRAIN")
     if images is None:
         yield from _random_pixels(model, count)
@@ -68,9 +72,12 @@ def calibration(model: Model, count: int) -> Iterator[dict[str, np.ndarray[Any, 
         yield {name: data.contiguous().numpy()}
 
 
-def has_training_images(model: Model) -> bool:
-    """Whether :func:`calibration` has more than random pixels."""
-    return model.record is not None and "TRAIN" in model.record["data"] and len(model.inputs[0]) == 1
+def calibrated_on(model: Model) -> str:
+    """What :func:`calibration` gives."""
+    if model.given is not None and model.given.pictures is not None:
+        return "judged images"
+    has_list = model.record is not None and "TRAIN" in model.record["data"] and len(model.inputs[0]) == 1
+    return "training images" if has_list else "random pixels"
 
 
 def _random_pixels(model: Model, count: int) -> Iterator[dict[str, np.ndarray[Any, np.dtype[np.float32]]]]:

@@ -12,7 +12,7 @@ from eval.environment import versions
 from eval.runtime import provider_name
 from eval.speed.rounds import Samples, images_in_all, ratio
 from prototxt.errors import InputError
-from zoo.bench.files import Subject, images_tested, subjects
+from zoo.bench.files import CALIBRATION, Subject, images_tested, subjects
 from zoo.bench.images import decode_lists
 from zoo.bench.models import Model
 from zoo.bench.pairs import find_pairs
@@ -87,6 +87,8 @@ def _subjects(
         notice(
             "int8 without training images is calibrated on random pixels: its speed counts, not its scores"
         )
+    if any(subject.about["calibration"] == "judged images" for subject in made):
+        notice(f"int8 is calibrated on up to {CALIBRATION} of the very pictures that a net is judged by")
     return made
 
 

@@ -1,4 +1,4 @@
-"""The nets that ``zoo bench`` measures, and where their runs' data is."""
+"""What ``zoo bench`` measures: runs, untrained variants, and nets that were named with their weights."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +15,7 @@ from prototxt.caffe_pb2 import NetParameter, NetState
 from prototxt.errors import InputError
 from prototxt.text import read_net, read_solver
 from prototxt.upgrade import quiet
+from zoo.bench.pictures import Pictures
 from zoo.runs.identity import as_key, of_message
 from zoo.runs.run_folder import RunFolder, check_plugins, read_record
 from zoo.runs.run_json import ListRecord, RunRecord, dialects_in, lists_of
@@ -39,8 +40,21 @@ HERE = Elsewhere()  # where the runs say that it is
 
 
 @dataclass(frozen=True)
+class Given:
+    """What was named on the command line: the deployed graph and its weight files, the ``pictures`` that the
+    net is judged by, or why it is by none; ``softmax``: the loss takes a softmax of its scores.
+    """
+
+    graph: Graph
+    weights: tuple[Path, ...]
+    pictures: Pictures | None
+    unjudged: str | None
+    softmax: bool
+
+
+@dataclass(frozen=True)
 class Model:
-    """A deploy net to be measured, with the run it comes from, if any."""
+    """A deploy net to be measured, with the run or the files that it comes from, if any."""
 
     name: str
     path: Path
@@ -48,6 +62,14 @@ class Model:
     folder: RunFolder | None = None
     record: RunRecord | None = None
     elsewhere: Elsewhere = HERE
+    given: Given | None = None
+
+    @property
+    def other_list(self) -> str | None:
+        """The list or database that it is judged by, where that is not a run's own."""
+        if self.given is not None:
+            return self.given.pictures.name if self.given.pictures else None
+        return str(self.elsewhere.list) if self.elsewhere.list else None
 
     @property
     def where(self) -> str | None:
@@ -121,6 +143,8 @@ def deployed(model: Model) -> Network:
     """The net of the model's ONNX file in PyTorch, weights and all, its inputs of the file's shapes."""
     inputs, batch = model.inputs
     shapes = {name: (batch or 1, *shape) for name, shape in inputs.items()}
+    if model.given is not None:
+        return build(model.given.graph, "TEST", shapes, weights=model.given.weights, warn=quiet)
     if model.folder is None:
         return build(deploy(build_graph(model.net, net_state("TEST"))), "TEST", shapes)
     graph = run_graph(model.folder, "TRAIN")

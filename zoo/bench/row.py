@@ -17,7 +17,7 @@ class ModelColumns(TypedDict):
     variant: str
     head: str
     seed: int | None
-    list: str | None  # judged by in place of the run's own
+    list: str | None  # judged by in place of a run's own, or by a net without a run
     synthetic: bool | None
     parameters: int
     macs: int
@@ -34,7 +34,7 @@ class AccuracyColumns(TypedDict):
     top5: float | None
     images: int | None
     failed: str | None  # why no accuracy could be measured
-    unjudged: str | None  # why the data is not the run's
+    unjudged: str | None  # why the data is not the run's, or a net without a run is not judged
     content: str | None  # the sum of the list that was judged
 
 

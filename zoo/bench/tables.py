@@ -28,9 +28,12 @@ def grids(rows: Sequence[Row]) -> list[Grid]:
 
 def accuracy_grid(rows: Sequence[Row]) -> Grid:
     """Accuracy and size of every run in every precision."""
-    columns = ["run", "head", "precision", "top-1", "95% interval", "top-5", "parameters", "MACs", "bytes"]
+    has_runs = any(row["run"] for row in rows)
+    shares = ["top-1", "95% interval", "top-5"]
+    columns = ["run" if has_runs else "net", "head", "precision", *shares, "parameters", "MACs", "bytes"]
     files = distinct(rows, "run", "name", "precision")
-    other = "".join(f", on {name}, not the runs' own list" for name in other_lists(rows))
+    kind = ", not the runs' own list" if has_runs else ""
+    other = "".join(f", on {name}{kind}" for name in other_lists(rows))
     return Grid(f"accuracy and size{other}", columns, [_accuracy_cells(row, rows) for row in files], left=3)
 
 
@@ -56,7 +59,9 @@ def _accuracy_cells(row: Row, rows: Sequence[Row]) -> list[str]:
 
 
 def _unmeasured(row: Row) -> str:
-    return "none: other data" if row.get("unjudged") else row.get("failed") or "untrained"
+    if row.get("unjudged"):
+        return "none: other data" if row["run"] else "not judged"
+    return row.get("failed") or "untrained"
 
 
 def latency_grid(rows: Sequence[Row]) -> Grid:

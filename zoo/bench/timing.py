@@ -107,7 +107,9 @@ def _tell_fixed(lanes: Sequence[Lane], settings: Settings) -> None:
 
 
 def _checked(lanes: Sequence[Lane], processes: Sequence[Worker]) -> list[tuple[Lane, Worker]]:
-    """The lanes whose engine computes what onnxruntime does; a notice where torch.compile cannot run."""
+    """The lanes whose engine computes what onnxruntime does; a notice where torch.compile cannot run, and
+    where another engine cannot have a net that was named, or computes it otherwise.
+    """
     opened: list[tuple[Lane, Worker]] = []
     for lane, worker in zip(lanes, processes, strict=True):
         try:
@@ -116,9 +118,10 @@ def _checked(lanes: Sequence[Lane], processes: Sequence[Worker]) -> list[tuple[L
                 reference = next(w for other, w in opened if other.key[:2] == lane.key[:2])
                 check_agreement(worker, reference, lane.batches[0])
         except InputError as error:
-            if lane.runtime != "torch-compile":
+            is_given = lane.subject.model.given is not None and lane.runtime != "onnxruntime"
+            if not is_given and lane.runtime != "torch-compile":
                 raise
-            notice(f"torch-compile left out: {error}")
+            notice(f"{lane.runtime} left out{f' of {lane.subject.model.name}' if is_given else ''}: {error}")
         else:
             opened.append((lane, worker))
     return opened

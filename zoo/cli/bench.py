@@ -3,19 +3,45 @@
 import argparse
 
 from zoo.cli.choices import AGAINST, ARTICLE, AUTO, BATCH_SIZES, CALLS, PRECISIONS, PROVIDERS, ROUNDS, RUNS
-from zoo.cli.parts import Commands, add_elsewhere, add_plugin, command, positive_number
+from zoo.cli.parts import (
+    Commands,
+    add_dialect,
+    add_elsewhere,
+    add_input_shape,
+    add_lenient,
+    add_plugin,
+    add_preparation,
+    add_until,
+    command,
+    positive_number,
+)
+
+_EPILOG = """\
+Nets side by side, each with its own weights, judged by one list:
+  zoo bench old.prototxt=old.caffemodel new.prototxt=new.caffemodel --list val.txt --mean 104,117,123
+One net: zoo bench deploy.prototxt --weights w.caffemodel --data photos
+Without --list and --data a net is judged by its own TEST layer, and without one by nothing.
+"""
 
 
 def add_bench(commands: Commands) -> None:  # type: ignore[valid-type]
     """The command ``zoo bench``."""
-    text = "Accuracy, size and latency of runs in onnxruntime and elsewhere, and FC against GAP."
+    text = (
+        "Accuracy, size and latency of runs, or of any nets, here and in other runtimes, and FC against GAP."
+    )
     parser = command(commands, "bench", "zoo.bench.command:run", text)
-    text = f"a folder of runs (default: {RUNS}); the rows are written to its bench.json"
-    parser.add_argument("folder", nargs="?", default=RUNS, metavar="RUNS", help=text)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = _EPILOG
+    text = (
+        f"a folder of runs (default: {RUNS}), whose bench.json gets the rows; or nets, each a prototxt's "
+        "path or a shipped net's name, and behind a = its weights"
+    )
+    parser.add_argument("measured", nargs="*", default=[RUNS], metavar="RUNS|NET[=WEIGHTS]", help=text)
     parser.add_argument(
         "--untrained", nargs="+", metavar="VARIANT", help=f"bench variants of {ARTICLE} without runs"
     )
     add_elsewhere(parser)
+    _add_net(parser)
     add_plugin(parser)
     _add_what(parser)
     _add_how(parser)
@@ -23,6 +49,20 @@ def add_bench(commands: Commands) -> None:  # type: ignore[valid-type]
     parser.add_argument("--csv", metavar="FILE", help="write the rows as CSV")
     text = "write figures to FILE (.png or .svg), or into a folder"
     parser.add_argument("--plot", metavar="FILE", help=text)
+
+
+def _add_net(parser: argparse.ArgumentParser) -> None:
+    """What only nets take that are no runs."""
+    parser.add_argument(
+        "--weights", metavar="FILES", help="of a single NET, with commas; later ones count first"
+    )
+    text = "judge nets by the pictures of this folder: its list_val_shuffle.txt, or its class folders by name"
+    parser.add_argument("--data", metavar="DIR", help=text)
+    add_preparation(parser, "subtracted pixel by pixel")
+    add_until(parser)
+    add_input_shape(parser)
+    add_dialect(parser)
+    add_lenient(parser)
 
 
 def _add_what(parser: argparse.ArgumentParser) -> None:

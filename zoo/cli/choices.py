@@ -24,6 +24,10 @@ BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
 CALLS = 200  # timed at batch 1
 AGAINST = RUNTIMES[1:]  # what onnxruntime is timed against
 
+ORDERS = ("BGR", "RGB")  # of a picture's channels
+CROPS = (1, 10)  # of a picture: its centre, or pycaffe's oversample
+TOP = 5  # classes that zoo classify names
+
 LANGUAGES = {"en": "en", "zh": "zh-Hans"}  # of a report, as a page names them
 VALIDATION_SHARE = 0.2  # of class folders
 SEED = 0  # of data that is drawn or dealt out

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from zoo.cli.bench import add_bench
 from zoo.cli.check import add_check
 from zoo.cli.choices import DRAWINGS, OPSET, OPSETS
+from zoo.cli.classify import add_classify
 from zoo.cli.data import add_data
 from zoo.cli.parts import (
     Commands,
@@ -16,6 +17,7 @@ from zoo.cli.parts import (
     add_lenient,
     add_plugin,
     add_python,
+    add_until,
     add_variant,
     command,
 )
@@ -26,7 +28,12 @@ from zoo.terminal.lasting import lasting
 _EPILOG = "Each command's own --help says more. Notices go to stderr, results to stdout; bad input exits 2."
 
 
-_PRINTERS = ("zoo.show", "zoo.upgrade", "zoo.layers")  # modules whose commands print, and write no file
+_PRINTERS = (
+    "zoo.show",
+    "zoo.upgrade",
+    "zoo.layers",
+    "zoo.classify",
+)  # modules whose commands print, and write no file
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -95,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
         add_train,
         add_study,
         add_bench,
+        add_classify,
         add_report,
         add_check,
         _show,
@@ -153,15 +161,7 @@ def _add_file(parser: argparse.ArgumentParser) -> None:
         help="hold every weight and blob of the file against PyTorch, over several batches, and print how "
         "far they are apart; exit 1 if they differ",
     )
-    parser.add_argument(
-        "--until",
-        "--output-blob",
-        dest="output_blob",
-        action="append",
-        default=[],
-        metavar="BLOB",
-        help="a blob to put out, which ends the net there; may be repeated",
-    )
+    add_until(parser)
     parser.add_argument(
         "--softmax", action="store_true", help="put out the softmax of a net that ends in SoftmaxWithLoss"
     )

@@ -2,7 +2,7 @@
 
 import argparse
 
-from zoo.cli.choices import MOST, MOST_SEED, VARIANT
+from zoo.cli.choices import CROPS, MOST, MOST_SEED, ORDERS, VARIANT
 
 Commands = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -34,6 +34,13 @@ def add_input_shape(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_until(parser: argparse.ArgumentParser) -> None:
+    """The option --until."""
+    text = "a blob to put out, which ends the net there; may be repeated"
+    names = ("--until", "--output-blob")
+    parser.add_argument(*names, dest="output_blob", action="append", default=[], metavar="BLOB", help=text)
+
+
 def add_python(parser: argparse.ArgumentParser) -> None:
     """The option --allow-python."""
     text = "let Python layers run the classes that they name"
@@ -56,8 +63,25 @@ def add_elsewhere(parser: argparse.ArgumentParser) -> None:
     """The options --root and --list of what reads runs."""
     text = "where the runs' lists and pictures lie now, if they were moved; their content is checked"
     parser.add_argument("--root", metavar="DIR", help=text)
-    text = "judge by this list, and not by the runs' own validation lists; every table names it"
+    text = "judge by this list, and not by the runs' or nets' own validation lists; every table names it"
     parser.add_argument("--list", metavar="FILE", help=text)
+
+
+def add_preparation(parser: argparse.ArgumentParser, mean: str) -> None:
+    """The options of how pictures become a net's input; ``mean`` is what is subtracted of a mean file."""
+    text = (
+        f"subtracted from the pixels, instead of what the net's data layer says: a .binaryproto ({mean}), or "
+    )
+    parser.add_argument("--mean", metavar="FILE|B,G,R", help=f"{text}a number a channel, in the net's order")
+    text = "what the pixels are multiplied by after that (transform_param's scale)"
+    parser.add_argument("--scale", type=float, metavar="X", help=text)
+    text = f"the net's order of channels (default: {ORDERS[0]})"
+    parser.add_argument("--channel-order", choices=ORDERS, help=text)
+    text = "resize whole pictures to this, of which the input is cropped, instead of to the input"
+    parser.add_argument("--resize", type=size, metavar="HxW", help=text)
+    text = "10: corners, centre and their mirror images, whose scores are averaged, as pycaffe's oversample"
+    text = f"{text} does (default: {CROPS[0]}, the centre)"
+    parser.add_argument("--crops", type=int, choices=CROPS, default=CROPS[0], help=text)
 
 
 def positive_number(text: str) -> int:

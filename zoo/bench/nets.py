@@ -1,0 +1,202 @@
+"""Nets that are named with their weights, as models to be measured."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from converters.export.deploy import deploy
+from converters.export.onnx_file import deploy_message
+from converters.graph import Graph, refuse_python
+from converters.host.places import existing_folder, seek
+from converters.network import Network
+from eval.parity import write_onnx
+from prototxt.caffe_pb2 import LayerParameter
+from prototxt.errors import InputError, nearest
+from prototxt.net_file import NetFile
+from prototxt.rawbytes import from_message
+from zoo import catalogue
+from zoo.bench.models import Given, Model
+from zoo.bench.pictures import Listed, Pictures, list_of_folder, listed, stored
+from zoo.classifier import Classifier, classifier_of, ends_in_softmax_loss, picture_layer
+from zoo.conversion import Request, built, check_weights, put_out, read_file, wired, write_file
+from zoo.preparation import Asked, Preparation, asked_of, prepare
+from zoo.terminal.console import notice
+from zoo.train.images.dataset import class_names
+from zoo.variants.sizing import ignored_labels
+
+
+class UnjudgedError(InputError):
+    """There is nothing that a net's accuracy could be measured over, or no accuracy to be measured."""
+
+
+@dataclass(frozen=True)
+class _Net:
+    """A net with its weights: the whole graph of its phase, and the module of what is deployed of it."""
+
+    name: str
+    request: Request
+    graph: Graph
+    net: Network
+
+
+@dataclass(frozen=True)
+class _Judging:
+    """What the command line says that nets are judged by: a list, what tables call it, the class folders that
+    it was made of, where its pictures lie, and how they become inputs.
+    """
+
+    list: Path | None
+    name: str
+    folders: int | None
+    root: Path | None
+    asked: Asked
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> "_Judging":
+        """Raises InputError for a list or folder that is not there, and for both."""
+        if args.list and args.data:
+            raise InputError("--list and --data both say what to judge by: give one of them")
+        if args.list and not Path(args.list).is_file():
+            raise InputError(f"--list {args.list}: no such file")
+        path, folders = list_of_folder(Path(args.data)) if args.data else (args.list, None)
+        root = existing_folder(args.root, "--root ").absolute() if args.root else None
+        name = args.data or args.list or ""
+        return cls(Path(path) if path else None, name, folders, root, asked_of(args))
+
+
+def given_nets(args: argparse.Namespace, scratch: Path) -> list[Model]:
+    """A model for each NET and NET=WEIGHTS of the command line, its ONNX file in ``scratch``.
+
+    A line for each says what it is judged by, or why by nothing. Raises InputError for what cannot be read or
+    exported, for weights of another net, and for a list that does not fit a net.
+    """
+    requests = _requests(args)
+    files = [read_file(request, notice) for request in requests]
+    judging = _Judging.of(args)
+    models = []
+    for index, (name, file, request) in enumerate(zip(_names(files, requests), files, requests, strict=True)):
+        with file.located():
+            graph = wired(file, request)
+            part = put_out(deploy(graph), graph, False, args.output_blob)
+            refuse_python(part.nodes)
+            check_weights(part, request)
+            net = built(part, request, notice)
+        models.append(_model(_Net(name, request, graph, net), judging, scratch / f"{index}.onnx"))
+    return models
+
+
+def _model(it: _Net, judging: _Judging, path: Path) -> Model:
+    pictures, why = None, None
+    try:
+        pictures = _pictures(it, judging)
+        notice(f"{it.name}: judged by {pictures.count:,} of {pictures.name}, {pictures.preparation}")
+    except UnjudgedError as error:
+        why = str(error)
+        notice(f"{it.name}: no accuracy: {why}")
+    images = pictures.images if isinstance(pictures, Listed) else None
+    names = class_names(images.list_path, classifier_of(it.net).classes) if images else ()
+    part = it.net.graph
+    write_file(it.net, part, path, notice, partial(write_onnx, classes=names))
+    softmax = ends_in_softmax_loss(it.graph, part)
+    given = Given(part, tuple(it.request.weights), pictures, why, softmax)
+    return Model(it.name, path, deploy_message(it.net), given=given)
+
+
+def _requests(args: argparse.Namespace) -> list[Request]:
+    pairs = [_pair(text) for text in dict.fromkeys(args.measured)]
+    for net, _ in pairs:
+        if not os.path.lexists(net) and net.removesuffix(".prototxt") not in catalogue.nets():
+            raise InputError(
+                f"{net}: no such folder of runs, no such prototxt, and no shipped net of that name"
+                f"{nearest(net, catalogue.nets())}"
+            )
+    if args.weights and (len(pairs) > 1 or pairs[0][1]):
+        raise InputError("--weights is for one NET; write several as NET=WEIGHTS")
+    return [
+        Request(
+            net=net,
+            weights=[Path(name) for name in (args.weights or weights).split(",") if name],
+            input_shapes=dict(args.input_shape),
+            dialect=args.dialect,
+        )
+        for net, weights in pairs
+    ]
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """A NET and its WEIGHTS; the name of a file that is there may have a = in it."""
+    net, _, weights = (text, "", "") if Path(text).is_file() else text.partition("=")
+    return net, weights
+
+
+def _names(files: Sequence[NetFile], requests: Sequence[Request]) -> list[str]:
+    """The nets' names; with their weights' or else their paths, where they are not all different."""
+    names = [from_message(file.message.name) or file.path.stem for file in files]
+    weights = [",".join(map(str, request.weights)) for request in requests]
+    if len(set(names)) < len(names):
+        stems = [Path(each).name or "no weights" for each in weights]
+        names = [f"{name} ({stem})" for name, stem in zip(names, stems, strict=True)]
+    if len(set(names)) < len(names):
+        names = [f"{request.net}={each}" for request, each in zip(requests, weights, strict=True)]
+    return names
+
+
+def _pictures(it: _Net, judging: _Judging) -> Pictures:
+    """What the net is judged by. Raises UnjudgedError where there is nothing."""
+    try:
+        found = classifier_of(it.net)
+    except InputError as error:
+        raise UnjudgedError(str(error)) from None
+    own = picture_layer(it.graph, found.input)
+    if judging.list is None and own is None:
+        raise UnjudgedError("no --list, no --data, and no data layer of its own that reads pictures")
+    if not it.request.weights:
+        raise UnjudgedError("no weights were given")
+    if judging.folders not in (None, found.classes):
+        raise InputError(
+            f"--data {judging.name}: has {judging.folders} class folders, and {it.name} scores "
+            f"{found.classes} classes: give a list"
+        )
+    folder = it.graph.file.path.parent if it.graph.file else Path()
+    places = [place for place in (judging.root, Path(), folder) if place is not None]
+    if judging.list is None and own is not None and own.type != "ImageData":
+        return _stored(own, found, judging.asked, places)
+    path = judging.list or _own_list(own, places)
+    ignored = frozenset(ignored_labels(it.graph.file.message.layer if it.graph.file else ()))
+    preparation = _preparation(own, found, judging.asked, places)
+    return listed(path, judging.name or str(path), preparation, places, found.classes, ignored)
+
+
+def _own_list(own: LayerParameter | None, places: Sequence[Path]) -> Path:
+    assert own is not None
+    path = seek(own.image_data_param.source, places)
+    if path is None:
+        raise UnjudgedError(f'the list of layer "{own.name}", {own.image_data_param.source}, is not there')
+    return path
+
+
+def _stored(own: LayerParameter, found: Classifier, asked: Asked, places: Sequence[Path]) -> Pictures:
+    """The net's own database."""
+    try:
+        pictures = stored(own, _preparation(own, found, asked, places, as_stored=True), places, found.classes)
+    except InputError as error:
+        if asked.options:  # they are what is wrong
+            raise
+        raise UnjudgedError(error.with_layer()) from None
+    if pictures is None:
+        raise UnjudgedError(f'layer "{own.name}", {own.type}, reads no pictures with one label each')
+    return pictures
+
+
+def _preparation(
+    own: LayerParameter | None,
+    found: Classifier,
+    asked: Asked,
+    places: Sequence[Path],
+    as_stored: bool = False,
+) -> Preparation:
+    origin = f'layer "{own.name}"' if own is not None else ""
+    return prepare(own, found.shape, asked, origin, places, as_stored=as_stored)

@@ -1,0 +1,65 @@
+"""What a net is as a classifier: which input takes the picture, and which output scores the classes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from converters.export.deploy import is_judge
+from converters.graph import Graph
+from converters.layers.registry import record_of
+from converters.network import Network
+from prototxt.caffe_pb2 import LayerParameter
+from prototxt.errors import InputError
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """The picture's input with its (channels, height, width), and how many classes the output scores."""
+
+    input: str
+    shape: tuple[int, int, int]
+    classes: int
+
+
+def classifier(inputs: Mapping[str, Sequence[int]], outputs: Mapping[str, Sequence[int]]) -> Classifier:
+    """The classifier of these shapes by blob, batch and all (classification.cpp asks for the same).
+
+    Raises InputError for a net with several inputs or outputs, or others than a picture and scores of two
+    classes or more.
+    """
+    for what, blobs in (("input", inputs), ("output", outputs)):
+        if len(blobs) != 1:
+            named = ", ".join(blobs) or "none"
+            raise InputError(f"it has {len(blobs)} {what}s ({named}), where a classifier has one")
+    ((name, shape),), ((scores, sizes),) = inputs.items(), outputs.items()
+    if len(shape) != 4 or shape[1] not in (1, 3) or min(shape) < 1:
+        raise InputError(f'its input "{name}", {_sized(shape)}, is no picture')
+    if len(sizes) < 2 or sizes[1] < 2 or any(size != 1 for size in sizes[2:]):
+        raise InputError(f'its output "{scores}", {_sized(sizes)}, is no score a class')
+    return Classifier(name, (shape[1], shape[2], shape[3]), sizes[1])
+
+
+def classifier_of(net: Network) -> Classifier:
+    """That of a deployed net. Raises InputError as :func:`classifier`."""
+    inputs = {value.blob: tuple(net.shapes[value]) for value in net.graph.inputs}
+    return classifier(inputs, {value.blob: tuple(net.shapes[value]) for value in net.graph.outputs})
+
+
+def picture_layer(graph: Graph, blob: str) -> LayerParameter | None:
+    """The layer that reads the pictures of an input from files; None where a program feeds it."""
+    for node in graph.nodes:
+        if node.is_data and blob in (value.blob for value in node.outputs):
+            tops = record_of(node.layer).data_tops
+            return node.layer if tops is not None and tops.is_images else None
+    return None
+
+
+def ends_in_softmax_loss(graph: Graph, part: Graph) -> bool:
+    """Whether the output of ``part``, deployed of ``graph``, are scores that a SoftmaxWithLoss makes
+    probabilities of.
+    """
+    judges = [node for node in graph.nodes if is_judge(node.layer) and record_of(node.layer).probabilities]
+    return any(node.inputs[0] in part.outputs for node in judges)
+
+
+def _sized(shape: Sequence[int]) -> str:
+    return "×".join(map(str, shape))

@@ -1,0 +1,72 @@
+"""``zoo classify``: what a net sees in pictures, printed as Caffe's classification.bin prints it."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from converters.data.images.lists import read_image
+from eval.accuracy import averaged
+from prototxt.errors import InputError, about
+from zoo.classify.opening import Opened, opened
+from zoo.classify.reading import Array, read_picture
+from zoo.preparation import Preparation, asked_of, prepare
+from zoo.terminal.console import notice
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the likeliest classes of every picture; one line says how pictures become the net's input."""
+    net = opened(args)
+    names = _names(args, net)
+    preparation = _preparation(args, net)
+    notice(f"{args.net}: {preparation}")
+    for path in map(Path, args.images):
+        scores = _scores(net, preparation, path)
+        print(f"---------- Prediction for {path} ----------")
+        for index in torch.argsort(scores, descending=True, stable=True)[: args.top].tolist():
+            print(f'{scores[index]:.4f} - "{names[index]}"')
+    return 0
+
+
+def _names(args: argparse.Namespace, net: Opened) -> Sequence[str]:
+    """The classes' names: a line each of --labels, else the net's own, else their numbers."""
+    if not args.labels:
+        return net.names or [str(number) for number in range(net.found.classes)]
+    text = Path(args.labels).read_text(encoding="utf-8-sig", errors="replace")
+    names = [line.removesuffix("\r") for line in text.rstrip("\r\n").split("\n")]
+    if len(names) != net.found.classes:
+        raise InputError(
+            f"{args.labels}: has {len(names)} labels, {args.net} scores {net.found.classes} classes"
+        )
+    return names
+
+
+def _preparation(args: argparse.Namespace, net: Opened) -> Preparation:
+    """As the net's own data layer says, else as classification.bin has it."""
+    return prepare(
+        net.own,
+        net.found.shape,
+        asked_of(args),
+        net.origin or "classification.bin",
+        net.places,
+        mean_a_channel=True,
+        order=net.order,
+    )
+
+
+def _scores(net: Opened, preparation: Preparation, path: Path) -> Tensor:
+    """(classes,) of a picture. Raises InputError for a file that is no picture."""
+    picture = _read(net, preparation, path)
+    with about(path):
+        inputs = preparation.tensor([picture])
+    return averaged(net.scores(inputs), 1)[0]
+
+
+def _read(net: Opened, preparation: Preparation, path: Path) -> Array:
+    """The pixels, as the net's data layer reads them, or else classification.bin."""
+    param = preparation.layer.image_data_param
+    if net.own is not None and net.own.type:
+        return read_image(path, param)
+    return read_picture(path, preparation.shape[0], (param.new_height, param.new_width))

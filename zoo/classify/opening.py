@@ -1,0 +1,134 @@
+"""What ``zoo classify`` asks: a net with its weights, an ONNX file, or a run of ``zoo train``."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from converters.export.deploy import deploy
+from converters.graph import Graph, refuse_python
+from converters.network import Network
+from eval.accuracy import finite, run_scores
+from eval.runtime import input_shapes, metadata_of, open_session
+from prototxt.caffe_pb2 import LayerParameter
+from prototxt.errors import InputError, about
+from zoo.bench.models import find_runs, run_graph
+from zoo.classifier import Classifier, classifier, classifier_of, ends_in_softmax_loss, picture_layer
+from zoo.cli.choices import ORDERS
+from zoo.conversion import Request, built, check_weights, put_out, read_file, wired
+from zoo.terminal.console import notice
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A classifier: ``scores`` of (N, channels, height, width) pictures, (N, classes); the data layer of its
+    ``own``, if any, and in words whose; the ``names`` of its classes and its order of channels, where it says
+    them; where the files lie that it names.
+    """
+
+    scores: Callable[[Tensor], Tensor]
+    found: Classifier
+    own: LayerParameter | None = None
+    origin: str = ""
+    names: Sequence[str] = ()
+    order: str = ORDERS[0]
+    places: Sequence[Path] = (Path(),)
+
+
+def opened(args: argparse.Namespace) -> Opened:
+    """The classifier that --net names. Raises InputError, naming it, for what is none."""
+    path = Path(args.net)
+    is_whole = path.is_dir() or path.suffix == ".onnx"
+    if is_whole and args.weights:
+        raise InputError(f"--weights: {path} has its own")
+    if not is_whole and not args.weights:
+        raise InputError(f"{path}: give its --weights, without which it says nothing")
+    if path.suffix == ".onnx" and not path.is_dir():
+        return _of_onnx(path)
+    return _of_run(path) if path.is_dir() else _of_net(args)
+
+
+def _of_net(args: argparse.Namespace) -> Opened:
+    request = Request(
+        net=args.net,
+        weights=[Path(name) for name in args.weights.split(",")],
+        input_shapes=dict(args.input_shape),
+        dialect=args.dialect,
+    )
+    file = read_file(request, notice)
+    with file.located():
+        graph = wired(file, request)
+        net = _module(graph, request, args.output_blob)
+    return _of_module(net, graph, args.net, [Path(), file.path.parent])
+
+
+def _of_run(folder: Path) -> Opened:
+    """A finished run, with the transform of its TEST net."""
+    models, _ = find_runs(folder)
+    if len(models) > 1:
+        raise InputError(f"{folder}: holds {len(models)} finished runs: name one of them")
+    run, record = models[0].folder, models[0].record
+    assert run is not None and record is not None
+    graph = run_graph(run, "TEST") or run_graph(run, "TRAIN")
+    assert graph is not None
+    net = _module(graph, Request(net=str(run.net), weights=[run.weights]), ())
+    names = record.get("class_names") or ()
+    return _of_module(net, graph, str(folder), [run.path, *map(Path, record["places"])], names)
+
+
+def _module(graph: Graph, request: Request, output_blobs: Sequence[str]) -> Network:
+    """What of the graph is deployed, with the softmax of its loss, for one picture at a time."""
+    part = put_out(deploy(graph), graph, False, output_blobs)
+    if ends_in_softmax_loss(graph, part):
+        part = put_out(part, graph, True, ())
+    refuse_python(part.nodes)
+    check_weights(part, request)
+    net = built(part, request, notice)
+    one = Network(
+        part, "TEST", {value.blob: (1, *net.shapes[value][1:]) for value in part.inputs}, fill_blobs=None
+    )
+    one.take_blobs(net)
+    return one
+
+
+def _of_module(
+    net: Network, graph: Graph, name: str, places: Sequence[Path], names: Sequence[str] = ()
+) -> Opened:
+    with about(name):
+        found = classifier_of(net)
+    own = picture_layer(graph, found.input)
+
+    def scores(pictures: Tensor) -> Tensor:
+        with torch.no_grad():
+            return finite(torch.cat([net(each[None]).flatten(1) for each in pictures]))
+
+    return Opened(scores, found, own, f'layer "{own.name}"' if own else "", names, places=places)
+
+
+def _of_onnx(path: Path) -> Opened:
+    """An ONNX file, with the transform and the classes that its metadata has."""
+    inputs, batch = input_shapes(path)
+    session, entries = open_session(path), metadata_of(path)
+    shapes = {name: [batch or 1, *shape] for name, shape in inputs.items()}
+    if size := entries.get("input_size"):
+        shapes = {name: [*shape[:2], *size] if len(shape) == 4 else shape for name, shape in shapes.items()}
+    outputs = {
+        output.name: [size if isinstance(size, int) else 1 for size in output.shape]
+        for output in session.get_outputs()
+    }
+    with about(path):
+        found = classifier(shapes, outputs)
+    own = LayerParameter(name=path.name)
+    own.transform_param.mean_value.extend(entries.get("mean") or [])
+    own.transform_param.scale = entries.get("scale", 1)
+    order = entries.get("channel_order") if found.shape[0] == 3 else None
+    order = order if order in ORDERS else ORDERS[0]
+    names = entries.get("classes") or ()
+
+    def scores(pictures: Tensor) -> Tensor:
+        return run_scores(session, pictures)
+
+    return Opened(scores, found, own, f"the metadata of {path.name}", names, order)

@@ -1,0 +1,195 @@
+"""How pictures become a net's input: as its own data layer says, or as options do."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from converters.data.images.crops import TEN, oversample
+from converters.data.images.transform import Choices, check, means, open_mean, transform
+from converters.export.metadata import with_mean
+from converters.host.places import HERE
+from prototxt.caffe_pb2 import LayerParameter
+from prototxt.errors import InputError
+from zoo.cli.choices import ORDERS
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What options say of it; None where they say nothing."""
+
+    mean: str | None = None
+    scale: float | None = None
+    order: str | None = None
+    resize: tuple[int, int] | None = None
+    crops: int = 1
+
+    @property
+    def options(self) -> list[str]:
+        """The options that were given."""
+        names = ("--mean", "--scale", "--channel-order", "--resize", "--crops")
+        values = (self.mean, self.scale, self.order, self.resize, self.crops if self.crops > 1 else None)
+        return [name for name, value in zip(names, values, strict=True) if value is not None]
+
+
+def asked_of(args: argparse.Namespace) -> Asked:
+    """What the command line says."""
+    return Asked(args.mean, args.scale, args.channel_order, args.resize, args.crops)
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How pictures become an input of ``shape`` (channels, height, width).
+
+    ``layer`` is an ImageData that reads and resizes them, and whose transform_param has the mean and scale;
+    ``mean`` its mean image, (H, W, C); ``is_rgb`` whether the net takes red first. Of what is larger than
+    the input the centre is taken, or ten ``crops``. ``origin`` is who says so.
+    """
+
+    layer: LayerParameter
+    shape: tuple[int, int, int]
+    mean: Tensor | None
+    is_rgb: bool
+    crops: int
+    origin: str
+
+    def tensor(self, pictures: Sequence[Array]) -> Tensor:
+        """(height, width, channels) BGR or grey pictures, uint8 or float32, as (N·crops, C, H, W), the crops
+        of one together.
+
+        Raises InputError for a picture of other channels, smaller than the input, or of another size than the
+        mean image.
+        """
+        if len({picture.shape for picture in pictures}) == 1:
+            return self._tensor(np.stack(pictures))
+        return torch.cat([self._tensor(picture[None]) for picture in pictures])
+
+    def _tensor(self, pictures: Array) -> Tensor:
+        height, width, channels = pictures.shape[1:]
+        if channels != self.shape[0]:
+            raise InputError(f"a picture of {channels} channels, and the net's input has {self.shape[0]}")
+        if height < self.shape[1] or width < self.shape[2]:
+            raise InputError(f"a picture of {height}×{width} is smaller than the input, {_sized(self.shape)}")
+        check(self.layer, height, width, channels, self.mean)
+        ordered = np.ascontiguousarray(pictures[..., ::-1] if self.is_rgb else pictures)
+        whole = transform(self.layer, torch.from_numpy(ordered), _uncropped(len(pictures)), self.mean)
+        if self.crops == TEN:
+            return oversample(whole, self.shape[1:])
+        row, column = (height - self.shape[1]) // 2, (width - self.shape[2]) // 2
+        return whole[:, :, row : row + self.shape[1], column : column + self.shape[2]]
+
+    def __str__(self) -> str:
+        """The steps in words, and who says so."""
+        images, param = self.layer.image_data_param, self.layer.transform_param
+        size = f"{images.new_height}×{images.new_width}" if images.new_height else "their own size"
+        steps = [f"whole pictures at {size}"]
+        if images.new_height != self.shape[1] or images.new_width != self.shape[2]:
+            cut = "ten crops" if self.crops == TEN else "the centre"
+            steps.append(f"{cut} of {_sized(self.shape)}")
+        steps.append("grey" if self.shape[0] == 1 else ORDERS[self.is_rgb])
+        if param.mean_file:
+            steps.append(f"less {param.mean_file}")
+        elif param.mean_value:
+            steps.append(f"less {', '.join(f'{value:.6g}' for value in param.mean_value)}")
+        if param.scale != 1:
+            steps.append(f"times {param.scale:.6g}")
+        return f"{', '.join(steps)} ({self.origin})"
+
+
+def prepare(
+    own: LayerParameter | None,
+    shape: tuple[int, int, int],
+    asked: Asked,
+    origin: str,
+    places: Sequence[Path] = HERE,
+    mean_a_channel: bool = False,
+    as_stored: bool = False,
+    order: str = ORDERS[0],
+) -> Preparation:
+    """The preparation of the net's ``own`` data layer, or without one of whole pictures resized to the input,
+    changed as ``asked``.
+
+    Pictures are resized as is asked, else as an ImageData says, else to the mean image, else to the input; an
+    ImageData that crops and resizes nothing takes them as they are, and so it is with those of a database
+    (``as_stored``). The mean file of an option is subtracted pixel by pixel, or ``mean_a_channel``. The
+    layer's own mean_file is sought in ``places``. ``order`` is the net's, where no option says another.
+
+    Raises InputError for a mean that does not fit, and ten crops of pictures no larger than the input.
+    """
+    layer = LayerParameter(name="--mean", type="ImageData", top=["data", "label"])
+    if own is not None:
+        layer.name = own.name
+        layer.transform_param.CopyFrom(own.transform_param)
+        layer.image_data_param.CopyFrom(own.image_data_param)
+    for field in ("crop_size", "mirror"):
+        layer.transform_param.ClearField(field)
+    _take_mean_and_scale(layer, asked, shape[0] if mean_a_channel else None)
+    means(layer, shape[0])
+    mean = open_mean(layer, places)
+    layer.image_data_param.is_color = shape[0] != 1
+    if not as_stored:
+        _resize(layer, own, shape, asked, mean)
+    elif asked.resize:
+        raise InputError(f'--resize: the pictures of layer "{layer.name}" are of the size that they have')
+    if asked.order and shape[0] != len(asked.order):
+        raise InputError(f"--channel-order {asked.order}: the net's input has {shape[0]} channels")
+    said = ", ".join(part for part in (origin, *asked.options) if part) or "no option and no layer says more"
+    return Preparation(layer, shape, mean, (asked.order or order) == ORDERS[1], asked.crops, said)
+
+
+def _take_mean_and_scale(layer: LayerParameter, asked: Asked, channels: int | None) -> None:
+    """Put the options' mean and scale in place of the layer's; of a mean file the mean of each of so many
+    ``channels``, where they are given (classification.cpp, SetMean).
+    """
+    param = layer.transform_param
+    if asked.mean is not None:
+        said = with_mean(asked.mean)
+        if channels and (image := open_mean(said)) is not None:
+            if image.shape[2] != channels:
+                raise InputError(
+                    f"--mean {asked.mean}: has {image.shape[2]} channels, the net's input {channels}"
+                )
+            said.transform_param.Clear()
+            said.transform_param.mean_value.extend(image.double().mean((0, 1)).tolist())
+        for field in ("mean_file", "mean_value"):
+            param.ClearField(field)
+        param.MergeFrom(said.transform_param)
+    if asked.scale is not None:
+        param.scale = asked.scale
+
+
+def _resize(
+    layer: LayerParameter,
+    own: LayerParameter | None,
+    shape: tuple[int, int, int],
+    asked: Asked,
+    mean: Tensor | None,
+) -> None:
+    images = layer.image_data_param
+    size = asked.resize or (images.new_height, images.new_width)
+    crops_alone = own is not None and own.type == "ImageData" and own.transform_param.crop_size
+    if not size[0] and not crops_alone:
+        size = (mean.shape[0], mean.shape[1]) if mean is not None else shape[1:]
+    images.new_height, images.new_width = size
+    if asked.resize and (size[0] < shape[1] or size[1] < shape[2]):
+        raise InputError(f"--resize {size[0]}x{size[1]} is smaller than the input, {_sized(shape)}")
+    if asked.crops == TEN and size == shape[1:]:
+        raise InputError(
+            f"--crops {TEN} takes crops of pictures that are larger than the input, {_sized(shape)}: give "
+            "--resize HxW, as pycaffe's classify.py has 256x256"
+        )
+
+
+def _uncropped(count: int) -> Choices:
+    return Choices(*(torch.zeros(count, dtype=kind) for kind in (torch.long, torch.long, torch.bool)))
+
+
+def _sized(shape: tuple[int, int, int]) -> str:
+    return f"{shape[1]}×{shape[2]}"
