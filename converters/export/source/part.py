@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from converters.export.source.names import quoted
+
 if TYPE_CHECKING:
     from converters.layers.elementwise.scale import Scale
 
@@ -66,11 +68,19 @@ def short(value: float) -> str:
 
 
 def literal(value: Any) -> str:
-    """A number, or a tuple of numbers (one where all are equal), as it stands in Python."""
+    """A number, a word, or a list or tuple of such, as it stands in Python."""
     if isinstance(value, tuple):
-        same = len(set(value)) == 1
-        return literal(value[0]) if same else f"({', '.join(map(literal, value))})"
+        return f"({', '.join(map(literal, value))}{',' if len(value) == 1 else ''})"
+    if isinstance(value, list):
+        return f"[{', '.join(map(literal, value))}]"
+    if isinstance(value, str):
+        return quoted(value)
     return short(value) if isinstance(value, float) else repr(value)
+
+
+def one(value: tuple[int, ...]) -> int | tuple[int, ...]:
+    """A number an axis, or one for all of them."""
+    return value[0] if len(set(value)) == 1 else value
 
 
 def make(name: str, *values: Any, **named: Any) -> str:
@@ -81,9 +91,9 @@ def make(name: str, *values: Any, **named: Any) -> str:
 
 
 def unless(value: Any, usual: Any) -> Any:
-    """``value``, or None where it is what is meant without it."""
-    values = set(value) if isinstance(value, tuple) else {value}
-    return None if values <= {usual} else value
+    """``value``, one for all axes where they are equal, or None where it is what is meant without it."""
+    value = one(value) if isinstance(value, tuple) and value else value
+    return None if value == usual else value
 
 
 def rest_of_one(value: float) -> float:

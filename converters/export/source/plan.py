@@ -4,13 +4,12 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from converters.export.source.families.normalising import takes
+from converters.export.source.families.normalising import are_one
 from converters.export.source.names import ATTRIBUTES, VARIABLES, identifier
 from converters.export.source.part import Call, Part
 from converters.export.source.rules import refusal, rule_of
 from converters.graph import Node, Value
 from converters.layers.elementwise.scale import Scale
-from converters.layers.normalising.batch_norm import BatchNorm
 from converters.network import Network
 from prototxt.errors import of_layer
 
@@ -136,8 +135,7 @@ def _folded(net: Network) -> dict[Node, Node]:
         if before is None or before.is_data or node.is_data or {node, before} & shared:
             continue
         first, second = net.module_of(before), net.module_of(node)
-        is_pair = isinstance(first, BatchNorm) and isinstance(second, Scale) and takes(second)
-        if is_pair and reads[node.inputs[0]] == 1:
+        if are_one(first, second) and reads[node.inputs[0]] == 1:
             pairs[before] = node
     return pairs
 

@@ -1,5 +1,7 @@
 """Layers that bring values to a common scale, and factors and shifts a channel."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -10,9 +12,11 @@ from converters.export.source.helpers.batch_norm import (
 )
 from converters.export.source.helpers.normalise import lrn_within_channel, mean_variance_normalize
 from converters.export.source.helpers.scale import Scale as ScaleHelper
-from converters.export.source.part import Call, Part, literal, make, rest_of_one, short, unless
+from converters.export.source.part import Call, Part, literal, make, rest_of_one, short, tensors, unless
 from converters.export.source.rules import refusal, to_source
+from converters.layers.base import Layer
 from converters.layers.elementwise.scale import Bias, Scale
+from converters.layers.forks.normalising.batch_norm import NvidiaBatchNorm
 from converters.layers.judging.softmax import Softmax
 from converters.layers.normalising.batch_norm import BatchNorm
 from converters.layers.normalising.normalise import LRN, MVN
@@ -20,48 +24,65 @@ from converters.layers.normalising.normalise import LRN, MVN
 _FIXED = {1: FixedBatchNorm1d, 2: FixedBatchNorm2d, 3: FixedBatchNorm3d}
 
 
+@dataclass(frozen=True)
+class Statistics:
+    """What nn.BatchNorm has of a layer: the running mean and variance (C,), and in which modes it uses them:
+    ``is_fixed`` in both, ``is_batch`` in none, else in evaluation.
+    """
+
+    mean: Tensor
+    variance: Tensor
+    eps: float
+    momentum: float
+    is_fixed: bool = False
+    is_batch: bool = False
+
+
 @to_source.register
 def _(layer: BatchNorm, c: Call) -> Part:
+    spec = layer.spec
+    stats = spec.use_global_stats
+    if stats is None and layer.has_own_phase:
+        stats = not layer.training
     factor = torch.where(layer.scale_factor == 0, 0.0, 1 / layer.scale_factor)
-    statistics = layer.mean * factor, layer.variance * factor
-    return batch_norm(layer, c, statistics, rest_of_one(layer.spec.moving_average_fraction))
+    momentum = rest_of_one(spec.moving_average_fraction)
+    mean, variance = layer.mean * factor, layer.variance * factor
+    return batch_norm(layer, c, Statistics(mean, variance, spec.eps, momentum, stats is True, stats is False))
 
 
-def batch_norm(layer: BatchNorm, c: Call, statistics: tuple[Tensor, Tensor], momentum: float) -> Part:
-    """nn.BatchNorm with running statistics, and with the Scale behind it for its weight and bias."""
+def batch_norm(layer: Layer, c: Call, numbers: Statistics, own: tuple[Tensor, ...] | None = None) -> Part:
+    """nn.BatchNorm, whose weight and bias are its ``own`` or those of the Scale behind it."""
     axes = {1: 1, 2: 1, 3: 1, 4: 2, 5: 3}.get(c.axes)
     if axes is None:
         raise refusal(layer, f"has no rule for {c.axes} axes")
-    is_fixed, is_batch = _modes(layer)
-    kind = f"FixedBatchNorm{axes}d" if is_fixed else f"nn.BatchNorm{axes}d"
+    learned = own if c.scale is None else tuple(tensors(c.scale, "weight", "bias").values())
+    is_usual = not (numbers.is_fixed or numbers.is_batch)
     text = make(
-        kind,
-        statistics[0].numel(),
-        eps=unless(layer.spec.eps, float(torch.tensor(1e-5))),
-        momentum=None if is_fixed or is_batch else unless(momentum, 0.1),
-        affine=None if c.scale else False,
-        track_running_stats=False if is_batch else None,
+        f"FixedBatchNorm{axes}d" if numbers.is_fixed else f"nn.BatchNorm{axes}d",
+        numbers.mean.numel(),
+        eps=unless(numbers.eps, float(torch.tensor(1e-5))),
+        momentum=unless(numbers.momentum, 0.1) if is_usual else None,
+        affine=None if learned else False,
+        track_running_stats=False if numbers.is_batch else None,
     )
-    state: dict[str, Tensor] = {}
-    if c.scale is not None and c.scale.weight is not None and c.scale.bias is not None:
-        state = {"weight": c.scale.weight, "bias": c.scale.bias}
-    if not is_batch:
-        mean, variance = statistics
-        state |= {"running_mean": mean, "running_var": variance, "num_batches_tracked": torch.tensor(0)}
+    state = dict(zip(("weight", "bias"), learned or (), strict=False))
+    if not numbers.is_batch:
+        state |= {"running_mean": numbers.mean, "running_var": numbers.variance}
+        state |= {"num_batches_tracked": torch.tensor(0)}
     before, behind = (".unsqueeze(1)", ".squeeze(1)") if c.axes == 1 else ("", "")
-    return Part([f"{c.me}({c.x}{before}){behind}"], text, state, [_FIXED[axes]] if is_fixed else [])
+    helpers = [_FIXED[axes]] if numbers.is_fixed else []
+    return Part([f"{c.me}({c.x}{before}){behind}"], text, state, helpers)
 
 
-def _modes(layer: BatchNorm) -> tuple[bool, bool]:
-    """Whether it normalises by the stored statistics in both modes, or by the batch's in both."""
-    stats = layer.spec.use_global_stats
-    if stats is None and layer.has_own_phase:
-        stats = not layer.training
-    return stats is True, stats is False
+def are_one(first: Layer, second: Layer) -> bool:
+    """Whether nn.BatchNorm is both layers: a BatchNorm without numbers of its own, and a Scale that has one
+    of both a channel.
+    """
+    lacks = isinstance(first, BatchNorm) or (isinstance(first, NvidiaBatchNorm) and first.scale is None)
+    return lacks and isinstance(second, Scale) and _is_a_channel(second)
 
 
-def takes(layer: Scale) -> bool:
-    """Whether a BatchNorm before it can have its numbers for its own: one of both a channel."""
+def _is_a_channel(layer: Scale) -> bool:
     return layer.spec.axis == 1 and layer.spec.num_axes == 1 and None not in (layer.weight, layer.bias)
 
 

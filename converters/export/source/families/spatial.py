@@ -10,7 +10,7 @@ from converters.export.source.helpers.pooling import (
     max_pool,
     spatial_pyramid,
 )
-from converters.export.source.part import Call, Part, literal, make, unless
+from converters.export.source.part import Call, Part, literal, make, one, unless
 from converters.export.source.rules import refusal, to_source
 from converters.layers.parts.windows import Windows
 from converters.layers.spatial.convolution import Convolution, Deconvolution
@@ -36,7 +36,7 @@ def _slide(layer: Convolution | Deconvolution, c: Call, kind: str) -> Part:
         f"{kind}{max(axes, 1)}d",
         c.shapes[0][spec.axis],
         spec.num_output,
-        kernel_size=kernel,
+        kernel_size=one(kernel),
         stride=unless(spec.stride, 1),
         padding=unless(spec.pad, 0),
         dilation=unless(spec.dilation, 1),
@@ -116,8 +116,8 @@ def _pool(kind: str, windows: Windows) -> str:
     rounds_up = not windows.is_floor and windows.stride != (1, 1)
     return make(
         kind,
-        windows.kernel,
-        stride=None if windows.stride == windows.kernel else windows.stride,
+        one(windows.kernel),
+        stride=None if windows.stride == windows.kernel else one(windows.stride),
         padding=unless(windows.pad, 0),
         ceil_mode=True if rounds_up else None,
     )
