@@ -72,7 +72,11 @@ def _offset(line: Line, name: str) -> int:
     if line.scale != 1:
         raise InputError(f"bottoms differ in scale, by {float(line.scale):g}", name)
     if line.shift > 0 or line.shift.denominator != 1:
-        raise InputError(f"the offset between the bottoms, {float(-line.shift):g}, is no whole number", name)
+        raise InputError(
+            f"the offset between the bottoms, {float(-line.shift):g}, is no whole number, as fcn's rule asks "
+            "(by that of --dialect caffe it is 0)",
+            name,
+        )
     if -line.shift > LARGEST:
         raise InputError(f"the offset between the bottoms, {int(-line.shift)}, is beyond any blob", name)
     return int(-line.shift)
