@@ -152,6 +152,8 @@ def test_means_of_a_file_and_of_the_command_line(tmp_path: Path, capsys: pytest.
     assert metadata(tmp_path / "deploy.onnx") == size | from_file
     assert main([*deploy, "104,117.5,123"]) == 0
     assert metadata(tmp_path / "deploy.onnx") == size | {"mean": [104, 117.5, 123]}
+    assert main([*deploy, "104,117.5,123", "--scale", "0.5"]) == 0
+    assert metadata(tmp_path / "deploy.onnx") == size | {"mean": [104, 117.5, 123], "scale": 0.5}
     assert main([*deploy, "nowhere.binaryproto"]) == 2
     assert "nowhere.binaryproto" in capsys.readouterr().err.splitlines()[-1]
 

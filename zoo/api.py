@@ -6,13 +6,15 @@ from pathlib import Path
 
 from converters.build import Shape
 from converters.export.deploy import deploy
+from converters.export.metadata import Pictures
+from converters.export.onnx_file import About
 from converters.graph import refuse_python
 from converters.network import Network
 from eval.parity import write_onnx
 from prototxt.text import to_stderr
 from zoo import catalogue
-from zoo.cli.choices import VARIANT
-from zoo.conversion import Request, built, put_out, read_file, wired, write_file
+from zoo.cli.choices import OPSET, VARIANT
+from zoo.conversion import Request, built, places_of, put_out, read_file, wired, write_file
 
 
 def list_nets() -> list[str]:
@@ -69,7 +71,11 @@ def export_onnx(
     softmax: bool = False,
     output_blobs: Sequence[str] = (),
     mean: str = "",
+    scale: float | None = None,
     classes: Sequence[str] = (),
+    preprocess: bool = False,
+    dynamic_size: bool = False,
+    opset: int = OPSET,
 ) -> Path:
     """Write a net, given as a module or as :func:`load` takes it, as an ONNX file; return the file's path.
 
@@ -79,7 +85,9 @@ def export_onnx(
     ``softmax``: put out the softmax in place of the scores that a SoftmaxWithLoss reads; a module has that
     loss where it was loaded with ``losses=True``. ``output_blobs``: end the net at these blobs.
     ``mean``: what was subtracted from the pixels, a .binaryproto's path or a number a channel
-    ("104,117,123"). ``classes``: their names. The file's metadata has both.
+    ("104,117,123"); ``scale``: what the rest was multiplied by; ``classes``: their names. The file's metadata
+    has them. ``preprocess``: the file takes pixels from 0 to 255 in RGB, and has mean, scale and the order of
+    channels inside. ``dynamic_size``: it takes images of any height and width, too. ``opset``: from 13 on.
 
     Raises InputError, with the layer, where the file would compute something else or there can be none:
     nothing is written.
@@ -88,5 +96,11 @@ def export_onnx(
     target = Path(path)
     with module.graph.located():
         part = put_out(deploy(module.graph), module.graph, softmax, output_blobs)
-        write_file(module, part, target, to_stderr, partial(write_onnx, classes=classes, mean=mean))
+        about = About(
+            pictures=Pictures(mean, scale, places_of(part)),
+            preprocess=preprocess,
+            dynamic_size=dynamic_size,
+            opset=opset,
+        )
+        write_file(module, part, target, to_stderr, partial(write_onnx, classes=classes, **about))
     return target

@@ -105,7 +105,7 @@ def write_file(net: Network, part: Graph, path: Path, warn: Warn, write: Callabl
         if names[value] != value.blob:
             why = "an input has that name" if value.blob else "ONNX knows no empty name"
             warn(f'output "{value.blob}" is called "{names[value]}" in the ONNX file: {why}')
-    write(net, path, graph=part, places=places_of(part), warn=warn)
+    write(net, path, graph=part, warn=warn)
 
 
 def places_of(graph: Graph) -> Sequence[Path]:

@@ -9,6 +9,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from converters.export.deploy import deploy
+from converters.export.metadata import Pictures
 from converters.export.onnx_file import About, export_onnx, preprocess_asked
 from converters.export.preprocess import Preprocess
 from converters.graph import Graph, refuse_python
@@ -114,23 +115,21 @@ def write_model(net: Network, part: Graph, target: Path, args: argparse.Namespac
     """Write ``part`` of the net as ONNX. With ``--verify`` it is held against PyTorch at length, and where it
     differs nothing is written and the text says in what; otherwise the text is empty.
     """
-    write = export_onnx if args.verify else write_onnx
+    write, about = export_onnx if args.verify else write_onnx, asked(args, part)
     try:
         with whole(target) as beside:
-            write_file(net, part, beside, notice, partial(write, **asked(args)))
+            write_file(net, part, beside, notice, partial(write, **about))
             if args.verify:
-                verify(
-                    net, part, beside, preprocess_asked(net, **asked(args) | About(places=places_of(part)))
-                )
+                verify(net, part, beside, preprocess_asked(net, **about))
     except VerificationError as error:
         return str(error)
     return ""
 
 
-def asked(args: argparse.Namespace) -> About:
+def asked(args: argparse.Namespace, part: Graph) -> About:
     """What the command line asks of the ONNX file."""
     return About(
-        mean=args.mean or "",
+        pictures=Pictures(args.mean or "", args.scale, places_of(part)),
         note=_MARK,
         opset=args.opset,
         dynamic_size=args.dynamic_size,

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +19,26 @@ from prototxt.text import to_stderr
 COLOURS = {1: "grey", 3: "BGR"}  # as OpenCV decodes for Caffe (io.cpp)
 
 
+@dataclass(frozen=True)
+class Pictures:
+    """What was done to pictures that no data layer tells, or beats what one does: ``mean``, a file or numbers
+    joined by commas, sought in ``places``; ``scale``, by which the rest was multiplied.
+    """
+
+    mean: str = ""
+    scale: float | None = None
+    places: Sequence[Path] = HERE
+
+
 def metadata(
-    net: Network,
-    classes: Sequence[str],
-    mean: str = "",
-    places: Sequence[Path] = HERE,
-    is_preprocessed: bool = False,
+    net: Network, classes: Sequence[str] = (), told: Pictures = Pictures(), is_preprocessed: bool = False
 ) -> dict[str, str]:
     """Each entry as JSON: channel_order (BGR, or grey; only where the first input's channels tell),
-    input_size (height, width; of an input of 4 axes), what its data layer did to the pixels (mean a
-    channel, scale), classes, and dialects (type to the fork whose rule it follows).
+    input_size (height, width; of an input of 4 axes), what its data layer, or ``told``, did to the pixels
+    (mean a channel, scale), classes, and dialects (type to the fork whose rule it follows).
 
-    A mean image stands as its mean a channel, and as mean_image, {"file", "shape" (C, H, W)}. ``mean``,
-    a file or numbers joined by commas, speaks where there is no data layer, and instead of one. Where the
-    file itself does all that (``is_preprocessed``), channel_order is RGB and nothing is left to do.
+    A mean image stands as its mean a channel, and as mean_image, {"file", "shape" (C, H, W)}. Where the file
+    itself does all that (``is_preprocessed``), channel_order is RGB and nothing is left to do.
     """
     entries: dict[str, Any] = {}
     if served := image_input(net):
@@ -39,7 +46,7 @@ def metadata(
         if len(shape) == 4:
             entries |= {"channel_order": COLOURS[shape[1]]} if shape[1] in COLOURS else {}
             entries["input_size"] = list(shape[2:])
-        entries |= _preprocessed(entries) if is_preprocessed else _transform(layer, mean, places)
+        entries |= _preprocessed(entries) if is_preprocessed else _transform(layer, told)
     if classes:
         entries["classes"] = list(classes)
     if dialects := dialects_of(node.layer for node in net.graph.nodes):
@@ -64,13 +71,15 @@ def image_input(net: Network) -> tuple[LayerParameter, Value, tuple[int, ...]] |
     return next(iter(images or served), None)
 
 
-def _transform(layer: LayerParameter, mean: str, places: Sequence[Path]) -> dict[str, Any]:
-    if mean:
-        return _mean(with_mean(mean), HERE)
+def _transform(layer: LayerParameter, told: Pictures) -> dict[str, Any]:
     tops = record_of(layer).data_tops
-    if tops is None or not tops.is_images:
-        return {}
-    return _mean(layer, places) | {"scale": layer.transform_param.scale}
+    is_images = tops is not None and tops.is_images
+    mean = _mean(with_mean(told.mean), HERE) if told.mean else {}
+    if is_images and not mean:
+        mean = _mean(layer, told.places)
+    scale = layer.transform_param.scale if told.scale is None else told.scale
+    says_scale = told.scale is not None or (is_images and not told.mean)
+    return mean | ({"scale": scale} if says_scale else {})
 
 
 def with_mean(mean: str) -> LayerParameter:

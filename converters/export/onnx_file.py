@@ -8,14 +8,13 @@ import onnx
 
 from converters.export.deploy import deploy
 from converters.export.limits import refuse_layers
-from converters.export.metadata import metadata
+from converters.export.metadata import Pictures, metadata
 from converters.export.nodes.free import Free
 from converters.export.nodes.net import onnx_net
 from converters.export.nodes.writer import NotFreeError
 from converters.export.preprocess import Preprocess, preprocess_of
 from converters.graph import Graph
 from converters.host.files import whole
-from converters.host.places import HERE
 from converters.net_state import without_rules
 from converters.network import Network
 from prototxt.caffe_pb2 import NetParameter
@@ -60,15 +59,13 @@ def deploy_message(net: Network) -> NetParameter:
 
 
 class About(TypedDict, total=False):
-    """What a file says of itself besides the net: ``mean`` and ``places`` as
-    :func:`converters.export.metadata.metadata` takes them, ``note`` its doc_string; and what it is: its
-    ``opset``, from 13 on, whether height and width are dynamic as well as the batch, and whether it takes
-    pixels as they are (:class:`converters.export.preprocess.Preprocess`). ``warn`` takes a line for what is
-    not as asked.
+    """What a file says of itself besides the net, what was done to ``pictures`` and ``note``, its doc_string;
+    and what it is: its ``opset``, from 13 on, whether height and width are dynamic as well as the batch, and
+    whether it takes pixels as they are (:class:`converters.export.preprocess.Preprocess`). ``warn`` takes a
+    line for what is not as asked.
     """
 
-    mean: str
-    places: Sequence[Path]
+    pictures: Pictures
     note: str
     opset: int
     dynamic_size: bool
@@ -118,9 +115,8 @@ def onnx_model(
     refuse_layers(small)
     free, model = _model(small, about, preprocess_asked(small, **about))
     model.doc_string = about.get("note", "")
-    entries = metadata(
-        small, classes, about.get("mean", ""), about.get("places", HERE), about.get("preprocess", False)
-    )
+    told = about.get("pictures", Pictures())
+    entries = metadata(small, classes, told, about.get("preprocess", False))
     onnx.helper.set_model_props(model, entries)
     return model, free
 
@@ -129,8 +125,7 @@ def preprocess_asked(small: Network, **about: Unpack[About]) -> Preprocess | Non
     """What the file does to its pictures, where it is to. Raises InputError where the net has none."""
     if not about.get("preprocess"):
         return None
-    is_any_size = about.get("dynamic_size", False)
-    return preprocess_of(small, about.get("mean", ""), about.get("places", HERE), is_any_size)
+    return preprocess_of(small, about.get("pictures", Pictures()), about.get("dynamic_size", False))
 
 
 def _hear(line: str) -> None:

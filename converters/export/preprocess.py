@@ -9,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.data.images.transform import open_mean
-from converters.export.metadata import COLOURS, image_input, with_mean
+from converters.export.metadata import COLOURS, Pictures, image_input, with_mean
 from converters.graph import Value
-from converters.host.places import HERE
-from converters.layers.registry import record_of
 from converters.network import Network
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
@@ -40,11 +38,9 @@ class Preprocess:
         return scaled
 
 
-def preprocess_of(
-    net: Network, mean: str = "", places: Sequence[Path] = HERE, is_any_size: bool = False
-) -> Preprocess:
-    """What the net's data layer does to its pictures, with the ``mean`` of the command line (a file, or
-    numbers joined by commas) where that says one. ``is_any_size``: a mean image counts as a number a channel.
+def preprocess_of(net: Network, told: Pictures, is_any_size: bool = False) -> Preprocess:
+    """What the net's data layer does to its pictures, or what ``told`` says instead. ``is_any_size``: a mean
+    image counts as a number a channel.
 
     Raises InputError where no input is a picture, and for a mean that cannot be read or does not fit.
     """
@@ -52,17 +48,11 @@ def preprocess_of(
     if served is None or len(served[2]) != 4 or served[2][1] not in COLOURS:
         raise InputError("the net has no input that is a picture, so that there is nothing to preprocess")
     layer, value, shape = served
-    told = with_mean(mean) if mean else layer
-    numbers = _mean(told, shape, places)
+    numbers = _mean(with_mean(told.mean) if told.mean else layer, shape, told.places)
     if numbers is not None and is_any_size:
         numbers = _per_channel(numbers)
-    scale = layer.transform_param.scale if _is_transformed(layer) else 1.0
+    scale = layer.transform_param.scale if told.scale is None else told.scale
     return Preprocess(value, numbers, scale, shape[1] == 3)
-
-
-def _is_transformed(layer: LayerParameter) -> bool:
-    tops = record_of(layer).data_tops
-    return tops is not None and tops.is_images
 
 
 def _mean(layer: LayerParameter, shape: tuple[int, ...], places: Sequence[Path]) -> Array | None:

@@ -176,6 +176,12 @@ def _add_file(parser: argparse.ArgumentParser) -> None:
         help="the mean that was subtracted, for the file's metadata: a .binaryproto, or a number a channel",
     )
     parser.add_argument(
+        "--scale",
+        type=float,
+        metavar="X",
+        help="what pixels were multiplied by behind the mean, where no data layer says it",
+    )
+    parser.add_argument(
         "--with-preprocess",
         action="store_true",
         help="have the file take pixels from 0 to 255 in RGB: mean, scale and channel order are in it",
