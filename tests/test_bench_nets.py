@@ -14,8 +14,11 @@ from tiny import write_run
 from train_runs import train
 
 from converters import load_net
+from converters.network import Network
 from converters.weights.mean_image import write_mean
 from eval.accuracy import wilson
+from eval.parity import write_onnx
+from prototxt.errors import InputError
 from zoo.bench.files import measure_accuracy, model_columns
 from zoo.bench.nets import given_nets
 from zoo.cli import main
@@ -207,7 +210,10 @@ def test_nets_that_are_no_classifiers_are_timed(here: Path, capsys: pytest.Captu
     load_net(here / "two.prototxt").save_caffemodel(here / "two.caffemodel")
     (row,) = bench("two.prototxt=two.caffemodel", "--list", "data/val.txt")
     assert row["top1"] is None and row["latency_p50_ms"] > 0 and row["parameters"] == 8 * 28 + 3 * 9 + 4 * 9
-    assert row["unjudged"] == "it has 2 outputs (box, prob), where a classifier has one"
+    assert (
+        row["unjudged"]
+        == "it has 2 outputs (box, prob), where a classifier has one; --until ends it at one of them"
+    )
     out, err = capsys.readouterr()
     assert "not judged" in out and "two: no accuracy: it has 2 outputs" in err
     row = judged("two.prototxt=two.caffemodel", "--list", "data/val.txt", "--until", "prob")
@@ -225,6 +231,24 @@ def test_an_engine_that_cannot_have_a_net_is_left_out(here: Path, capsys: pytest
     (row,) = bench("fork.prototxt=a.caffemodel", "--against", "opencv")
     assert row["runtime"] == "onnxruntime"
     assert "opencv left out of deploy: " in capsys.readouterr().err
+
+
+def test_of_several_nets_one_that_onnx_cannot_have_is_left_out(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(net: Network, *rest: Any, **about: Any) -> bool:
+        if net.graph.name == "deploy":
+            raise InputError("cannot be written", "fc")
+        return write_onnx(net, *rest, **about)
+
+    monkeypatch.setattr("zoo.bench.nets.write_onnx", refusing)
+    words = ["bench", RUN_NET, "deploy.prototxt=a.caffemodel"]
+    Path("scratch").mkdir()
+    models = given_nets(_parser().parse_args(words), Path("scratch"))
+    assert [model.name for model in models] == ["tiny"]
+    assert 'deploy: left out: layer "fc": cannot be written' in capsys.readouterr().err
+    assert main(["bench", words[-1], *FAST]) == 2
+    assert 'deploy: left out: layer "fc": cannot be written' in capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_its_net_and_its_onnx_file_say_the_same(
     trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By the data layer's own transform: 24×24, less 104, 117, 124; the ONNX file puts out the scores."""
+    """By the data layer's own transform: 24×24, less 104, 117, 124; a run's ONNX file puts out the scores, and
+    another is one that does all that itself, of RGB.
+    """
     picture = trained / "data" / "class 1_2.png"
     pixels = cv2.resize(cv2.imread(str(picture)), (24, 24)).astype(np.float32) - np.float32([104, 117, 124])
     net = load_net(trained / "run" / "net.prototxt", trained / "run" / "weights.safetensors")
@@ -200,7 +202,15 @@ def test_a_run_its_net_and_its_onnx_file_say_the_same(
         "--labels",
         trained / "data" / "classes.txt",
     )
-    for words in (("run",), ("run/net.prototxt", *options), ("run/model.onnx",)):
+    convert = ["convert", str(trained / "run" / "net.prototxt"), "--output", str(trained / "out")]
+    assert main([*convert, *map(str, options[:2]), "--softmax", "--with-preprocess"]) == 0
+    labels = options[2:]  # which a conversion does not know
+    for words in (
+        ("run",),
+        ("run/net.prototxt", *options),
+        ("run/model.onnx",),
+        ("out/tiny.onnx", *labels),
+    ):
         scores = raw if words == ("run/model.onnx",) else raw.double().softmax(0)
         said = classify(capsys, picture, "--net", trained / words[0], *words[1:])
         check(said[0], scores.numpy(), ["red", "green", "blue"])
@@ -240,7 +250,7 @@ NET = ["--net", "colour.prototxt", "--weights", "colour.caffemodel"]
         (["fits.png", *NET[:2], "--weights", "other.caffemodel"], "holds no blob for any layer of colour"),
         (["fits.png", *NET[:2], "--weights", "grey.caffemodel"], "in the net (5, 3, 3, 3)"),
         (["fits.png", *NET, "--until", "conv"], 'its output "conv", 1×5×10×12, is no score a class'),
-        (["fits.png", "--net", "no.onnx"], "no.onnx: is no ONNX model"),
+        (["fits.png", "--net", "no.onnx"], "no.onnx: no such file"),
         (["fits.png", "--net", "no.onnx", "--weights", "a"], "--weights: no.onnx has its own"),
         (["fits.png", "--net", "."], "holds no finished run"),
     ],

@@ -29,7 +29,8 @@ def classifier(inputs: Mapping[str, Sequence[int]], outputs: Mapping[str, Sequen
     for what, blobs in (("input", inputs), ("output", outputs)):
         if len(blobs) != 1:
             named = ", ".join(blobs) or "none"
-            raise InputError(f"it has {len(blobs)} {what}s ({named}), where a classifier has one")
+            hint = "; --until ends it at one of them" if what == "output" else ""
+            raise InputError(f"it has {len(blobs)} {what}s ({named}), where a classifier has one{hint}")
     ((name, shape),), ((scores, sizes),) = inputs.items(), outputs.items()
     if len(shape) != 4 or shape[1] not in (1, 3) or min(shape) < 1:
         raise InputError(f'its input "{name}", {_sized(shape)}, is no picture')

@@ -39,6 +39,18 @@ class Asked:
         return [name for name, value in zip(names, values, strict=True) if value is not None]
 
 
+@dataclass(frozen=True)
+class Stated:
+    """What a net itself says of it: the data layer that reads its pictures, if it has one, in words whose
+    that is, its order of channels, and the places where the mean_file of the layer is sought.
+    """
+
+    layer: LayerParameter | None = None
+    origin: str = ""
+    places: Sequence[Path] = HERE
+    order: str = ORDERS[0]
+
+
 def asked_of(args: argparse.Namespace) -> Asked:
     """What the command line says."""
     return Asked(args.mean, args.scale, args.channel_order, args.resize, args.crops)
@@ -104,25 +116,38 @@ class Preparation:
 
 
 def prepare(
-    own: LayerParameter | None,
+    stated: Stated,
     shape: tuple[int, int, int],
     asked: Asked,
-    origin: str,
-    places: Sequence[Path] = HERE,
     mean_a_channel: bool = False,
     as_stored: bool = False,
-    order: str = ORDERS[0],
 ) -> Preparation:
-    """The preparation of the net's ``own`` data layer, or without one of whole pictures resized to the input,
+    """The preparation of the net's own data layer, or without one of whole pictures resized to the input,
     changed as ``asked``.
 
     Pictures are resized as is asked, else as an ImageData says, else to the mean image, else to the input; an
     ImageData that crops and resizes nothing takes them as they are, and so it is with those of a database
-    (``as_stored``). The mean file of an option is subtracted pixel by pixel, or ``mean_a_channel``. The
-    layer's own mean_file is sought in ``places``. ``order`` is the net's, where no option says another.
+    (``as_stored``). The mean file of an option is subtracted pixel by pixel, or ``mean_a_channel``.
 
     Raises InputError for a mean that does not fit, and ten crops of pictures no larger than the input.
     """
+    layer = _reader(stated.layer, shape[0])
+    _take_mean_and_scale(layer, asked, shape[0] if mean_a_channel else None)
+    means(layer, shape[0])
+    mean = open_mean(layer, stated.places)
+    if not as_stored:
+        _resize(layer, stated.layer, shape, asked, mean)
+    elif asked.resize:
+        raise InputError(f'--resize: the pictures of layer "{layer.name}" are of the size that they have')
+    if asked.order and shape[0] != len(asked.order):
+        raise InputError(f"--channel-order {asked.order}: the net's input has {shape[0]} channels")
+    is_rgb = (asked.order or stated.order) == ORDERS[1]
+    origin = ", ".join(part for part in (stated.origin, *asked.options) if part)
+    return Preparation(layer, shape, mean, is_rgb, asked.crops, origin or "no option and no layer says more")
+
+
+def _reader(own: LayerParameter | None, channels: int) -> LayerParameter:
+    """An ImageData that reads pictures as the net's ``own`` data layer does, whole and not mirrored."""
     layer = LayerParameter(name="--mean", type="ImageData", top=["data", "label"])
     if own is not None:
         layer.name = own.name
@@ -130,18 +155,8 @@ def prepare(
         layer.image_data_param.CopyFrom(own.image_data_param)
     for field in ("crop_size", "mirror"):
         layer.transform_param.ClearField(field)
-    _take_mean_and_scale(layer, asked, shape[0] if mean_a_channel else None)
-    means(layer, shape[0])
-    mean = open_mean(layer, places)
-    layer.image_data_param.is_color = shape[0] != 1
-    if not as_stored:
-        _resize(layer, own, shape, asked, mean)
-    elif asked.resize:
-        raise InputError(f'--resize: the pictures of layer "{layer.name}" are of the size that they have')
-    if asked.order and shape[0] != len(asked.order):
-        raise InputError(f"--channel-order {asked.order}: the net's input has {shape[0]} channels")
-    said = ", ".join(part for part in (origin, *asked.options) if part) or "no option and no layer says more"
-    return Preparation(layer, shape, mean, (asked.order or order) == ORDERS[1], asked.crops, said)
+    layer.image_data_param.is_color = channels != 1
+    return layer
 
 
 def _take_mean_and_scale(layer: LayerParameter, asked: Asked, channels: int | None) -> None:

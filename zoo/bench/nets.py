@@ -22,7 +22,7 @@ from zoo.bench.models import Given, Model
 from zoo.bench.pictures import Listed, Pictures, list_of_folder, listed, stored
 from zoo.classifier import Classifier, classifier_of, ends_in_softmax_loss, picture_layer
 from zoo.conversion import Request, built, check_weights, put_out, read_file, wired, write_file
-from zoo.preparation import Asked, Preparation, asked_of, prepare
+from zoo.preparation import Asked, Preparation, Stated, asked_of, prepare
 from zoo.terminal.console import notice
 from zoo.train.images.dataset import class_names
 from zoo.variants.sizing import ignored_labels
@@ -70,13 +70,16 @@ class _Judging:
 def given_nets(args: argparse.Namespace, scratch: Path) -> list[Model]:
     """A model for each NET and NET=WEIGHTS of the command line, its ONNX file in ``scratch``.
 
-    A line for each says what it is judged by, or why by nothing. Raises InputError for what cannot be read or
-    exported, for weights of another net, and for a list that does not fit a net.
+    A line for each says what it is judged by, or why by nothing, and of one that ONNX cannot have why it is
+    left out.
+    Raises InputError for what cannot be read, for weights of another net, for a list that does not fit a net,
+    and where none can be exported.
     """
     requests = _requests(args)
     files = [read_file(request, notice) for request in requests]
     judging = _Judging.of(args)
-    models = []
+    models: list[Model] = []
+    refused: list[InputError] = []
     for index, (name, file, request) in enumerate(zip(_names(files, requests), files, requests, strict=True)):
         with file.located():
             graph = wired(file, request)
@@ -84,18 +87,32 @@ def given_nets(args: argparse.Namespace, scratch: Path) -> list[Model]:
             refuse_python(part.nodes)
             check_weights(part, request)
             net = built(part, request, notice)
-        models.append(_model(_Net(name, request, graph, net), judging, scratch / f"{index}.onnx"))
+        it = _Net(name, request, graph, net)
+        pictures, why = _judged_by(it, judging)
+        try:
+            models.append(_model(it, pictures, why, scratch / f"{index}.onnx"))
+        except InputError as error:
+            refused.append(error.reworded(f"{name}: left out: {error.with_layer()}"))
+    if not models:
+        raise refused[0]
+    for each in refused:
+        notice(str(each))
     return models
 
 
-def _model(it: _Net, judging: _Judging, path: Path) -> Model:
-    pictures, why = None, None
+def _judged_by(it: _Net, judging: _Judging) -> tuple[Pictures | None, str | None]:
+    """What the net is judged by; else None, and why by nothing. A line says it."""
     try:
         pictures = _pictures(it, judging)
-        notice(f"{it.name}: judged by {pictures.count:,} of {pictures.name}, {pictures.preparation}")
     except UnjudgedError as error:
-        why = str(error)
-        notice(f"{it.name}: no accuracy: {why}")
+        notice(f"{it.name}: no accuracy: {error}")
+        return None, str(error)
+    notice(f"{it.name}: judged by {pictures.count:,} of {pictures.name}, {pictures.preparation}")
+    return pictures, None
+
+
+def _model(it: _Net, pictures: Pictures | None, why: str | None, path: Path) -> Model:
+    """Raises InputError where ONNX cannot have the net."""
     images = pictures.images if isinstance(pictures, Listed) else None
     names = class_names(images.list_path, classifier_of(it.net).classes) if images else ()
     part = it.net.graph
@@ -199,4 +216,4 @@ def _preparation(
     as_stored: bool = False,
 ) -> Preparation:
     origin = f'layer "{own.name}"' if own is not None else ""
-    return prepare(own, found.shape, asked, origin, places, as_stored=as_stored)
+    return prepare(Stated(own, origin, places), found.shape, asked, as_stored=as_stored)

@@ -155,17 +155,22 @@ def list_of_folder(folder: Path) -> tuple[Path, int | None]:
         return folder / VAL_LIST, None
     train, val = find_split(folder) or (folder, folder)
     names = sorted({path.name for side in (train, val) for path in class_folders(side)})
-    classes = Classes(val)
+    text = _lines(val, names)
+    if not text:
+        raise InputError(f"--data {folder}: has neither {VAL_LIST} nor class folders with pictures")
+    path = cache_folder() / "lists" / short(encoded(text)) / f"{folder.name or 'val'}.txt"
+    write_text(path, text)
+    write_text(path.parent / CLASS_LIST, "".join(f"{name}\n" for name in names))
+    return path, len(names)
+
+
+def _lines(side: Path, names: Sequence[str]) -> str:
+    """A list of the pictures in the class folders of ``side``, labelled by their places in ``names``."""
+    classes = Classes(side)
     lines = [
         f"{picture.absolute()} {names.index(path.name)}\n"
         for path in classes.paths
         for picture in classes.pictures(path)
     ]
     classes.tell_left_out()
-    if not lines:
-        raise InputError(f"--data {folder}: has neither {VAL_LIST} nor class folders with pictures")
-    text = "".join(lines)
-    path = cache_folder() / "lists" / short(encoded(text)) / f"{folder.name or 'val'}.txt"
-    write_text(path, text)
-    write_text(path.parent / CLASS_LIST, "".join(f"{name}\n" for name in names))
-    return path, len(names)
+    return "".join(lines)

@@ -45,15 +45,7 @@ def _names(args: argparse.Namespace, net: Opened) -> Sequence[str]:
 
 def _preparation(args: argparse.Namespace, net: Opened) -> Preparation:
     """As the net's own data layer says, else as classification.bin has it."""
-    return prepare(
-        net.own,
-        net.found.shape,
-        asked_of(args),
-        net.origin or "classification.bin",
-        net.places,
-        mean_a_channel=True,
-        order=net.order,
-    )
+    return prepare(net.stated, net.found.shape, asked_of(args), mean_a_channel=True)
 
 
 def _scores(net: Opened, preparation: Preparation, path: Path) -> Tensor:
@@ -67,6 +59,6 @@ def _scores(net: Opened, preparation: Preparation, path: Path) -> Tensor:
 def _read(net: Opened, preparation: Preparation, path: Path) -> Array:
     """The pixels, as the net's data layer reads them, or else classification.bin."""
     param = preparation.layer.image_data_param
-    if net.own is not None and net.own.type:
+    if net.stated.layer is not None and net.stated.layer.type:
         return read_image(path, param)
     return read_picture(path, preparation.shape[0], (param.new_height, param.new_width))

@@ -19,23 +19,20 @@ from zoo.bench.models import find_runs, run_graph
 from zoo.classifier import Classifier, classifier, classifier_of, ends_in_softmax_loss, picture_layer
 from zoo.cli.choices import ORDERS
 from zoo.conversion import Request, built, check_weights, put_out, read_file, wired
+from zoo.preparation import Stated
 from zoo.terminal.console import notice
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A classifier: ``scores`` of (N, channels, height, width) pictures, (N, classes); the data layer of its
-    ``own``, if any, and in words whose; the ``names`` of its classes and its order of channels, where it says
-    them; where the files lie that it names.
+    """A classifier: ``scores`` of (N, channels, height, width) pictures, (N, classes); what it says of how
+    these are made, and the ``names`` of its classes, where it has them.
     """
 
     scores: Callable[[Tensor], Tensor]
     found: Classifier
-    own: LayerParameter | None = None
-    origin: str = ""
+    stated: Stated
     names: Sequence[str] = ()
-    order: str = ORDERS[0]
-    places: Sequence[Path] = (Path(),)
 
 
 def opened(args: argparse.Namespace) -> Opened:
@@ -47,6 +44,8 @@ def opened(args: argparse.Namespace) -> Opened:
     if not is_whole and not args.weights:
         raise InputError(f"{path}: give its --weights, without which it says nothing")
     if path.suffix == ".onnx" and not path.is_dir():
+        if not path.is_file():
+            raise InputError(f"{path}: no such file")
         return _of_onnx(path)
     return _of_run(path) if path.is_dir() else _of_net(args)
 
@@ -105,7 +104,8 @@ def _of_module(
         with torch.no_grad():
             return finite(torch.cat([net(each[None]).flatten(1) for each in pictures]))
 
-    return Opened(scores, found, own, f'layer "{own.name}"' if own else "", names, places=places)
+    origin = f'layer "{own.name}"' if own else "classification.bin"
+    return Opened(scores, found, Stated(own, origin, places), names)
 
 
 def _of_onnx(path: Path) -> Opened:
@@ -126,9 +126,9 @@ def _of_onnx(path: Path) -> Opened:
     own.transform_param.scale = entries.get("scale", 1)
     order = entries.get("channel_order") if found.shape[0] == 3 else None
     order = order if order in ORDERS else ORDERS[0]
-    names = entries.get("classes") or ()
 
     def scores(pictures: Tensor) -> Tensor:
         return run_scores(session, pictures)
 
-    return Opened(scores, found, own, f"the metadata of {path.name}", names, order)
+    stated = Stated(own, f"the metadata of {path.name}", order=order)
+    return Opened(scores, found, stated, entries.get("classes") or ())
