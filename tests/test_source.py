@@ -1,37 +1,49 @@
 """Nets as PyTorch source: each recorded layer's, run, beside what Caffe computed and what the net does."""
 
+import re
+from typing import Any
+
 import pytest
 import torch
 from golden_cases import error, named
 from recordings import CASES, OF_FORKS, is_net, load
+from torch import Tensor
 
+from converters import Network
 from converters.export.deploy import deploy
 from converters.export.onnx_file import deploy_net
 from converters.export.source import load_source
 from prototxt.errors import InputError
 
 LAYER, NET = 3e-6, 1e-5
+# What no rule writes: types that no deployed net of the corpus has but one or two, and odd windows.
+REFUSED = {
+    *("BoxAnnotatorOHEM", "ContinuationIndicator", "DummyData", "LabelSpecificAdd", "LabelSpecificRescale"),
+    *("Bilinear", "BN (segnet)", "CompactBilinear", "InnerDistance", "Local", "MarginInnerProduct"),
+    *("MultiStageMeanfield", "Pooling3D"),
+}
 
 
-def is_deployed(case: str) -> bool:
-    """Whether something is left of a case's net without what judges it."""
+def deployed(case: str) -> tuple[Network, dict[str, Tensor], dict[str, Any]] | None:
+    """A case's net, inputs and recording; None where nothing is left without what judges it."""
+    net, inputs, data = load(case)
     try:
-        return bool(deploy(load(case)[0].graph))
+        deploy(net.graph)
     except InputError:
-        return False
+        return None
+    return net, {name: x.detach() for name, x in inputs.items()}, data
 
 
 @pytest.mark.parametrize("case", CASES + OF_FORKS)
 def test_the_source_computes_what_caffe_did(case: str) -> None:
-    if not is_deployed(case):
-        pytest.skip("nothing to deploy: it is a loss, or its inputs are labels")
-    net, inputs, data = load(case)
+    if (of_case := deployed(case)) is None:
+        return
+    net, feeds, data = of_case
     try:
         source = load_source(net)
     except InputError as refused:
-        assert str(refused).endswith("by which PyTorch source is written")
-        pytest.skip(str(refused))
-    feeds = {name: x.detach() for name, x in inputs.items()}
+        assert re.match("type (.*) has no rule", str(refused))[1] in REFUSED
+        return
     with torch.no_grad():
         ours, theirs = source.values(feeds), deploy_net(net).values(feeds)
     outputs = source.graph.outputs

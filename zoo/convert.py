@@ -46,8 +46,7 @@ def run(args: argparse.Namespace) -> int:
         written.append(target.with_suffix(".safetensors"))
         write_safetensors(written[1], net.state_dict(), {"net": target.stem})
     if not difference:
-        with file.located():
-            written += written_source(net, part, target, args.pth, notice)
+        written += written_source(net, part, target, args.pth, notice)
     print_layers(net, f"{file.message.name or file.path.stem}, {args.variant}, phase {request.phase}")
     if difference:
         notice(f"{target}: not written: {difference}")

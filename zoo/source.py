@@ -47,7 +47,8 @@ def written_source(net: Network, part: Graph, target: Path, pth: bool, warn: War
     """
     source = target.with_suffix(".py")
     try:
-        return [source, write_source(net, source, part, pth)]
+        with part.located():
+            return [source, write_source(net, source, part, pth)]
     except InputError as error:
         warn(f"no PyTorch source: {error}")
         return []

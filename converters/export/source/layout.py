@@ -8,23 +8,20 @@ _STEP = "    "
 def broken(line: str, indent: str = "", after: str = "") -> list[str]:
     """A statement as lines of at most ``WIDTH`` characters, where its brackets allow that: what the last
     outer bracket holds on a line of its own, else an element a line. ``after`` is what follows the statement
-    on its last line, a comma; a comment behind it does not count.
+    on its last line, a comma; a comment goes there, too.
     """
     code, mark, comment = line.partition("  # ")
     spans = _outer(code)
-    if len(indent + code + after) <= WIDTH or not spans:
+    if len(indent + line + after) <= WIDTH or not spans:
         return [f"{indent}{code}{after}{mark}{comment}"]
     start, end = next((span for span in reversed(spans) if span[1] - span[0] > 1), spans[-1])
-    head, inside, tail = code[: start + 1], code[start + 1 : end], code[end:]
-    lines = [f"{indent}{head}{mark}{comment}"]
-    deeper = indent + _STEP
-    parts = _elements(inside)
-    if len(deeper + inside) <= WIDTH and not inside.endswith(","):
+    inside, deeper = code[start + 1 : end], indent + _STEP
+    lines = [f"{indent}{code[: start + 1]}"]
+    if len(deeper + inside) <= WIDTH:
         lines.append(deeper + inside)
     else:
-        comma = "" if len(parts) == 1 and " for " in inside else ","
-        lines += [each for part in parts for each in broken(part, deeper, comma)]
-    return [*lines, f"{indent}{tail}{after}"]
+        lines += [each for part in _elements(inside) for each in broken(part, deeper, ",")]
+    return [*lines, f"{indent}{code[end:]}{after}{mark}{comment}"]
 
 
 def _outer(code: str) -> list[tuple[int, int]]:
