@@ -154,6 +154,14 @@ def test_means_of_a_file_and_of_the_command_line(tmp_path: Path, capsys: pytest.
     assert metadata(tmp_path / "deploy.onnx") == size | {"mean": [104, 117.5, 123]}
     assert main([*deploy, "104,117.5,123", "--scale", "0.5"]) == 0
     assert metadata(tmp_path / "deploy.onnx") == size | {"mean": [104, 117.5, 123], "scale": 0.5}
+    (tmp_path / "names.txt").write_text("n01 a\nn02 b, c\nn03\n层\n", encoding="utf-8")
+    names = ["--labels", str(tmp_path / "names.txt"), "--channel-order", "RGB"]
+    assert main([*deploy, "1,2,3", *names]) == 0
+    told = {"channel_order": "RGB", "mean": [1, 2, 3], "classes": ["n01 a", "n02 b, c", "n03", "层"]}
+    assert metadata(tmp_path / "deploy.onnx") == size | told
+    (tmp_path / "names.txt").write_text("a\nb\n")
+    assert main([*deploy, "1,2,3", *names]) == 2
+    assert "has 2 labels" in capsys.readouterr().err.splitlines()[-1]
     assert main([*deploy, "nowhere.binaryproto"]) == 2
     assert "nowhere.binaryproto" in capsys.readouterr().err.splitlines()[-1]
 

@@ -13,7 +13,7 @@ from converters.network import Network
 from eval.parity import write_onnx
 from prototxt.text import to_stderr
 from zoo import catalogue
-from zoo.cli.choices import OPSET, VARIANT
+from zoo.cli.choices import OPSET, ORDERS, VARIANT
 from zoo.conversion import Request, built, places_of, put_out, read_file, wired, write_file
 
 
@@ -72,6 +72,7 @@ def export_onnx(
     output_blobs: Sequence[str] = (),
     mean: str = "",
     scale: float | None = None,
+    order: str = ORDERS[0],
     classes: Sequence[str] = (),
     preprocess: bool = False,
     dynamic_size: bool = False,
@@ -85,9 +86,10 @@ def export_onnx(
     ``softmax``: put out the softmax in place of the scores that a SoftmaxWithLoss reads; a module has that
     loss where it was loaded with ``losses=True``. ``output_blobs``: end the net at these blobs.
     ``mean``: what was subtracted from the pixels, a .binaryproto's path or a number a channel
-    ("104,117,123"); ``scale``: what the rest was multiplied by; ``classes``: their names. The file's metadata
-    has them. ``preprocess``: the file takes pixels from 0 to 255 in RGB, and has mean, scale and the order of
-    channels inside. ``dynamic_size``: it takes images of any height and width, too. ``opset``: from 13 on.
+    ("104,117,123"); ``scale``: what the rest was multiplied by; ``order``: the net's order of channels, BGR
+    or RGB; ``classes``: their names. The file's metadata has them. ``preprocess``: the file takes pixels
+    from 0 to 255 in RGB, and has mean, scale and the order of channels inside. ``dynamic_size``: it takes
+    images of any height and width, too. ``opset``: from 13 on.
 
     Raises InputError, with the layer, where the file would compute something else or there can be none:
     nothing is written.
@@ -97,7 +99,7 @@ def export_onnx(
     with module.graph.located():
         part = put_out(deploy(module.graph), module.graph, softmax, output_blobs)
         about = About(
-            pictures=Pictures(mean, scale, places_of(part)),
+            pictures=Pictures(mean, scale, order, places_of(part)),
             preprocess=preprocess,
             dynamic_size=dynamic_size,
             opset=opset,

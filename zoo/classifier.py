@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from converters.export.deploy import is_judge
 from converters.graph import Graph
@@ -60,6 +61,18 @@ def ends_in_softmax_loss(graph: Graph, part: Graph) -> bool:
     """
     judges = [node for node in graph.nodes if is_judge(node.layer) and record_of(node.layer).probabilities]
     return any(node.inputs[0] in part.outputs for node in judges)
+
+
+def read_labels(path: Path, classes: Sequence[int], net: str) -> list[str]:
+    """The classes' names, a line each. Raises InputError for another number of them than one of ``classes``,
+    which ``net`` scores.
+    """
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    names = [line.removesuffix("\r") for line in text.rstrip("\r\n").split("\n")]
+    if len(names) not in classes:
+        scored = " or ".join(map(str, classes)) or "no"
+        raise InputError(f"{path}: has {len(names)} labels, {net} scores {scored} classes")
+    return names
 
 
 def _sized(shape: Sequence[int]) -> str:

@@ -21,6 +21,7 @@ from eval.cost import CONVENTION, layer_costs, parameters, total_macs
 from eval.parity import Difference, compare_onnx, write_onnx
 from prototxt.net_file import NetFile
 from prototxt.rawbytes import readable
+from zoo.classifier import read_labels
 from zoo.conversion import Request, built, file_stem, places_of, put_out, read_file, wired, write_file
 from zoo.ours import keep_others
 from zoo.source import keep_sources, written_source
@@ -117,7 +118,7 @@ def write_model(net: Network, part: Graph, target: Path, args: argparse.Namespac
     write, about = export_onnx if args.verify else write_onnx, asked(args, part)
     try:
         with whole(target) as beside:
-            write_file(net, part, beside, notice, partial(write, **about))
+            write_file(net, part, beside, notice, partial(write, classes=labels_of(args, net, part), **about))
             if args.verify:
                 verify(net, part, beside, preprocess_asked(net, **about))
     except VerificationError as error:
@@ -128,12 +129,19 @@ def write_model(net: Network, part: Graph, target: Path, args: argparse.Namespac
 def asked(args: argparse.Namespace, part: Graph) -> About:
     """What the command line asks of the ONNX file."""
     return About(
-        pictures=Pictures(args.mean or "", args.scale, places_of(part)),
+        pictures=Pictures(args.mean or "", args.scale, args.channel_order, places_of(part)),
         note=_MARK,
         opset=args.opset,
         dynamic_size=args.dynamic_size,
         preprocess=args.with_preprocess,
     )
+
+
+def labels_of(args: argparse.Namespace, net: Network, part: Graph) -> list[str]:
+    """The names in --labels. Raises InputError where there are others than classes of an output."""
+    shapes = [net.shapes[value] for value in part.outputs if value in net.shapes]
+    classes = [shape[1] for shape in shapes if len(shape) > 1]
+    return read_labels(Path(args.labels), classes, args.net) if args.labels else []
 
 
 def verify(net: Network, part: Graph, path: Path, preprocess: Preprocess | None) -> None:

@@ -22,11 +22,13 @@ COLOURS = {1: "grey", 3: "BGR"}  # as OpenCV decodes for Caffe (io.cpp)
 @dataclass(frozen=True)
 class Pictures:
     """What was done to pictures that no data layer tells, or beats what one does: ``mean``, a file or numbers
-    joined by commas, sought in ``places``; ``scale``, by which the rest was multiplied.
+    joined by commas, sought in ``places``; ``scale``, by which the rest was multiplied; ``order``, the net's
+    order of channels, BGR or RGB.
     """
 
     mean: str = ""
     scale: float | None = None
+    order: str = "BGR"
     places: Sequence[Path] = HERE
 
 
@@ -44,7 +46,7 @@ def metadata(
     if served := image_input(net):
         layer, _, shape = served
         if len(shape) == 4:
-            entries |= {"channel_order": COLOURS[shape[1]]} if shape[1] in COLOURS else {}
+            entries |= {"channel_order": _order(shape[1], told)} if shape[1] in COLOURS else {}
             entries["input_size"] = list(shape[2:])
         entries |= _preprocessed(entries) if is_preprocessed else _transform(layer, told)
     if classes:
@@ -57,6 +59,10 @@ def metadata(
 def _preprocessed(entries: Mapping[str, Any]) -> dict[str, Any]:
     """Of a file that takes pixels as they are, in the order that others keep them in."""
     return {"channel_order": "RGB"} if entries.get("channel_order") == "BGR" else {}
+
+
+def _order(channels: int, told: Pictures) -> str:
+    return told.order if channels > 1 else COLOURS[channels]
 
 
 def image_input(net: Network) -> tuple[LayerParameter, Value, tuple[int, ...]] | None:

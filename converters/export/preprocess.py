@@ -52,7 +52,7 @@ def preprocess_of(net: Network, told: Pictures, is_any_size: bool = False) -> Pr
     if numbers is not None and is_any_size:
         numbers = _per_channel(numbers)
     scale = layer.transform_param.scale if told.scale is None else told.scale
-    return Preprocess(value, numbers, scale, shape[1] == 3)
+    return Preprocess(value, numbers, scale, shape[1] == 3 and told.order == COLOURS[3])
 
 
 def _mean(layer: LayerParameter, shape: tuple[int, ...], places: Sequence[Path]) -> Array | None:

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from converters.data.images.lists import read_image
 from eval.accuracy import averaged
-from prototxt.errors import InputError, about
+from prototxt.errors import about
+from zoo.classifier import read_labels
 from zoo.classify.opening import Opened, opened
 from zoo.classify.reading import Array, read_picture
 from zoo.preparation import Preparation, asked_of, prepare
@@ -34,13 +35,7 @@ def _names(args: argparse.Namespace, net: Opened) -> Sequence[str]:
     """The classes' names: a line each of --labels, else the net's own, else their numbers."""
     if not args.labels:
         return net.names or [str(number) for number in range(net.found.classes)]
-    text = Path(args.labels).read_text(encoding="utf-8-sig", errors="replace")
-    names = [line.removesuffix("\r") for line in text.rstrip("\r\n").split("\n")]
-    if len(names) != net.found.classes:
-        raise InputError(
-            f"{args.labels}: has {len(names)} labels, {args.net} scores {net.found.classes} classes"
-        )
-    return names
+    return read_labels(Path(args.labels), [net.found.classes], args.net)
 
 
 def _preparation(args: argparse.Namespace, net: Opened) -> Preparation:

@@ -7,18 +7,19 @@ from collections.abc import Sequence
 
 from zoo.cli.bench import add_bench
 from zoo.cli.check import add_check
-from zoo.cli.choices import DRAWINGS, OPSET, OPSETS
+from zoo.cli.choices import DRAWINGS
 from zoo.cli.classify import add_classify
+from zoo.cli.convert import add_convert
 from zoo.cli.data import add_data
 from zoo.cli.parts import (
     Commands,
     add_dialect,
     add_input_shape,
     add_lenient,
+    add_net,
     add_plugin,
     add_python,
-    add_until,
-    add_variant,
+    add_state,
     command,
 )
 from zoo.cli.report import add_report
@@ -98,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
     for add in (
-        _convert,
+        add_convert,
         add_train,
         add_study,
         add_bench,
@@ -126,92 +127,10 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _add_net(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("net", metavar="NET", help="a prototxt's path, or a shipped net's name (zoo list)")
-    add_variant(parser)
-
-
-def _convert(commands: Commands) -> None:  # type: ignore[valid-type]
-    parser = command(
-        commands, "convert", "zoo.convert:run", "Turn a prototxt into ONNX, with a table of its layers."
-    )
-    _add_net(parser)
-    parser.add_argument(
-        "--weights",
-        metavar="FILES",
-        help="a .caffemodel, .h5 or .safetensors file, or several with commas; what they lack is filled",
-    )
-    _add_state(parser, "whose layers (default: TEST)")
-    add_dialect(parser)
-    add_plugin(parser)
-    add_lenient(parser)
-    _add_file(parser)
-    add_python(parser)
-    add_input_shape(parser)
-
-
-def _add_file(parser: argparse.ArgumentParser) -> None:
-    """What ``zoo convert`` writes, and how it is checked."""
-    parser.add_argument(
-        "--output", metavar="DIR", help="folder for the files (default: converted/<net>-<variant>)"
-    )
-    parser.add_argument(
-        "--verify",
-        action="store_true",
-        help="hold every weight and blob of the file against PyTorch, over several batches, and print how "
-        "far they are apart; exit 1 if they differ",
-    )
-    add_until(parser)
-    parser.add_argument(
-        "--softmax", action="store_true", help="put out the softmax of a net that ends in SoftmaxWithLoss"
-    )
-    parser.add_argument(
-        "--pth",
-        action="store_true",
-        help="write the weights of the PyTorch source as a .pth and not as .torch.safetensors",
-    )
-    parser.add_argument(
-        "--mean",
-        metavar="FILE|B,G,R",
-        help="the mean that was subtracted, for the file's metadata: a .binaryproto, or a number a channel",
-    )
-    parser.add_argument(
-        "--scale",
-        type=float,
-        metavar="X",
-        help="what pixels were multiplied by behind the mean, where no data layer says it",
-    )
-    parser.add_argument(
-        "--with-preprocess",
-        action="store_true",
-        help="have the file take pixels from 0 to 255 in RGB: mean, scale and channel order are in it",
-    )
-    parser.add_argument(
-        "--dynamic-size", action="store_true", help="have the file take images of any height and width, too"
-    )
-    parser.add_argument(
-        "--opset",
-        type=int,
-        choices=OPSETS,
-        default=OPSET,
-        metavar="N",
-        help=f"of the ONNX file, {OPSETS[0]} to {OPSETS[-1]} (default: {OPSET})",
-    )
-
-
-def _add_state(parser: argparse.ArgumentParser, help_text: str) -> None:
-    """The options that choose among a net's layers (NetState)."""
-    parser.add_argument("--phase", choices=("TEST", "TRAIN"), help=help_text)
-    parser.add_argument("--level", type=int, help="the level that min_level and max_level are held against")
-    parser.add_argument(
-        "--stage", action="append", default=[], metavar="NAME", help="a stage to be in; may be repeated"
-    )
-
-
 def _show(commands: Commands) -> None:  # type: ignore[valid-type]
     parser = command(commands, "show", "zoo.show:run", "Print a net's prototxt with a variant's edits.")
-    _add_net(parser)
-    _add_state(parser, "print only the layers of this phase (TEST where a level or stage is given alone)")
+    add_net(parser)
+    add_state(parser, "print only the layers of this phase (TEST where a level or stage is given alone)")
     add_dialect(parser)
     add_plugin(parser)
     add_lenient(parser)
@@ -220,8 +139,8 @@ def _show(commands: Commands) -> None:  # type: ignore[valid-type]
 def _draw(commands: Commands) -> None:  # type: ignore[valid-type]
     text = "Draw a net: layers in colours, shapes on the links, costs on hover, as SVG and as an HTML page."
     parser = command(commands, "draw", "zoo.draw.command:run", text)
-    _add_net(parser)
-    _add_state(parser, "whose layers (default: TEST)")
+    add_net(parser)
+    add_state(parser, "whose layers (default: TEST)")
     parser.add_argument(
         "--output", "-o", default=DRAWINGS, metavar="DIR", help=f"folder for the files (default: {DRAWINGS})"
     )

@@ -20,6 +20,21 @@ def add_variant(parser: argparse.ArgumentParser, default: str | None = VARIANT) 
     parser.add_argument("--variant", default=default, help=text)
 
 
+def add_net(parser: argparse.ArgumentParser) -> None:
+    """The net that a command is about, and --variant."""
+    parser.add_argument("net", metavar="NET", help="a prototxt's path, or a shipped net's name (zoo list)")
+    add_variant(parser)
+
+
+def add_state(parser: argparse.ArgumentParser, help_text: str) -> None:
+    """The options that choose among a net's layers (NetState)."""
+    parser.add_argument("--phase", choices=("TEST", "TRAIN"), help=help_text)
+    parser.add_argument("--level", type=int, help="the level that min_level and max_level are held against")
+    parser.add_argument(
+        "--stage", action="append", default=[], metavar="NAME", help="a stage to be in; may be repeated"
+    )
+
+
 def add_dialect(parser: argparse.ArgumentParser) -> None:
     """The option --dialect."""
     text = "forks, with commas, whose rules are meant where forks have several under one name"
