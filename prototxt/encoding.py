@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from prototxt.errors import InputError
+from prototxt.errors import InputError, nearest_file
 from prototxt.rawbytes import text_of
 
 
@@ -14,9 +14,11 @@ def read_text(path: Path | str) -> str:
     try:
         data = Path(path).read_bytes()
     except IsADirectoryError:
-        raise InputError(f"{path}: is a folder, not a prototxt file") from None
+        inside = ", ".join(sorted(each.name for each in Path(path).glob("*.prototxt")))
+        hint = f"; in it: {inside}" if inside else ""
+        raise InputError(f"{path}: is a folder, not a prototxt file{hint}") from None
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
+        raise InputError(f"{path}: no such file{nearest_file(Path(path))}") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     return decode_text(data, str(path))

@@ -38,6 +38,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f'; did you mean "{by_lower[close[0]]}"?' if close else ""
 
 
+def nearest_file(path: Path) -> str:
+    """:func:`nearest` for a file that is not there, of those in its folder with its suffix."""
+    try:
+        stems = {each.stem.lower(): each for each in path.parent.iterdir() if each.suffix == path.suffix}
+    except OSError:
+        return ""
+    close = get_close_matches(path.stem.lower(), stems, n=1)
+    return f'; did you mean "{stems[close[0]].name}"?' if close else ""
+
+
 @contextmanager
 def about(path: Path | str) -> Iterator[None]:
     """Name the file ``path`` in what is wrong with it."""

@@ -188,6 +188,8 @@ def test_class_folders_get_lists_and_a_failing_run_is_named(
     assert len((study.parent / "photos" / "classes.txt").read_text().splitlines()) == 3
     assert "baseline-seed0 did not reach its end: " in err and "cannot be decoded" in err.splitlines()[-1]
     assert states("runs/tiny") == {"baseline-seed0": "failed"}
+    skipping = ["study", "tiny.toml", "--data", "photos", "--device", "cpu", "--skip-bad"]
+    assert main(skipping) == 0 and states("runs/tiny") == {"baseline-seed0": "finished"}
     assert main(["study", "tiny.toml", "--data", "nowhere"]) == 2
     assert "--data nowhere: no such folder" in capsys.readouterr().err
 

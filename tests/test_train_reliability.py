@@ -235,10 +235,11 @@ def test_broken_images_are_skipped_and_counted_where_asked(
     (solver.parent / "class 1_0.png").write_bytes(b"no image")
     (solver.parent / "class 2_1.png").unlink()
     assert train(solver, "--output", "run") == 2
-    assert "train.txt:6: image" in one_line(capsys)
+    said = one_line(capsys)
+    assert "train.txt:6: image" in said and "--skip-bad passes over" in said
     for name in ("a", "b"):  # decoded, then from the cache
         assert train(solver, "--output", name, "--skip-bad") == 0
-        assert "train.txt: 2 broken entries skipped" in capsys.readouterr().err
+        assert "train.txt: 2 broken entries skipped (lines 6, 12)\n" in capsys.readouterr().err
     data = json.loads(Path("a/run.json").read_text())["data"]
     assert (data["TRAIN"]["images"], data["TRAIN"]["skipped"], data["TEST"]["skipped"]) == (13, 2, 0)
     assert same(weights("a"), weights("b"))

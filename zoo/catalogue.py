@@ -3,7 +3,7 @@
 from importlib.resources import files
 from pathlib import Path
 
-from prototxt.errors import InputError, nearest
+from prototxt.errors import InputError, nearest, nearest_file
 from zoo.cli.choices import ARTICLE, SOLVER
 
 __all__ = ["ARTICLE", "SOLVER"]
@@ -60,7 +60,9 @@ def find_prototxt(name: str, here: Path = Path()) -> tuple[Path, bool]:
     shipped = [*nets(), *solvers()]
     if stem in shipped:
         return _folder() / f"{stem}.prototxt", True
-    hint, listed = nearest(name, shipped), ", ".join(shipped)
+    if Path(name).parent != Path():  # a path, and no shipped name
+        raise InputError(f"{name}: no such file{nearest_file(path)}")
+    hint, listed = nearest_file(path) or nearest(name, shipped), ", ".join(shipped)
     raise InputError(f"{name}: no such file, and no shipped prototxt of that name ({listed}){hint}")
 
 

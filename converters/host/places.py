@@ -51,8 +51,12 @@ def missing(what: str, name: str, places: Sequence[Path]) -> InputError:
         return InputError(f'{what} "{name}" is a folder, and not a file')
     if Path(from_message(name)).is_absolute():
         return InputError(f'{what} "{name}" is not there')
-    names = list(dict.fromkeys(str(place.resolve()) for place in places))
-    return InputError(f'{what} "{name}" is in none of {", ".join(names)}')
+    folders = list(dict.fromkeys(place.resolve() for place in places))
+    text = f'{what} "{name}" is in none of {", ".join(map(str, folders))}'
+    above = [parent for folder in folders for parent in folder.parents]
+    if found := next((place for place in above if (place / from_message(name)).is_file()), None):
+        text += f"; it is in {found}: run this from there, or write the path as it is from here"
+    return InputError(text)
 
 
 def existing_folder(path: str | Path, said: str = "", here: Path = HERE[0]) -> Path:

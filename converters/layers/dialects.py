@@ -129,5 +129,6 @@ def names_of(forks: str) -> list[str]:
     names = [name.strip() for name in forks.split(",") if name.strip()]
     for name in names:
         if name not in dialects():
-            raise InputError(f'no layer has the dialect "{name}"{nearest(name, dialects())}')
+            hint = nearest(name, dialects()) or f" (known: {', '.join(dialects())})"
+            raise InputError(f'no layer has the dialect "{name}"{hint}')
     return names

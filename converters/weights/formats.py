@@ -16,7 +16,7 @@ from converters.host.files import whole
 from converters.state_names import todays_names
 from converters.weights.caffemodel import load_caffemodel
 from converters.weights.hdf5 import SIGNATURE, load_hdf5
-from prototxt.errors import InputError
+from prototxt.errors import InputError, nearest_file
 from prototxt.rawbytes import is_utf8, readable
 
 if TYPE_CHECKING:
@@ -66,7 +66,8 @@ def weights_format(path: Path) -> str:
         with path.open("rb") as file:
             head, size = file.read(_HEAD), file.seek(0, 2)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+        hint = nearest_file(path) if isinstance(error, FileNotFoundError) else ""
+        raise InputError(f"{path}: cannot be read: {error.strerror}{hint}") from None
     if any(head[at : at + len(SIGNATURE)] == SIGNATURE for at in (0, 512, 1024, 2048)):
         return "hdf5"
     if begins_as_safetensors(head, size):

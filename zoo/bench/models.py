@@ -107,7 +107,7 @@ def find_runs(folder: Path) -> tuple[list[Model], list[str]]:
     if not models:
         why = f" ({left_out[0]})" if left_out else ""
         raise InputError(
-            f"{folder}: holds no finished run; `zoo train` makes one, --untrained needs none{why}"
+            f"{folder}: holds no finished run; `zoo train` makes one, `zoo bench --untrained` needs none{why}"
         )
     return models, left_out
 

@@ -21,6 +21,7 @@ from zoo.cli.parts import (
     add_python,
     add_state,
     command,
+    parsed,
 )
 from zoo.cli.report import add_report
 from zoo.cli.train import add_study, add_train
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     goes is said, and changes the code of a command that does nothing but print.
     """
     with lasting() as errors:
-        args = _parser().parse_args(argv)
+        args = parsed(_parser(), argv)
         code = _run(args)
     for error in errors[:1]:
         print(f"zoo: what was to be printed is lost: {error}", file=sys.stderr)

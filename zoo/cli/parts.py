@@ -1,9 +1,14 @@
 """What the parsers of several commands share. Nothing heavy is imported."""
 
 import argparse
+from collections.abc import Sequence
 
 from zoo.cli.choices import CROPS, MOST, MOST_SEED, ORDERS, VARIANT
 
+_TAKEN_BY = {
+    ".prototxt": "--solver",
+    **dict.fromkeys((".caffemodel", ".caffemodel.h5", ".safetensors"), "--weights"),
+}
 Commands = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
@@ -128,8 +133,23 @@ def _between(text: str, least: int, most: int) -> int:
 
 def shape(text: str) -> tuple[str, tuple[int, ...]]:
     """BLOB=N,C,H,W as (blob, shape)."""
-    blob, _, numbers = text.partition("=")
+    blob, sign, numbers = text.partition("=")
+    if not sign:
+        raise argparse.ArgumentTypeError(f"{text!r} is not BLOB=N,C,H,W, such as data=1,3,224,224")
     try:
         return blob, tuple(positive_number(number) for number in numbers.split(","))
     except argparse.ArgumentTypeError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not BLOB=N,C,H,W: {error}") from None
+
+
+def parsed(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments. A file that no option takes ends the command, as in argparse, with the option that
+    would have taken it.
+    """
+    args, extra = parser.parse_known_args(argv)
+    if extra:
+        option = next((option for suffix, option in _TAKEN_BY.items() if extra[0].endswith(suffix)), "")
+        meant = option and hasattr(args, option.strip("-"))
+        hint = f"; did you mean {option} {extra[0]}?" if meant else ""
+        parser.error(f"unrecognized arguments: {' '.join(extra)}{hint}")
+    return args

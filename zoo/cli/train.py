@@ -80,9 +80,12 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="TRAIN and TEST batch size, instead of the net's",
     )
-    parser.add_argument(
-        "--skip-bad", action="store_true", default=None, help="pass over broken images or records, and count"
-    )
+    _add_skip_bad(parser)
+
+
+def _add_skip_bad(parser: argparse.ArgumentParser) -> None:
+    text = "pass over broken images or records, and count"
+    parser.add_argument("--skip-bad", action="store_true", default=None, help=text)
 
 
 def _add_beginnings(parser: argparse.ArgumentParser) -> None:
@@ -137,6 +140,7 @@ def add_study(commands: Commands) -> None:  # type: ignore[valid-type]
         help="images of an iteration, in one batch, in every run",
     )
     parser.add_argument("--size", type=positive_number, metavar="N", help="input of N×N pixels in every run")
+    _add_skip_bad(parser)
     parser.add_argument(
         "--seeds", type=positive_number, metavar="N", help="seeds 0 … N-1, instead of the study's"
     )

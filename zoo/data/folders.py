@@ -72,6 +72,16 @@ class Classes:
                 self.left_out[suffix or "without an extension"] += len(paths)
         return taken
 
+    def few(self) -> str:
+        """What is wrong where there are fewer than two classes, and which folder may be meant."""
+        count = len(self.paths)
+        text = f"holds {count} class folder{'s' * (count != 1)}, at least 2 are needed"
+        if inner := next((path for path in self.paths if len(class_folders(path)) > 1), None):
+            return f"{text}; {inner} holds {len(class_folders(inner))}"
+        if not count and any(path.suffix.lower() in _PICTURES for path in self.folder.iterdir()):
+            return f"{text}: it holds pictures itself; give the folder above, with one folder a class"
+        return text
+
     def tell_left_out(self) -> None:
         """One line about the files that are no pictures, by extension."""
         if self.left_out:

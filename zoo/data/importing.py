@@ -163,7 +163,7 @@ def _pictures(folder: Path, place: Path) -> dict[str, list[str]]:
     """By class the pictures of the class folders in ``place``, as paths from ``folder``."""
     classes = Classes(place)
     if len(classes.paths) < 2:
-        raise InputError(f"{place}: holds {len(classes.paths)} class folders, at least 2 are needed")
+        raise InputError(f"{place}: {classes.few()}")
     by_class = {
         path.name: [picture.relative_to(folder).as_posix() for picture in classes.pictures(path)]
         for path in classes.paths

@@ -26,7 +26,7 @@ from zoo.train.planning.plan import lists_wanted, make_plan
 from zoo.train.running.signals import outlasting_terminal
 from zoo.train.running.tensorboard_log import check_installed
 
-_OVERRIDES = ("data", "max_iter", "batch_size", "size", "seeds")
+_OVERRIDES = ("data", "max_iter", "batch_size", "size", "seeds", "skip_bad")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -95,6 +95,7 @@ def _options(study: Study, cell: _Cell, seed: int) -> Options:
         set=cell.settings,
         size=study.size,
         dialect=study.dialect,
+        skip_bad=study.skip_bad,
     )
 
 

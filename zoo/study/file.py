@@ -32,7 +32,7 @@ class RunBlock:
 @dataclass(frozen=True)
 class Study:
     """A study as its file says; None: as the solver says. ``data`` is the folder with the lists, ``dialect``
-    names the forks whose rules are meant, as --dialect does.
+    names the forks whose rules are meant, as --dialect does, ``skip_bad`` passes over broken images.
     """
 
     title: str
@@ -45,6 +45,7 @@ class Study:
     seeds: Sequence[int] = (0,)
     set: str | None = None
     dialect: str | None = None
+    skip_bad: bool | None = None
 
 
 def read_study(path: Path) -> Study:
@@ -120,6 +121,7 @@ _KINDS: dict[str, tuple[str, Any]] = {
     "data": _TEXT,
     "set": _TEXT,
     "dialect": _TEXT,
+    "skip_bad": ("true or false", lambda value: isinstance(value, bool)),
     "max_iter": _NUMBER,
     "batch_size": _NUMBER,
     "iter_size": _NUMBER,

@@ -1,5 +1,6 @@
 """What feeds each net of a plan: decoded images where one ImageData does, else converters' data layers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -16,6 +17,8 @@ from zoo.train.planning.lists import data_layers
 from zoo.train.planning.plan import Plan
 from zoo.train.ranks import Ranks
 from zoo.variants.sizing import scored_classes, unjudged_labels
+
+_SHOWN = 5  # lines of a list that a note names
 
 
 @dataclass
@@ -80,12 +83,16 @@ def _images(plan: Plan, key: str) -> ImageSet:
     with net.located(), of_layer(layer), counting(f"decoding {path.name}") as advance:
         images = open_images(layer, path, plan.places, advance, skip_bad, size)
     taken = f"{key}: {len(images.labels)} images of {path}, in {images.base}"
-    for note in (taken, memory_note(images), skip_note(str(path), images.skipped)):
+    for note in (taken, memory_note(images), skip_note(str(path), images.skipped, images.bad)):
         if note:
             notice(note)
     return images
 
 
-def skip_note(name: str, count: int) -> str | None:
-    """A line about what --skip-bad passed over; None where it was nothing."""
-    return f"{name}: {count} broken entries skipped" if count else None
+def skip_note(name: str, count: int, lines: Sequence[int] = ()) -> str | None:
+    """A line about what --skip-bad passed over, with the first of its ``lines`` in a list where they are
+    known; None where it was nothing.
+    """
+    shown = ", ".join(map(str, lines[:_SHOWN])) + (", …" if len(lines) > _SHOWN else "")
+    where = f" (line{'s' * (len(lines) > 1)} {shown})" if lines else ""
+    return f"{name}: {count} broken {'entry' if count == 1 else 'entries'} skipped{where}" if count else None

@@ -32,7 +32,7 @@ class ImageSet:
     (N, K) float32 ones, in the list's order.
 
     ``paths`` are the images' own, as the list has them, counted from ``base``; ``lines`` where they stand
-    in it. ``skipped`` counts the images of the list that could not be read and were passed over. ``rows``,
+    in it. ``bad`` are the lines whose images could not be read and were passed over. ``rows``,
     ``content`` and ``row_sums`` are the list's :func:`zoo.runs.sums.prints`.
     """
 
@@ -44,10 +44,15 @@ class ImageSet:
     lines: tuple[int, ...]
     base: Path
     mean: Tensor | None = None
-    skipped: int = 0
+    bad: tuple[int, ...] = ()
     rows: str = ""
     content: str = ""
     row_sums: RowSums = field(default_factory=lambda: np.empty((0, 2), np.int32))
+
+    @property
+    def skipped(self) -> int:
+        """How many images of the list were passed over."""
+        return len(self.bad)
 
 
 def cache_folder() -> Path:
@@ -91,8 +96,9 @@ def open_images(
     readable = [entry for row, entry in enumerate(entries) if row not in bad]
     labels = _labels(readable, label_size)
     names, lines = tuple(entry.path for entry in readable), tuple(entry.line for entry in readable)
+    broken = tuple(entry.line for row, entry in enumerate(entries) if row in bad)
     fingerprints = prints(entries, paths, sums)
-    return ImageSet(layer, list_path, pixels, labels, names, lines, base, mean, len(bad), *fingerprints)
+    return ImageSet(layer, list_path, pixels, labels, names, lines, base, mean, broken, *fingerprints)
 
 
 def sums_of(list_path: Path, base: Path) -> Sums:

@@ -62,7 +62,8 @@ class Listed:
         except InputError as error:
             if self.skip_bad:
                 return None
-            raise InputError(f"{self.list_path}:{self.entries[row].line}: {error}") from None
+            place = f"{self.list_path}:{self.entries[row].line}"
+            raise InputError(f"{place}: {error} (--skip-bad passes over such images)") from None
 
     def first(self) -> Pixels:
         """The first image that can be read, whose size all must have."""

@@ -54,8 +54,20 @@ def find_lists(
     for key, layer in layers.items():
         if paths[key] is None:
             with nets[key].located(), of_layer(layer):
-                raise missing("list", layer.image_data_param.source, places)
+                raise _missing(layer.image_data_param.source, places)
     return {key: path for key, path in paths.items() if path}
+
+
+def _missing(source: str, places: tuple[Path, ...]) -> InputError:
+    """The error about a list that is nowhere, with what makes the usual ones of a folder of class folders."""
+    from zoo.data.demo import TRAIN_LIST, VAL_LIST
+    from zoo.data.folders import class_folders
+
+    error = missing("list", source, places)
+    classes = next((place for place in places[:1] if len(class_folders(place)) > 1), None)
+    if classes is None or source not in (TRAIN_LIST, VAL_LIST):
+        return error
+    return InputError(f"{error}; `zoo data import {classes}` makes it of a folder a class")
 
 
 def rival_lists(layers: dict[str, LayerParameter], lists: dict[str, Path], here: Path) -> list[str]:
