@@ -8,7 +8,7 @@ from converters.network import Network
 from prototxt.errors import InputError
 
 UNTRACEABLE = (
-    "has as many rows as its values leave, found in as many rounds, which torch.export cannot follow: end the"
+    "has as many rows as its values leave, for which there is no rule in ONNX's operators here: end the"
     " file before it (--until, output_blobs)"
 )
 

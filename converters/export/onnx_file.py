@@ -134,7 +134,7 @@ def _hear(line: str) -> None:
 
 def _model(net: Network, about: About, preprocess: Preprocess | None) -> tuple[Free, onnx.ModelProto]:
     """The net with what it can have of any size: the batch, or else the batch it has. Raises InputError where
-    height and width are to be dynamic and cannot be.
+    height and width are to be dynamic and cannot be, or what is made of as many rows as values leave.
     """
     opset, size, why = about.get("opset", OPSET), about.get("dynamic_size", False), ""
     for batch in (True, False) if net.graph.inputs else (False,):
@@ -149,4 +149,5 @@ def _model(net: Network, about: About, preprocess: Preprocess | None) -> tuple[F
                 f"the batch cannot be dynamic in this net ({why}): the ONNX file has the prototxt's shapes"
             )
         return free, model
-    raise InputError(f"height and width cannot be dynamic in this net ({why})")
+    asked = "height and width" if size else "what its detector's rows go through"
+    raise InputError(f"{asked} cannot be dynamic in this net ({why})")

@@ -1,6 +1,8 @@
 """What every layer is: a module built from a message, with Caffe's list of blobs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Self
 
 import torch
@@ -18,6 +20,20 @@ _IN_PLACE_GRADIENT = (
     "works in place, and its gradient is Caffe's, which reads the bottom after it was written over and so is "
     "not the derivative: give the top another name"
 )
+
+_ONE_MORE = ContextVar("one more row", default=False)
+
+
+@contextmanager
+def one_more_row() -> Iterator[None]:
+    """In the block layers whose values decide how many rows they make say one more than they could make, so
+    that it shows which axes of a net follow them.
+    """
+    token = _ONE_MORE.set(True)
+    try:
+        yield
+    finally:
+        _ONE_MORE.reset(token)
 
 
 class Layer(nn.Module):
@@ -60,8 +76,16 @@ class Layer(nn.Module):
         if shapes not in self.taken:
             self._follow(shapes)
         if self.record.most is not None and _is_meta(bottoms):
-            return tuple(torch.empty(shape, device="meta") for shape in self.record.most(self, shapes))
+            most = [self._longer(shape) for shape in self.record.most(self, shapes)]
+            return tuple(torch.empty(shape, device="meta") for shape in most)
         return super().__call__(*bottoms)
+
+    def _longer(self, shape: torch.Size) -> torch.Size:
+        """With :func:`one_more_row` where values decide how many there are."""
+        rows = self.record.rows
+        if rows is None or not _ONE_MORE.get():
+            return shape
+        return torch.Size([side + (axis == rows) for axis, side in enumerate(shape)])
 
     def _follow(self, shapes: tuple[torch.Size, ...]) -> None:
         try:

@@ -9,6 +9,8 @@ import torch
 from converters.build import build_modules
 from converters.export.nodes.writer import NotFreeError, Shape
 from converters.graph import Graph, Value
+from converters.layers.base import one_more_row
+from converters.layers.registry import record_of
 from converters.network import Network
 from prototxt.errors import InputError
 
@@ -44,12 +46,17 @@ class Shapes(NamedTuple):
 
 
 def shapes_of(net: Network, free: Free) -> Shapes:
-    """The shapes of a net's values. Raises NotFreeError where a layer does not take other sizes."""
+    """The shapes of a net's values; axes that a detector's rows decide are of any size whatever is free.
+
+    Raises NotFreeError where a layer does not take other sizes.
+    """
     ours = {value: tuple(shape) for value, shape in net.shapes.items()}
-    if not (free.batch or free.size):
+    has_rows = any(record_of(node.layer).rows is not None for node in net.graph.nodes)
+    if not (free.batch or free.size or has_rows):
         return Shapes(dict(ours), ours)
     try:
-        modules, theirs = build_modules(net.graph, "TEST", free.inputs(net))
+        with one_more_row():
+            modules, theirs = build_modules(net.graph, "TEST", free.inputs(net))
     except InputError as error:
         raise NotFreeError(f'layer "{error.layer}": {error}') from error
     for node, module in modules.items():

@@ -48,6 +48,7 @@ class Writer:
     names: dict[str, str] = field(default_factory=dict)  # what tensors are to be called in the end
     readers: dict[str, int] = field(default_factory=dict)  # of a tensor, how often it is read
     _constants: dict[tuple[Any, ...], str] = field(default_factory=dict)
+    _made: dict[tuple[Any, ...], onnx.NodeProto] = field(default_factory=dict)
     _count: int = 0
 
     def fresh(self) -> str:
@@ -64,6 +65,16 @@ class Writer:
         outputs = [self.fresh() for _ in range(count)]
         self.nodes.append(helper.make_node(op, list(inputs), outputs, name=self.layer, **attributes))
         return outputs
+
+    def once(self, op: str, *inputs: str, **attributes: Any) -> str:
+        """:meth:`add`, or the output of the same node where one was put down so before."""
+        key = (op, *inputs, *sorted(attributes.items()))
+        node = self._made.get(key)
+        if node is None or node not in self.nodes:  # a rule that gave up has its nodes taken back
+            made = self.add(op, *inputs, **attributes)
+            self._made[key] = self.nodes[-1]
+            return made
+        return node.output[0]
 
     def constant(self, value: ArrayLike, dtype: DTypeLike = np.float32) -> str:
         """A constant, the same for equal ones."""
@@ -116,8 +127,9 @@ class Writer:
         if size is not None:
             return self.ints([size])
         if self.opset < 15:
-            return self.add("Slice", self.add("Shape", x.name), self.ints([axis]), self.ints([axis + 1]))
-        return self.add("Shape", x.name, start=axis, end=axis + 1)
+            sides = self.once("Shape", x.name)
+            return self.once("Slice", sides, self.ints([axis]), self.ints([axis + 1]))
+        return self.once("Shape", x.name, start=axis, end=axis + 1)
 
     def reshape(self, x: Tensor, shape: Sequence[int | Copy]) -> str:
         """``x`` with other axes: numbers, one -1 for what is left, and axes that it has."""

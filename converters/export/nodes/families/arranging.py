@@ -3,6 +3,7 @@
 from functools import reduce
 from itertools import pairwise
 
+import numpy as np
 from onnx import TensorProto
 
 from converters.export.nodes.rules import Tops, to_onnx
@@ -19,6 +20,9 @@ def _(layer: Concat, g: Writer, *bottoms: Tensor) -> Tops:
 
 
 def _joined(g: Writer, bottoms: tuple[Tensor, ...], axis: int) -> str:
+    """Constants (SSD's priors) are joined here."""
+    if all(x.name in g.arrays for x in bottoms):
+        return g.hold(np.concatenate([g.arrays[x.name] for x in bottoms], axis), f"{g.layer}.joined")
     return bottoms[0].name if len(bottoms) == 1 else g.add("Concat", *(x.name for x in bottoms), axis=axis)
 
 

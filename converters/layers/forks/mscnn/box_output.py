@@ -47,6 +47,7 @@ def _most(module: Layer, bottoms: Shapes) -> Shapes:
     macs=free,
     most=_most,
     untraceable=True,
+    rows=0,
 )
 class BoxOutput(Layer):
     """Rois of every image, and with a second top their scores: of all places of all maps those whose best
@@ -132,6 +133,7 @@ class DecodeBBoxSpec(Spec):
     macs=free,
     most=_as_many,
     untraceable=True,
+    rows=0,
     probes={1: drawn_rois_alone},
 )
 class DecodeBBox(Layer):

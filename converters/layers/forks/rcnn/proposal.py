@@ -48,6 +48,7 @@ def _rule(name: str, source: str, fields: tuple[str, ...] = ()) -> Callable[[B],
         macs=free,
         most=_most,
         untraceable=True,
+        rows=0,
     )
 
 

@@ -44,6 +44,7 @@ class DetectionEvaluateSpec(ClassesSpec):
     macs=free,
     most=lambda module, bottoms: [torch.Size((1, 1, module.spec.count + bottoms[0][2], 5))],
     untraceable=True,
+    rows=2,
     fields=("detection_evaluate_param",),
 )
 class DetectionEvaluate(Layer):

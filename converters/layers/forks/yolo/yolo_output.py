@@ -35,6 +35,7 @@ def _rule(name: str, file: str, field: str, bottoms: Count) -> Callable[[B], B]:
         macs=free,
         most=_most,
         untraceable=True,
+        rows=2,
     )
 
 

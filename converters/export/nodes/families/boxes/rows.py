@@ -1,0 +1,91 @@
+"""Rows of boxes in graphs: the best of each group, what suppression leaves, what stands where none is."""
+
+from typing import NamedTuple
+
+import numpy as np
+from onnx import TensorProto
+
+from converters.export.nodes.writer import Tensor, Writer
+
+LEAST = float(np.finfo(np.float32).min)
+
+
+class Rows(NamedTuple):
+    """What suppression leaves: (R, 3) of group, class and place, the scores (R,) behind them."""
+
+    at: str
+    scores: str
+
+
+def count_of(g: Writer, most: int | None, tensor: Tensor, axis: int) -> str | None:
+    """The smaller of ``most`` and an axis' size, [1]; None where that is all of it."""
+    size = tensor.shape[axis]
+    if most is None or (size is not None and size <= most):
+        return None
+    return g.ints([most]) if size is not None else g.add("Min", g.side(tensor, axis), g.ints([most]))
+
+
+def best(g: Writer, scores: Tensor, most: int | None) -> str:
+    """Scores without those that are not among the ``most`` greatest along the last axis, of equal ones the
+    first: -inf in their places.
+    """
+    axis = len(scores.shape) - 1
+    count = count_of(g, most, scores, axis)
+    if count is None:
+        return scores.name
+    greatest, place = g.add_all("TopK", 2, scores.name, count, axis=axis)
+    nothing = _nothing(g, scores)
+    return g.add("ScatterElements", nothing, place, greatest, axis=axis)
+
+
+def _nothing(g: Writer, scores: Tensor) -> str:
+    """As many scores of -inf."""
+    return g.once("Expand", g.constant(-np.inf), g.once("Shape", scores.name))
+
+
+def uncrossed(g: Writer, boxes: str) -> str:
+    """Corners (…, 4) of which crossed ones, that meet no box in Caffe, have no size: NonMaxSuppression would
+    turn them round.
+    """
+    first, last = g.split(boxes, [2, 2], -1)
+    return g.add("Concat", first, g.add("Max", first, last), axis=-1)
+
+
+def suppressed(
+    g: Writer, boxes: str, scores: Tensor, most: int | None, overlap: float, above: float = LEAST
+) -> Rows:
+    """NonMaxSuppression of boxes (G, P, 4) by scores (G, C, P), group by group, class by class, the best
+    first: of each class at most ``most`` whose score is greater than ``above``, without those that overlap a
+    better one by more than ``overlap``.
+    """
+    all_ = g.side(scores, 2) if most is None else g.ints([most])
+    numbers = [g.constant([min(overlap, 1.0)]), g.constant([above])]
+    at = g.add("NonMaxSuppression", boxes, scores.name, all_, *numbers)
+    return Rows(at, g.add("GatherND", scores.name, at))
+
+
+def best_of_groups(
+    g: Writer, rows: Rows, scores: Tensor, groups: str, each: int | None, most: int | None
+) -> Rows:
+    """Of rows of ``scores`` the ``most`` of each of [groups] whose scores are greatest, of equal ones the
+    first by class and place; they stay in their order. A group has ``each`` scores, None of any number.
+    """
+    if most is None or (each is not None and each <= most):
+        return rows
+    nothing = _nothing(g, scores)
+    dense = g.add("ScatterND", nothing, rows.at, rows.scores)
+    flat = g.add("Reshape", dense, g.add("Concat", groups, g.ints([-1]), axis=0))
+    stays = best(g, Tensor(flat, (None, each)), most)
+    back = g.add("Reshape", stays, g.once("Shape", scores.name))
+    is_one = g.add("Greater", g.add("GatherND", back, rows.at), g.constant(LEAST))
+    return Rows(*(g.add("Compress", part, is_one, axis=0) for part in rows))
+
+
+def or_nothing(g: Writer, rows: str, images: str) -> str:
+    """A detector's rows (R, 7) as (1, 1, R, 7); where there is none, each image's number, and -1."""
+    count = g.add("Slice", g.add("Shape", rows), g.ints([0]), g.ints([1]))
+    is_none = g.cast(g.add("Equal", count, g.ints([0])), TensorProto.INT64)
+    numbers = g.add("Squeeze", g.add("Mul", is_none, images), g.ints([0]))
+    image = g.cast(g.add("Range", g.ints(0), numbers, g.ints(1)))
+    nothing = g.add("Pad", g.add("Unsqueeze", image, g.ints([1])), g.ints([0, 0, 0, 6]), g.constant(-1.0))
+    return g.add("Unsqueeze", g.add("Concat", rows, nothing, axis=0), g.ints([0, 1]))
