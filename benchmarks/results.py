@@ -13,7 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+from converters.export.onnx_file import deploy_net
+from converters.export.source import source_of
 from converters.host.files import write_text
+from converters.load import load_net
 from eval.statistics import Interval
 from zoo.bench.notes import environment, noise_warning
 from zoo.bench.row import Row
@@ -38,6 +41,7 @@ STUDY = ROOT / "docs" / "study"
 _FILLED = ("README", "docs/convert", "docs/train", "docs/studies", "docs/bench-and-report")
 PAGES = (
     *(ROOT / f"{name}{language}.md" for name in _FILLED for language in ("", ".zh-CN")),
+    ROOT / "docs" / "source.md",
     RESULTS / "README.md",
 )
 _BLOCK = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- /results -->)", re.DOTALL)
@@ -125,6 +129,23 @@ BLOCKS: dict[str, Callable[[], str]] = {
 BLOCKS |= {
     f"example-{name}": partial(example, name) for name in ("convert", "pasted", "train", "load", "build")
 }
+
+
+LAYERS = ROOT / "tests" / "golden" / "layers"
+SOURCES = {
+    "resnet": LAYERS / "net_resnet_test.prototxt",
+    "inception": LAYERS / "net_inception.prototxt",
+    "allconv6": ROOT / "prototxt" / "nets" / "allconv6.prototxt",
+}
+
+
+def source(name: str) -> str:
+    """A net as PyTorch source."""
+    text = source_of(deploy_net(load_net(SOURCES[name])), name, f"{name}.torch.safetensors").text
+    return f"```python\n{text}```"
+
+
+BLOCKS |= {f"source-{name}": partial(source, name) for name in SOURCES}
 
 
 def accuracies(name: str) -> dict[str, Interval]:
