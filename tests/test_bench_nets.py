@@ -171,6 +171,12 @@ def test_the_database_of_a_nets_own_test_layer(here: Path, capsys: pytest.Captur
     assert (row["top1"], row["images"], row["list"]) == (theirs["top1"], 6, "val_lmdb")
     assert "judged by 6 of val_lmdb, whole pictures at their own size" in capsys.readouterr().err
     shutil.rmtree("val_lmdb")
+    first, *_ = Path("data/val.txt").read_text().splitlines()
+    Path("data/high.txt").write_text(f"{first[:-2]} 3\n")
+    assert main(["data", "lmdb", "data/high.txt", "--output", "val_lmdb", *words[3:]]) == 0
+    with pytest.raises(InputError, match=r"val_lmdb: record .*: label 3 is out of range for 3 classes"):
+        judged("own.prototxt", "--weights", "a.caffemodel", *shape)
+    shutil.rmtree("val_lmdb")
     row = judged("own.prototxt", "--weights", "a.caffemodel", *shape)
     assert row["top1"] is None and "val_lmdb: no such database" in row["unjudged"]
 

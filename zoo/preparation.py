@@ -134,7 +134,7 @@ def prepare(
     layer = _reader(stated.layer, shape[0])
     _take_mean_and_scale(layer, asked, shape[0] if mean_a_channel else None)
     means(layer, shape[0])
-    mean = open_mean(layer, stated.places)
+    mean = _mean_image(layer, stated, asked)
     if not as_stored:
         _resize(layer, stated.layer, shape, asked, mean)
     elif asked.resize:
@@ -144,6 +144,14 @@ def prepare(
     is_rgb = (asked.order or stated.order) == ORDERS[1]
     origin = ", ".join(part for part in (stated.origin, *asked.options) if part)
     return Preparation(layer, shape, mean, is_rgb, asked.crops, origin or "no option and no layer says more")
+
+
+def _mean_image(layer: LayerParameter, stated: Stated, asked: Asked) -> Tensor | None:
+    try:
+        return open_mean(layer, stated.places)
+    except InputError as error:
+        hint = "; --mean says another" if asked.mean is None else ""
+        raise error.reworded(f"{error.with_layer()}{hint}") from None
 
 
 def _reader(own: LayerParameter | None, channels: int) -> LayerParameter:

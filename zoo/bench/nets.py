@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from converters.export.deploy import deploy
+from converters.export.metadata import Pictures as Told
 from converters.export.onnx_file import deploy_message
 from converters.graph import Graph, refuse_python
 from converters.host.places import existing_folder, seek
@@ -21,7 +22,8 @@ from zoo import catalogue
 from zoo.bench.models import Given, Model
 from zoo.bench.pictures import Listed, Pictures, list_of_folder, listed, stored
 from zoo.classifier import Classifier, classifier_of, ends_in_softmax_loss, picture_layer
-from zoo.conversion import Request, built, check_weights, put_out, read_file, wired, write_file
+from zoo.cli.choices import ORDERS
+from zoo.conversion import Request, built, check_weights, places_of, put_out, read_file, wired, write_file
 from zoo.preparation import Asked, Preparation, Stated, asked_of, prepare
 from zoo.terminal.console import notice
 from zoo.train.images.dataset import class_names
@@ -90,7 +92,7 @@ def given_nets(args: argparse.Namespace, scratch: Path) -> list[Model]:
         it = _Net(name, request, graph, net)
         pictures, why = _judged_by(it, judging)
         try:
-            models.append(_model(it, pictures, why, scratch / f"{index}.onnx"))
+            models.append(_model(it, pictures, why, judging.asked, scratch / f"{index}.onnx"))
         except InputError as error:
             refused.append(error.reworded(f"{name}: left out: {error.with_layer()}"))
     if not models:
@@ -111,12 +113,13 @@ def _judged_by(it: _Net, judging: _Judging) -> tuple[Pictures | None, str | None
     return pictures, None
 
 
-def _model(it: _Net, pictures: Pictures | None, why: str | None, path: Path) -> Model:
+def _model(it: _Net, pictures: Pictures | None, why: str | None, asked: Asked, path: Path) -> Model:
     """Raises InputError where ONNX cannot have the net."""
     images = pictures.images if isinstance(pictures, Listed) else None
     names = class_names(images.list_path, classifier_of(it.net).classes) if images else ()
     part = it.net.graph
-    write_file(it.net, part, path, notice, partial(write_onnx, classes=names))
+    told = Told(asked.mean or "", asked.scale, asked.order or ORDERS[0], places_of(part))
+    write_file(it.net, part, path, notice, partial(write_onnx, classes=names, pictures=told))
     softmax = ends_in_softmax_loss(it.graph, part)
     given = Given(part, tuple(it.request.weights), pictures, why, softmax)
     return Model(it.name, path, deploy_message(it.net), given=given)
