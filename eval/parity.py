@@ -1,6 +1,6 @@
 """Whether an ONNX file computes what its net does, layer by layer."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Unpack
@@ -9,9 +9,9 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from onnx.numpy_helper import to_array
 
 from converters.build import as_tuple
+from converters.export.model import Model
 from converters.export.names import value_names
 from converters.export.nodes.folding import FOLDED
 from converters.export.nodes.free import Free
@@ -19,6 +19,7 @@ from converters.export.nodes.net import onnx_net
 from converters.export.onnx_file import About, file_net, onnx_model, preprocess_asked, save
 from converters.export.preprocess import Preprocess
 from converters.graph import Graph, Value
+from converters.host.files import whole
 from converters.layers.registry import DRAWS
 from converters.network import Network
 from eval.probe import draw_weights, forget, probe_inputs, tensors
@@ -73,11 +74,12 @@ def write_onnx(
     """
     small = file_net(net, graph)
     model, free = onnx_model(small, classes, **about)
-    how = _How(free, model.opset_import[0].version, preprocess_asked(small, **about))
-    for item in _compare(small, model, model, how, how.trials(small, _BATCHES[:1]), 0):
-        if item.differs:
-            raise InputError(_refusal(small, item), item.layer)
-    save(model, path)
+    how = _How(free, model.opset, preprocess_asked(small, **about))
+    with whole(path) as beside:
+        save(model, beside)  # before weights are drawn in the same memory
+        for item in _compare(small, model, set(model.arrays), how, how.trials(small, _BATCHES[:1]), 0):
+            if item.differs:
+                raise InputError(_refusal(small, item), item.layer)
     return free.batch
 
 
@@ -89,7 +91,7 @@ class _How:
     opset: int
     preprocess: Preprocess | None = None
 
-    def write(self, net: Network) -> onnx.ModelProto:
+    def write(self, net: Network) -> Model:
         return onnx_net(net, self.free, self.opset, self.preprocess)
 
     def trials(self, net: Network, batches: Sequence[int]) -> list[dict[str, tuple[int, ...]]]:
@@ -148,34 +150,38 @@ def compare_onnx(
     Weights that would be constant are drawn for the comparison; the inputs are
     :func:`eval.probe.probe_inputs`'s.
     """
-    model = onnx.load(path)
-    how = _How(_free(model), model.opset_import[0].version, preprocess)
+    model = Model.read(path)
+    how = _How(_free(model.proto), model.opset, preprocess)
     small = file_net(net, graph)
     expected = how.write(small)
     weights = _compare_weights(small, model, expected)
-    return weights + _compare(small, model, expected, how, how.trials(small, _BATCHES), seed)
+    own = expected.arrays
+    ours = {name for name, array in model.arrays.items() if name in own and np.array_equal(array, own[name])}
+    return weights + _compare(small, model, ours, how, how.trials(small, _BATCHES), seed)
 
 
 def _compare(
     small: Network,
-    model: onnx.ModelProto,
-    expected: onnx.ModelProto,
+    model: Model,
+    ours: Collection[str],
     how: _How,
     trials: Sequence[Mapping[str, tuple[int, ...]]],
     seed: int,
 ) -> list[Difference]:
-    """``model`` against the net, which writes as ``expected``; weights that would be constant are drawn."""
+    """``model`` against the net, whose arrays ``ours`` are; weights that would be constant are drawn."""
     if draw_weights(small, seed):
-        model = _with_weights(model, expected, how.write(small))
+        drawn = how.write(small).arrays
+        model = Model(model.proto, model.arrays | {name: drawn[name] for name in ours if name in drawn})
     names = value_names(small.graph)
-    have = {name for node in model.graph.node for name in node.output}
+    have = {name for node in model.proto.graph.node for name in node.output}
     wanted = {value: name for value, name in names.items() if name in have}
-    session = open_plain(_with_outputs(model, list(wanted.values())))
+    session = open_plain(model.plain(list(wanted.values())))
     worst: dict[Value, Difference] = {}
     for shapes in trials:
-        fed, ours = how.feeds(small, shapes, seed)
-        theirs = session.run(list(wanted.values()), {names[v]: fed[v.blob] for v in small.graph.inputs})
-        for value, item in _layer_by_layer(small, ours, dict(zip(wanted, theirs, strict=True))):
+        fed, ours_fed = how.feeds(small, shapes, seed)
+        given = model.large() | {names[value]: fed[value.blob] for value in small.graph.inputs}
+        theirs = session.run(list(wanted.values()), given)
+        for value, item in _layer_by_layer(small, ours_fed, dict(zip(wanted, theirs, strict=True))):
             worst[value] = max(worst.get(value, item), item, key=_badness)
     return list(worst.values())
 
@@ -193,43 +199,15 @@ def _badness(item: Difference) -> tuple[bool, float]:
     return item.differs, item.largest
 
 
-def _compare_weights(net: Network, model: onnx.ModelProto, expected: onnx.ModelProto) -> list[Difference]:
+def _compare_weights(net: Network, model: Model, expected: Model) -> list[Difference]:
     """Every initializer that is made of a layer's blobs, element by element."""
-    ours = {tensor.name: tensor for tensor in expected.graph.initializer}
     owners = {blob.layer: blob.node.layer.name for blob in net.blobs}
-    pairs = [(tensor, ours[tensor.name]) for tensor in model.graph.initializer if tensor.name in ours]
     return [
-        _difference(theirs.name, to_array(own), to_array(theirs), owner, WEIGHTS)
-        for theirs, own in pairs
-        if (owner := owners.get(theirs.name.removesuffix(FOLDED).removesuffix(".T").rpartition(".")[0]))
+        _difference(name, expected.arrays[name], theirs, owner, WEIGHTS)
+        for name, theirs in model.arrays.items()
+        if name in expected.arrays
+        and (owner := owners.get(name.removesuffix(FOLDED).removesuffix(".T").rpartition(".")[0]))
     ]
-
-
-def _with_weights(
-    model: onnx.ModelProto, expected: onnx.ModelProto, drawn: onnx.ModelProto
-) -> onnx.ModelProto:
-    """The model with the weights of ``drawn`` in place of those that are as ``expected``."""
-    ours = {tensor.name: tensor for tensor in expected.graph.initializer}
-    theirs = {tensor.name: tensor for tensor in drawn.graph.initializer}
-
-    def chosen(tensor: onnx.TensorProto) -> onnx.TensorProto:
-        is_ours = tensor.name in theirs and (model is expected or tensor == ours.get(tensor.name))
-        return theirs[tensor.name] if is_ours else tensor
-
-    old = model.graph
-    graph = onnx.GraphProto(name=old.name, node=old.node, input=old.input, output=old.output)
-    graph.initializer.extend(chosen(tensor) for tensor in old.initializer)
-    return onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, graph=graph)
-
-
-def _with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> bytes:
-    """The model with ``names`` among its outputs, as a file's content. Behind the model stand the outputs
-    alone: protobuf reads two messages on end as one, so that nothing large is copied.
-    """
-    known = {item.name for item in model.graph.output}
-    more = onnx.ModelProto()
-    more.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in known)
-    return model.SerializeToString() + more.SerializeToString()
 
 
 @torch.no_grad()

@@ -30,11 +30,11 @@ MODELS = ROOT.parent / "shared" / "models"
 def run(net: Network, free: Free, feeds: Arrays) -> tuple[onnx.ModelProto, Arrays]:
     """The net as a model, and every output of it."""
     model = onnx_net(file_net(net), free, 18)
-    content = model.SerializeToString()
+    content = model.content()
     onnx.checker.check_model(content, full_check=True)
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     names = [item.name for item in session.get_outputs()]
-    return model, dict(zip(names, session.run(names, feeds), strict=True))
+    return model.proto, dict(zip(names, session.run(names, feeds), strict=True))
 
 
 @pytest.mark.parametrize("case", [case for case in OF_FORKS if case.startswith(HEADS)] + DETECTORS)
@@ -158,7 +158,7 @@ def test_one_file_detects_at_five_sizes() -> None:
         MODELS / "yufacedetectnet-v1" / "deploy.prototxt",
         MODELS / "yufacedetectnet-v1" / "weights.caffemodel",
     )
-    content = onnx_net(file_net(load_net(*files)), Free(batch=True, size=True), 18).SerializeToString()
+    content = onnx_net(file_net(load_net(*files)), Free(batch=True, size=True), 18).content()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     for images, height, width in [(1, 96, 160), (2, 129, 257), (3, 200, 120), (1, 224, 224), (2, 301, 187)]:
         shape = (images, 3, height, width)

@@ -9,6 +9,7 @@ import onnx
 from converters.export.deploy import deploy
 from converters.export.limits import refuse_layers
 from converters.export.metadata import Pictures, metadata
+from converters.export.model import Model
 from converters.export.nodes.free import Free
 from converters.export.nodes.net import onnx_net
 from converters.export.nodes.writer import NotFreeError
@@ -96,28 +97,25 @@ def export_onnx(
 def export_file(small: Network, path: Path, classes: Sequence[str] = (), **about: Unpack[About]) -> bool:
     """:func:`export_onnx` of what :func:`file_net` made."""
     model, free = onnx_model(small, classes, **about)
-    save(model, path)
+    with whole(path) as beside:
+        save(model, beside)
     return free.batch
 
 
-def save(model: onnx.ModelProto, path: Path) -> None:
-    """Write a model that is right by onnx's own checker, whole or not at all."""
-    content = model.SerializeToString()  # once: of a large net it takes half a second and its size in memory
-    onnx.checker.check_model(content)
-    with whole(path) as beside:
-        beside.write_bytes(content)
+def save(model: Model, path: Path) -> None:
+    """Write a model that is right by onnx's own checker."""
+    onnx.checker.check_model(model.plain())
+    model.write(path)
 
 
-def onnx_model(
-    small: Network, classes: Sequence[str] = (), **about: Unpack[About]
-) -> tuple[onnx.ModelProto, Free]:
+def onnx_model(small: Network, classes: Sequence[str] = (), **about: Unpack[About]) -> tuple[Model, Free]:
     """What :func:`export_file` writes, and which sizes are free in it."""
     refuse_layers(small)
     free, model = _model(small, about, preprocess_asked(small, **about))
-    model.doc_string = about.get("note", "")
+    model.proto.doc_string = about.get("note", "")
     told = about.get("pictures", Pictures())
     entries = metadata(small, classes, told, about.get("preprocess", False))
-    onnx.helper.set_model_props(model, entries)
+    onnx.helper.set_model_props(model.proto, entries)
     return model, free
 
 
@@ -132,7 +130,7 @@ def _hear(line: str) -> None:
     """Nobody asked."""
 
 
-def _model(net: Network, about: About, preprocess: Preprocess | None) -> tuple[Free, onnx.ModelProto]:
+def _model(net: Network, about: About, preprocess: Preprocess | None) -> tuple[Free, Model]:
     """The net with what it can have of any size: the batch, or else the batch it has. Raises InputError where
     height and width are to be dynamic and cannot be, or what is made of as many rows as values leave.
     """

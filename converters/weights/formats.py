@@ -162,7 +162,7 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mappi
 
     Equal content makes equal bytes.
     """
-    ready = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    ready = _apart({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     named = {key: readable(value) for key, value in metadata.items()}
     with whole(path) as beside:
         try:
@@ -170,6 +170,20 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mappi
         except safetensors.SafetensorError as error:  # a full disk comes as this, and not as an OSError
             raise InputError(f"{path}: cannot be written ({str(error).splitlines()[0]})") from None
         _order_metadata(beside)
+
+
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors, copied where they share memory with others or are a part of some: safetensors takes none
+    such.
+    """
+    apart: dict[str, Tensor] = {}
+    taken: set[int] = set()
+    for name, tensor in tensors.items():
+        memory = tensor.untyped_storage()
+        is_own = memory.nbytes() == tensor.nbytes and memory.data_ptr() not in taken
+        taken.add(memory.data_ptr())
+        apart[name] = tensor if is_own else tensor.clone()
+    return apart
 
 
 def _order_metadata(path: Path) -> None:

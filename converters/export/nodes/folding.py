@@ -21,9 +21,8 @@ def fold(g: Writer, x: Tensor, factor: Array, shift: Array) -> bool:
     if node is None or node.op_type not in _FOLDING or not _reads_constants(g, node):
         return False
     bias = g.arrays[node.input[2]] if len(node.input) > 2 else np.zeros(len(factor))
-    scaled = _FOLDING[node.op_type](g.arrays[node.input[1]].astype(np.float64), factor, node)
-    _put(g, node, 1, scaled)
-    _put(g, node, 2, bias.astype(np.float64) * factor + shift)
+    _scale(g, node, factor)
+    _put(g, node, 2, (bias.astype(np.float64) * factor + shift).astype(np.float32))
     return True
 
 
@@ -34,25 +33,32 @@ def _reads_constants(g: Writer, node: onnx.NodeProto) -> bool:
 FOLDED = ".folded"  # no weight of the net has these values any more
 
 
+def _scale(g: Writer, node: onnx.NodeProto, factor: Array) -> None:
+    """The node's weight, of which nothing is computed before all its factors are known."""
+    had = node.input[1]
+    weight, before = g.arrays[had], g.factors.get(had, 1.0)
+    _put(g, node, 1, weight)
+    g.factors[node.input[1]] = _FOLDING[node.op_type](weight, factor, node) * before
+
+
 def _put(g: Writer, node: onnx.NodeProto, place: int, array: Array) -> None:
     """Give the node the array as its input 1 or 2, under the name of what it had there."""
     has = len(node.input) > place
     had = g.names[node.input[place]] if has else g.names[node.input[1]].replace(".weight", ".bias")
-    made = g.hold(array.astype(np.float32), had.removesuffix(FOLDED) + FOLDED)
+    made = g.hold(array, had.removesuffix(FOLDED) + FOLDED)
     node.input[:] = [*node.input[:place], made, *node.input[place + 1 :]]
 
 
 def _rows(weight: Array, factor: Array, node: onnx.NodeProto) -> Array:
-    """Of Conv (out, in, …) and Gemm with transB (out, in)."""
-    return weight * factor.reshape(-1, *(1,) * (weight.ndim - 1))
+    """The factors as they spread over a weight of Conv (out, in, …) and Gemm with transB (out, in)."""
+    return factor.reshape(-1, *(1,) * (weight.ndim - 1))
 
 
 def _columns(weight: Array, factor: Array, node: onnx.NodeProto) -> Array:
     """Of ConvTranspose, (in, out / group, …), the outputs of one group after another."""
     groups = next((item.i for item in node.attribute if item.name == "group"), 1)
-    parts = weight.reshape(groups, -1, *weight.shape[1:])
-    factors = factor.reshape(groups, 1, -1, *(1,) * (weight.ndim - 2))
-    return (parts * factors).reshape(weight.shape)
+    spread = factor.reshape(groups, -1).repeat(len(weight) // groups, axis=0)
+    return spread.reshape(*spread.shape, *(1,) * (weight.ndim - 2))
 
 
 _FOLDING = {"Conv": _rows, "Gemm": _rows, "ConvTranspose": _columns, "BatchNormalization": _rows}

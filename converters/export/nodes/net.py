@@ -3,11 +3,10 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from converters.export.limits import UNTRACEABLE, in_brackets, limits
+from converters.export.model import Model
 from converters.export.names import value_names
 from converters.export.nodes.free import Free, Shapes, named_axes, shapes_of
 from converters.export.nodes.rules import load_rules, rule_of
@@ -22,7 +21,7 @@ from prototxt.errors import InputError
 Axes = Mapping[Value, Sequence[int | str]]
 
 
-def onnx_net(net: Network, free: Free, opset: int, preprocess: Preprocess | None = None) -> onnx.ModelProto:
+def onnx_net(net: Network, free: Free, opset: int, preprocess: Preprocess | None = None) -> Model:
     """The net as a model whose inputs are of any size where ``free`` says so, with ``preprocess`` before it.
 
     Raises NotFreeError where a layer keeps them from being, and InputError, naming the layer, for one that no
@@ -127,7 +126,7 @@ def _end(net: Network, g: Writer, tensors: dict[Value, Tensor]) -> None:
 
 def _model(
     net: Network, g: Writer, inputs: Mapping[Value, Tensor], tensors: Mapping[Value, Tensor], axes: Axes
-) -> onnx.ModelProto:
+) -> Model:
     names = value_names(net.graph)
     final = {inputs[value].name: names[value] for value in net.graph.inputs}
     final |= {tensors[value].name: names[value] for value in net.graph.outputs}
@@ -144,9 +143,8 @@ def _model(
         net.graph.name or "net",
         inputs_told,
         outputs_told,
-        [numpy_helper.from_array(np.asarray(array, order="C"), name) for name, array in arrays.items()],
     )
     opsets = [helper.make_opsetid("", g.opset)]
     model = helper.make_model(graph, opset_imports=opsets, producer_name="caffe-zoo")
     model.ir_version = helper.find_min_ir_version_for(opsets)
-    return model
+    return Model(model, arrays)

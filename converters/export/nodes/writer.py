@@ -45,6 +45,7 @@ class Writer:
     tops: Sequence[Shape] = ()  # the shapes of its tops
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     arrays: dict[str, NDArray[Any]] = field(default_factory=dict)  # constants and weights by name
+    factors: dict[str, NDArray[Any]] = field(default_factory=dict)  # what arrays are still to be times
     names: dict[str, str] = field(default_factory=dict)  # what tensors are to be called in the end
     readers: dict[str, int] = field(default_factory=dict)  # of a tensor, how often it is read
     _constants: dict[tuple[Any, ...], str] = field(default_factory=dict)
@@ -205,7 +206,16 @@ class Writer:
                     taken.add(final[output])
             node.input[:] = [final.get(name, name) for name in node.input]
             node.output[:] = [final.get(name, name) for name in node.output]
-        return self.nodes, {final[name]: self.arrays[name] for name in final if name in self.arrays}
+        return self.nodes, {final[name]: self._settled(name) for name in final if name in self.arrays}
+
+    def _settled(self, name: str) -> NDArray[Any]:
+        """An array times its factors; in one go, for weights are large."""
+        array = self.arrays[name]
+        if name not in self.factors:
+            return array
+        settled: NDArray[Any] = np.empty_like(array)
+        np.multiply(array, self.factors[name], out=settled, casting="same_kind")
+        return settled
 
     def _read(self) -> list[str]:
         return list(dict.fromkeys(name for node in self.nodes for name in node.input if name in self.arrays))
