@@ -97,10 +97,7 @@ class _How:
     def trials(self, net: Network, batches: Sequence[int]) -> list[dict[str, tuple[int, ...]]]:
         """Shapes of the inputs to run it with: of these batches, and of images of another size."""
         ours = {value.blob: tuple(net.shapes[value]) for value in net.graph.inputs}
-        if self.free.batch:
-            trials = [{blob: (batch, *shape[1:]) for blob, shape in ours.items()} for batch in batches]
-        else:
-            trials = [ours]
+        trials = [self.free.of_batch(net, batch) for batch in batches] if self.free.batch else [ours]
         others = [replace(self.free, batch=False).inputs(net)] if self.free.size else []
         return trials + others
 

@@ -84,11 +84,12 @@ def export_onnx(
     """Write the deploy net of ``net``, or of ``graph`` (see :func:`deploy_net`), to ``path``, whole or not
     at all; whether its batch is dynamic.
 
-    The batch (axis 0 of every input) is dynamic, but for nets that cannot have it so, such as those that
-    take axis 0 for time: their file has the prototxt's shapes. Blobs have Caffe's names as
-    :func:`converters.export.names.value_names` gives them, weights are named as in ``state_dict``, a
-    transposed one with ``.T`` behind. The metadata is :func:`converters.export.metadata.metadata`'s; a
-    mean file is sought in ``places``. Raises InputError where the net cannot be deployed or exported.
+    The batch (axis 0 of every input; of sequences time and axis 1) is dynamic, but for nets that cannot have
+    it so, such as those with a Reshape to a fixed one: their file has the prototxt's shapes. Blobs have
+    Caffe's names as :func:`converters.export.names.value_names` gives them, weights are named as in
+    ``state_dict``, a transposed one with ``.T`` behind. The metadata is
+    :func:`converters.export.metadata.metadata`'s; a mean file is sought in ``places``. Raises InputError
+    where the net cannot be deployed or exported.
     Nothing is checked here against the net: :func:`eval.parity.write_onnx` does both.
     """
     return export_file(file_net(net, graph), path, classes, **about)

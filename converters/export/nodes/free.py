@@ -1,6 +1,5 @@
 """Which axes of a net's values follow the batch, or the height and width of its images."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -8,34 +7,66 @@ import torch
 
 from converters.build import build_modules
 from converters.export.nodes.writer import NotFreeError, Shape
-from converters.graph import Graph, Value
+from converters.graph import Value
 from converters.layers.base import one_more_row
+from converters.layers.connected.recurrent import Recurrent
 from converters.layers.registry import record_of
 from converters.network import Network
 from prototxt.errors import InputError
 
-_WIDER = (96, 160)  # pixels that no stride of a real net divides alike
+_MORE = {"batch": 1, "time": 2, "height": 96, "width": 160}  # no stride of a real net divides these alike
 
 
 @dataclass(frozen=True)
 class Free:
-    """What of a file's inputs is of any size."""
+    """What of a file's inputs is of any size: the batch, with recurrent layers' time, and the height and
+    width of images.
+    """
 
     batch: bool = False
     size: bool = False
 
+    def axes(self, net: Network) -> dict[Value, dict[int, str]]:
+        """Which axes of each input are of any size: batch, time, height or width."""
+        batch = _batch_axes(net) if self.batch else {value: {} for value in net.graph.inputs}
+        size = {2: "height", 3: "width"}
+        return {
+            value: axes | (size if self.size and len(net.shapes[value]) == 4 else {})
+            for value, axes in batch.items()
+        }
+
     def inputs(self, net: Network) -> dict[str, tuple[int, ...]]:
         """Another shape for each input."""
-        return {value.blob: self.other(tuple(net.shapes[value])) for value in net.graph.inputs}
+        return {
+            value.blob: tuple(n + _MORE.get(axes.get(at, ""), 0) for at, n in enumerate(net.shapes[value]))
+            for value, axes in self.axes(net).items()
+        }
 
-    def other(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Another shape that an input may have."""
-        sides = list(shape)
-        if self.batch and sides:
-            sides[0] += 1
-        if self.size and len(sides) == 4:
-            sides[2:] = [side + more for side, more in zip(sides[2:], _WIDER, strict=True)]
-        return tuple(sides)
+    def of_batch(self, net: Network, batch: int) -> dict[str, tuple[int, ...]]:
+        """The net's shapes with this batch, where it is of any size, and as much more time as images."""
+        shapes = {}
+        for value, axes in self.axes(net).items():
+            sizes = [
+                {"batch": batch, "time": n + batch - 1}.get(axes.get(at, ""), n)
+                for at, n in enumerate(net.shapes[value])
+            ]
+            shapes[value.blob] = tuple(sizes)
+        return shapes
+
+
+def _batch_axes(net: Network) -> dict[Value, dict[int, str]]:
+    """Axis 0 of every input or, where a layer takes sequences (T, N, …), the axes that are as those."""
+    layers = [(node, net.module_of(node)) for node in net.graph.nodes if not node.is_data]
+    readers = [(node, layer) for node, layer in layers if isinstance(layer, Recurrent)]
+    states = {value for node, layer in readers for value in node.inputs[2 + layer.has_static :]}
+    sequence = tuple(net.shapes[readers[0][0].inputs[0]][:2]) if readers else ()
+    axes = {value: {0: "batch"} for value in net.graph.inputs}
+    for value in net.graph.inputs:
+        if value in states:
+            axes[value] = {1: "batch"}
+        elif sequence and tuple(net.shapes[value][:2]) == sequence:
+            axes[value] = {0: "time", 1: "batch"}
+    return axes
 
 
 class Shapes(NamedTuple):
@@ -74,21 +105,26 @@ def _free(one: tuple[int, ...], other: torch.Size) -> Shape:
     return tuple(a if a == b else None for a, b in zip(one, other, strict=True))
 
 
-def named_axes(graph: Graph, values: Mapping[Value, Shape], free: Free) -> dict[Value, tuple[int | str, ...]]:
+def named_axes(net: Network, shapes: Shapes, free: Free) -> dict[Value, tuple[int | str, ...]]:
     """The shapes of the inputs and outputs as a file says them: the free axes by their names."""
-    images = [value for value in graph.inputs if len(values[value]) == 4]
-    ends = [*graph.inputs, *graph.outputs]
+    known = free.axes(net)
+    for value in [value for value in net.graph.inputs if len(net.shapes[value]) == 4][1:]:
+        known[value] = {at: name for at, name in known[value].items() if at < 2}  # one has height and width
+    is_timed = any("time" in axes.values() for axes in known.values())
+    known |= {value: _grown(net, shapes, value, free.batch, is_timed) for value in net.graph.outputs}
     return {
-        value: tuple(_axis(value, at, values[value], images, free) for at in range(len(values[value])))
-        for value in ends
+        value: tuple(
+            axes.get(at, f"{value.blob}_{at}") if side is None else side
+            for at, side in enumerate(shapes.free[value])
+        )
+        for value, axes in known.items()
     }
 
 
-def _axis(value: Value, at: int, shape: Shape, images: list[Value], free: Free) -> int | str:
-    side = shape[at]
-    if side is not None:
-        return side
-    if at == 0 and free.batch:
-        return "batch"
-    axes = {2: "height", 3: "width"}
-    return axes[at] if images and value == images[0] and at in axes else f"{value.blob}_{at}"
+def _grown(net: Network, shapes: Shapes, value: Value, has_batch: bool, is_timed: bool) -> dict[int, str]:
+    """Which axes of an output grow as the batch does, or as time."""
+    growth = [b - a for a, b in zip(net.shapes[value], shapes.sample[value], strict=True)]
+    if not is_timed:
+        return {0: "batch"} if has_batch and growth[:1] == [_MORE["batch"]] else {}
+    names = {_MORE[name]: name for name in ("batch", "time")}
+    return {at: names[more] for at, more in enumerate(growth) if more in names}

@@ -41,7 +41,7 @@ def onnx_net(net: Network, free: Free, opset: int, preprocess: Preprocess | None
             _write(net, node, label, g, tensors, shapes)
             _count(g, node, tensors, reads)
     _end(net, g, tensors)
-    return _model(net, g, inputs, tensors, named_axes(net.graph, shapes.free, free))
+    return _model(net, g, inputs, tensors, named_axes(net, shapes, free))
 
 
 def _preprocessed(g: Writer, preprocess: Preprocess, pixels: Tensor) -> Tensor:

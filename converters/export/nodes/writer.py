@@ -2,7 +2,7 @@
 axes stand for any size.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from onnx import helper
 
 from converters.blobs import memory
 from converters.export.names import unused_name
+from converters.export.nodes.naming import all_nodes, label, rename
 from converters.layers import Layer
 
 Shape = tuple[int | None, ...]  # None: any size
@@ -186,6 +187,21 @@ class Writer:
             return [x]
         return self.add_all("Split", len(sizes), x, self.ints(sizes), axis=axis)
 
+    def scan(self, step: Callable[..., list[str]], inputs: Sequence[str], states: Sequence[str]) -> list[str]:
+        """A Scan over axis 0 of ``inputs``, which gives the last states and, stacked, what ``step`` makes
+        beside them. It takes an input's slices and the states by name, and puts down the nodes of one step.
+        """
+        outside, self.nodes = self.nodes, []
+        slices, before = ([self.fresh() for _ in names] for names in (inputs, states))
+        made = step(*slices, *before)
+        inside, self.nodes = self.nodes, outside
+        taken, given = (
+            [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names]
+            for names in ([*before, *slices], made)
+        )
+        body = helper.make_graph(inside, f"{self.layer} step", taken, given)
+        return self.add_all("Scan", len(made), *states, *inputs, body=body, num_scan_inputs=len(inputs))
+
     def finish(self, blobs: Mapping[str, str]) -> tuple[list[onnx.NodeProto], dict[str, NDArray[Any]]]:
         """The nodes and the arrays that they read, under the names of ``blobs`` (tensor to name) and, where
         no blob is called so, those of weights; what is left is called by its layer and operator.
@@ -196,16 +212,8 @@ class Writer:
             wanted = self.names.get(made) or "constant"
             final[made] = unused_name(wanted, taken)
             taken.add(final[made])
-        labels: set[str] = set()
-        for node in reversed(self.nodes):
-            node.name = _label(node, labels)
-        for node in self.nodes:
-            for output in node.output:
-                if output and output not in final:
-                    final[output] = unused_name(f"{node.name}.out", taken)
-                    taken.add(final[output])
-            node.input[:] = [final.get(name, name) for name in node.input]
-            node.output[:] = [final.get(name, name) for name in node.output]
+        label(self.nodes)
+        rename(self.nodes, final, taken)
         return self.nodes, {final[name]: self._settled(name) for name in final if name in self.arrays}
 
     def _settled(self, name: str) -> NDArray[Any]:
@@ -218,13 +226,5 @@ class Writer:
         return settled
 
     def _read(self) -> list[str]:
-        return list(dict.fromkeys(name for node in self.nodes for name in node.input if name in self.arrays))
-
-
-def _label(node: onnx.NodeProto, labels: set[str]) -> str:
-    """The layer's name for its last node, with the operator behind it for others."""
-    name = node.name or "net"
-    if name in labels:
-        name = unused_name(f"{name}/{node.op_type}", labels)
-    labels.add(name)
-    return name
+        names = (name for node in all_nodes(self.nodes) for name in node.input if name in self.arrays)
+        return list(dict.fromkeys(names))

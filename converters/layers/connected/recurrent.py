@@ -14,8 +14,6 @@ from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
-_UNROLLED = "takes axis 0 for time, and a file holds one step after the other"
-
 
 def _per_step(module: Layer, bottoms: Shapes, tops: Shapes) -> int:
     """Every matrix once a step of one sequence; a static input's matrix once."""
@@ -155,7 +153,6 @@ def _unit(gates: Tensor, mark: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
     blobs=("weight_x", "bias", "weight_static", "weight_h"),
     learns=True,
     macs=_per_step,
-    export_limit=_UNROLLED,
     indices={1: zero_or_one},
 )
 class LSTM(Recurrent):
@@ -179,7 +176,6 @@ class LSTM(Recurrent):
     blobs=("weight_x", "bias", "weight_static", "weight_h", "weight_o", "bias_o"),
     learns=True,
     macs=_per_step,
-    export_limit=_UNROLLED,
     indices={1: zero_or_one},
 )
 class RNN(Recurrent):
