@@ -32,7 +32,7 @@ def decode_text(data: bytes, name: str) -> str:
         return _decode_utf16(data, name)
     if b"\0" in data:
         wide = "is in UTF-16 without a byte-order mark; save the file as UTF-8"
-        binary = "is binary, as a .caffemodel is, and not a prototxt"
+        binary = "is binary, and not a prototxt; weights are given with --weights"
         raise InputError(f"{name}: {wide if _is_utf16(data) else binary}")
     return text_of(data)
 

@@ -43,6 +43,8 @@ RUN = {
     "zoo convert deploy.prototxt --weights weights.caffemodel": Run(),
     "zoo convert train_val.prototxt --weights snap_iter_15.caffemodel --softmax --verify": Run(),
     "zoo convert allconv6 --variant bn+fc --output out": Run(),
+    "zoo convert snap_iter_15.caffemodel --softmax": Run(),
+    "zoo show snap_iter_15.caffemodel": Run(),
     "zoo convert article_pasted.prototxt --verify --output out": Run(),
     "zoo convert segnet.prototxt --dialect segnet": Run(),
     "zoo convert odd.prototxt --lenient": Run(),

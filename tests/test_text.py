@@ -248,7 +248,7 @@ def test_files_that_are_no_prototxt(tmp_path: Path) -> None:
     weights.layer[0].blobs.add().data.extend([0.0, 1.5])
     assert (
         refused(tmp_path, weights.SerializeToString())
-        == ": is binary, as a .caffemodel is, and not a prototxt"
+        == ": is binary, and not a prototxt; weights are given with --weights"
     )
     assert (
         refused(tmp_path, b'name: "\xb0"\n\xb0')

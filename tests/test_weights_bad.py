@@ -178,7 +178,7 @@ TEXTS = {
     "10,000 deep": (b"layer { " * 10_000, ":1:807: blocks are nested deeper than 100 levels"),
     "not UTF-8": (b"name: caf\xe9", ":1:10: the byte 0xe9, outside strings and comments, is not UTF-8"),
     "a web page": (b"<!DOCTYPE html>\n<html></html>", ": is a web page, not a prototxt"),
-    "weights": (b"\n\x04name\xa2\x06\x00", ": is binary, as a .caffemodel is"),
+    "weights": (b"\n\x04name\xa2\x06\x00", ": is binary, and not a prototxt"),
     "more parameters than memory": (
         IP.replace("num_output: 2", "num_output: 2000000000").replace("dim: 3", "dim: 2000000").encode(),
         ':2: layer "ip": ',

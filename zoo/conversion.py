@@ -16,6 +16,7 @@ from converters.layers.registry import record_of
 from converters.load import build
 from converters.net_state import net_state
 from converters.network import Network
+from converters.trained import is_trained
 from converters.weights.stored import stored_blobs
 from prototxt.errors import InputError
 from prototxt.net_file import NetFile
@@ -28,7 +29,8 @@ from zoo.variants.edits import find_net
 @dataclass(frozen=True)
 class Request:
     """The net that is asked for: a path or a shipped net's name, with the ``variant`` that edits it, the
-    weight files, of which the later count first, and the state that its layers are chosen by.
+    weight files, of which the later count first (without any, a .caffemodel itself), and the state that its
+    layers are chosen by.
     """
 
     net: str
@@ -41,10 +43,14 @@ class Request:
     dialect: str | None = None
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if not self.weights and is_trained(self.net):
+            object.__setattr__(self, "weights", (Path(self.net),))
+
 
 def read_file(request: Request, warn: Warn) -> NetFile:
     """The net's file, edited, with the dialect of each layer. Raises InputError, with file and line."""
-    file = find_net(request.net, request.variant, warn)
+    file = find_net(request.net, request.variant, warn, request.dialect)
     return settled(file, request.dialect, request.weights, warn)
 
 

@@ -79,7 +79,7 @@ def target_of(file: NetFile, args: argparse.Namespace) -> Path:
     target = Path(args.output or Path("converted") / stem) / f"{stem}.onnx"
     keep_others(target, "conversion", is_marked)
     keep_sources(target, args.pth)
-    if args.weights:
+    if request_of(args).weights:
         # A run's weights name their iteration as well, and a snapshot its state.
         weights = target.with_suffix(".safetensors")
         keep_others(weights, "conversion", lambda path: set(read_metadata(path)) == {"net"})

@@ -14,7 +14,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the edited prototxt and nothing else; filtered where a phase, level or stage is given, with the
     rule of each layer where a dialect is.
     """
-    file = find_net(args.net, args.variant, notice)
+    file = find_net(args.net, args.variant, notice, args.dialect)
     if args.dialect:
         file = settled(file, args.dialect, warn=notice)
     message = file.message

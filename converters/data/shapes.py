@@ -18,13 +18,16 @@ def top_shapes(
     others: Iterable[LayerParameter] = (),
 ) -> list[tuple[int, ...]]:
     """The shape of every top, or of those ``wanted``; ``overrides`` (by blob name) beat what the prototxt
-    says. What it leaves open of images is assumed (:func:`assumptions`): a size that one of the net's
-    ``others``, layers of another phase, says of the same top, and the channels.
+    says, and labels have as many rows as they give images. What it leaves open of images is assumed
+    (:func:`assumptions`): a size that one of the net's ``others``, layers of another phase, says of the same
+    top, and the channels.
 
     Raises InputError where nothing says it.
     """
     tops = set(layer.top if wanted is None else wanted)
     stated = _completed(layer, others) if not tops <= overrides.keys() else []
+    if batch := _batch_given(layer, overrides):
+        stated = [(batch,) if shape is not None and len(shape) == 1 else shape for shape in stated]
     return [
         checked_size(layer, f'top "{top}"', overrides[top])
         if top in overrides
@@ -32,6 +35,13 @@ def top_shapes(
         for index, top in enumerate(layer.top)
         if top in tops
     ]
+
+
+def _batch_given(layer: LayerParameter, overrides: Mapping[str, Shape]) -> int:
+    """How many images an override of a data layer's first top, its images, gives; 0 without one."""
+    tops = record_of(layer).data_tops
+    given = overrides.get(layer.top[0], ()) if tops and tops.is_images and layer.top else ()
+    return given[0] if len(given) > 1 else 0
 
 
 def assumptions(

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from converters.trained import is_trained, read_trained
 from prototxt.caffe_pb2 import ConvolutionParameter, FillerParameter, LayerParameter, NetParameter, ParamSpec
 from prototxt.errors import InputError, nearest
 from prototxt.net_file import NetFile
@@ -15,14 +16,15 @@ from zoo.variants.layout import convolutions, insert, last_block, tail, trailing
 Edit = Callable[[NetParameter], None]
 
 
-def find_net(name: str, variant: str, warn: Warn = to_stderr) -> NetFile:
-    """The net of a path or shipped name, with a variant's edits; ``warn`` takes a line where it is
-    shipped, and what reading has to say. Raises InputError, with file and line.
+def find_net(name: str, variant: str, warn: Warn = to_stderr, dialect: str | None = None) -> NetFile:
+    """The net of a path, a prototxt's or a .caffemodel's, or a shipped name, with a variant's edits; ``warn``
+    takes a line where it is shipped, and what reading has to say. ``dialect`` names the forks whose field
+    numbers a .caffemodel has. Raises InputError, with file and line.
     """
     path, is_shipped = catalogue.find_prototxt(name)
     if is_shipped:
         warn(f"{name}: the shipped net {path.stem}")
-    file = NetFile.read(path, warn)
+    file = read_trained(path, dialect, warn) if is_trained(path) else NetFile.read(path, warn)
     with file.located():
         return replace(file, message=apply_variant(file.message, variant))
 

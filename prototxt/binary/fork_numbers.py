@@ -1,0 +1,239 @@
+"""Under which numbers forks of Caffe write their fields into binary files, where two may mean two by one.
+
+Our own numbers of these fields (from 10000 on, caffe.proto) stand in no file. A number is here where a fork's
+caffe.proto says it, with the fork under a name that ``--dialect`` takes.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+CAFFE = "caffe"
+# From here on forks number the fields of LayerParameter as they like; before it all agree, for Caffe 1.0 had
+# these (to python_param) before there were forks of today's syntax.
+FIRST_CONTESTED = 131
+# The one type, or those types, that read each later field of Caffe's.
+_READERS = {
+    131: "PReLU",
+    132: "SPP",
+    133: "Reshape",
+    134: "Log",
+    135: "Flatten",
+    136: "Reduction",
+    137: "Embed",
+    138: "Tile",
+    139: "BatchNorm",
+    140: "ELU",
+    141: "Bias",
+    142: "Scale",
+    143: "Input",
+    144: "Crop",
+    145: "Parameter",
+    146: "Recurrent RNN LSTM",
+    147: "Swish",
+    148: "Clip",
+}
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What ``forks`` mean by a number: our field's name. ``types`` are the layers that read it, none for all.
+    ``if_asked``: it counts for a fork that is asked for alone, since anybody's message looks the same.
+    """
+
+    field: str
+    forks: tuple[str, ...]
+    types: tuple[str, ...] = ()
+    if_asked: bool = False
+
+
+def reads(kind: str, number: int) -> bool:
+    """Whether a layer of the type ``kind`` may read Caffe's own field ``number`` of LayerParameter."""
+    return number < FIRST_CONTESTED or kind in _READERS.get(number, "").split()
+
+
+def meanings(message: str, number: int, kind: str) -> list[Meaning]:
+    """What forks mean by a number of a message inside a layer of the type ``kind``."""
+    found = _TABLE.get(message, {}).get(number, [])
+    return [meaning for meaning in found if not meaning.types or kind in meaning.types]
+
+
+def asked_for(found: Collection[Meaning], asked: Collection[str]) -> list[Meaning]:
+    """Those of the forks that are asked for, where there are any; else all."""
+    own = [meaning for meaning in found if set(meaning.forks) & set(asked)]
+    return own or [meaning for meaning in found if not meaning.if_asked]
+
+
+_SSD = ("ssd", "mobilenet-yolo", "refinedet", "nvidia", "intel")
+_RCNN = ("fast-rcnn", "faster-rcnn")
+
+_ASKED = "(asked)"
+
+# A line: the number, our field, the forks, the types of layers.
+_ROWS: dict[str, str] = {
+    "LayerParameter": """
+        137 bn_param yjxiong BN
+        143 interp_param deeplab Interp
+        145 forward_type nvidia
+        146 backward_type nvidia
+        147 forward_math nvidia
+        148 backward_math nvidia
+        149 engine intel (asked)
+        149 upsample_param darknet Upsample
+        149 reorg_param mobilenet-yolo Reorg
+        149 crop_center_param nagadomi CropCenter
+        150 multinode intel (asked)
+        150 roi_pooling_param yjxiong ROIPooling
+        150 upsample_param mobilenet-yolo Upsample
+        151 mn_activation_param intel (asked)
+        152 box_annotator_ohem_param intel BoxAnnotatorOHEM
+        153 psroi_pooling_param intel PSROIPooling
+        154 roi_pooling_param intel ROIPooling
+        156 mn_grad_compress_param intel (asked)
+        158 quantization_param intel (asked)
+        164 shuffle_channel_param farmingyard ShuffleChannel
+        200 annotated_data_param SSD AnnotatedData
+        201 multibox_loss_param SSD MultiBoxLoss
+        202 permute_param SSD Permute
+        203 prior_box_param SSD PriorBox
+        204 detection_output_param SSD DetectionOutput
+        205 detection_evaluate_param SSD DetectionEvaluate
+        206 norm_param SSD Normalize
+        211 relu6_param mobilenet-yolo ReLU6
+        601 yolo_detection_output_param mobilenet-yolo YoloDetectionOutput
+        602 yolov3_detection_output_param mobilenet-yolo Yolov3DetectionOutput
+        8266711 roi_pooling_param RCNN ROIPooling
+        8266712 smooth_l1_loss_param RCNN SmoothL1Loss
+        """,
+    "TransformationParameter": """
+        8 resize_param SSD AnnotatedData
+        11 crop_h SSD AnnotatedData
+        12 crop_w SSD AnnotatedData
+        """,
+    "PoolingParameter": """
+        13 ceil_mode pull-3057
+        """,
+    "BatchNormParameter": """
+        5 scale_filler nvidia
+        6 bias_filler nvidia
+        15 engine nvidia
+        """,
+    "ConvolutionParameter": """
+        19 cudnn_convolution_algo_seeker nvidia
+        """,
+    "ResizeParameter": """
+        1 prob SSD
+        2 resize_mode SSD
+        3 height SSD
+        4 width SSD
+        5 pad_mode SSD
+        6 pad_value SSD
+        7 interp_mode SSD
+        8 height_scale SSD
+        9 width_scale SSD
+        """,
+    "PermuteParameter": "1 order SSD",
+    "PriorBoxParameter": """
+        1 min_size SSD
+        2 max_size SSD
+        3 aspect_ratio SSD
+        4 flip SSD
+        5 clip SSD
+        6 variance SSD
+        7 img_size SSD
+        8 img_h SSD
+        9 img_w SSD
+        10 step SSD
+        11 step_h SSD
+        12 step_w SSD
+        13 offset SSD
+        """,
+    "NonMaximumSuppressionParameter": """
+        1 nms_threshold SSD
+        2 top_k SSD
+        3 eta SSD
+        """,
+    "DetectionOutputParameter": """
+        1 num_classes SSD
+        2 share_location SSD
+        3 background_label_id SSD
+        4 nms_param SSD
+        5 save_output_param SSD
+        6 code_type SSD
+        7 keep_top_k SSD
+        8 variance_encoded_in_target SSD
+        9 confidence_threshold SSD
+        10 visualize SSD
+        11 visualize_threshold SSD
+        12 save_file SSD
+        """,
+    "NormParameter": """
+        1 across_spatial SSD
+        2 scale_filler SSD
+        3 channel_shared SSD
+        4 eps SSD
+        """,
+    "UpsampleParameter": "1 scale darknet,mobilenet-yolo",
+    "ReLU6Parameter": "1 negative_slope mobilenet-yolo",
+    "ReorgParameter": """
+        1 stride mobilenet-yolo
+        2 reverse mobilenet-yolo
+        """,
+    "YoloDetectionOutputParameter": """
+        1 side mobilenet-yolo
+        2 num_classes mobilenet-yolo
+        3 num_box mobilenet-yolo
+        4 coords mobilenet-yolo
+        5 confidence_threshold mobilenet-yolo
+        6 nms_threshold mobilenet-yolo
+        7 biases mobilenet-yolo
+        8 label_map_file mobilenet-yolo
+        """,
+    "Yolov3DetectionOutputParameter": """
+        1 num_classes mobilenet-yolo
+        2 num_box mobilenet-yolo
+        3 confidence_threshold mobilenet-yolo
+        4 nms_threshold mobilenet-yolo
+        5 biases mobilenet-yolo
+        6 anchors_scale mobilenet-yolo
+        7 mask_group_num mobilenet-yolo
+        8 mask mobilenet-yolo
+        """,
+    "CropCenterParameter": "2 crop_size nagadomi",
+    "ROIPoolingParameter": """
+        1 pooled_h RCNN
+        2 pooled_w RCNN
+        3 spatial_scale RCNN
+        """,
+    "InterpParameter": """
+        1 height deeplab
+        2 width deeplab
+        3 zoom_factor deeplab
+        4 shrink_factor deeplab
+        5 pad_beg deeplab
+        6 pad_end deeplab
+        """,
+    "BNParameter": """
+        1 slope_filler yjxiong
+        2 bias_filler yjxiong
+        3 momentum yjxiong
+        4 eps yjxiong
+        5 frozen yjxiong
+        6 engine yjxiong
+        """,
+    "ShuffleChannelParameter": "1 group farmingyard",
+}
+
+
+def _parsed(rows: str) -> dict[int, list[Meaning]]:
+    groups = {"SSD": _SSD, "RCNN": _RCNN}
+    table: dict[int, list[Meaning]] = {}
+    for row in rows.strip().splitlines():
+        number, field, forks, *types = row.split()
+        own = tuple(kind for kind in types if kind != _ASKED)
+        table.setdefault(int(number), []).append(
+            Meaning(field, groups.get(forks) or tuple(forks.split(",")), own, _ASKED in types)
+        )
+    return table
+
+
+_TABLE = {message: _parsed(rows) for message, rows in _ROWS.items()}
