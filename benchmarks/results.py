@@ -134,7 +134,7 @@ BLOCKS |= {
 LAYERS = ROOT / "tests" / "golden" / "layers"
 SOURCES = {
     "resnet": LAYERS / "net_resnet_test.prototxt",
-    "inception": LAYERS / "net_inception.prototxt",
+    "inceptions": ROOT / "benchmarks" / "two_inceptions.prototxt",
     "allconv6": ROOT / "prototxt" / "nets" / "allconv6.prototxt",
 }
 

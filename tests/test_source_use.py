@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -261,3 +262,27 @@ def test_a_top_of_the_name_of_a_builtin_hides_none(tmp_path: Path) -> None:
     source = source_of(load_net(NET))
     assert "sum_ = conv1 + data" in source.text
     assert isinstance(source.state["fc.bias"], Tensor)
+
+
+INCEPTIONS = ROOT / "benchmarks" / "two_inceptions.prototxt"
+
+
+def test_what_plainly_repeats_is_a_class_of_its_own() -> None:
+    net = load_net(INCEPTIONS)
+    source = load_source(net)
+    assert source.source.classes == ["Inception", "TwoInceptions"]
+    assert "self.inception_2a = Inception(16, 8, 12, 16, 4, 8, 6)" in source.source.text
+    first = net.params["inception_2b/3x3_reduce"][0]
+    assert torch.equal(source.source.state["inception_2b.conv_3x3_reduce.weight"], first)
+    feeds = {"data": torch.randn(1, 3, 32, 32)}
+    with torch.no_grad():
+        ours, theirs = source.values(feeds), net.values(feeds)
+    assert ours.keys() == theirs.keys()
+    assert all(torch.allclose(x, theirs[value], rtol=1e-5, atol=1e-6) for value, x in ours.items())
+
+
+def test_names_that_tell_nothing_leave_the_lines_as_they_are() -> None:
+    text = INCEPTIONS.read_text(encoding="utf-8")
+    for number, name in enumerate(dict.fromkeys(re.findall(r'name: "(inception\S+)"', text))):
+        text = text.replace(f'name: "{name}"', f'name: "{chr(97 + number)}"')
+    assert load_source(load_net(text)).source.classes == ["TwoInceptions"]

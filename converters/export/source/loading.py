@@ -47,11 +47,14 @@ def run_source(source: Source, graph: Graph) -> LoadedSource:
     """The module of a source's text."""
     seen: dict[Value, Tensor] = {}
 
-    def see(statement: int, *tensors: Tensor) -> None:
-        pairs = zip(source.sets[statement], tensors, strict=True)
+    paths: dict[nn.Module, str] = {}
+
+    def see(module: nn.Module, statement: int, *tensors: Tensor) -> None:
+        pairs = zip(source.sets.get((paths[module], statement), ()), tensors, strict=False)
         seen.update({value: tensor for value, tensor in pairs if value is not None})
 
     module = _executed(source, see)
+    paths |= {part: path for path, part in module.named_modules()}
     module.load_state_dict(source.state)
     return LoadedSource(module.eval(), source, graph, seen)
 
@@ -60,7 +63,7 @@ def _executed(source: Source, see: Callable[..., None]) -> nn.Module:
     space = ModuleType("source")
     tree = ast.parse(source.text)
     for node in tree.body:
-        if isinstance(node, ast.ClassDef) and node.name == source.name:
+        if isinstance(node, ast.ClassDef) and node.name in source.classes:
             _watch(node)
     exec(compile(ast.fix_missing_locations(tree), "source", "exec"), vars(space))
     vars(space)[_SEE] = see
@@ -85,5 +88,5 @@ def _watch(cls: ast.ClassDef) -> None:
 def _shown(node: ast.Assign | ast.AnnAssign, number: int) -> ast.stmt:
     target: Any = node.targets[0] if isinstance(node, ast.Assign) else node.target
     targets: list[Any] = target.elts if isinstance(target, ast.Tuple) else [target]
-    call = f"{_SEE}({', '.join([str(number), *(each.id for each in targets)])})"
+    call = f"{_SEE}({', '.join(['self', str(number), *(each.id for each in targets)])})"
     return ast.parse(call).body[0]

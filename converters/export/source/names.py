@@ -28,12 +28,12 @@ def identifier(name: str, taken: Set[str], lower: bool = False, usual: str = "la
     return unused(f"{plain}_" if is_pythons else plain, taken)
 
 
-def unused(name: str, taken: Collection[str]) -> str:
+def unused(name: str, taken: Collection[str], joint: str = "_") -> str:
     """``name``, with a number behind it where it is ``taken``."""
     number, free = 1, name
     while free in taken:
         number += 1
-        free = f"{name.rstrip('_')}_{number}"
+        free = f"{name.rstrip('_')}{joint}{number}"
     return free
 
 
@@ -42,7 +42,7 @@ def class_name(name: str, taken: Collection[str]) -> str:
     words = [word for word in re.split(r"[^A-Za-z0-9]+", name) if word]
     joined = "".join(word[0].upper() + word[1:] for word in words) or "Net"
     joined = f"Net{joined}" if joined[0].isdigit() else joined
-    return unused(joined, {*taken, *keyword.kwlist})
+    return unused(joined, {*taken, *keyword.kwlist}, "")
 
 
 def shown(name: str) -> str:

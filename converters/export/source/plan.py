@@ -1,14 +1,16 @@
 """A net as the lines of a source file: each layer's part, with the names that it has there."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from converters.export.source.families.normalising import are_one
 from converters.export.source.names import ATTRIBUTES, VARIABLES, identifier
 from converters.export.source.part import Call, Part
 from converters.export.source.rules import refusal, rule_of
 from converters.graph import Node, Value
+from converters.layers import Layer
 from converters.layers.elementwise.scale import Scale
 from converters.network import Network
 from prototxt.errors import of_layer
@@ -18,35 +20,56 @@ UNREAD = "_"
 
 @dataclass(frozen=True)
 class Line:
-    """A layer in the file: its attribute, the variables and values of its tops, and the names of the layers
-    that it is: its own, and that of a Scale that it has taken in. ``is_again``: the attribute is another
-    layer's, whose weights it shares.
+    """A layer in the file: the names of the layers that it is (its own, and that of a Scale that it has taken
+    in), its attribute, its module and how that is called, the values and variables of its tops. ``is_again``:
+    the attribute is another layer's, whose weights it shares; ``is_shared``: its weights are others', too.
     """
 
     node: Node
     names: tuple[str, ...]
     attribute: str
-    part: Part
+    layer: Layer
+    call: Call
     values: tuple[Value, ...]
     variables: tuple[str, ...]
     is_again: bool = False
+    is_shared: bool = False
+
+    @cached_property
+    def part(self) -> Part:
+        """What it is in the file."""
+        return rule_of(self.layer)(self.layer, self.call)
+
+    @cached_property
+    def outline(self) -> Part:
+        """What it is whatever it reads."""
+        return self.part_as("self._", ["_"] * len(self.call.bottoms))
+
+    def part_as(self, me: str, bottoms: Sequence[str]) -> Part:
+        """What it is under another name, reading other variables."""
+        return rule_of(self.layer)(self.layer, replace(self.call, me=me, bottoms=bottoms))
 
     @property
     def makes(self) -> bool:
         """Whether ``__init__`` has a line of it."""
         return bool(self.part.make) and not self.is_again
 
-    def statements(self) -> Iterator[tuple[str, tuple[Value | None, ...]]]:
-        """``conv1 = self.conv1(data)``, and the values that it sets, in order."""
-        read = tuple(None if name == UNREAD else value for name, value in self._tops())
-        if len(self.part.calls) == 1 and len(self.variables) > 1:
-            yield f"{', '.join(self.variables)} = {self.part.calls[0]}", read
-            return
-        for call, variable, value in zip(self.part.calls, self.variables, read, strict=True):
-            yield f"{variable} = {call}", (value,)
+    def sets(self) -> tuple[Value | None, ...]:
+        """The values of its tops, None for one that nobody reads."""
+        tops = zip(self.variables, self.values, strict=True)
+        return tuple(None if name == UNREAD else value for name, value in tops)
 
-    def _tops(self) -> Iterator[tuple[str, Value]]:
-        return zip(self.variables, self.values, strict=True)
+
+def statements(part: Part, variables: Sequence[str]) -> list[str]:
+    """``conv1 = self.conv1(data)``: one a call."""
+    if len(part.calls) == 1:
+        return [f"{', '.join(variables)} = {part.calls[0]}"]
+    return [f"{name} = {call}" for call, name in zip(part.calls, variables, strict=True)]
+
+
+def sets_of(line: Line) -> list[tuple[Value | None, ...]]:
+    """What each of a line's statements sets."""
+    return [line.sets()] if len(line.part.calls) == 1 else [(value,) for value in line.sets()]
 
 
 @dataclass(frozen=True)
@@ -161,4 +184,7 @@ def _line(
     names = tuple(each.layer.name for each in (node, behind) if each)
     tops = tuple(variables[value] for value in values)
     first = next(each for each, name in attributes.items() if name == attribute)
-    return Line(node, names, attribute, rule_of(layer)(layer, call), values, tops, first is not node)
+    is_shared = any(blob.node is node and blob.spec.name for blob in net.blobs)
+    line = Line(node, names, attribute, layer, call, values, tops, first is not node, is_shared)
+    assert line.part  # made here, where what is wrong is the layer's
+    return line
