@@ -11,14 +11,17 @@ import torch
 from safetensors import safe_open
 
 from converters import Network
-from converters.export.onnx_file import deploy_message, deploy_net
+from converters.export.onnx_file import deploy_message, deploy_net, export_onnx
 from converters.export.source import load_source, source_of, write_source
 from converters.graph import build_graph
 from converters.load import build
 from converters.net_state import net_state
+from converters.weights.formats import write_safetensors
 from prototxt.caffe_pb2 import NetParameter
 from prototxt.text import to_text
 from zoo.cli import main
+from zoo.report.write.as_html import as_html
+from zoo.report.write.document import Document, Section, Table
 
 HOSTILE = [
     "conv 1",
@@ -142,3 +145,25 @@ def test_zoo_convert_writes_every_file_of_such_names(net: Network, tmp_path: Pat
     assert main(["convert", str(path), "--output", str(tmp_path / "out")]) == 0
     (file,) = (tmp_path / "out").glob("*.onnx")
     onnx.checker.check_model(onnx.load(file), full_check=True)
+
+
+def test_weights_and_pages_take_such_names(net: Network, tmp_path: Path) -> None:
+    """Caffe's blobs under the layers' own names in .safetensors, and a report's page, where they stay text."""
+    write_safetensors(tmp_path / "a.safetensors", net.state_dict(), {"net": "".join(HOSTILE)})
+    other = hostile_net()
+    for blob in other.parameters():
+        blob.data.zero_()
+    other.load_weights(tmp_path / "a.safetensors")
+    state = other.state_dict()
+    assert all(torch.equal(state[name], blob) for name, blob in net.state_dict().items())
+    blocks = [Table("t", ("layer",), tuple((name,) for name in HOSTILE))]
+    page = as_html(Document("en", "t", blocks, (Section("a", "t", blocks),), "", ""))
+    assert "<script" not in page and page.count("&lt;script&gt;") == 2
+
+
+def test_onnx_files_have_the_names_as_they_are(net: Network, tmp_path: Path) -> None:
+    export_onnx(net, tmp_path / "a.onnx")
+    graph = onnx.load(tmp_path / "a.onnx").graph
+    assert [value.name for value in graph.input] == ["import\n"]
+    named = {name for node in graph.node for name in (*node.input, *node.output)}
+    assert {"class ", "\u202eevil\u2066 ", "a\nimport os "} <= named
