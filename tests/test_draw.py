@@ -1,5 +1,6 @@
 """``zoo draw``: what a picture shows, that names of others stay text in it, and what it looks like to a browser."""
 
+import sys
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from itertools import combinations
@@ -219,6 +220,15 @@ def test_a_net_without_shapes_is_drawn_without_them(
     assert main(["draw", str(net), "-o", str(tmp_path)]) == 0
     assert "drawn without shapes, numbers and costs: " in capsys.readouterr().err
     assert "2×3×9×9" not in (tmp_path / "small.svg").read_text(encoding="utf-8")
+
+
+def test_without_the_library_one_line_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "fast_sugiyama", None)
+    assert main(["draw", "allconv6", "-o", str(tmp_path)]) == 2
+    assert "needs the package fast-sugiyama: pip install 'caffe-zoo[draw]'" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture(scope="module")
