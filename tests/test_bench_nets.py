@@ -206,6 +206,7 @@ def test_nets_side_by_side(here: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert rows[0]["latency_p50_ms"] == rows[2]["latency_p50_ms"]
     out = capsys.readouterr().out
     assert "accuracy and size, on data/val.txt" in out and "not the runs' own list" not in out
+    assert "weight files of one net (×n) share its latency" in out and "deploy (a.caffemodel) ×2" in out
     assert "no partner" not in out and "<svg" in Path("plots/accuracy.svg").read_text()
 
 

@@ -51,7 +51,8 @@ def _shared_note(rows: Sequence[Row]) -> list[str]:
         groups.setdefault(row["latency_of"], set()).add(row["run"] or row["name"])
     if all(len(group) == 1 for group in groups.values()):
         return []
-    return ["runs of one net (×n) share its latency, measured once; accuracy is each run's own"]
+    what, each = ("runs", "run") if any(row["run"] for row in rows) else ("weight files", "file")
+    return [f"{what} of one net (×n) share its latency, measured once; accuracy is each {each}'s own"]
 
 
 def _unknown_macs(rows: Sequence[Row]) -> list[str]:

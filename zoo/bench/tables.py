@@ -185,7 +185,7 @@ def lanes(rows: Iterable[Row]) -> list[dict[int, Row]]:
 
 def _lane_name(lane: dict[int, Row], rows: Sequence[Row]) -> list[str]:
     row = next(iter(lane.values()))
-    runs = {other["run"] for other in rows if other["latency_of"] == row["latency_of"]}
+    runs = {other["run"] or other["name"] for other in rows if other["latency_of"] == row["latency_of"]}
     return [row["name"] + (f" ×{len(runs)}" if len(runs) > 1 else ""), engine_name(row, rows)]
 
 
