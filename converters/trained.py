@@ -41,7 +41,8 @@ def read_trained(path: Path | str, dialect: str | None = None, warn: Warn = to_s
         net = _read(Path(path), asked, lambda line: warn(f"{path}: {line}"))
         net = upgrade_net(net, lambda line: warn(f"{path}: {line}"))
     except InputError as error:
-        raise InputError(f"{path}: {error.with_layer().removeprefix(f'{path}: ')}") from None
+        said = " ".join(error.with_layer().removeprefix(f"{path}: ").split("\n"))  # of a layer's name
+        raise InputError(f"{path}: {said}") from None
     if not any(layer.type for layer in net.layer):
         raise InputError(
             f"{path}: holds no net, or weights alone: the prototxt is needed, with --weights {path}"

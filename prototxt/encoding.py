@@ -32,7 +32,9 @@ def decode_text(data: bytes, name: str) -> str:
         return _decode_utf16(data, name)
     if b"\0" in data:
         wide = "is in UTF-16 without a byte-order mark; save the file as UTF-8"
-        binary = "is binary, and not a prototxt; weights are given with --weights"
+        holds_net = name.lower().endswith(".caffemodel")
+        hint = "zoo show prints the net in it" if holds_net else "weights are given with --weights"
+        binary = f"is binary, and not a prototxt; {hint}"
         raise InputError(f"{name}: {wide if _is_utf16(data) else binary}")
     return text_of(data)
 

@@ -252,6 +252,8 @@ def test_convert_and_show_take_the_file_alone(
     load_net(NET).save_caffemodel("n.caffemodel")
     assert main(["show", "n.caffemodel"]) == 0
     assert parse_net(capsys.readouterr().out) == parse_net(NET)
+    assert main(["upgrade", "n.caffemodel"]) == 2
+    assert capsys.readouterr().err.endswith("is binary, and not a prototxt; zoo show prints the net in it\n")
     assert main(["convert", "n.caffemodel", "--output", "out"]) == 0
     assert "no --weights" not in capsys.readouterr().err
     import onnxruntime

@@ -33,8 +33,8 @@ def load(
     losses: bool = False,
     seed: int = 0,
 ) -> Network:
-    """The module of a prototxt, given as a path or as a shipped net's name, in ``phase``'s mode, from its
-    data to its predictions: ``net(images)``.
+    """The module of a prototxt, given as a path or as a shipped net's name, or of a .caffemodel's path, in
+    ``phase``'s mode, from its data to its predictions: ``net(images)``.
 
     ``variant``: edits of the net, joined by ``+``, such as ``bn+dropout0.5`` (``zoo list`` names them).
     ``weights``: a .caffemodel, .h5 or .safetensors file, or several, of which the later count first. What

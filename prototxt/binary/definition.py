@@ -75,17 +75,15 @@ class _Reader:
         """Which field of ours it is; None for one to be left out. Raises InputError for one not told."""
         every = meanings(kind.name, found.number, self.kind)
         own = kind.fields_by_number.get(found.number)
-        if own is not None and own.number < FIRST:
-            if kind.name != "LayerParameter" or reads(self.kind, own.number):
-                every.append(Meaning(own.name, (CAFFE,)))
-            elif CAFFE in self.asked:
-                return None  # Caffe leaves alone what a layer's type does not read
+        own = own if own is not None and own.number < FIRST else None
+        if own is not None and (kind.name != "LayerParameter" or reads(self.kind, own.number)):
+            every.append(Meaning(own.name, (CAFFE,)))
         fitting = [x for x in every if _fits(found.wire, kind.fields_by_name[x.field])]
         chosen = asked_for(fitting, self.asked)
         if len({meaning.field for meaning in chosen}) == 1:
             return self.chosen(found, kind, chosen[0])
-        if self.spares(self.kind):
-            return None
+        if self.spares(self.kind) or (own is not None and not chosen and CAFFE in self.asked):
+            return None  # as Caffe leaves alone what it does not read
         why = self._untold(found.number, kind, chosen, own)
         if not self.is_lenient:
             raise InputError(why, self.layer or None)
@@ -112,10 +110,11 @@ class _Reader:
         if chosen:
             said = " or ".join(f"{meaning.field} ({', '.join(meaning.forks)})" for meaning in chosen)
             return f"{where} is used differently: it may be {said}: --dialect says whose it is"
-        if own is not None and own.number < FIRST:
+        if own is not None:
             return (
-                f"{where} is Caffe 1.0's {own.name}, which type {self.kind} does not have so: a fork's, and "
-                "nothing here says whose: --dialect caffe leaves it out, and a prototxt tells it by name"
+                f"{where} is Caffe 1.0's {own.name}, which does not stand so in a layer of type "
+                f'"{self.kind}": a fork\'s, and nothing tells whose: --dialect caffe leaves it out, as Caffe would, '
+                "and a prototxt tells it by name"
             )
         return f"{where} is known to nothing here: a prototxt tells it by name, --lenient leaves it out"
 

@@ -27,7 +27,8 @@ def add_variant(parser: argparse.ArgumentParser, default: str | None = VARIANT) 
 
 def add_net(parser: argparse.ArgumentParser) -> None:
     """The net that a command is about, and --variant."""
-    parser.add_argument("net", metavar="NET", help="a prototxt's path, or a shipped net's name (zoo list)")
+    text = "the path of a prototxt, or of a .caffemodel, or a shipped net's name (zoo list)"
+    parser.add_argument("net", metavar="NET", help=text)
     add_variant(parser)
 
 
