@@ -169,6 +169,8 @@ def test_cifar10_full_on_groceries(tmp_path: Path, capsys: pytest.CaptureFixture
     for ours, scores in zip(said, by_opencv, strict=True):
         check(ours, scores, names)
     assert len({ours[0][1] for ours in said}) > 3  # the net tells photographs apart
+    alone = ["--net", folder / "weights.caffemodel", "--input-shape", "data=1,3,32,32"]
+    assert classify(capsys, *photographs, *alone, *options, "--channel-order", "RGB") == said
 
 
 @pytest.fixture(scope="module")

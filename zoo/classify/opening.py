@@ -1,9 +1,10 @@
 """What ``zoo classify`` asks: a net with its weights, an ONNX file, or a run of ``zoo train``."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,8 +42,6 @@ def opened(args: argparse.Namespace) -> Opened:
     is_whole = path.is_dir() or path.suffix == ".onnx"
     if is_whole and args.weights:
         raise InputError(f"--weights: {path} has its own")
-    if not is_whole and not args.weights:
-        raise InputError(f"{path}: give its --weights, without which it says nothing")
     if path.suffix == ".onnx" and not path.is_dir():
         if not path.is_file():
             raise InputError(f"{path}: no such file")
@@ -53,10 +52,12 @@ def opened(args: argparse.Namespace) -> Opened:
 def _of_net(args: argparse.Namespace) -> Opened:
     request = Request(
         net=args.net,
-        weights=[Path(name) for name in args.weights.split(",")],
+        weights=[Path(name) for name in (args.weights or "").split(",") if name],
         input_shapes=dict(args.input_shape),
         dialect=args.dialect,
     )
+    if not request.weights:
+        raise InputError(f"{args.net}: give its --weights, without which it says nothing")
     file = read_file(request, notice)
     with file.located():
         graph = wired(file, request)
@@ -121,14 +122,23 @@ def _of_onnx(path: Path) -> Opened:
     }
     with about(path):
         found = classifier(shapes, outputs)
-    own = LayerParameter(name=path.name)
-    own.transform_param.mean_value.extend(entries.get("mean") or [])
-    own.transform_param.scale = entries.get("scale", 1)
-    order = entries.get("channel_order") if found.shape[0] == 3 else None
-    order = order if order in ORDERS else ORDERS[0]
+    names = entries.get("classes")
+    names = names if isinstance(names, list) and len(names) == found.classes else []
 
     def scores(pictures: Tensor) -> Tensor:
         return run_scores(session, pictures)
 
-    stated = Stated(own, f"the metadata of {path.name}", order=order)
-    return Opened(scores, found, stated, entries.get("classes") or ())
+    return Opened(scores, found, _stated(path, entries), list(map(str, names)))
+
+
+def _stated(path: Path, entries: Mapping[str, Any]) -> Stated:
+    """What an ONNX file's metadata say. Raises InputError where they are no numbers."""
+    own, order = LayerParameter(name=path.name), entries.get("channel_order")
+    try:
+        own.transform_param.mean_value.extend(entries.get("mean") or [])
+        own.transform_param.scale = entries.get("scale", 1)
+    except TypeError as error:
+        raise InputError(
+            f"{path}: its metadata have another mean or scale than zoo convert writes"
+        ) from error
+    return Stated(own, f"the metadata of {path.name}", order=order if order in ORDERS else ORDERS[0])

@@ -34,7 +34,7 @@ def add_bench(commands: Commands) -> None:  # type: ignore[valid-type]
     parser.epilog = _EPILOG
     text = (
         f"a folder of runs (default: {RUNS}), whose bench.json gets the rows; or nets, each a prototxt's "
-        "path or a shipped net's name, and behind a = its weights"
+        "path or a shipped net's name, and behind a = its weights, or a .caffemodel with its net in it"
     )
     parser.add_argument("measured", nargs="*", default=[RUNS], metavar="RUNS|NET[=WEIGHTS]", help=text)
     parser.add_argument(

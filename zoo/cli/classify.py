@@ -28,7 +28,7 @@ def add_classify(commands: Commands) -> None:  # type: ignore[valid-type]
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _EPILOG
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="a picture")
-    text = "a prototxt's path, a run folder of zoo train, or an .onnx file that zoo convert wrote"
+    text = "a prototxt, a .caffemodel that has its net, a run folder of zoo train, or an .onnx of zoo convert"
     parser.add_argument("--net", required=True, metavar="NET", help=text)
     text = "of a prototxt, with commas; later ones count first"
     parser.add_argument("--weights", metavar="FILES", help=text)
