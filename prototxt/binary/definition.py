@@ -113,8 +113,8 @@ class _Reader:
         if own is not None:
             return (
                 f"{where} is Caffe 1.0's {own.name}, which does not stand so in a layer of type "
-                f'"{self.kind}": a fork\'s, and nothing tells whose: --dialect caffe leaves it out, as Caffe would, '
-                "and a prototxt tells it by name"
+                f'"{self.kind}": a fork\'s, and nothing tells whose: --dialect caffe leaves it out, as Caffe '
+                "would, and a prototxt tells it by name"
             )
         return f"{where} is known to nothing here: a prototxt tells it by name, --lenient leaves it out"
 
