@@ -330,3 +330,15 @@ def test_real_files_compute_as_with_their_prototxt(name: str) -> None:
     assert {v.blob for v in net.graph.outputs} <= set(theirs)
     assert len(set(ours) & set(theirs)) >= len(theirs) - (9 if name == "yufacedetectnet-v1" else 1)
     assert all(torch.equal(ours[blob], theirs[blob]) for blob in set(ours) & set(theirs))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not MODELS.is_dir(), reason="the trained models of ../shared are not here")
+def test_a_detector_is_converted_without_its_loss(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of MultiBoxLoss and AnnotatedData nothing need be known: what of them is a fork's is not read."""
+    weights = MODELS / "yufacedetectnet-v1" / "weights.caffemodel"
+    arguments = ["--input-shape", "data=1,3,64,64", "--output", str(tmp_path)]
+    assert main(["convert", str(weights), *arguments]) == 0
+    said = capsys.readouterr()
+    assert "MultiBoxLoss" not in said.out and "nvidia's forward_type (145)" in said.err
+    assert [path.suffix for path in tmp_path.glob("*.onnx")] == [".onnx"]

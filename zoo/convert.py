@@ -16,6 +16,7 @@ from converters.graph import Graph, refuse_python
 from converters.host.files import whole
 from converters.layers.registry import record_of
 from converters.network import Network
+from converters.trained import is_trained
 from converters.weights.formats import read_metadata, write_safetensors
 from eval.cost import CONVENTION, layer_costs, parameters, total_macs
 from eval.parity import Difference, compare_onnx, write_onnx
@@ -96,10 +97,12 @@ def is_marked(path: Path) -> bool:
 
 def build_net(file: NetFile, request: Request, args: argparse.Namespace) -> tuple[Network, Graph]:
     """The net of the state asked for, and what of it the file holds. Python layers that the deploy net does
-    without do not run, and then the net is that alone.
+    without do not run, and then the net is that alone; so it is of a .caffemodel, of whose losses the fields
+    of forks are not read.
     """
     whole_graph = wired(file, request, args.allow_python)
-    graph, part = whole_graph, deploy(whole_graph)
+    part = deploy(whole_graph)
+    graph = part if is_trained(request.net) else whole_graph
     python = [node.layer.name for node in graph.nodes if record_of(node.layer).runs_code]
     if python and not args.allow_python:
         graph = part
