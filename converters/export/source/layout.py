@@ -12,16 +12,38 @@ def broken(line: str, indent: str = "", after: str = "") -> list[str]:
     """
     code, mark, comment = line.partition("  # ")
     spans = _outer(code)
-    if len(indent + line + after) <= WIDTH or not spans:
+    if len(indent + line + after) <= WIDTH or not (spans or _is_sum(code)):
         return [f"{indent}{code}{after}{mark}{comment}"]
-    start, end = next((span for span in reversed(spans) if span[1] - span[0] > 1), spans[-1])
-    inside, deeper = code[start + 1 : end], indent + _STEP
-    lines = [f"{indent}{code[: start + 1]}"]
-    if len(deeper + inside) <= WIDTH:
-        lines.append(deeper + inside)
+    head, inside, tail = _wrapped(code) if _is_sum(code) else _parted(code, spans)
+    deeper = indent + _STEP
+    if len(deeper + inside) <= WIDTH and tail[0] != "}":
+        lines = [deeper + inside]
     else:
-        lines += [each for part in _elements(inside) for each in broken(part, deeper, ",")]
-    return [*lines, f"{indent}{code[end:]}{after}{mark}{comment}"]
+        lines = [each for part in _elements(inside) for each in broken(part, deeper, ",")]
+    return [f"{indent}{head}", *lines, f"{indent}{tail}{after}{mark}{comment}"]
+
+
+def _parted(code: str, spans: list[tuple[int, int]]) -> tuple[str, str, str]:
+    """What stands before, in and behind the last outer brackets that hold something."""
+    start, end = next((span for span in reversed(spans) if span[1] - span[0] > 1), spans[-1])
+    if end - start == 1:
+        return _wrapped(code)
+    return code[: start + 1], code[start + 1 : end], code[end:]
+
+
+def _wrapped(code: str) -> tuple[str, str, str]:
+    """A statement whose right side stands in brackets of its own."""
+    target, _, value = code.partition(" = ")
+    return f"{target} = (", value, ")"
+
+
+def _is_sum(code: str) -> bool:
+    """Whether the right side of a statement is joined by an operator outside of all brackets."""
+    _, equals, value = code.partition(" = ")
+    plain = list(value)
+    for start, end in _outer(value):
+        plain[start:end] = "." * (end - start)
+    return bool(equals) and any(f" {sign} " in "".join(plain) for sign in ("+", "-", "*", "/", "**", "@"))
 
 
 def _outer(code: str) -> list[tuple[int, int]]:

@@ -85,7 +85,8 @@ def _with_those_below(helpers: Iterable[Helper]) -> list[Helper]:
 
 
 def _title(name: str, title: str, weights: str) -> list[str]:
-    lines = _wrapped(f'"""{_in_docstring(shown(name))}: the Caffe net of that name as a PyTorch module.', "")
+    said = f"{_in_docstring(shown(name))}: the Caffe net of that name as a PyTorch module."
+    lines = _wrapped(f'"""{_apart(said)}', "")
     lines += ["", MARK]
     if weights:
         load = "torch.load({}, weights_only=True)" if weights.endswith(".pth") else "load_file({})"
@@ -94,6 +95,11 @@ def _title(name: str, title: str, weights: str) -> list[str]:
         loads = f"model.load_state_dict({load.format(_in_docstring(quoted(weights)))})"
         lines += ["", f"    model = {title}()", f"    {loads}"]
     return [*lines, '"""']
+
+
+def _apart(text: str) -> str:
+    """A text that may stand behind a docstring's quotes."""
+    return f" {text}" if text.startswith('"') else text
 
 
 def _in_docstring(text: str) -> str:
@@ -119,7 +125,7 @@ def _imports(body: str) -> list[str]:
 
 
 def _class(scope: Scope) -> list[str]:
-    head = _wrapped(f'"""{scope.about}"""', "    ")
+    head = _wrapped(f'"""{_apart(scope.about)}"""', "    ")
     if len(head) > 1:
         head[-1] = head[-1].removesuffix('"""')
         head.append('    """')

@@ -40,7 +40,8 @@ def suppress(
         overlaps = (shared / (areas + areas[best] - shared)).nan_to_num(0.0)
         worst = torch.maximum(worst, overlaps)
         threshold = threshold * eta if threshold > 0.5 else threshold
-    return torch.stack(chosen) if chosen else torch.zeros(0, dtype=torch.long)
+    numbers = torch.stack(chosen) if chosen else torch.zeros(0, dtype=torch.long)
+    return numbers.to(boxes.device)
 
 
 def nothing_found(images: int, like: Tensor) -> Tensor:

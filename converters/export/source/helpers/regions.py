@@ -44,7 +44,10 @@ class RoiPool(nn.Module):
         pad = (last - first + 1) * self.pad_ratio
         start = rounded((first - pad) * self.scale).long()[:, None]
         end = rounded((last + pad) * self.scale).long()[:, None]
-        length, bins = (end - start + 1).clamp(min=1), torch.arange(count)
+        length, bins = (
+            (end - start + 1).clamp(min=1),
+            torch.arange(count, device=first.device),
+        )
         begins = bins * length // count + start
         ends = ((bins + 1) * length + count - 1) // count + start
         spans: list[list[list[int]]] = (
