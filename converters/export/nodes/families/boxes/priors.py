@@ -2,8 +2,8 @@
 
 import numpy as np
 import torch
-from onnx import TensorProto
 
+from converters.export.nodes.families.boxes.grid import counted, joined, side
 from converters.export.nodes.rules import Tops, to_onnx
 from converters.export.nodes.writer import Shape, Tensor, Writer
 from converters.layers.forks.ssd.prior_box import PriorBox
@@ -28,13 +28,13 @@ def _of_size(size: Shape) -> torch.Tensor:
 def _worked_out(layer: PriorBox, g: Writer, features: Tensor, image: Tensor) -> str:
     """Boxes (height, width, boxes of a place, 4), the variances of each behind them, as (1, 2, all)."""
     spec = layer.spec
-    sides = [g.constant([n]) if n else _side(g, image, axis) for axis, n in _axes(spec.image)]
+    sides = [g.constant([n]) if n else side(g, image, axis) for axis, n in _axes(spec.image)]
     centres = [_centres(layer, g, features, axis, sides[at]) for at, (axis, _) in enumerate(_axes(spec.step))]
     across = g.add("Mul", g.add("Unsqueeze", centres[0], g.ints([1, 2])), g.constant(_WIDTH))
     down = g.add("Mul", g.add("Unsqueeze", centres[1], g.ints([1, 2, 3])), g.constant(_HEIGHT))
     half = np.asarray(spec.sizes) / 2
     edges = g.add("Add", g.add("Add", across, down), g.constant(np.concatenate([-half, half], 1)))
-    boxes = g.add("Div", edges, _whole(g, sides))
+    boxes = g.add("Div", edges, joined(g, [*sides, *sides]))
     if spec.clip:
         boxes = g.add("Clip", boxes, g.constant(0.0), g.constant(1.0))
     variances = g.constant(spec.variance * (4 // len(spec.variance)))
@@ -50,22 +50,7 @@ def _axes(pair: tuple[float, float]) -> list[tuple[int, float]]:
 
 def _centres(layer: PriorBox, g: Writer, features: Tensor, axis: int, pixels: str) -> str:
     """Where the middles of places lie along an axis, in pixels: [places]."""
-    places = _side(g, features, axis)
-    count = g.once("Squeeze", places, g.ints([0]))
-    at = g.once("Range", g.constant(0.0), count, g.constant(1.0))
+    at = counted(g, features, axis)
     step = layer.spec.step[3 - axis]
-    steps = g.constant(step) if all(layer.spec.step) else g.add("Div", pixels, places)
+    steps = g.constant(step) if all(layer.spec.step) else g.add("Div", pixels, side(g, features, axis))
     return g.add("Mul", g.shifted(at, layer.spec.offset), steps)
-
-
-def _side(g: Writer, x: Tensor, axis: int) -> str:
-    """[1], no whole number."""
-    size = x.shape[axis]
-    return g.once("Cast", g.side(x, axis), to=TensorProto.FLOAT) if size is None else g.constant([size])
-
-
-def _whole(g: Writer, sides: list[str]) -> str:
-    """(width, height, width, height)."""
-    if all(side in g.arrays for side in sides):
-        return g.constant(np.concatenate([g.arrays[side] for side in sides * 2]))
-    return g.once("Concat", *sides, *sides, axis=0)

@@ -51,6 +51,11 @@ def uncrossed(g: Writer, boxes: str) -> str:
     return g.add("Concat", first, g.add("Max", first, last), axis=-1)
 
 
+def below(overlap: float) -> float:
+    """The next smaller number of float32, for rules by which a box goes, too, that overlaps just so much."""
+    return float(np.nextafter(np.float32(overlap), np.float32(-1)))
+
+
 def suppressed(
     g: Writer, boxes: str, scores: Tensor, most: int | None, overlap: float, above: float = LEAST
 ) -> Rows:
