@@ -20,10 +20,20 @@ from converters.export.nodes.free import Free
 from converters.export.nodes.net import onnx_net
 from converters.export.onnx_file import file_net
 from eval.parity import write_onnx
+from eval.rows import rows_nearest
 from prototxt.errors import InputError
 
 Arrays = dict[str, np.ndarray]
-HEADS = ("permute_", "normalize_default", "normalize_ssd", "normalize_across", "normalize_zero", "priorbox_")
+HEADS = (
+    "permute_",
+    "normalize_default",
+    "normalize_ssd",
+    "normalize_across",
+    "normalize_zero",
+    "priorbox_",
+    "psroi_",
+    "roi_",
+)
 FOUND = ("detection_output_", "yolo_output_", "yolov3_output_", "proposal_")
 DETECTORS = [case for case in OF_FORKS if case.startswith(FOUND) and "eta" not in case]
 MODELS = ROOT.parent / "shared" / "models"
@@ -200,3 +210,24 @@ def test_one_file_detects_at_five_sizes() -> None:
         (ours,) = session.run(None, {"data": x})
         assert ours.shape == theirs.shape
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_a_choice_on_a_last_digit_is_either_and_no_other_row_is_missed() -> None:
+    """Two boxes overlap by just the threshold, 0.5, a third by nothing."""
+    net = one_layer(
+        'type: "DetectionOutput" top: "rows" detection_output_param { num_classes: 2 code_type: CORNER'
+        " nms_param { nms_threshold: 0.5 } }",
+        loc=(1, 12), conf=(1, 6), priors=(1, 2, 12),
+    )  # fmt: skip
+    boxes = np.array([[0, 0, 1, 1], [0, 0, 1, 0.5], [2, 2, 3, 3]], np.float32)
+    conf = np.array([[0, 0.9, 0, 0.8, 0, 0.7]], np.float32)
+    priors = np.stack([boxes.reshape(-1), np.ones(12, np.float32)])[None]
+    bottoms = [torch.from_numpy(x) for x in (np.zeros((1, 12), np.float32), conf, priors)]
+    layer = net.module_of(net.graph.nodes[-1])
+    rows = layer(*bottoms).numpy()
+    fewer, other = rows[:, :, [0, 2]], rows * np.array([1, 1, 1, 1.01, 1, 1, 1], np.float32)
+    assert rows.shape == (1, 1, 3, 7)
+    assert np.array_equal(rows_nearest(layer, bottoms, 0, fewer), fewer)
+    for wrong in (rows[:, :, :2], rows[:, :, 1:], other + 0.01):
+        assert rows_nearest(layer, bottoms, 0, wrong) is None
+    assert np.array_equal(layer(*bottoms), rows)

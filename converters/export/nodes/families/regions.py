@@ -1,15 +1,87 @@
 """Layers that read regions of a feature map."""
 
+import numpy as np
+from onnx import TensorProto
+
 from converters.export.nodes.rules import Tops, to_onnx
 from converters.export.nodes.writer import Tensor, Writer
-from converters.layers.forks.rcnn.roi_pooling import ROIPooling
+from converters.layers.forks.rcnn.roi_pooling import PSROIPooling, PSROIPoolingSpec, ROIPooling
 
 
 @to_onnx.register
 def _(layer: ROIPooling, g: Writer, x: Tensor, rois: Tensor) -> Tops:
     """ONNX's MaxRoiPool has Fast R-CNN's rule; MS-CNN's margin it has not."""
     spec = layer.spec
-    if spec.pad_ratio or len(rois.shape) != 2:
+    if spec.pad_ratio:
         return None
     pooled = [spec.pooled_h, spec.pooled_w]
-    return [g.add("MaxRoiPool", x.name, rois.name, pooled_shape=pooled, spatial_scale=spec.spatial_scale)]
+    return [
+        g.add("MaxRoiPool", x.name, _rows(g, rois), pooled_shape=pooled, spatial_scale=spec.spatial_scale)
+    ]
+
+
+def _rows(g: Writer, rois: Tensor) -> str:
+    return rois.name if len(rois.shape) == 2 else g.add("Reshape", rois.name, g.ints([-1, 5]))
+
+
+@to_onnx.register
+def _(layer: PSROIPooling, g: Writer, x: Tensor, rois: Tensor) -> Tops:
+    """From sums over all pixels above and to the left, in float64, that differences keep their digits."""
+    spec, (image, corners) = layer.spec, g.split(_rows(g, rois), [1, 4], 1)
+    below, right = (g.add("Add", g.side(x, axis), g.ints([1])) for axis in (2, 3))
+    begins, ends = _bins(g, spec, x, corners)
+    (left, top), (end, bottom) = (g.split(part, [1, 1], 1) for part in (begins, ends))
+    number = g.cast(g.add("Unsqueeze", image, g.ints([1])), TensorProto.INT64)
+    first = g.add("Mul", number, below)
+    rows = [g.add("Mul", g.add("Add", first, row), right) for row in (top, bottom)]
+    rows = [
+        g.add("Transpose", row, perm=[0, 2, 1]) for row in rows
+    ]  # (R, bins, 1), columns being (R, 1, bins)
+    values = _sums(g, spec, x)
+    upper, lower = (
+        g.add("Sub", *(_at(g, spec, values, g.add("Add", row, column)) for column in (end, left)))
+        for row in rows
+    )
+    height = g.add("Transpose", g.add("Sub", bottom, top), perm=[0, 2, 1])
+    area = g.add(
+        "Max", g.add("Mul", height, g.add("Sub", end, left)), g.ints(1)
+    )  # an empty one has a sum of 0
+    area = g.add("Unsqueeze", g.cast(area, TensorProto.DOUBLE), g.ints([3]))
+    mean = g.cast(g.add("Div", g.add("Sub", lower, upper), area))
+    return [g.add("Transpose", mean, perm=[0, 3, 1, 2])]
+
+
+def _bins(g: Writer, spec: PSROIPoolingSpec, x: Tensor, corners: str) -> list[str]:
+    """Where each bin begins and ends, across and down: two of (R, 2, group_size), whole numbers."""
+    exact = g.cast(corners, TensorProto.DOUBLE)  # in which halves are told from what is almost one
+    whole = g.add("Floor", g.add("Add", g.add("Abs", exact), g.constant(0.5, np.float64)))
+    first, last = g.split(g.cast(g.add("Mul", g.add("Sign", exact), whole)), [2, 2], 1)
+    start, end = (g.scaled(edge, spec.spatial_scale) for edge in (first, g.shifted(last, 1.0)))
+    length = g.add("Max", g.add("Sub", end, start), g.constant(0.1))
+    step = g.add("Unsqueeze", g.add("Div", length, g.constant(spec.group_size)), g.ints([2]))
+    begin, bins = g.add("Unsqueeze", start, g.ints([2])), np.arange(spec.group_size)
+    edges = [g.add("Add", g.add("Mul", step, g.constant(at)), begin) for at in (bins, bins + 1)]
+    places = [g.cast(g.add(op, e), TensorProto.INT64) for op, e in zip(("Floor", "Ceil"), edges, strict=True)]
+    size = g.add("Unsqueeze", g.add("Concat", g.side(x, 3), g.side(x, 2), axis=0), g.ints([1]))
+    return [g.add("Max", g.add("Min", place, size), g.ints(0)) for place in places]
+
+
+def _sums(g: Writer, spec: PSROIPoolingSpec, x: Tensor) -> str:
+    """(N·(H + 1)·(W + 1)·bins, output_dim)."""
+    sums = g.cast(x.name, TensorProto.DOUBLE)
+    for axis in (3, 2):
+        sums = g.add("CumSum", sums, g.ints(axis))
+    sums = g.add("Pad", sums, g.ints([0, 0, 1, 1, 0, 0, 0, 0]), g.constant(0.0, np.float64))
+    by_place = g.add(
+        "Reshape",
+        g.add("Transpose", sums, perm=[0, 2, 3, 1]),
+        g.ints([-1, spec.output_dim, spec.group_size**2]),
+    )
+    return g.add("Reshape", g.add("Transpose", by_place, perm=[0, 2, 1]), g.ints([-1, spec.output_dim]))
+
+
+def _at(g: Writer, spec: PSROIPoolingSpec, values: str, place: str) -> str:
+    """The sums at places (R, bins, bins), each in its bin's channels: (R, bins, bins, output_dim)."""
+    bins = np.arange(spec.group_size**2).reshape(spec.group_size, -1)
+    number = g.add("Add", g.add("Mul", place, g.ints(spec.group_size**2)), g.ints(bins))
+    return g.add("Gather", values, number)
