@@ -10,12 +10,12 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 LIMIT = 4.0
 PROCESSES, REPEATS = 3, 5
-STAGES = ((3, 64), (8, 128), (36, 256), (3, 512))  # blocks of ResNet-152, and their width
+BLOCKS = (3, 8, 36, 3)  # of each stage of ResNet-152
 
 
 def input_text(size: int) -> str:
@@ -54,17 +54,17 @@ def block(name: str, bottom: str, width: int, stride: int, widens: bool) -> Iter
     yield layer_text(f"{name}_relu", "ReLU", [name], name)
 
 
-def resnet_text() -> str:
-    """ResNet-152's prototxt."""
-    layers = ['name: "ResNet-152"', input_text(224), *convolution("conv1", "data", 64, 7, 2, relu=True)]
+def resnet_text(name: str = "ResNet-152", blocks: Sequence[int] = BLOCKS) -> str:
+    """A ResNet's prototxt."""
+    layers = [f'name: "{name}"', input_text(224), *convolution("conv1", "data", 64, 7, 2, relu=True)]
     layers.append(
         layer_text("pool1", "Pooling", ["conv1"], "pool1", "pooling_param { kernel_size: 3 stride: 2 }")
     )
     top = "pool1"
-    for stage, (blocks, width) in enumerate(STAGES):
-        for number in range(blocks):
+    for stage, count in enumerate(blocks):
+        for number in range(count):
             name = f"res{stage + 2}_{number}"
-            layers += block(name, top, width, 2 if stage and not number else 1, widens=not number)
+            layers += block(name, top, 64 << stage, 2 if stage and not number else 1, widens=not number)
             top = name
     layers.append(
         layer_text("pool5", "Pooling", [top], "pool5", "pooling_param { pool: AVE global_pooling: true }")
@@ -75,33 +75,10 @@ def resnet_text() -> str:
     return "\n".join([*layers, layer_text("prob", "Softmax", ["fc"], "prob")])
 
 
-def by_hand() -> object:
-    """The same layers with weights as a module of PyTorch's."""
-    from torch import nn
-
-    def unit(inputs: int, outputs: int, kernel: int, stride: int) -> list[nn.Module]:
-        conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
-        return [conv, nn.BatchNorm2d(outputs), nn.ReLU()]
-
-    blocks, inputs = nn.ModuleList(), 64
-    for stage, (count, width) in enumerate(STAGES):
-        for number in range(count):
-            stride = 2 if stage and not number else 1
-            parts = [
-                *unit(inputs, width, 1, stride),
-                *unit(width, width, 3, 1),
-                *unit(width, 4 * width, 1, 1),
-            ]
-            blocks.append(nn.ModuleDict({"branch2": nn.Sequential(*parts)}))
-            if not number:
-                blocks[-1]["branch1"] = nn.Sequential(*unit(inputs, 4 * width, 1, stride)[:2])  # type: ignore[index]
-            inputs = 4 * width
-    return nn.ModuleList([nn.Sequential(*unit(3, 64, 7, 2)), blocks, nn.Linear(inputs, 1000)])
-
-
 def tasks() -> dict[str, Callable[[], object]]:
     """What is timed, by name, with its imports made."""
     import torch
+    from by_hand import resnet
     from google.protobuf import text_format
 
     from converters import Network, load_net
@@ -119,7 +96,7 @@ def tasks() -> dict[str, Callable[[], object]]:
         for after, above in enumerate(["data", *(f"ip{number}" for number in range(1999))])
     ]
     return {
-        "by hand": lambda: (text_format.Parse(text, NetParameter()), by_hand()),
+        "by hand": lambda: (text_format.Parse(text, NetParameter()), resnet("ResNet-152")),
         "ours": lambda: load_net(text),
         "ours, unfilled": lambda: Network(graph_of(NetFile.parse(text), net_state()), fill_blobs=None),
         **{f"{n} layers": lambda n=n: load_net("\n".join(chain[: n + 1])) for n in (500, 1000, 2000)},  # type: ignore[misc]

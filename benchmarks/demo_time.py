@@ -13,10 +13,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from itertools import pairwise
 from pathlib import Path
 
 import torch
+from by_hand import allconv6
 from torch import nn
 
 from converters.host.files import write_text
@@ -24,18 +24,13 @@ from eval.environment import cpu_name, versions
 
 ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "eval" / "results" / "times" / "demo.json"
-WIDTHS = (3, 64, 64, 128, 128, 256)
 BATCH, SIZE, CLASSES, STEPS = 16, 224, 20, 100
 WARM_UP, GLANCE = 2, 5  # steps not timed, and those that an estimate is made from
 
 
 def by_hand() -> nn.Sequential:
-    """allconv6: five 3×3 convolutions of stride 2, an average over the map, an inner product."""
-    layers: list[nn.Module] = []
-    for inputs, outputs in pairwise(WIDTHS):
-        layers += [nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), nn.ReLU()]
-    layers += [nn.AvgPool2d(SIZE // 32), nn.Flatten(), nn.Linear(WIDTHS[-1], CLASSES)]
-    return nn.Sequential(*layers).to(memory_format=torch.channels_last)
+    """allconv6, channels last."""
+    return allconv6(bn=False).to(memory_format=torch.channels_last)
 
 
 def plain_seconds(steps: int) -> float:

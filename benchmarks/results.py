@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+from exporter_tables import CHINESE, ENGLISH, exporter_tables, measured
+
 from converters.export.onnx_file import deploy_net
 from converters.export.source import source_of
 from converters.host.files import write_text
@@ -114,12 +116,20 @@ def demo_time(text: str) -> str:
     return text.format(*divmod(round(figures["demo_s"]), 60), **figures)
 
 
+def exporter(words: Mapping[str, Any]) -> str:
+    """How ONNX files are made and how fast they are, as benchmarks/exporter.py measured it."""
+    figures = json.loads((RESULTS / "times" / "exporter.json").read_text(encoding="utf-8"))
+    return "\n\n".join([*map(markdown, exporter_tables(figures, words)), measured(figures, words)])
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "study": partial(first_table, "report.md"),
     "study-zh": partial(first_table, "report.zh.md"),
     "demo": lambda: bench("demo", accuracy_grid, head_grid),
     "demo-time": partial(demo_time, DEMO_TIME),
     "demo-time-zh": partial(demo_time, DEMO_TIME_ZH),
+    "exporter": partial(exporter, ENGLISH),
+    "exporter-zh": partial(exporter, CHINESE),
     "demo-machine": lambda: measured_on("demo"),
     "bench": lambda: bench("untrained", latency_grid, head_grid, head_latency_grid),
     "heads": partial(heads, "grocery"),

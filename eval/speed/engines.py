@@ -17,8 +17,9 @@ Arrays = list[np.ndarray[Any, np.dtype[Any]]]
 class TimingJob:
     """What to run where: the files of one deploy net, and the machine's share that it may take.
 
-    onnxruntime reads ``model``, the others ``prototxt`` and ``caffemodel``; ``inputs`` are the inputs'
-    shapes without the batch, by name, ``last`` the layers that make the outputs, in the model's order.
+    onnxruntime reads ``model``, the others ``prototxt`` and ``caffemodel``, OpenCV ``model`` where there are
+    none; ``inputs`` are the inputs' shapes without the batch, by name, ``last`` the layers that make the
+    outputs, in the model's order (of a ``model`` its outputs).
     """
 
     runtime: str
@@ -90,7 +91,7 @@ class OnnxNet:
 
 
 class OpenCvNet:
-    """OpenCV's dnn module, which reads Caffe's files itself; its wheels know the CPU alone."""
+    """OpenCV's dnn module, which reads Caffe's files itself, and ONNX; its wheels know the CPU alone."""
 
     provider = "CPU"
 
@@ -98,7 +99,10 @@ class OpenCvNet:
         import cv2
 
         cv2.setNumThreads(job.threads)
-        self.net = cv2.dnn.readNetFromCaffe(job.prototxt, job.caffemodel)
+        if job.prototxt:
+            self.net = cv2.dnn.readNetFromCaffe(job.prototxt, job.caffemodel)
+        else:
+            self.net = cv2.dnn.readNetFromONNX(job.model)
         self.last = list(job.last)
         self.processor = cpu_name()
         self.outputs: Arrays = []

@@ -109,7 +109,8 @@ class Worker:
         return InputError(self._named(f"the measuring process died (exit {code}){_last(said)}"))
 
     def _named(self, reason: str) -> str:
-        path = self.job.model if self.job.runtime == "onnxruntime" else self.job.prototxt
+        is_model = self.job.runtime == "onnxruntime" or not self.job.prototxt
+        path = self.job.model if is_model else self.job.prototxt
         return reason if reason.startswith((path, "provider ")) else f"{path}: {self.job.runtime}: {reason}"
 
 
