@@ -11,7 +11,10 @@ from converters.export.source import load_source
 from eval.probe import draw_weights, probe_inputs, tensors
 
 # Nets that take some seconds.
-LONG = {"hyperlpr-mininet-ssd", "mobilenetv2-yolov3-nano-voc", "mobilenet-yolov3-lite-tusimple"}
+LONG = {
+    *("hyperlpr-mininet-ssd", "mobilenetv2-yolov3-nano-voc", "mobilenet-yolov3-lite-tusimple"),
+    *("landmark106", "mtcnn-fast-det3-half", "yoloface-100k"),
+}
 
 
 def names() -> list[object]:

@@ -203,6 +203,7 @@ LOCAL = NET.replace('"LRN"', '"Local"').replace(
 )
 
 
+@pytest.mark.slow
 def test_a_layer_without_a_rule_is_named_and_the_rest_is_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -213,8 +214,12 @@ def test_a_layer_without_a_rule_is_named_and_the_rest_is_written(
     (line,) = said
     assert 'layer "norm"' in line and "type Local has no rule" in line and "net.prototxt:9" in line
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["small-net.onnx"]
-    with pytest.raises(InputError, match="type Local has no rule"):
+
+
+def test_a_layer_without_a_rule_is_an_error_of_its_name() -> None:
+    with pytest.raises(InputError, match="type Local has no rule") as caught:
         load_source(load_net(LOCAL))
+    assert caught.value.layer == "norm"
 
 
 def test_zoo_convert_writes_it_and_goes_over_nobody_elses(
