@@ -108,6 +108,8 @@ def test_what_torch_writes_has_its_opset(tmp_path: Path) -> None:
         'layer { name: "i" type: "Im2col" bottom: "data" top: "y" convolution_param { kernel_size: 3 } }'
     )
     write_onnx(load_net(IMAGE + shuffled), tmp_path / "a.onnx")
+    nodes = onnx.load(tmp_path / "a.onnx").graph.node
+    assert nodes and not any(node.metadata_props or node.doc_string for node in nodes)
     with pytest.raises(InputError, match="opset 18 and later alone") as caught:
         write_onnx(load_net(IMAGE + shuffled), tmp_path / "b.onnx", opset=13)
     assert caught.value.layer == "i"

@@ -52,7 +52,11 @@ def by_torch(layer: Layer, g: Writer, bottoms: Sequence[Tensor], sizes: Sequence
 
 
 def _rename(node: onnx.NodeProto, names: dict[str, str]) -> None:
-    """In the node, and in graphs inside it, which see what is around them."""
+    """In the node, and in graphs inside it, which see what is around them; without what torch notes of itself,
+    paths of its files on this machine among it.
+    """
+    node.ClearField("metadata_props")
+    node.ClearField("doc_string")
     node.input[:] = [names.get(name, name) for name in node.input]
     for item in node.attribute:
         for inner in item.g.node if item.HasField("g") else ():
