@@ -1,6 +1,6 @@
 """Whether an ONNX file computes what its net does, layer by layer."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Unpack
@@ -18,7 +18,7 @@ from converters.export.nodes.free import Free
 from converters.export.nodes.net import onnx_net
 from converters.export.onnx_file import About, file_net, onnx_model, preprocess_asked, save
 from converters.export.preprocess import Preprocess
-from converters.graph import Graph, Value
+from converters.graph import Graph, Node, Value
 from converters.host.files import whole
 from converters.layers.registry import DRAWS
 from converters.network import Network
@@ -170,18 +170,28 @@ def _compare(
     if draw_weights(small, seed):
         drawn = how.write(small).arrays
         model = Model(model.proto, model.arrays | {name: drawn[name] for name in ours if name in drawn})
-    names = value_names(small.graph)
-    have = {name for node in model.proto.graph.node for name in node.output}
-    wanted = {value: name for value, name in names.items() if name in have}
-    session = open_plain(model.plain(list(wanted.values())))
+    run = running(model, small.graph)
     worst: dict[Value, Difference] = {}
     for shapes in trials:
         fed, ours_fed = how.feeds(small, shapes, seed)
-        given = model.large() | {names[value]: fed[value.blob] for value in small.graph.inputs}
-        theirs = session.run(list(wanted.values()), given)
-        for value, item in _layer_by_layer(small, ours_fed, dict(zip(wanted, theirs, strict=True))):
+        for value, node, by_net, by_file in layer_by_layer(small, ours_fed, run(fed)):
+            item = difference(value.blob, by_net, by_file, node.layer.name)
             worst[value] = max(worst.get(value, item), item, key=_badness)
     return list(worst.values())
+
+
+def running(model: Model, graph: Graph) -> Callable[[Feeds], dict[Value, Array]]:
+    """The file of a deployed graph in onnxruntime: from inputs by blob to every value that it still has."""
+    names = value_names(graph)
+    have = {name for node in model.proto.graph.node for name in node.output}
+    wanted = {value: name for value, name in names.items() if name in have}
+    session = open_plain(model.plain(list(wanted.values())))
+
+    def run(feeds: Feeds) -> dict[Value, Array]:
+        given = model.large() | {names[value]: feeds[value.blob] for value in graph.inputs}
+        return dict(zip(wanted, session.run(list(wanted.values()), given), strict=True))
+
+    return run
 
 
 def _free(model: onnx.ModelProto) -> Free:
@@ -201,7 +211,7 @@ def _compare_weights(net: Network, model: Model, expected: Model) -> list[Differ
     """Every initializer that is made of a layer's blobs, element by element."""
     owners = {blob.layer: blob.node.layer.name for blob in net.blobs}
     return [
-        _difference(name, expected.arrays[name], theirs, owner, WEIGHTS)
+        difference(name, expected.arrays[name], theirs, owner, WEIGHTS)
         for name, theirs in model.arrays.items()
         if name in expected.arrays
         and (owner := owners.get(name.removesuffix(FOLDED).removesuffix(".T").rpartition(".")[0]))
@@ -209,12 +219,12 @@ def _compare_weights(net: Network, model: Model, expected: Model) -> list[Differ
 
 
 @torch.no_grad()
-def _layer_by_layer(
+def layer_by_layer(
     net: Network, feeds: Feeds, theirs: Mapping[Value, Array]
-) -> Iterator[tuple[Value, Difference]]:
-    """Each value of the file against what PyTorch makes of the file's values before it, so that no
-    rounding adds up and a difference is the layer's own. A detector's rows are held to
-    :func:`eval.rows.rows_nearest` where they differ.
+) -> Iterator[tuple[Value, Node, Array, Array]]:
+    """Each value of the file, or of another engine, behind what PyTorch makes of the file's values before it,
+    so that no rounding adds up and a difference is the layer's own: (value, layer, PyTorch's, the file's). A
+    detector's rows are held to :func:`eval.rows.rows_nearest` where they differ.
     """
     forget(net)
     values = {value: torch.from_numpy(feeds[value.blob]) for value in net.graph.inputs}
@@ -226,14 +236,14 @@ def _layer_by_layer(
             values[value] = top
             if value in theirs:
                 output, ours = theirs[value], top.numpy()
-                item = _difference(value.blob, ours, output, node.layer.name)
-                if item.differs and (near := rows_nearest(layer, bottoms, at, output)) is not None:
-                    item, ours = _difference(value.blob, near, output, node.layer.name), near
-                yield value, item
+                if difference(value.blob, ours, output, node.layer.name).differs:
+                    near = rows_nearest(layer, bottoms, at, output)
+                    ours = ours if near is None else near
+                yield value, node, ours, output
                 values[value] = torch.from_numpy(output) if output.shape == ours.shape else top
 
 
-def _difference(
+def difference(
     output: str, ours: Array, theirs: Array, layer: str, tolerance: float = TOLERANCE
 ) -> Difference:
     """NaN and infinity count as equal in the same places, and as infinitely apart elsewhere."""

@@ -36,6 +36,7 @@ _LEGACY = "tests/golden/legacy"
 _TRAIN = "zoo train --solver solver.prototxt"
 _UNTRAINED = "zoo bench --untrained baseline fc bn --batch-sizes 1 16 --precisions fp32 fp16 int8 --against opencv,torch,torch-compile"
 _DEPLOYED = "deploy.prototxt --weights weights.caffemodel"
+_FILES = "deploy.prototxt weights.caffemodel"
 _STUDIES = ("runs/article", "runs/grocery")
 _OWN_LISTS = tuple(f"photos/{name}" for name in LISTS)
 RUN = {
@@ -91,6 +92,10 @@ RUN = {
     ),
     f"zoo classify cat.jpg --net {_DEPLOYED} --mean mean.binaryproto --labels synset_words.txt": Run(),
     "zoo classify cat.jpg dog.jpg --net runs/tiny-baseline --top 3": Run(),
+    f"zoo verify {_FILES}": Run(),
+    f"zoo verify {_FILES} --image cat.jpg --mean 104,117,123": Run(),
+    f"zoo record {_FILES} -o blobs.npz": Run(),
+    f"zoo verify {_FILES} --reference blobs.npz": Run(),
     "zoo report runs/article": Run(),
     "zoo report runs/article --lang zh": Run(is_slow=True),
     'zoo report runs/article --no-images --title "Heads" --output heads.html': Run(is_slow=True),

@@ -130,7 +130,7 @@ def test_nan_in_the_same_places_is_equal(tmp_path: Path) -> None:
     write_onnx(net, tmp_path / "a.onnx")
     (found,) = compare_onnx(net, tmp_path / "a.onnx")
     assert found.is_close and found.compared < 120
-    difference = parity._difference("y", np.array([np.nan, 1]), np.array([0.5, 1]), "it")
+    difference = parity.difference("y", np.array([np.nan, 1]), np.array([0.5, 1]), "it")
     assert difference.differs
 
 

@@ -7,12 +7,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from converters.data.images.lists import read_image
 from eval.accuracy import averaged
 from prototxt.errors import about
 from zoo.classifier import read_labels
 from zoo.classify.opening import Opened, opened
-from zoo.classify.reading import Array, read_picture
+from zoo.classify.reading import picture_of
 from zoo.preparation import Preparation, asked_of, prepare
 from zoo.terminal.console import notice
 
@@ -45,15 +44,8 @@ def _preparation(args: argparse.Namespace, net: Opened) -> Preparation:
 
 def _scores(net: Opened, preparation: Preparation, path: Path) -> Tensor:
     """(classes,) of a picture. Raises InputError for a file that is no picture."""
-    picture = _read(net, preparation, path)
+    is_layers = net.stated.layer is not None and bool(net.stated.layer.type)
+    picture = picture_of(preparation, path, is_layers)
     with about(path):
         inputs = preparation.tensor([picture])
     return averaged(net.scores(inputs), 1)[0]
-
-
-def _read(net: Opened, preparation: Preparation, path: Path) -> Array:
-    """The pixels, as the net's data layer reads them, or else classification.bin."""
-    param = preparation.layer.image_data_param
-    if net.stated.layer is not None and net.stated.layer.type:
-        return read_image(path, param)
-    return read_picture(path, preparation.shape[0], (param.new_height, param.new_width))

@@ -5,10 +5,19 @@ from typing import Any
 
 import numpy as np
 
-from converters.data.images.lists import image_bytes
+from converters.data.images.lists import image_bytes, read_image
 from prototxt.errors import InputError
+from zoo.preparation import Preparation
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def picture_of(preparation: Preparation, path: Path, by_layer: bool) -> Array:
+    """The pixels as the net's data layer reads them (``by_layer``), or else :func:`read_picture`."""
+    param = preparation.layer.image_data_param
+    if by_layer:
+        return read_image(path, param)
+    return read_picture(path, preparation.shape[0], (param.new_height, param.new_width))
 
 
 def read_picture(path: Path, channels: int, size: tuple[int, int]) -> Array:

@@ -25,6 +25,7 @@ from zoo.cli.parts import (
 )
 from zoo.cli.report import add_report
 from zoo.cli.train import add_study, add_train
+from zoo.cli.verify import add_record, add_verify
 from zoo.terminal.lasting import lasting
 
 _EPILOG = "Each command's own --help says more. Notices go to stderr, results to stdout; bad input exits 2."
@@ -35,6 +36,7 @@ _PRINTERS = (
     "zoo.upgrade",
     "zoo.layers",
     "zoo.classify",
+    "zoo.verify.command:run",
 )  # modules whose commands print, and write no file
 
 
@@ -107,6 +109,8 @@ def _parser() -> argparse.ArgumentParser:
         add_classify,
         add_report,
         add_check,
+        add_verify,
+        add_record,
         _show,
         _draw,
         _upgrade,

@@ -90,6 +90,14 @@ def add_elsewhere(parser: argparse.ArgumentParser) -> None:
 
 def add_preparation(parser: argparse.ArgumentParser, mean: str) -> None:
     """The options of how pictures become a net's input; ``mean`` is what is subtracted of a mean file."""
+    add_pixels(parser, mean)
+    text = "10: corners, centre and their mirror images, whose scores are averaged, as pycaffe's oversample"
+    text = f"{text} does (default: {CROPS[0]}, the centre)"
+    parser.add_argument("--crops", type=int, choices=CROPS, default=CROPS[0], help=text)
+
+
+def add_pixels(parser: argparse.ArgumentParser, mean: str) -> None:
+    """:func:`add_preparation` of one crop alone."""
     text = (
         f"subtracted from the pixels, instead of what the net's data layer says: a .binaryproto ({mean}), or "
     )
@@ -100,9 +108,6 @@ def add_preparation(parser: argparse.ArgumentParser, mean: str) -> None:
     parser.add_argument("--channel-order", choices=ORDERS, help=text)
     text = "resize whole pictures to this, of which the input is cropped, instead of to the input"
     parser.add_argument("--resize", type=size, metavar="HxW", help=text)
-    text = "10: corners, centre and their mirror images, whose scores are averaged, as pycaffe's oversample"
-    text = f"{text} does (default: {CROPS[0]}, the centre)"
-    parser.add_argument("--crops", type=int, choices=CROPS, default=CROPS[0], help=text)
 
 
 def positive_number(text: str) -> int:
