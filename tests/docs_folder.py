@@ -12,6 +12,9 @@ from tiny import NET, SOLVER
 
 from converters import load_net, load_solver
 from converters.weights.mean_image import write_mean
+from eval.probe import probe_inputs
+from eval.verdict.held import net_values
+from eval.verdict.recording import write_recording
 from zoo.cli import main
 
 DEPLOY = """name: "small"
@@ -93,7 +96,10 @@ def _write_grocery_lists(folder: Path) -> None:
 
 
 def _write_weights(folder: Path) -> None:
-    load_net(folder / "deploy.prototxt").save_caffemodel(folder / "weights.caffemodel")
+    net = load_net(folder / "deploy.prototxt")
+    net.save_caffemodel(folder / "weights.caffemodel")
+    feeds = probe_inputs(net, None)
+    write_recording(folder / "blobs.npz", net, feeds, net_values(net, feeds))
     solver = load_solver(folder / "solver.prototxt", log=lambda line: None)
     solver.step(2)
     solver.snapshot()

@@ -36,9 +36,10 @@ def add_record(commands: Commands) -> None:  # type: ignore[valid-type]
 
 
 def _add_files(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("net", metavar="NET", help="a prototxt's path, or a shipped net's name (zoo list)")
-    text = "a .caffemodel, .h5 or .safetensors file, or several with commas"
-    parser.add_argument("weights", metavar="WEIGHTS", help=text)
+    text = "a prototxt's path, a .caffemodel alone, or a shipped net's name (zoo list)"
+    parser.add_argument("net", metavar="NET", help=text)
+    text = "of a prototxt: a .caffemodel, .h5 or .safetensors file, or several with commas"
+    parser.add_argument("weights", nargs="?", metavar="WEIGHTS", help=text)
 
 
 def _add_inputs(parser: argparse.ArgumentParser) -> None:

@@ -76,6 +76,8 @@ def _verdict(it: Verified, ours: Mapping[Value, Array], name: str, engine: Engin
 
 def _files(it: Verified, args: argparse.Namespace) -> Sequence[bytes]:
     """The two files for OpenCV, as they are. Raises InputError where they would be another net to it."""
+    if it.file.path == it.weights[0]:
+        raise InputError("it needs a prototxt beside the .caffemodel")
     if len(it.weights) > 1 or it.weights[0].suffix in _NOT_CAFFEMODEL:
         raise InputError("it reads one .caffemodel alone")
     if args.phase == "TRAIN" or args.level or args.stage:

@@ -41,13 +41,15 @@ def verified(args: argparse.Namespace) -> Verified:
     """What the command line names. Raises InputError, with file, line, layer and blob."""
     request = Request(
         net=args.net,
-        weights=[Path(name) for name in args.weights.split(",")],
+        weights=[Path(name) for name in args.weights.split(",")] if args.weights else [],
         phase=args.phase or "TEST",
         level=args.level or 0,
         stages=args.stage,
         input_shapes=dict(args.input_shape),
         dialect=args.dialect,
     )
+    if not request.weights:
+        raise InputError(f"{args.net}: give its WEIGHTS, without which there is nothing to verify")
     reference = getattr(args, "reference", None)
     recording = Recording.read(Path(reference)) if reference else None
     if recording and args.image:
