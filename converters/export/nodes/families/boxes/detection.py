@@ -12,6 +12,7 @@ from converters.export.nodes.families.boxes.rows import (
     or_nothing,
     suppressed,
     uncrossed,
+    with_one_more,
 )
 from converters.export.nodes.rules import Tops, to_onnx
 from converters.export.nodes.writer import Copy, Tensor, Writer
@@ -50,9 +51,9 @@ def _found(g: Writer, spec: DetectionOutputSpec, boxes: str, scores: Tensor, ima
     rows = suppressed(g, lines, few, most, spec.nms_threshold, spec.confidence_threshold)
     classes, places = len(spec.labels), scores.shape[2]
     if classes == 1:
-        return rows
+        return with_one_more(g, rows, scores)
     each = None if places is None else classes * places
-    return best_of_groups(g, rows, scores, images, each, spec.keep_top_k)
+    return with_one_more(g, best_of_groups(g, rows, scores, images, each, spec.keep_top_k), scores)
 
 
 def _written(g: Writer, spec: DetectionOutputSpec, boxes: str, found: Rows) -> str:

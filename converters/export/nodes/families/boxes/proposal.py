@@ -87,7 +87,7 @@ def _proposed(layer: Layer, g: Writer, boxes: str, scores: str) -> Tops:
     limit = below(layer.spec.nms_thresh) if layer.equal_goes else layer.spec.nms_thresh
     group = g.add("Unsqueeze", g.add("Add", boxes, g.constant([0, 0, 1, 1])), g.ints([0]))
     one_class = Tensor(g.add("Unsqueeze", scores, g.ints([0, 1])), (1, 1, None))
-    stays = g.split(suppressed(g, group, one_class, after or None, limit).at, [2, 1], 1)[1]
+    stays = g.split(suppressed(g, group, one_class, after or None, limit), [2, 1], 1)[1]
     place = g.add("Squeeze", stays, g.ints([1]))
     rois = g.add("Pad", g.add("Gather", boxes, place), g.ints([0, 1, 0, 0]), g.constant(0.0))
     of_rois = stays if len(layer.score_shape(1)) > 1 else place

@@ -98,7 +98,7 @@ def _rows(
     limit = below(layer.spec.nms_threshold)
     group = g.add("Unsqueeze", boxes, g.ints([0]))
     one_class = Tensor(g.add("Unsqueeze", scores, g.ints([0, 1])), (1, 1, None))
-    stays = g.split(suppressed(g, group, one_class, None, limit).at, [2, 1], 1)[1]
+    stays = g.split(suppressed(g, group, one_class, None, limit), [2, 1], 1)[1]
     place = g.add("Squeeze", stays, g.ints([1]))
     label = g.add("Add", g.add("Gather", labels, place), g.ints(1))
     parts = [
@@ -106,5 +106,5 @@ def _rows(
         g.add("Gather", scores, stays),
         g.add("Gather", boxes, place),
     ]
-    rows = g.add("Pad", g.add("Concat", *parts, axis=1), g.ints([0, 1, 0, 0]), g.constant(0.0))
+    rows = g.add("Pad", g.add("Concat", *parts, axis=1), g.ints([0, 1, 1, 0]), g.constant(0.0))
     return or_nothing(g, rows, g.side(maps[0], 0))
