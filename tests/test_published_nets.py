@@ -146,13 +146,10 @@ def seen(name: str) -> list[Array]:
 
 @pytest.mark.parametrize("client", ["onnxruntime", "opencv 5", "openvino"])
 def test_a_client_detects_what_opencvs_importer_did(
-    detector: tuple[str, Published, Path], client: str, request: pytest.FixtureRequest
+    detector: tuple[str, Published, Path], client: str
 ) -> None:
     """Of the detections that count: faint ones overlap by just as much as is allowed, or by a little more."""
     name, net, path = detector
-    if (name, client) == ("plates-detect", "opencv 5"):
-        why = "OpenCV 5.0's engine reads past the picture where a convolution of 1×1 has padding"
-        request.applymarker(pytest.mark.xfail(reason=why, strict=True))
     for x in seen(name):
         rows = by_caffe_importer(net, x), CLIENTS[client](path, x, net.output)
         theirs, ours = (found[0, 0][found[0, 0, :, 2] >= 0.05] for found in rows)

@@ -52,8 +52,8 @@ def by_torch(layer: Layer, g: Writer, bottoms: Sequence[Tensor], sizes: Sequence
 
 
 def _rename(node: onnx.NodeProto, names: dict[str, str]) -> None:
-    """In the node, and in graphs inside it, which see what is around them; without what torch notes of itself,
-    paths of its files on this machine among it.
+    """In the node, and in graphs inside it, which see what is around them; without what torch notes of
+    itself, paths of its files on this machine among it.
     """
     node.ClearField("metadata_props")
     node.ClearField("doc_string")

@@ -29,14 +29,20 @@ def _slide(layer: Convolution | Deconvolution, g: Writer, op: str, bottoms: tupl
     if spec.axis != 1 or not spec.kernel:
         return None
     weights = [g.weight(layer, slot) for slot in layer.slots]
+    pad, inputs = sides.pad, [x.name for x in bottoms]
+    if op == "Conv" and any(pad) and set(spec.kernel) == set(sides.stride) == {1}:
+        # OpenCV 5.0 reads past the picture where a convolution of 1×1 has padding.
+        borders = g.ints([0, 0, *pad, 0, 0, *pad])
+        inputs = [g.add("Pad", x, borders, g.constant(0.0), mode="constant") for x in inputs]
+        pad = (0,) * len(pad)
     numbers = {
         "kernel_shape": spec.kernel,
         "strides": sides.stride,
-        "pads": (*sides.pad, *sides.pad),
+        "pads": (*pad, *pad),
         "dilations": sides.dilation,
         "group": spec.group,
     }
-    return [g.add(op, x.name, *weights, **numbers) for x in bottoms]
+    return [g.add(op, x, *weights, **numbers) for x in inputs]
 
 
 def _size(shape: Shape) -> Pair | None:
