@@ -11,7 +11,7 @@ DEMO_DATA := demo-data
 # A test process a core, eight at most: each needs about 1 GiB. PYTEST_XDIST_AUTO_NUM_WORKERS=1 has one.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo article results readme conformance corpus test test-slow check lint proto clean
+.PHONY: demo article results readme conformance models corpus test test-slow check lint proto clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -52,6 +52,10 @@ readme: $(VENV)/.installed
 # How far each recorded number of Caffe and its forks is from ours: docs/conformance.md.
 conformance: $(VENV)/.dev
 	PYTHONPATH=. $(BIN)/python tests/conformance.py
+
+# The trained models beside the checkout: a table of what each recording and each engine says of them.
+models: $(VENV)/.dev
+	PYTHONPATH=. $(BIN)/python tests/models_table.py
 
 # Every net of the corpus beside the checkout, read, built and run, of which make test-slow takes every eighth.
 corpus: $(VENV)/.dev

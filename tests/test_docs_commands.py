@@ -127,6 +127,7 @@ NOT_RUN = {
     "make test-slow": "would run itself",
     "make article ROOT=photos": _MAKE,
     "make conformance": "tests/test_conformance.py measures each case",
+    "make models": "tests/test_models_table.py holds what it prints",
     "python benchmarks/load_caffemodel.py": _BENCHMARK,
     "python benchmarks/build_net.py": _BENCHMARK,
     "torchrun --nproc-per-node 4 -m zoo train --solver solver.prototxt": _TORCHRUN,
