@@ -1,12 +1,15 @@
 """``zoo verify`` and ``zoo record``: what they compare, find, say and refuse."""
 
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from golden_cases import GOLDEN
 from test_models import MODELS, folder_of
 
@@ -149,7 +152,7 @@ def test_a_recording_is_of_caffes_format_and_is_held_to(
         assert main(["record", *files, "-o", str(path)]) == 0
     with np.load(path, allow_pickle=False) as file:
         data = {name: file[name] for name in file.files}
-    blobs = load(files[0], weights=files[1]).all_blobs(data=recording_input(data))
+    blobs = load(files[0], weights=files[1]).all_blobs(data=torch.from_numpy(data["in/data"]))
     assert [str(name) for name in data["feeds"]] == ["data"] and str(data["phase"]) == "TEST"
     for blob, tensor in blobs.items():
         array = tensor.detach().numpy()
@@ -167,10 +170,44 @@ def test_a_recording_is_of_caffes_format_and_is_held_to(
     assert main(["record", *files, "-o", files[0]]) == 2 and Path(files[0]).read_text() == NET
 
 
-def recording_input(data: dict[str, np.ndarray]) -> object:
-    import torch
+class Blob:
+    """As pycaffe's, over our own values."""
 
-    return torch.from_numpy(data["in/data"])
+    def __init__(self, data: np.ndarray) -> None:
+        self.data = data
+
+
+class FakeNet:
+    """What the page's script asks of pycaffe's Net."""
+
+    def __init__(self, net: str, weights: str, phase: int) -> None:
+        self.net, self.inputs = load(net, weights=weights), ["data"]
+        self.blobs = {
+            value.blob: Blob(np.zeros(shape, np.float32)) for value, shape in self.net.shapes.items()
+        }
+
+    def forward(self) -> None:
+        values = self.net.all_blobs(data=torch.from_numpy(self.blobs["data"].data))
+        for blob, tensor in values.items():
+            self.blobs[blob].data[...] = tensor.detach().numpy()
+
+
+@pytest.mark.parametrize("page", ["verify.md", "verify.zh-CN.md"])
+def test_the_pages_script_records_what_is_read_here(
+    page: str,
+    files: tuple[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = (Path(__file__).parents[1] / "docs" / page).read_text(encoding="utf-8")
+    (script,) = re.findall(r"^```\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    monkeypatch.setitem(sys.modules, "caffe", SimpleNamespace(Net=FakeNet, TEST=1))
+    path = str(tmp_path / "blobs.npz")
+    monkeypatch.setattr(sys, "argv", ["record.py", *files, path])
+    exec(script, {})
+    assert main(["verify", *files, "--reference", path]) == 0
+    assert lines(capsys)[-1].endswith("OpenCV, recording")
 
 
 @pytest.mark.parametrize(
@@ -181,6 +218,8 @@ def recording_input(data: dict[str, np.ndarray]) -> object:
         (lambda path: np.savez(path, a=np.zeros(3)), "holds no blobs"),
         (lambda path: np.savez(path, feeds=["data"], **{"probe/ip": np.zeros(64)}), "holds no numbers shape/data"),
         (lambda path: np.savez(path, feeds=["x"], **{"probe/ip": np.zeros(64)}), 'has no input "data"'),
+        (lambda path: np.savez(path, feeds=["data"], **{"probe/ip": np.zeros(64), "shape/data": [-1, 3]}), "shape/data is -1×3"),
+        (lambda path: np.savez(path, feeds=["data"], **{"probe/ip": np.zeros(64), "shape/data": [2**40]}), "shape/data is 1099511627776"),
     ],
 )  # fmt: skip
 def test_what_is_no_recording_is_said(

@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from eval.verdict.held import Array, Held, sized
 from prototxt.errors import InputError
 
 PROBES = 64
+_MOST = 2**31 - 1  # values of a blob, as in Caffe
 _DRAWN = (1, 50)  # times normal: what the recordings without in/<blob> were fed
 
 
@@ -57,8 +59,11 @@ class Recording:
         return [name for name in names if "_split_" not in name]
 
     def shape(self, blob: str) -> tuple[int, ...]:
-        """A blob's shape. Raises InputError where it is not there."""
-        return tuple(int(size) for size in np.ravel(self._array(f"shape/{blob}", "iu")))
+        """A blob's shape. Raises InputError where it is not there, or is none."""
+        shape = tuple(int(size) for size in np.ravel(self._array(f"shape/{blob}", "iu")))
+        if min(shape, default=0) < 0 or prod(shape) > _MOST:
+            raise InputError(f"{self.path}: shape/{blob} is {sized(shape)}")
+        return shape
 
     def inputs(self, blobs: Sequence[str]) -> dict[str, Array]:
         """The inputs ``blobs`` as they were fed. Raises InputError for one that is neither in the file nor
