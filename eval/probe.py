@@ -35,8 +35,10 @@ def _is_constant(blob: Tensor) -> bool:
 
 
 def _drawn(key: str, shape: torch.Size, generator: torch.Generator) -> Tensor:
-    """Weights that keep a layer's output near its input's size (He 2015); others of a size near 1."""
-    if len(shape) > 1:
+    """Weights that keep a layer's output near its input's size (He 2015); others, such as a number a channel
+    whatever their axes, of a size near 1.
+    """
+    if sum(side > 1 for side in shape) > 1:
         size = math.sqrt(2 / max(shape[1:].numel(), 1))
         return torch.randn(shape, generator=generator) * size
     spread = torch.rand(shape, generator=generator)

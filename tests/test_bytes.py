@@ -179,9 +179,10 @@ def test_convert_writes_names_in_gbk(folder: Path, capsysbinary: pytest.CaptureF
     assert main(["convert", "n.prototxt", "--verify"]) == 0
     out = capsysbinary.readouterr().out
     assert "全连接".encode() in out
-    file = Path(os.fsdecode(out.splitlines()[-1]))
-    assert os.fsencode(file.name) == "网络.onnx".encode("gbk")
-    onnx.checker.check_model(onnx.load(file))
+    files = [Path(os.fsdecode(line)) for line in out.splitlines()[-3:]]
+    names = ["网络.onnx", "网络.py", "网络.torch.safetensors"]
+    assert [os.fsencode(file.name) for file in files] == [name.encode("gbk") for name in names]
+    onnx.checker.check_model(onnx.load(files[0]))
 
 
 def test_a_terminal_that_lacks_signs_gets_escapes() -> None:

@@ -62,7 +62,7 @@ def test_the_split_follows_from_the_seed(tmp_path: Path) -> None:
     ("counts", "options", "says"),
     [
         ({}, [], "no such folder"),
-        ({"a": 3}, [], "holds 1 class folders"),
+        ({"a": 3}, [], "holds 1 class folder,"),
         ({"a": 3, "b": 1}, [], "holds 1 images"),
         ({"a": 3, "b": 3}, ["--val", "1"], "must be above 0 and below 1"),
         ({"a": 3, "b": 3}, ["--labels", "fine"], 'has no train.txt of lines "path, fine, coarse"'),
