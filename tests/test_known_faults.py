@@ -32,6 +32,8 @@ Array = np.ndarray
 NET = "layer {{ name: 'x' type: 'Input' top: 'x' input_param {{ shape {{ dim: 1 dim: 3 }} }} }} {}"
 IP = "layer { name: 'ip' type: 'InnerProduct' bottom: 'x' top: 'y' inner_product_param { num_output: 4 } }"
 
+SCALE = "layer { name: 's' type: 'Scale' bottom: 'y' top: 'z' scale_param { bias_term: true } }"
+
 
 def everywhere(net: Network, right: Array, top: str = "y", **feeds: Array) -> None:
     """Module, file and source compute the right values: to 3e-6 of the largest, golden/README's of a layer."""
@@ -153,6 +155,18 @@ def test_an_inner_product_may_be_transposed() -> None:
 @torch.no_grad()
 def _give(blob: torch.Tensor, values: Array) -> None:
     blob.copy_(torch.from_numpy(values))
+
+
+@pytest.mark.parametrize("outputs", [3, 4])
+def test_a_scale_behind_a_transposed_inner_product(outputs: int) -> None:
+    """In the file it is in the matrix, whose columns make the outputs; with three, rows are as many."""
+    net = load_net(NET.format(IP.replace("num_output: 4", f"num_output: {outputs} transpose: true") + SCALE))
+    blobs = [*net.params["ip"], *net.params["s"]]
+    matrix, bias, scale, shift = arrays = [random(*blob.shape, seed=n) for n, blob in enumerate(blobs)]
+    for blob, array in zip(blobs, arrays, strict=True):
+        _give(blob, array)
+    x = random(1, 3, seed=4)
+    everywhere(net, (x.astype(np.float64) @ matrix + bias) * scale + shift, "z", x=x)
 
 
 def test_dilation_is_an_axis_own() -> None:

@@ -50,15 +50,23 @@ def _put(g: Writer, node: onnx.NodeProto, place: int, array: Array) -> None:
 
 
 def _rows(weight: Array, factor: Array, node: onnx.NodeProto) -> Array:
-    """The factors as they spread over a weight of Conv (out, in, …) and Gemm with transB (out, in)."""
+    """The factors as they spread over a weight of Conv (out, in, …) and Gemm, (out, in) with transB and else
+    (in, out).
+    """
+    if node.op_type == "Gemm" and not _attribute(node, "transB", 0):
+        return factor
     return factor.reshape(-1, *(1,) * (weight.ndim - 1))
 
 
 def _columns(weight: Array, factor: Array, node: onnx.NodeProto) -> Array:
     """Of ConvTranspose, (in, out / group, …), the outputs of one group after another."""
-    groups = next((item.i for item in node.attribute if item.name == "group"), 1)
+    groups = _attribute(node, "group", 1)
     spread = factor.reshape(groups, -1).repeat(len(weight) // groups, axis=0)
     return spread.reshape(*spread.shape, *(1,) * (weight.ndim - 2))
+
+
+def _attribute(node: onnx.NodeProto, name: str, default: int) -> int:
+    return next((item.i for item in node.attribute if item.name == name), default)
 
 
 _FOLDING = {"Conv": _rows, "Gemm": _rows, "ConvTranspose": _columns, "BatchNormalization": _rows}
