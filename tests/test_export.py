@@ -164,6 +164,11 @@ def test_means_of_a_file_and_of_the_command_line(tmp_path: Path, capsys: pytest.
     assert "has 2 labels" in capsys.readouterr().err.splitlines()[-1]
     assert main([*deploy, "nowhere.binaryproto"]) == 2
     assert "nowhere.binaryproto" in capsys.readouterr().err.splitlines()[-1]
+    assert main([*deploy, "104,nan,123"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == "zoo: --mean 104,nan,123: is no number a channel"
+    with pytest.raises(SystemExit):
+        main([*deploy, "1,2,3", "--scale", "inf"])
+    assert "--scale: invalid number value: 'inf'" in capsys.readouterr().err
 
 
 TRAIN_NET = """

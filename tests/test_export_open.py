@@ -84,6 +84,14 @@ def test_a_net_of_one_size_says_which_layer_is_why(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_layer_that_torchs_exporter_has_for_one_size_is_named_in_plain_words(tmp_path: Path) -> None:
+    net = load_net(f'{IMAGE}layer {{ name: "p" type: "Pooling" bottom: "data" top: "y" top: "mask" '
+                   "pooling_param { pool: MAX kernel_size: 3 stride: 2 pad: 1 } }")  # fmt: skip
+    said = r"""in this net \(layer "p": torch's exporter has it for one size alone\)$"""
+    with pytest.raises(InputError, match=said):
+        write_onnx(net, tmp_path / "a.onnx", dynamic_size=True)
+
+
 def test_a_fixed_batch_says_which_layer_is_why(tmp_path: Path) -> None:
     said: list[str] = []
     reshape = (

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ def _transform(layer: LayerParameter, told: Pictures) -> dict[str, Any]:
 
 def with_mean(mean: str) -> LayerParameter:
     """A data layer, called ``--mean``, that subtracts what that option says: a .binaryproto's blob, or a
-    number a channel, with commas.
+    number a channel, with commas. Raises InputError for a number that is none, nan or inf.
     """
     layer = LayerParameter(name="--mean")
     try:
@@ -98,6 +99,8 @@ def with_mean(mean: str) -> LayerParameter:
     except ValueError:
         layer.transform_param.Clear()
         layer.transform_param.mean_file = mean
+    if not all(isfinite(number) for number in layer.transform_param.mean_value):
+        raise InputError(f"--mean {mean}: is no number a channel")
     return layer
 
 

@@ -14,6 +14,7 @@ from zoo.cli.parts import (
     add_state,
     add_until,
     command,
+    number,
 )
 
 
@@ -79,7 +80,7 @@ def _add_pictures(parser: argparse.ArgumentParser) -> None:
         help="the mean that was subtracted, for the file's metadata: a .binaryproto, or a number a channel",
     )
     text = "what pixels were multiplied by behind the mean, where no data layer says it"
-    parser.add_argument("--scale", type=float, metavar="X", help=text)
+    parser.add_argument("--scale", type=number, metavar="X", help=text)
     text = f"the net's order of channels (default: {ORDERS[0]})"
     parser.add_argument("--channel-order", choices=ORDERS, default=ORDERS[0], help=text)
     text = "the classes' names for the metadata, a line each, as synset_words.txt"

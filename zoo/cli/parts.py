@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from math import isfinite
 
 from zoo.cli.choices import CROPS, MOST, MOST_SEED, ORDERS, VARIANT
 
@@ -103,11 +104,19 @@ def add_pixels(parser: argparse.ArgumentParser, mean: str) -> None:
     )
     parser.add_argument("--mean", metavar="FILE|B,G,R", help=f"{text}a number a channel, in the net's order")
     text = "what the pixels are multiplied by after that (transform_param's scale)"
-    parser.add_argument("--scale", type=float, metavar="X", help=text)
+    parser.add_argument("--scale", type=number, metavar="X", help=text)
     text = f"the net's order of channels (default: {ORDERS[0]})"
     parser.add_argument("--channel-order", choices=ORDERS, help=text)
     text = "resize whole pictures to this, of which the input is cropped, instead of to the input"
     parser.add_argument("--resize", type=size, metavar="HxW", help=text)
+
+
+def number(text: str) -> float:
+    """A number, and not nan or inf."""
+    value = float(text)
+    if not isfinite(value):
+        raise ValueError
+    return value
 
 
 def positive_number(text: str) -> int:

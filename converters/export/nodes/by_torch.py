@@ -19,6 +19,7 @@ from converters.layers import Layer
 
 Exported = tuple[onnx.ModelProto, dict[str, str]]
 LEAST_OPSET = 18  # of torch's exporter
+_ONE_SIZE = "torch's exporter has it for one size alone"
 
 
 class _Alone(nn.Module):
@@ -83,7 +84,7 @@ def _exported(layer: Layer, opset: int, shapes: Sequence[Shape], sizes: Sequence
             )
     except Exception as error:
         if any(axes):
-            raise NotFreeError(str(error)) from error
+            raise NotFreeError(_ONE_SIZE) from error  # whose text is of torch's insides, in colours
         raise
     assert program is not None
     for value, shape in zip(program.model.graph.inputs, shapes, strict=True):
@@ -100,7 +101,7 @@ def _check_shapes(model: onnx.ModelProto) -> None:
     try:
         onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
     except onnx.shape_inference.InferenceError as error:
-        raise NotFreeError("torch's exporter has it for one size alone") from error
+        raise NotFreeError(_ONE_SIZE) from error
 
 
 def _has_free(value: ir.Value, shape: Shape) -> bool:

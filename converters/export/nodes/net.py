@@ -89,7 +89,7 @@ def _by_torch(
     try:
         return by_torch(layer, g, bottoms, sizes)
     except NotFreeError as error:
-        raise NotFreeError(limits([node]) or f'layer "{name}": {_first_line(error)}') from error
+        raise NotFreeError(limits([node]) or f'layer "{name}": {error}') from error
     except Exception as error:  # whatever stood in torch's way
         raise InputError(
             f"cannot be exported to ONNX{in_brackets(limits([node]))}: {_first_line(error)}", name, message
