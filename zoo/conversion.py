@@ -2,6 +2,7 @@
 functions of ``import zoo`` share.
 """
 
+import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -46,6 +47,21 @@ class Request:
     def __post_init__(self) -> None:
         if not self.weights and is_trained(self.net):
             object.__setattr__(self, "weights", (Path(self.net),))
+
+
+def request_of(args: argparse.Namespace) -> Request:
+    """The net that a command line asks for, with the options that its command has."""
+    asked = vars(args)
+    return Request(
+        net=args.net,
+        variant=asked.get("variant", VARIANT),
+        weights=[Path(name) for name in (asked.get("weights") or "").split(",") if name],
+        phase=asked.get("phase") or "TEST",
+        level=asked.get("level") or 0,
+        stages=asked.get("stage", ()),
+        input_shapes=dict(asked.get("input_shape", ())),
+        dialect=args.dialect,
+    )
 
 
 def read_file(request: Request, warn: Warn) -> NetFile:

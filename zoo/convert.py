@@ -23,7 +23,17 @@ from eval.parity import Difference, compare_onnx, write_onnx
 from prototxt.net_file import NetFile
 from prototxt.rawbytes import readable
 from zoo.classifier import read_labels
-from zoo.conversion import Request, built, file_stem, places_of, put_out, read_file, wired, write_file
+from zoo.conversion import (
+    Request,
+    built,
+    file_stem,
+    places_of,
+    put_out,
+    read_file,
+    request_of,
+    wired,
+    write_file,
+)
 from zoo.ours import keep_others
 from zoo.source import keep_sources, written_source
 from zoo.terminal.console import notice, stdout, table
@@ -56,20 +66,6 @@ def run(args: argparse.Namespace) -> int:
     for path in written:
         print(path)
     return 0
-
-
-def request_of(args: argparse.Namespace) -> Request:
-    """The net that the command line asks for."""
-    return Request(
-        net=args.net,
-        variant=args.variant,
-        weights=[Path(name) for name in args.weights.split(",")] if args.weights else [],
-        phase=args.phase or "TEST",
-        level=args.level or 0,
-        stages=args.stage,
-        input_shapes=dict(args.input_shape),
-        dialect=args.dialect,
-    )
 
 
 def target_of(file: NetFile, args: argparse.Namespace) -> Path:

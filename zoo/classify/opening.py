@@ -19,7 +19,7 @@ from prototxt.errors import InputError, about
 from zoo.bench.models import find_runs, run_graph
 from zoo.classifier import Classifier, classifier, classifier_of, ends_in_softmax_loss, picture_layer
 from zoo.cli.choices import ORDERS
-from zoo.conversion import Request, built, check_weights, put_out, read_file, wired
+from zoo.conversion import Request, built, check_weights, put_out, read_file, request_of, wired
 from zoo.preparation import Stated
 from zoo.terminal.console import notice
 
@@ -50,12 +50,7 @@ def opened(args: argparse.Namespace) -> Opened:
 
 
 def _of_net(args: argparse.Namespace) -> Opened:
-    request = Request(
-        net=args.net,
-        weights=[Path(name) for name in (args.weights or "").split(",") if name],
-        input_shapes=dict(args.input_shape),
-        dialect=args.dialect,
-    )
+    request = request_of(args)
     if not request.weights:
         raise InputError(f"{args.net}: give its --weights, without which it says nothing")
     file = read_file(request, notice)

@@ -10,7 +10,7 @@ from converters.network import Network
 from eval.cost import CONVENTION, parameters, total_macs
 from prototxt.errors import InputError
 from prototxt.net_file import NetFile
-from zoo.conversion import Request, file_stem, read_file, wired
+from zoo.conversion import Request, file_stem, read_file, request_of, wired
 from zoo.draw.as_page import as_page
 from zoo.draw.as_svg import MARK, as_svg
 from zoo.draw.picture import picture_of
@@ -21,7 +21,7 @@ from zoo.terminal.console import notice, stdout
 
 def run(args: argparse.Namespace) -> int:
     """Write both files; their paths go to stdout. A net whose shapes cannot be told is drawn without them."""
-    request = _request_of(args)
+    request = request_of(args)
     file = read_file(request, notice)
     targets = targets_of(file, request, Path(args.output))
     with file.located():
@@ -34,18 +34,6 @@ def run(args: argparse.Namespace) -> int:
     for path in targets:
         stdout().print(str(path), soft_wrap=True, markup=False)
     return 0
-
-
-def _request_of(args: argparse.Namespace) -> Request:
-    return Request(
-        net=args.net,
-        variant=args.variant,
-        phase=args.phase or "TEST",
-        level=args.level or 0,
-        stages=args.stage,
-        input_shapes=dict(args.input_shape),
-        dialect=args.dialect,
-    )
 
 
 def targets_of(file: NetFile, request: Request, folder: Path) -> tuple[Path, Path]:

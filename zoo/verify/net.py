@@ -18,7 +18,7 @@ from prototxt.errors import InputError, about
 from prototxt.net_file import NetFile
 from zoo.classifier import picture_layer
 from zoo.classify.reading import picture_of
-from zoo.conversion import Request, built, check_weights, read_file, wired
+from zoo.conversion import built, check_weights, read_file, request_of, wired
 from zoo.preparation import Asked, Stated, prepare
 from zoo.terminal.console import notice
 
@@ -39,15 +39,7 @@ class Verified:
 
 def verified(args: argparse.Namespace) -> Verified:
     """What the command line names. Raises InputError, with file, line, layer and blob."""
-    request = Request(
-        net=args.net,
-        weights=[Path(name) for name in args.weights.split(",")] if args.weights else [],
-        phase=args.phase or "TEST",
-        level=args.level or 0,
-        stages=args.stage,
-        input_shapes=dict(args.input_shape),
-        dialect=args.dialect,
-    )
+    request = request_of(args)
     if not request.weights:
         raise InputError(f"{args.net}: give its WEIGHTS, without which there is nothing to verify")
     reference = getattr(args, "reference", None)

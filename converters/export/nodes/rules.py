@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from functools import singledispatch
-from importlib import import_module
-from pkgutil import walk_packages
 
+from converters.export import by_class
 from converters.export.nodes import families
 from converters.export.nodes.writer import Tensor, Writer
 from converters.layers import Layer
@@ -24,15 +23,10 @@ def to_onnx(layer: Layer, g: Writer, *bottoms: Tensor) -> Tops:
 
 
 def rule_of(layer: Layer) -> Callable[..., Tops]:
-    """The rule of the nearest class that has one, unless the layer's own ``forward`` is another."""
-    mine = getattr(type(layer), "forward")  # noqa: B009 - of the class, which mypy does not know to have one
-    for kind in type(layer).__mro__:
-        if kind in to_onnx.registry and kind is not object:
-            return to_onnx.registry[kind if kind.__dict__.get("forward", mine) is mine else object]
-    return to_onnx.registry[object]
+    """The layer's rule (:func:`converters.export.by_class.rule_of`)."""
+    return by_class.rule_of(to_onnx.registry, layer)
 
 
 def load_rules() -> None:
-    """Import the rules: every file of the families."""
-    for module in walk_packages(families.__path__, f"{families.__name__}."):
-        import_module(module.name)
+    """Import the rules."""
+    by_class.load_rules(families)

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 from functools import singledispatch
-from importlib import import_module
-from pkgutil import walk_packages
 
+from converters.export import by_class
 from converters.export.source import families
 from converters.export.source.part import Call, Part
 from converters.layers import Layer
@@ -30,15 +29,10 @@ def refusal(layer: Layer, reason: str) -> InputError:
 
 
 def rule_of(layer: Layer) -> Rule:
-    """The rule of the nearest class that has one, unless the layer's own ``forward`` is another."""
-    mine = getattr(type(layer), "forward")  # noqa: B009 - of the class, which mypy does not know to have one
-    for kind in type(layer).__mro__:
-        if kind in to_source.registry and kind is not object:
-            return to_source.registry[kind if kind.__dict__.get("forward", mine) is mine else object]
-    return to_source.registry[object]
+    """The layer's rule (:func:`converters.export.by_class.rule_of`)."""
+    return by_class.rule_of(to_source.registry, layer)
 
 
 def load_rules() -> None:
-    """Import the rules: every file of the families."""
-    for module in walk_packages(families.__path__, f"{families.__name__}."):
-        import_module(module.name)
+    """Import the rules."""
+    by_class.load_rules(families)
