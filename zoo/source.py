@@ -4,16 +4,13 @@ import zipfile
 from pathlib import Path
 
 from converters.export.source import write_source
-from converters.export.source.files import PTH_MARK, weights_beside
-from converters.export.source.text import MARK
+from converters.export.source.files import PTH_MARK, text_digest, weights_beside
 from converters.graph import Graph
 from converters.network import Network
 from converters.weights.formats import read_metadata
 from prototxt.errors import InputError
 from prototxt.text import Warn
 from zoo.ours import keep_others
-
-_HEAD = 2000  # characters in which a source of ours says so
 
 
 def keep_sources(target: Path, pth: bool) -> None:
@@ -26,8 +23,12 @@ def keep_sources(target: Path, pth: bool) -> None:
 
 
 def _is_source(path: Path) -> bool:
-    with path.open(encoding="utf-8") as file:
-        return MARK in file.read(_HEAD)
+    """Whether it is as a conversion wrote it: the weights that lie beside it know its text."""
+    known = text_digest(path.read_text(encoding="utf-8"))
+    state, pth = weights_beside(path), weights_beside(path, pth=True)
+    return (state.is_file() and read_metadata(state).get("source") == known) or (
+        pth.is_file() and _comment(pth) == PTH_MARK + known.encode()
+    )
 
 
 def _is_state(path: Path) -> bool:
@@ -35,10 +36,15 @@ def _is_state(path: Path) -> bool:
 
 
 def _is_pth(path: Path) -> bool:
+    return _comment(path).startswith(PTH_MARK)
+
+
+def _comment(path: Path) -> bytes:
+    """A zip archive's; nothing of another file."""
     if not zipfile.is_zipfile(path):
-        return False
+        return b""
     with zipfile.ZipFile(path) as archive:
-        return archive.comment == PTH_MARK
+        return archive.comment
 
 
 def written_source(net: Network, part: Graph, target: Path, pth: bool, warn: Warn) -> list[Path]:

@@ -1,5 +1,6 @@
 """A source's files: its text, and its weights."""
 
+import hashlib
 import zipfile
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from converters.host.files import whole
 from converters.network import Network
 from converters.weights.formats import write_safetensors
 
-PTH_MARK = b"zoo convert"  # the comment of a .pth, which is a zip archive: by it a file of ours is known
+PTH_MARK = (
+    b"zoo convert "  # begins the comment of a .pth, which is a zip archive: a file of ours is known by it
+)
 
 
 def write_source(net: Network, path: Path, graph: Graph | None = None, pth: bool = False) -> Path:
@@ -34,12 +37,17 @@ def weights_beside(path: Path, pth: bool = False) -> Path:
     return path.with_suffix(".pth" if pth else ".torch.safetensors")
 
 
+def text_digest(text: str) -> str:
+    """By which a source is known again: its weights have it, so that one that was edited since is told."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def write_state(source: Source, path: Path) -> None:
     """Write what ``load_state_dict`` takes: a .pth as torch.save makes it of a dict of tensors."""
     if path.suffix != ".pth":
-        write_safetensors(path, source.state, {"net": source.name, "source": source.name})
+        write_safetensors(path, source.state, {"net": source.name, "source": text_digest(source.text)})
         return
     with whole(path) as beside:
         torch.save({name: tensor.cpu().contiguous() for name, tensor in source.state.items()}, beside)
         with zipfile.ZipFile(beside, "a") as archive:
-            archive.comment = PTH_MARK
+            archive.comment = PTH_MARK + text_digest(source.text).encode()
