@@ -13,6 +13,8 @@ import torch
 from golden_cases import GOLDEN
 from test_models import MODELS, folder_of
 
+from converters import Network
+from eval.runtime import Feeds
 from eval.verdict import engines, recording
 from eval.verdict.held import hold, net_values
 from eval.verdict.recording import PROBES, Recording
@@ -102,6 +104,20 @@ def test_the_first_wrong_blob_is_named_with_its_place(
         "pool",
         "drop",
     ]  # right values from wrong
+
+
+def test_a_blob_of_another_shape_is_said(
+    files: tuple[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut(net: Network, feeds: Feeds, *_: bytes) -> engines.Values:
+        values = engines.by_source(net, feeds)
+        return {value: array[:, :2] if value.blob == "prob" else array for value, array in values.items()}
+
+    monkeypatch.setattr("zoo.verify.command.by_opencv", cut)
+    assert main(["verify", *files]) == 1
+    said = lines(capsys)
+    assert line(said, "its shape is 2×2, and the net's 2×5")
+    assert "inf" not in "".join(said)
 
 
 def test_what_only_adds_up_is_no_fault(files: tuple[str, str]) -> None:

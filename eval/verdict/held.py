@@ -66,9 +66,11 @@ class Verdict:
 
     @property
     def most(self) -> tuple[float, float]:
-        """The largest share of a blob's scale, of a layer alone and so far."""
-        alone = max((each.alone.relative for each in self.held if each.alone), default=0.0)
-        return alone, max((each.so_far.relative for each in self.held), default=0.0)
+        """The largest share of a blob's scale, of a layer alone and so far; of blobs of the net's shape."""
+        alone = [each.alone.relative for each in self.held if each.alone]
+        so_far = [each.so_far.relative for each in self.held]
+        largest, added = (max(filter(np.isfinite, shares), default=0.0) for shares in (alone, so_far))
+        return largest, added
 
 
 @torch.no_grad()

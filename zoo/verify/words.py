@@ -46,6 +46,8 @@ def _cell(held: Held | None) -> str:
 
 
 def _short(item: Difference) -> str:
+    if not item.compared:
+        return "shape"
     return f"{item.relative:.1e}" if item.largest else "0"
 
 
@@ -99,9 +101,8 @@ def _first_wrong(it: Verified, verdict: Verdict) -> Iterator[str]:
     line = locate(it.file.text, layer.name, layer)
     place = f"{it.file.name}:{line}" if line else it.file.name
     how = wrong.alone or wrong.so_far
-    yield readable(
-        f"  first wrong: {_named(wrong)}, {place}: {how.relative:.2g} of its largest value {how.scale:.4g}"
-    )
+    apart = f": {how.relative:.2g} of its largest value {how.scale:.4g}" if how.compared else ""
+    yield readable(f"  first wrong: {_named(wrong)}, {place}{apart}")
     if wrong.where:
         yield f"    {wrong.where}"
     message = type(layer)()
