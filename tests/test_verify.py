@@ -120,6 +120,17 @@ def test_a_blob_of_another_shape_is_said(
     assert "inf" not in "".join(said)
 
 
+def test_an_engine_of_no_numbers_does_not_agree(
+    files: tuple[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def empty(net: Network, feeds: Feeds, *_: bytes) -> engines.Values:
+        return {value: array * np.float32(np.nan) for value, array in engines.by_source(net, feeds).items()}
+
+    monkeypatch.setattr("zoo.verify.command.by_opencv", empty)
+    assert main(["verify", *files]) == 1
+    assert "the same" not in lines(capsys)[-1]
+
+
 def test_what_only_adds_up_is_no_fault(files: tuple[str, str]) -> None:
     """A wrong layer is found by what it makes of its own bottoms, and those behind it are not blamed."""
     net = load(files[0], weights=files[1])

@@ -61,8 +61,10 @@ class Verdict:
 
     @property
     def ran(self) -> bool:
-        """Whether there was anything to compare."""
-        return any(each.counts for each in self.held)
+        """Whether there was anything to compare: what has no number in common with the net's, or another shape,
+        was compared and is wrong.
+        """
+        return any(each.counts or each.so_far.differs for each in self.held)
 
     @property
     def most(self) -> tuple[float, float]:
