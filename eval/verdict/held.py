@@ -61,8 +61,8 @@ class Verdict:
 
     @property
     def ran(self) -> bool:
-        """Whether there was anything to compare: what has no number in common with the net's, or another shape,
-        was compared and is wrong.
+        """Whether there was anything to compare: what has no number in common with the net's, or other
+        shapes, was compared and is wrong.
         """
         return any(each.counts or each.so_far.differs for each in self.held)
 
