@@ -59,7 +59,15 @@ def test_a_picture_of_single_runs_and_one_of_changed_rows(
         row["model_bytes"] += 77_000_000
     (tmp_path / "demo.json").write_text(json.dumps(rows), encoding="utf-8")
     monkeypatch.setattr(results, "RESULTS", tmp_path)
-    assert ">79.3</tspan> / 77.6<" in results.which_picture("demo", {})
+    fp32, int8 = (
+        next(
+            each["model_bytes"]
+            for each in rows
+            if (each["variant"], each["precision"]) == (row["variant"], kind)
+        )
+        for kind in ("fp32", "int8")
+    )
+    assert f">{fp32 / 1e6:.1f}</tspan> / {int8 / 1e6:.1f}<" in results.which_picture("demo", {})
 
 
 def test_a_changed_figure_changes_the_block(
