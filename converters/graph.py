@@ -1,5 +1,6 @@
 """A NetParameter as the layers one phase keeps, wired: Caffe's Net::Init without shapes and weights."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -211,6 +212,11 @@ def _check_sole_reader(layer: LayerParameter, blob: str, readers: Sequence[str])
             "produced by multiple sources); give the top another name",
             layer.name,
         )
+
+
+def reads(graph: Graph) -> Counter[Value]:
+    """How often each value is read, whoever calls the net among the readers."""
+    return Counter([*graph.outputs, *(value for node in graph.nodes for value in node.inputs)])
 
 
 def unread(nodes: Sequence[Node]) -> tuple[Value, ...]:

@@ -11,7 +11,7 @@ import onnx
 from converters.export.silence import silenced
 from converters.host.files import whole
 from eval.runtime import Feeds
-from prototxt.errors import InputError
+from prototxt.errors import InputError, first_line
 
 
 def to_fp16(model: Path, target: Path) -> None:
@@ -80,5 +80,4 @@ def _converting(model: Path, precision: str) -> Iterator[None]:
     except (InputError, OSError):
         raise
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{model}: onnxruntime cannot make it {precision}: {reason}") from error
+        raise InputError(f"{model}: onnxruntime cannot make it {precision}: {first_line(error)}") from error

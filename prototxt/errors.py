@@ -31,6 +31,12 @@ class InputError(ValueError):
         return InputError(text, self.layer, self.message)
 
 
+def first_line(error: object) -> str:
+    """The first line of what another program's error says; its type's name where it says nothing."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return next(filter(None, lines), type(error).__name__)
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """``; did you mean "…"?`` with the known name nearest to ``name``, case aside, or nothing."""
     by_lower = {item.lower(): item for item in known}

@@ -88,9 +88,8 @@ def export_onnx(
     it so, such as those with a Reshape to a fixed one: their file has the prototxt's shapes. Blobs have
     Caffe's names as :func:`converters.export.names.value_names` gives them, weights are named as in
     ``state_dict``, a transposed one with ``.T`` behind. The metadata is
-    :func:`converters.export.metadata.metadata`'s; a mean file is sought in ``places``. Raises InputError
-    where the net cannot be deployed or exported.
-    Nothing is checked here against the net: :func:`eval.parity.write_onnx` does both.
+    :func:`converters.export.metadata.metadata`'s. Raises InputError where the net cannot be deployed or
+    exported. Nothing is checked here against the net: :func:`eval.parity.write_onnx` does both.
     """
     return export_file(file_net(net, graph), path, classes, **about)
 

@@ -40,17 +40,6 @@ def tidy(model: ir.Model, keys: dict[ir.Value, str]) -> None:
         ],
         steps=1,
     )(model)
-    _copy_weights_put_out(model.graph)
-
-
-def _copy_weights_put_out(graph: ir.Graph) -> None:
-    """An output that is a weight (of a Parameter layer) has a node of its own."""
-    for index, value in enumerate(graph.outputs):
-        if value.is_initializer():
-            node = ir.node("Identity", [value])
-            node.outputs[0].type, node.outputs[0].shape = value.type, value.shape
-            graph.append(node)
-            graph.outputs[index] = node.outputs[0]
 
 
 def _fold_layouts(graph: ir.Graph, keys: dict[ir.Value, str]) -> None:

@@ -18,9 +18,10 @@ from converters.network import Network
 from eval.parity import running
 from eval.runtime import Feeds
 from eval.verdict.held import Array
-from prototxt.errors import InputError
+from prototxt.errors import InputError, first_line
 
 Values = dict[Value, Array]
+_LONGEST = 200  # signs of what another program says
 
 
 @torch.no_grad()
@@ -40,7 +41,7 @@ def by_onnxruntime(net: Network, feeds: Feeds) -> Values:
     except InputError:
         raise
     except Exception as error:  # onnxruntime has an exception of its own for each of its codes
-        raise InputError(f"onnxruntime: {_first_line(error)}") from None
+        raise InputError(f"onnxruntime: {first_line(error)[:_LONGEST]}") from None
 
 
 def by_opencv(net: Network, feeds: Feeds, prototxt: bytes, weights: bytes) -> Values:
@@ -63,7 +64,7 @@ def by_opencv(net: Network, feeds: Feeds, prototxt: bytes, weights: bytes) -> Va
             names = list(theirs.getLayerNames())
             tops = dict(zip(names, theirs.forwardAndRetrieve(names), strict=True))
         except cv2.error as error:
-            raise InputError(_first_line(getattr(error, "err", error) or error)) from None
+            raise InputError(first_line(getattr(error, "err", error) or error)[:_LONGEST]) from None
     return _by_value(net, tops)
 
 
@@ -91,8 +92,3 @@ def _quiet(cv2: Any) -> Iterator[None]:
         yield
     finally:
         cv2.utils.logging.setLogLevel(level)
-
-
-def _first_line(error: object) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:200] if lines else type(error).__name__

@@ -12,6 +12,7 @@ from onnx import numpy_helper
 from torch import nn
 
 from converters.build import as_tuple
+from converters.export.nodes.naming import all_nodes
 from converters.export.nodes.writer import NotFreeError, Shape, Tensor, Writer
 from converters.export.silence import silenced
 from converters.export.tidy import tidy
@@ -45,23 +46,13 @@ def by_torch(layer: Layer, g: Writer, bottoms: Sequence[Tensor], sizes: Sequence
     for tensor in graph.initializer:
         key = keys.get(tensor.name.removeprefix(prefix), "")
         given[tensor.name] = g.blob(layer, key, numpy_helper.to_array(tensor))
-    for node in graph.node:
-        _rename(node, given)
+    for node in all_nodes(graph.node):  # graphs inside nodes see what is around them
+        node.ClearField("metadata_props")  # torch's notes of itself, paths of its files among them
+        node.ClearField("doc_string")
+        node.input[:] = [given.get(name, name) for name in node.input]
         node.name = g.layer
-        g.nodes.append(node)
+    g.nodes.extend(graph.node)
     return [given.get(item.name, item.name) for item in graph.output]
-
-
-def _rename(node: onnx.NodeProto, names: dict[str, str]) -> None:
-    """In the node, and in graphs inside it, which see what is around them; without what torch notes of
-    itself, paths of its files on this machine among it.
-    """
-    node.ClearField("metadata_props")
-    node.ClearField("doc_string")
-    node.input[:] = [names.get(name, name) for name in node.input]
-    for item in node.attribute:
-        for inner in item.g.node if item.HasField("g") else ():
-            _rename(inner, names)
 
 
 def _exported(layer: Layer, opset: int, shapes: Sequence[Shape], sizes: Sequence[Sequence[int]]) -> Exported:

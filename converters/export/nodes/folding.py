@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import torch
 from numpy.typing import NDArray
 
 from converters.export.nodes.writer import Tensor, Writer
@@ -24,6 +25,21 @@ def fold(g: Writer, x: Tensor, factor: Array, shift: Array) -> bool:
     _scale(g, node, factor)
     _put(g, node, 2, (bias.astype(np.float64) * factor + shift).astype(np.float32))
     return True
+
+
+def affine(g: Writer, x: Tensor, factor: Array, shift: Array) -> str:
+    """x·factor + shift a channel, in the weights of what makes ``x`` or as a BatchNormalization."""
+    if np.isfinite(factor).all() and fold(g, x, factor, shift):
+        return x.name
+    pairs = (factor, "scale"), (shift, "shift")
+    ends = [g.hold(each.astype(np.float32), f"{g.layer}.{name}") for each, name in pairs]
+    still = [g.constant(np.full(len(factor), value)) for value in (0.0, 1.0)]
+    return g.add("BatchNormalization", x.name, *ends, *still, epsilon=0.0)
+
+
+def numbers(blob: torch.Tensor) -> NDArray[np.float64]:
+    """A blob's, one a channel, as factors and shifts are worked out."""
+    return blob.detach().double().numpy().reshape(-1)
 
 
 def _reads_constants(g: Writer, node: onnx.NodeProto) -> bool:

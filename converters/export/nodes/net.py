@@ -12,11 +12,11 @@ from converters.export.nodes.free import Free, Shapes, named_axes, shapes_of
 from converters.export.nodes.rules import load_rules, rule_of
 from converters.export.nodes.writer import NotFreeError, Tensor, Writer
 from converters.export.preprocess import Preprocess
-from converters.graph import Node, Value, layer_labels
+from converters.graph import Node, Value, layer_labels, reads
 from converters.layers import Layer
 from converters.layers.registry import record_of
 from converters.network import Network
-from prototxt.errors import InputError
+from prototxt.errors import InputError, first_line
 
 Axes = Mapping[Value, Sequence[int | str]]
 
@@ -34,12 +34,13 @@ def onnx_net(net: Network, free: Free, opset: int, preprocess: Preprocess | None
     tensors = dict(inputs)
     if preprocess:
         tensors[preprocess.value] = _preprocessed(g, preprocess, inputs[preprocess.value])
-    reads = _reads(net)
-    g.readers = {tensor.name: reads[value] for value, tensor in tensors.items()}
-    for node, label in zip(net.graph.nodes, _labels(net), strict=True):
+    counts = reads(net.graph)
+    g.readers = {tensor.name: counts[value] for value, tensor in tensors.items()}
+    labels = layer_labels([node.layer.name for node in net.graph.nodes])
+    for node, label in zip(net.graph.nodes, labels, strict=True):
         if not node.is_data:
             _write(net, node, label, g, tensors, shapes)
-            _count(g, node, tensors, reads)
+            _count(g, node, tensors, counts)
     _end(net, g, tensors)
     return _model(net, g, inputs, tensors, named_axes(net, shapes, free))
 
@@ -51,15 +52,6 @@ def _preprocessed(g: Writer, preprocess: Preprocess, pixels: Tensor) -> Tensor:
     if preprocess.mean is not None:
         image = g.add("Sub", image, g.constant(preprocess.mean[None]))
     return Tensor(g.scaled(image, preprocess.scale), pixels.shape)
-
-
-def _labels(net: Network) -> list[str]:
-    return layer_labels([node.layer.name for node in net.graph.nodes])
-
-
-def _reads(net: Network) -> Counter[Value]:
-    """How often each value is read, the net's reader among those who do."""
-    return Counter([*net.graph.outputs, *(value for node in net.graph.nodes for value in node.inputs)])
 
 
 def _write(
@@ -91,18 +83,13 @@ def _by_torch(
     except NotFreeError as error:
         raise NotFreeError(limits([node]) or f'layer "{name}": {error}') from error
     except Exception as error:  # whatever stood in torch's way
+        why = first_line(error.__cause__ or error)  # torch.onnx says over it what to try next
         raise InputError(
-            f"cannot be exported to ONNX{in_brackets(limits([node]))}: {_first_line(error)}", name, message
+            f"cannot be exported to ONNX{in_brackets(limits([node]))}: {why}", name, message
         ) from error
 
 
-def _first_line(error: BaseException) -> str:
-    """What torch says itself: over it torch.onnx says what to try next."""
-    cause = error.__cause__ or error
-    return (str(cause).strip().splitlines() or [type(cause).__name__])[0]
-
-
-def _count(g: Writer, node: Node, tensors: Mapping[Value, Tensor], reads: Counter[Value]) -> None:
+def _count(g: Writer, node: Node, tensors: Mapping[Value, Tensor], counts: Counter[Value]) -> None:
     """How often the node's tops are read; one that is its bottom, too, is read by it no longer."""
     for value in set(node.inputs):
         name = tensors[value].name
@@ -111,7 +98,7 @@ def _count(g: Writer, node: Node, tensors: Mapping[Value, Tensor], reads: Counte
     for value in node.outputs:
         if value in tensors:
             name = tensors[value].name
-            g.readers[name] = g.readers.get(name, 0) + reads[value]
+            g.readers[name] = g.readers.get(name, 0) + counts[value]
 
 
 def _end(net: Network, g: Writer, tensors: dict[Value, Tensor]) -> None:
@@ -138,12 +125,7 @@ def _model(
         [helper.make_tensor_value_info(names[value], TensorProto.FLOAT, list(axes[value])) for value in side]
         for side in (net.graph.inputs, net.graph.outputs)
     )
-    graph = helper.make_graph(
-        nodes,
-        net.graph.name or "net",
-        inputs_told,
-        outputs_told,
-    )
+    graph = helper.make_graph(nodes, net.graph.name or "net", inputs_told, outputs_told)
     opsets = [helper.make_opsetid("", g.opset)]
     model = helper.make_model(graph, opset_imports=opsets, producer_name="caffe-zoo")
     model.ir_version = helper.find_min_ir_version_for(opsets)

@@ -80,9 +80,8 @@ class Writer:
 
     def constant(self, value: ArrayLike, dtype: DTypeLike = np.float32) -> str:
         """A constant, the same for equal ones."""
-        return self._one(
-            np.ascontiguousarray(value, dtype).reshape(np.shape(value))
-        )  # it makes one axis of none
+        array = np.ascontiguousarray(value, dtype)
+        return self._one(array.reshape(np.shape(value)))  # which is an axis of 1 of a number by then
 
     def _one(self, array: NDArray[Any], name: str = "") -> str:
         key = (array.tobytes(), array.shape, array.dtype.str, name)
@@ -95,9 +94,8 @@ class Writer:
         that is transposed; "" for a constant.
         """
         slot = key.rstrip(".T")
-        return self._one(
-            array, self.keys.get((id(layer), slot), slot) + key.removeprefix(slot) if key else ""
-        )
+        name = self.keys.get((id(layer), slot), slot) + key.removeprefix(slot)
+        return self._one(array, name)
 
     def ints(self, value: ArrayLike) -> str:
         """A constant of whole numbers, as ONNX takes shapes and places."""

@@ -1,6 +1,5 @@
 """A net as the lines of a source file: each layer's part, with the names that it has there."""
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -9,7 +8,7 @@ from converters.export.source.families.normalising import are_one
 from converters.export.source.names import ATTRIBUTES, VARIABLES, identifier
 from converters.export.source.part import Call, Part
 from converters.export.source.rules import refusal, rule_of
-from converters.graph import Node, Value
+from converters.graph import Node, Value, reads
 from converters.layers import Layer
 from converters.layers.elementwise.scale import Scale
 from converters.network import Network
@@ -96,19 +95,14 @@ def plan_of(net: Network, taken: Collection[str] = ()) -> Plan:
     return Plan(net, lines, variables)
 
 
-def _reads(net: Network) -> Counter[Value]:
-    """How often each value is read, whoever calls the net among the readers."""
-    return Counter([*net.graph.outputs, *(value for node in net.graph.nodes for value in node.inputs)])
-
-
 def _variables(net: Network, taken: Collection[str]) -> dict[Value, str]:
     """A variable a blob; "_" where nobody reads it."""
-    reads, names = _reads(net), dict[str, str]()
+    counts, names = reads(net.graph), dict[str, str]()
     used = {*VARIABLES, *taken}
     variables: dict[Value, str] = {}
     values = [*net.graph.inputs, *(value for node in net.graph.nodes for value in node.outputs)]
     for value in values:
-        if not reads[value] and value not in net.graph.inputs:
+        if not counts[value] and value not in net.graph.inputs:
             variables[value] = UNREAD
             continue
         if value.blob not in names:
@@ -149,7 +143,7 @@ def _sharer(net: Network, node: Node) -> Node | None:
 
 def _folded(net: Network) -> dict[Node, Node]:
     """Each BatchNorm with the Scale that it takes in, where that alone reads it."""
-    reads = _reads(net)
+    counts = reads(net.graph)
     makers = {value: node for node in net.graph.nodes for value in node.outputs}
     shared = {blob.node for blob in net.blobs if blob.spec.name}
     pairs: dict[Node, Node] = {}
@@ -158,7 +152,7 @@ def _folded(net: Network) -> dict[Node, Node]:
         if before is None or before.is_data or node.is_data or {node, before} & shared:
             continue
         first, second = net.module_of(before), net.module_of(node)
-        if are_one(first, second) and reads[node.inputs[0]] == 1:
+        if are_one(first, second) and counts[node.inputs[0]] == 1:
             pairs[before] = node
     return pairs
 

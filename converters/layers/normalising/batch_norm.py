@@ -63,25 +63,31 @@ class BatchNorm(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, …) to the same shape."""
-        stats = self.spec.use_global_stats
-        use_global = (not self.training) if stats is None else stats
-        normalise = self._by_sums if use_global else self._by_batch
+        normalise = self._by_batch if self.uses_batch() else self._by_sums
         return normalise(x) if x.dim() > 1 else normalise(x[:, None]).view_as(x)
+
+    def uses_batch(self) -> bool:
+        """Whether the batch's statistics count, and not the stored ones."""
+        stats = self.spec.use_global_stats
+        return self.training if stats is None else not stats
+
+    def stored(self) -> tuple[Tensor, Tensor]:
+        """Mean and variance: the sums divided by their factor, of which 0 makes both 0."""
+        factor = torch.where(self.scale_factor == 0, 0.0, 1 / self.scale_factor)
+        return self.mean * factor, self.variance * factor
 
     @torch.no_grad()
     def settle(self) -> None:
         """Divide the sums by their factor for good, for a net that is not trained any more."""
-        factor = torch.where(self.scale_factor == 0, 0.0, 1 / self.scale_factor)
-        self.mean.mul_(factor)
-        self.variance.mul_(factor)
+        mean, variance = self.stored()
+        self.mean.copy_(mean)
+        self.variance.copy_(variance)
         self.scale_factor.fill_(1)
         self.is_settled = True
 
     def _by_sums(self, x: Tensor) -> Tensor:
-        if self.is_settled:
-            return F.batch_norm(x, self.mean, self.variance, eps=self.spec.eps)
-        factor = torch.where(self.scale_factor == 0, 0.0, 1 / self.scale_factor)
-        return F.batch_norm(x, self.mean * factor, self.variance * factor, eps=self.spec.eps)
+        mean, variance = (self.mean, self.variance) if self.is_settled else self.stored()
+        return F.batch_norm(x, mean, variance, eps=self.spec.eps)
 
     def _by_batch(self, x: Tensor) -> Tensor:
         if torch.compiler.is_exporting():  # torch's ONNX exporter takes the batch's statistics for zeros

@@ -14,7 +14,7 @@ from converters.layers.elementwise.activation import (
     Sigmoid,
     Swish,
     TanH,
-)  # fmt: skip
+)
 from converters.layers.elementwise.arithmetic import AbsVal, Exp, Log, Power, Threshold
 from converters.layers.elementwise.dropout import Dropout
 

@@ -1,10 +1,8 @@
 """Layers of forks that bring values to a common scale."""
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
-from converters.export.nodes.folding import fold
+from converters.export.nodes.folding import affine, numbers
 from converters.export.nodes.rules import Tops, to_onnx
 from converters.export.nodes.writer import Tensor, Writer
 from converters.layers.forks.elementwise.learned import EltwiseAffine
@@ -12,50 +10,32 @@ from converters.layers.forks.normalising.batch_norm import NvidiaBatchNorm
 from converters.layers.forks.normalising.bn import RunningBN, SegNetBN
 from converters.layers.forks.normalising.unit_length import NEAR, L2Normalize, Norm
 
-Numbers = NDArray[np.float64]
-
-
-def affine(g: Writer, x: Tensor, factor: Numbers, shift: Numbers) -> str:
-    """x·factor + shift a channel, in the weights of what makes ``x`` or as a BatchNormalization."""
-    if np.isfinite(factor).all() and fold(g, x, factor, shift):
-        return x.name
-    ends = [
-        g.hold(each.astype(np.float32), f"{g.layer}.{name}")
-        for each, name in ((factor, "scale"), (shift, "shift"))
-    ]
-    still = [g.constant(np.full(len(factor), value)) for value in (0.0, 1.0)]
-    return g.add("BatchNormalization", x.name, *ends, *still, epsilon=0.0)
-
-
-def _numbers(blob: torch.Tensor) -> Numbers:
-    return blob.detach().double().numpy().reshape(-1)
-
 
 @to_onnx.register
 def _(layer: RunningBN, g: Writer, x: Tensor) -> Tops:
     if layer.uses_batch():
         return None
-    scale, shift = (_numbers(getattr(layer, name)) for name in layer.names)
+    scale, shift = (numbers(getattr(layer, name)) for name in layer.names)
     mean, second = (getattr(layer, name).double() for name in layer.statistics)
-    factor = scale * _numbers(layer.of_second(second))
-    return [affine(g, x, factor, shift - _numbers(mean) * factor)]
+    factor = scale * numbers(layer.of_second(second))
+    return [affine(g, x, factor, shift - numbers(mean) * factor)]
 
 
 @to_onnx.register
 def _(layer: SegNetBN, g: Writer, x: Tensor) -> Tops:
     if layer.spec.bn_mode != "INFERENCE" or layer.tops > 1 or len(x.shape) != 4:
         return None
-    return [affine(g, x, _numbers(layer.scale), _numbers(layer.shift))]
+    return [affine(g, x, numbers(layer.scale), numbers(layer.shift))]
 
 
 @to_onnx.register
 def _(layer: NvidiaBatchNorm, g: Writer, x: Tensor) -> Tops:
     if layer.training:
         return None
-    factor = 1 / np.sqrt(_numbers(layer.variance) + layer.spec.eps)
-    factor = factor if layer.scale is None else factor * _numbers(layer.scale)
-    shift = -_numbers(layer.mean) * factor
-    return [affine(g, x, factor, shift if layer.bias is None else shift + _numbers(layer.bias))]
+    factor = 1 / np.sqrt(numbers(layer.variance) + layer.spec.eps)
+    factor = factor if layer.scale is None else factor * numbers(layer.scale)
+    shift = -numbers(layer.mean) * factor
+    return [affine(g, x, factor, shift if layer.bias is None else shift + numbers(layer.bias))]
 
 
 @to_onnx.register
@@ -63,7 +43,7 @@ def _(layer: EltwiseAffine, g: Writer, x: Tensor) -> Tops:
     channels = x.shape[1]
     if channels is None:
         return None
-    slope, bias = (np.broadcast_to(_numbers(blob), channels) for blob in (layer.slope, layer.bias))
+    slope, bias = (np.broadcast_to(numbers(blob), channels) for blob in (layer.slope, layer.bias))
     return [affine(g, x, slope, bias)]
 
 

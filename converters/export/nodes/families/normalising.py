@@ -1,11 +1,9 @@
 """Layers that bring values to a common scale, and factors and shifts a channel."""
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from converters.export.nodes.families.spatial import average
-from converters.export.nodes.folding import fold
+from converters.export.nodes.folding import fold, numbers
 from converters.export.nodes.rules import Tops, to_onnx
 from converters.export.nodes.writer import Copy, Tensor, Writer
 from converters.layers.elementwise.scale import Bias, Scale
@@ -17,10 +15,9 @@ from converters.layers.normalising.normalise import LRN, MVN
 @to_onnx.register
 def _(layer: BatchNorm, g: Writer, x: Tensor) -> Tops:
     """By its sums; by the batch's statistics torch's exporter has it."""
-    stats = layer.spec.use_global_stats
-    if not (not layer.training if stats is None else stats) or len(x.shape) < 2 or not layer.is_settled:
+    if layer.uses_batch() or len(x.shape) < 2 or not layer.is_settled:
         return None
-    mean, variance = _numbers(layer.mean), _numbers(layer.variance)
+    mean, variance = numbers(layer.mean), numbers(layer.variance)
     factor = 1 / np.sqrt(variance + layer.spec.eps)
     if np.isfinite(factor).all() and fold(g, x, factor, -mean * factor):
         return [x.name]
@@ -35,8 +32,8 @@ _ENDS = (("scale", 1.0), ("shift", 0.0))  # which ONNX's own has, and a Scale be
 @to_onnx.register
 def _(layer: Scale, g: Writer, x: Tensor, *scales: Tensor) -> Tops:
     if layer.weight is not None and _is_a_channel(layer):
-        factor = _numbers(layer.weight)
-        shift = np.zeros(len(factor)) if layer.bias is None else _numbers(layer.bias)
+        factor = numbers(layer.weight)
+        shift = np.zeros(len(factor)) if layer.bias is None else numbers(layer.bias)
         if fold(g, x, factor, shift):
             return [x.name]
     y = g.add("Mul", x.name, _spread(layer, "weight", g, x, scales))
@@ -46,7 +43,7 @@ def _(layer: Scale, g: Writer, x: Tensor, *scales: Tensor) -> Tops:
 @to_onnx.register
 def _(layer: Bias, g: Writer, x: Tensor, *biases: Tensor) -> Tops:
     if layer.bias is not None and _is_a_channel(layer):
-        shift = _numbers(layer.bias)
+        shift = numbers(layer.bias)
         if fold(g, x, np.ones(len(shift)), shift):
             return [x.name]
     return [g.add("Add", x.name, _spread(layer, "bias", g, x, biases))]
@@ -54,10 +51,6 @@ def _(layer: Bias, g: Writer, x: Tensor, *biases: Tensor) -> Tops:
 
 def _is_a_channel(layer: Scale | Bias) -> bool:
     return layer.spec.axis == 1 and layer.spec.num_axes == 1
-
-
-def _numbers(blob: torch.Tensor) -> NDArray[np.float64]:
-    return blob.detach().double().numpy()
 
 
 def _spread(layer: Scale | Bias, slot: str, g: Writer, x: Tensor, bottoms: tuple[Tensor, ...]) -> str:
@@ -75,8 +68,8 @@ def _(layer: LRN, g: Writer, x: Tensor) -> Tops:
     """Across channels ONNX's own operator: a pooling over channels counts its padding in some readers."""
     spec = layer.spec
     if not layer.within:
-        numbers = {"size": spec.local_size, "alpha": spec.alpha, "beta": spec.beta, "bias": spec.k}
-        return [g.add("LRN", x.name, **numbers)]
+        own = {"size": spec.local_size, "alpha": spec.alpha, "beta": spec.beta, "bias": spec.k}
+        return [g.add("LRN", x.name, **own)]
     squares = Tensor(g.add("Mul", x.name, x.name), x.shape)
     mean = average(g, squares, layer.windows)
     if mean is None:

@@ -44,9 +44,8 @@ def _(layer: BatchNorm, c: Call) -> Part:
     stats = spec.use_global_stats
     if stats is None and layer.has_own_phase:
         stats = not layer.training
-    factor = torch.where(layer.scale_factor == 0, 0.0, 1 / layer.scale_factor)
     momentum = rest_of_one(spec.moving_average_fraction)
-    mean, variance = layer.mean * factor, layer.variance * factor
+    mean, variance = layer.stored()
     return batch_norm(layer, c, Statistics(mean, variance, spec.eps, momentum, stats is True, stats is False))
 
 
