@@ -1,65 +1,33 @@
 """Whether an ONNX file computes what its net does, layer by layer."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
 import numpy as np
 import onnx
 import torch
-from numpy.typing import NDArray
 
 from converters.build import as_tuple
 from converters.export.model import Model
 from converters.export.names import value_names
 from converters.export.nodes.folding import FOLDED
 from converters.export.nodes.free import Free
-from converters.export.nodes.net import onnx_net
-from converters.export.onnx_file import About, file_net, onnx_model, preprocess_asked, save
+from converters.export.onnx_file import About, Form, file_net, onnx_model, save
 from converters.export.preprocess import Preprocess
 from converters.graph import Graph, Node, Value
 from converters.host.files import whole
 from converters.layers.registry import DRAWS
 from converters.network import Network
+from eval.difference import Array, Difference, difference
 from eval.probe import draw_weights, forget, probe_inputs, tensors
 from eval.rows import rows_nearest
 from eval.runtime import Feeds, open_plain
 from prototxt.errors import InputError
 
-TOLERANCE = 1e-4  # of a blob's largest absolute value
 WEIGHTS = 1e-6  # of a weight's own size: a file copies them, but for BatchNorm's sums, which it divides
 _BATCHES = (1, 3)  # more than one, so that a batch baked into a file that calls it dynamic shows
-Array = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Difference:
-    """The largest absolute difference in one blob, the blob's largest absolute value, and the layer that
-    it is of; ``compared`` is how many values were numbers on both sides.
-    """
-
-    output: str
-    largest: float
-    scale: float
-    compared: int = 1
-    layer: str = ""
-    tolerance: float = TOLERANCE
-
-    @property
-    def relative(self) -> float:
-        """The difference as a share of the scale."""
-        return self.largest / self.scale if self.scale else self.largest
-
-    @property
-    def differs(self) -> bool:
-        """Beyond the tolerance of the scale, or no number on one side alone."""
-        return not self.largest <= self.tolerance * self.scale
-
-    @property
-    def is_close(self) -> bool:
-        """Does not differ, and was a number somewhere."""
-        return not self.differs and self.compared > 0
 
 
 def write_onnx(
@@ -74,42 +42,31 @@ def write_onnx(
     Raises InputError, naming the layer, where the file would compute something else: nothing is written.
     """
     small = file_net(net, graph)
-    model, free = onnx_model(small, classes, **about)
-    how = _How(free, model.opset, preprocess_asked(small, **about))
+    model, form = onnx_model(small, classes, **about)
     with whole(path) as beside:
         save(model, beside)  # before weights are drawn in the same memory
-        for item in _compare(small, model, set(model.arrays), how, how.trials(small, _BATCHES[:1]), 0):
+        for item in _compare(small, model, set(model.arrays), form, _trials(form, small, _BATCHES[:1]), 0):
             if item.differs:
                 raise InputError(_refusal(small, item), item.layer)
-    return free.batch
+    return form.free.batch
 
 
-@dataclass(frozen=True)
-class _How:
-    """How a file is written: what is of any size in it, its opset, what its pictures go through."""
+def _trials(form: Form, net: Network, batches: Sequence[int]) -> list[dict[str, tuple[int, ...]]]:
+    """Shapes of the inputs to run a file with: of these batches, and of images of another size."""
+    free = form.free
+    ours = {value.blob: tuple(net.shapes[value]) for value in net.graph.inputs}
+    trials = [free.of_batch(net, batch) for batch in batches] if free.batch else [ours]
+    return trials + ([replace(free, batch=False).inputs(net)] if free.size else [])
 
-    free: Free
-    opset: int
-    preprocess: Preprocess | None = None
 
-    def write(self, net: Network) -> Model:
-        return onnx_net(net, self.free, self.opset, self.preprocess)
-
-    def trials(self, net: Network, batches: Sequence[int]) -> list[dict[str, tuple[int, ...]]]:
-        """Shapes of the inputs to run it with: of these batches, and of images of another size."""
-        ours = {value.blob: tuple(net.shapes[value]) for value in net.graph.inputs}
-        trials = [self.free.of_batch(net, batch) for batch in batches] if self.free.batch else [ours]
-        others = [replace(self.free, batch=False).inputs(net)] if self.free.size else []
-        return trials + others
-
-    def feeds(self, net: Network, shapes: Mapping[str, tuple[int, ...]], seed: int) -> tuple[Feeds, Feeds]:
-        """What the file is given, and the net."""
-        ours = probe_inputs(net, None, seed, shapes)
-        if self.preprocess is None:
-            return ours, ours
-        blob = self.preprocess.value.blob
-        pixels: Array = np.random.default_rng(seed).integers(0, 256, shapes[blob]).astype(np.float32)
-        return {**ours, blob: pixels}, {**ours, blob: self.preprocess(pixels)}
+def _feeds(form: Form, net: Network, shapes: Mapping[str, tuple[int, ...]], seed: int) -> tuple[Feeds, Feeds]:
+    """What the file is given, and the net."""
+    ours = probe_inputs(net, None, seed, shapes)
+    if form.preprocess is None:
+        return ours, ours
+    blob = form.preprocess.value.blob
+    pixels: Array = np.random.default_rng(seed).integers(0, 256, shapes[blob]).astype(np.float32)
+    return {**ours, blob: pixels}, {**ours, blob: form.preprocess(pixels)}
 
 
 def _refusal(net: Network, item: Difference) -> str:
@@ -149,31 +106,31 @@ def compare_onnx(
     :func:`eval.probe.probe_inputs`'s.
     """
     model = Model.read(path)
-    how = _How(_free(model.proto), model.opset, preprocess)
+    form = Form(_free(model.proto), model.opset, preprocess)
     small = file_net(net, graph)
-    expected = how.write(small)
+    expected = form.write(small)
     weights = _compare_weights(small, model, expected)
     own = expected.arrays
     ours = {name for name, array in model.arrays.items() if name in own and np.array_equal(array, own[name])}
-    return weights + _compare(small, model, ours, how, how.trials(small, _BATCHES), seed)
+    return weights + _compare(small, model, ours, form, _trials(form, small, _BATCHES), seed)
 
 
 def _compare(
     small: Network,
     model: Model,
     ours: Collection[str],
-    how: _How,
+    form: Form,
     trials: Sequence[Mapping[str, tuple[int, ...]]],
     seed: int,
 ) -> list[Difference]:
     """``model`` against the net, whose arrays ``ours`` are; weights that would be constant are drawn."""
     if draw_weights(small, seed):
-        drawn = how.write(small).arrays
+        drawn = form.write(small).arrays
         model = Model(model.proto, model.arrays | {name: drawn[name] for name in ours if name in drawn})
     run = running(model, small.graph)
     worst: dict[Value, Difference] = {}
     for shapes in trials:
-        fed, ours_fed = how.feeds(small, shapes, seed)
+        fed, ours_fed = _feeds(form, small, shapes, seed)
         for value, node, by_net, by_file in layer_by_layer(small, ours_fed, run(fed)):
             item = difference(value.blob, by_net, by_file, node.layer.name)
             worst[value] = max(worst.get(value, item), item, key=_badness)
@@ -241,17 +198,3 @@ def layer_by_layer(
                     ours = ours if near is None else near
                 yield value, node, ours, output
                 values[value] = torch.from_numpy(output) if output.shape == ours.shape else top
-
-
-def difference(
-    output: str, ours: Array, theirs: Array, layer: str, tolerance: float = TOLERANCE
-) -> Difference:
-    """NaN and infinity count as equal in the same places, and as infinitely apart elsewhere."""
-    if ours.shape != theirs.shape:
-        return Difference(output, np.inf, 0.0, 0, layer, tolerance)
-    numbers = np.isfinite(ours) & np.isfinite(theirs)
-    odd = ~numbers & ~((ours == theirs) | (np.isnan(ours) & np.isnan(theirs)))
-    apart = np.abs(np.where(numbers, ours, 0) - np.where(numbers, theirs, 0))
-    largest = np.inf if odd.any() else float(apart.max(initial=0))
-    scale = float(np.abs(ours, where=numbers, out=np.zeros_like(ours)).max(initial=0))
-    return Difference(output, largest, scale, int(numbers.sum()) or int(not ours.size), layer, tolerance)

@@ -10,7 +10,7 @@ from one_layer import one_layer
 from onnx import numpy_helper
 
 from converters import Network, load_net
-from eval import parity
+from eval.difference import difference as difference_of
 from eval.parity import compare_onnx, write_onnx
 
 IMAGE = (
@@ -130,7 +130,7 @@ def test_nan_in_the_same_places_is_equal(tmp_path: Path) -> None:
     write_onnx(net, tmp_path / "a.onnx")
     (found,) = compare_onnx(net, tmp_path / "a.onnx")
     assert found.is_close and found.compared < 120
-    difference = parity.difference("y", np.array([np.nan, 1]), np.array([0.5, 1]), "it")
+    difference = difference_of("y", np.array([np.nan, 1]), np.array([0.5, 1]), "it")
     assert difference.differs
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from converters.build import Shape
 from converters.export.deploy import deploy
-from converters.export.metadata import Pictures
+from converters.export.metadata import Transform
 from converters.export.onnx_file import About
 from converters.graph import refuse_python
 from converters.network import Network
@@ -99,10 +99,8 @@ def export_onnx(
     with module.graph.located():
         part = put_out(deploy(module.graph), module.graph, softmax, output_blobs)
         about = About(
-            pictures=Pictures(mean, scale, order, places_of(part)),
-            preprocess=preprocess,
-            dynamic_size=dynamic_size,
-            opset=opset,
-        )
+            transform=Transform(mean, scale, order, places_of(part)),
+            preprocess=preprocess, dynamic_size=dynamic_size, opset=opset,
+        )  # fmt: skip
         write_file(module, part, target, to_stderr, partial(write_onnx, classes=classes, **about))
     return target

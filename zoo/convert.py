@@ -9,7 +9,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from converters.export.deploy import deploy
-from converters.export.metadata import Pictures
+from converters.export.metadata import Transform
 from converters.export.onnx_file import About, export_onnx, preprocess_asked
 from converters.export.preprocess import Preprocess
 from converters.graph import Graph, refuse_python
@@ -19,7 +19,8 @@ from converters.network import Network
 from converters.trained import is_trained
 from converters.weights.formats import read_metadata, write_safetensors
 from eval.cost import CONVENTION, layer_costs, parameters, total_macs
-from eval.parity import Difference, compare_onnx, write_onnx
+from eval.difference import Difference
+from eval.parity import compare_onnx, write_onnx
 from prototxt.net_file import NetFile
 from prototxt.rawbytes import readable
 from zoo.classifier import read_labels
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the files and print the layers; 1, and no ONNX file, where --verify finds a difference."""
     request = request_of(args)
     file = read_file(request, notice)
-    target = target_of(file, args)
+    target = target_of(file, args, has_weights=bool(request.weights))
     with file.located():
         net, part = build_net(file, request, args)
         difference = write_model(net, part, target, args)
@@ -68,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def target_of(file: NetFile, args: argparse.Namespace) -> Path:
+def target_of(file: NetFile, args: argparse.Namespace, has_weights: bool) -> Path:
     """The ONNX file. Raises InputError where it, or the source and the weights beside it, would go over a
     file that no conversion wrote.
     """
@@ -76,7 +77,7 @@ def target_of(file: NetFile, args: argparse.Namespace) -> Path:
     target = Path(args.output or Path("converted") / stem) / f"{stem}.onnx"
     keep_others(target, "conversion", is_marked)
     keep_sources(target, args.pth)
-    if request_of(args).weights:
+    if has_weights:
         # A run's weights name their iteration as well, and a snapshot its state.
         weights = target.with_suffix(".safetensors")
         keep_others(weights, "conversion", lambda path: set(read_metadata(path)) == {"net"})
@@ -128,7 +129,7 @@ def write_model(net: Network, part: Graph, target: Path, args: argparse.Namespac
 def asked(args: argparse.Namespace, part: Graph) -> About:
     """What the command line asks of the ONNX file."""
     return About(
-        pictures=Pictures(args.mean or "", args.scale, args.channel_order, places_of(part)),
+        transform=Transform(args.mean or "", args.scale, args.channel_order, places_of(part)),
         note=_MARK,
         opset=args.opset,
         dynamic_size=args.dynamic_size,

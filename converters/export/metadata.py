@@ -21,7 +21,7 @@ COLOURS = {1: "grey", 3: "BGR"}  # as OpenCV decodes for Caffe (io.cpp)
 
 
 @dataclass(frozen=True)
-class Pictures:
+class Transform:
     """What was done to pictures that no data layer tells, or beats what one does: ``mean``, a file or numbers
     joined by commas, sought in ``places``; ``scale``, by which the rest was multiplied; ``order``, the net's
     order of channels, BGR or RGB.
@@ -34,7 +34,7 @@ class Pictures:
 
 
 def metadata(
-    net: Network, classes: Sequence[str] = (), told: Pictures = Pictures(), is_preprocessed: bool = False
+    net: Network, classes: Sequence[str] = (), told: Transform = Transform(), is_preprocessed: bool = False
 ) -> dict[str, str]:
     """Each entry as JSON: channel_order (BGR, or grey; only where the first input's channels tell),
     input_size (height, width; of an input of 4 axes), what its data layer, or ``told``, did to the pixels
@@ -62,7 +62,7 @@ def _preprocessed(entries: Mapping[str, Any]) -> dict[str, Any]:
     return {"channel_order": "RGB"} if entries.get("channel_order") == "BGR" else {}
 
 
-def _order(channels: int, told: Pictures) -> str:
+def _order(channels: int, told: Transform) -> str:
     return told.order if channels > 1 else COLOURS[channels]
 
 
@@ -78,7 +78,7 @@ def image_input(net: Network) -> tuple[LayerParameter, Value, tuple[int, ...]] |
     return next(iter(images or served), None)
 
 
-def _transform(layer: LayerParameter, told: Pictures) -> dict[str, Any]:
+def _transform(layer: LayerParameter, told: Transform) -> dict[str, Any]:
     tops = record_of(layer).data_tops
     is_images = tops is not None and tops.is_images
     mean = _mean(with_mean(told.mean), HERE) if told.mean else {}

@@ -1,14 +1,16 @@
 """A net out again as ONNX."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict, Unpack
 
 import onnx
 
+from converters.build import Shape
 from converters.export.deploy import deploy
 from converters.export.limits import refuse_layers
-from converters.export.metadata import Pictures, metadata
+from converters.export.metadata import Transform, metadata
 from converters.export.model import Model
 from converters.export.nodes.free import Free
 from converters.export.nodes.net import onnx_net
@@ -25,14 +27,16 @@ from prototxt.text import Warn
 OPSET = 18  # the least that torch's exporter writes, which has the layers without a rule here
 
 
-def deploy_net(net: Network, graph: Graph | None = None) -> Network:
+def deploy_net(
+    net: Network, graph: Graph | None = None, input_shapes: Mapping[str, Shape] | None = None
+) -> Network:
     """A copy of ``net`` without labels, losses and Accuracy, in TEST mode, with the same weights; of
-    ``graph``, a part of its deployed graph, where that is given.
+    ``graph``, a part of its deployed graph, where that is given, and for inputs of ``input_shapes``.
 
-    Raises InputError where nothing is left.
+    Raises InputError where nothing is left, and for shapes that a layer does not take.
     """
     graph = graph or deploy(net.graph)
-    shapes = {value.blob: net.shapes[value] for value in graph.inputs}
+    shapes = {value.blob: net.shapes[value] for value in graph.inputs} | dict(input_shapes or {})
     copy = Network(graph, "TEST", shapes, fill_blobs=None)
     copy.take_blobs(net)
     return copy
@@ -60,13 +64,13 @@ def deploy_message(net: Network) -> NetParameter:
 
 
 class About(TypedDict, total=False):
-    """What a file says of itself besides the net, what was done to ``pictures`` and ``note``, its doc_string;
-    and what it is: its ``opset``, from 13 on, whether height and width are dynamic as well as the batch, and
-    whether it takes pixels as they are (:class:`converters.export.preprocess.Preprocess`). ``warn`` takes a
-    line for what is not as asked.
+    """What a file says of itself besides the net, the ``transform`` of its pictures and ``note``, its
+    doc_string; and what it is: its ``opset``, from 13 on, whether height and width are dynamic as well as the
+    batch, and whether it takes pixels as they are (:class:`converters.export.preprocess.Preprocess`).
+    ``warn`` takes a line for what is not as asked.
     """
 
-    pictures: Pictures
+    transform: Transform
     note: str
     opset: int
     dynamic_size: bool
@@ -96,10 +100,10 @@ def export_onnx(
 
 def export_file(small: Network, path: Path, classes: Sequence[str] = (), **about: Unpack[About]) -> bool:
     """:func:`export_onnx` of what :func:`file_net` made."""
-    model, free = onnx_model(small, classes, **about)
+    model, form = onnx_model(small, classes, **about)
     with whole(path) as beside:
         save(model, beside)
-    return free.batch
+    return form.free.batch
 
 
 def save(model: Model, path: Path) -> None:
@@ -108,37 +112,50 @@ def save(model: Model, path: Path) -> None:
     model.write(path)
 
 
-def onnx_model(small: Network, classes: Sequence[str] = (), **about: Unpack[About]) -> tuple[Model, Free]:
-    """What :func:`export_file` writes, and which sizes are free in it."""
+@dataclass(frozen=True)
+class Form:
+    """How a file is written: what is of any size in it, its opset, what its pictures go through."""
+
+    free: Free
+    opset: int = OPSET
+    preprocess: Preprocess | None = None
+
+    def write(self, net: Network) -> Model:
+        """The net as such a file. Raises NotFreeError and InputError as :func:`onnx_net`."""
+        return onnx_net(net, self.free, self.opset, self.preprocess)
+
+
+def onnx_model(small: Network, classes: Sequence[str] = (), **about: Unpack[About]) -> tuple[Model, Form]:
+    """What :func:`export_file` writes, and in which form."""
     refuse_layers(small)
-    free, model = _model(small, about, preprocess_asked(small, **about))
+    model, form = _model(small, about, preprocess_asked(small, **about))
     model.proto.doc_string = about.get("note", "")
-    told = about.get("pictures", Pictures())
+    told = about.get("transform", Transform())
     entries = metadata(small, classes, told, about.get("preprocess", False))
     onnx.helper.set_model_props(model.proto, entries)
-    return model, free
+    return model, form
 
 
 def preprocess_asked(small: Network, **about: Unpack[About]) -> Preprocess | None:
     """What the file does to its pictures, where it is to. Raises InputError where the net has none."""
     if not about.get("preprocess"):
         return None
-    return preprocess_of(small, about.get("pictures", Pictures()), about.get("dynamic_size", False))
+    return preprocess_of(small, about.get("transform", Transform()), about.get("dynamic_size", False))
 
 
 def _hear(line: str) -> None:
     """Nobody asked."""
 
 
-def _model(net: Network, about: About, preprocess: Preprocess | None) -> tuple[Free, Model]:
+def _model(net: Network, about: About, preprocess: Preprocess | None) -> tuple[Model, Form]:
     """The net with what it can have of any size: the batch, or else the batch it has. Raises InputError where
     height and width are to be dynamic and cannot be, or what is made of as many rows as values leave.
     """
-    opset, size, why = about.get("opset", OPSET), about.get("dynamic_size", False), ""
+    size, why = about.get("dynamic_size", False), ""
     for batch in (True, False) if net.graph.inputs else (False,):
-        free = Free(batch, size)
+        form = Form(Free(batch, size), about.get("opset", OPSET), preprocess)
         try:
-            model = onnx_net(net, free, opset, preprocess)
+            model = form.write(net)
         except NotFreeError as error:
             why = str(error)
             continue
@@ -146,6 +163,6 @@ def _model(net: Network, about: About, preprocess: Preprocess | None) -> tuple[F
             about.get("warn", _hear)(
                 f"the batch cannot be dynamic in this net ({why}): the ONNX file has the prototxt's shapes"
             )
-        return free, model
+        return model, form
     asked = "height and width" if size else "what its detector's rows go through"
     raise InputError(f"{asked} cannot be dynamic in this net ({why})")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.data.images.transform import open_mean
-from converters.export.metadata import COLOURS, Pictures, image_input, with_mean
+from converters.export.metadata import COLOURS, Transform, image_input, with_mean
 from converters.graph import Value
 from converters.network import Network
 from prototxt.caffe_pb2 import LayerParameter
@@ -38,7 +38,7 @@ class Preprocess:
         return scaled
 
 
-def preprocess_of(net: Network, told: Pictures, is_any_size: bool = False) -> Preprocess:
+def preprocess_of(net: Network, told: Transform, is_any_size: bool = False) -> Preprocess:
     """What the net's data layer does to its pictures, or what ``told`` says instead. ``is_any_size``: a mean
     image counts as a number a channel.
 

@@ -1,7 +1,8 @@
 """Data layers, whose tops are inputs of a net, and the shapes that the prototxt gives them."""
 
+from converters.layers.data_tops import DataTops
 from converters.layers.parts.fed import Fed, Stated, decoded_channels, fed, images, served
-from converters.layers.registry import ONE_OR_MORE, DataTops, layer
+from converters.layers.registry import ONE_OR_MORE, layer
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 

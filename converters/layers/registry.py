@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from converters.layers.choice import CAFFE, Dialect
+from converters.layers.data_tops import DataTops
 from prototxt.caffe_pb2 import LayerParameter
 
 if TYPE_CHECKING:
@@ -23,33 +24,6 @@ Reads = Literal["", "bottom", "top"]
 
 ONE_OR_MORE: Count = (1, None)
 DRAWS = "draws at random, which an ONNX file cannot do as Caffe does: not written"
-
-
-@dataclass(frozen=True)
-class DataTops:
-    """Where the tops of a layer come from that has no bottoms.
-
-    ``reader`` is "module:class" of its DataSource, imported when it is opened (what reads images and data
-    bases is heavy to import), "" where a program hands over the tensors. ``param`` is its field of the
-    message, in which the field ``source`` names the files, "" where it reads none. ``shapes`` gives each
-    top's shape as far as the prototxt says, None where only the data know it, and for the channels where
-    only they know those; ``usual`` those of the data that such a layer comes with. ``is_images``: pixels
-    that ``transform_param`` changes, and a second top of labels. ``takes_label_lists``: a line of its list
-    may end in several numbers. ``names_of`` is "module:function" of the files that the file ``source`` names.
-    """
-
-    reader: str = ""
-    param: str = ""
-    source: str = "source"
-    shapes: Callable[[LayerParameter], Sequence[Sequence[int | None] | None]] | None = None
-    usual: Callable[[LayerParameter], Sequence[Sequence[int | None] | None]] | None = None
-    is_images: bool = False
-    takes_label_lists: bool = False
-    names_of: str = ""
-
-    def has_field(self, name: str) -> bool:
-        """Whether the layer's own field of the message has a field ``name``, such as batch_size."""
-        return bool(self.param and name) and hasattr(getattr(LayerParameter(), self.param), name)
 
 
 class Facts(TypedDict, total=False):

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from converters.filler import fill
 from converters.layers.base import Layer, Placed
 from converters.layers.checks import check_first_axes, checked_size
-from converters.layers.registry import DRAWS, ONE_OR_MORE, DataTops, Shapes, free, layer
+from converters.layers.data_tops import DataTops
+from converters.layers.registry import DRAWS, ONE_OR_MORE, Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import DummyDataParameter, FillerParameter, LayerParameter
 from prototxt.errors import InputError

@@ -15,9 +15,9 @@ from converters.export.onnx_file import file_net, onnx_model
 from converters.export.source.loading import load_source
 from converters.graph import Value
 from converters.network import Network
+from eval.difference import Array
 from eval.parity import running
 from eval.runtime import Feeds
-from eval.verdict.held import Array
 from prototxt.errors import InputError, first_line
 
 Values = dict[Value, Array]

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from converters.graph import Node, Value
 from converters.network import Network
-from eval.parity import TOLERANCE, Difference, difference, layer_by_layer
+from eval.difference import TOLERANCE, Array, Difference, difference
+from eval.parity import layer_by_layer
 from eval.probe import forget, tensors
 from eval.runtime import Feeds
 
-Array = NDArray[np.float32]
 ALONE = 1e-5  # of a blob's largest value: small nets' in golden/README, for a file folds layers into one
 
 

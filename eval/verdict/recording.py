@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from converters.graph import Value
 from converters.host.files import whole
 from converters.network import Network
-from eval.parity import TOLERANCE, Difference, difference
+from eval.difference import TOLERANCE, Array, Difference, difference, largest_of
 from eval.runtime import Feeds
-from eval.verdict.held import Array, Held, sized
+from eval.verdict.held import Held, sized
 from prototxt.errors import InputError
 
 PROBES = 64
@@ -101,10 +101,11 @@ class Recording:
         if ours.shape != self.shape(blob):
             return Difference(blob, np.inf, 0.0, 0, layer)
         probed = difference(blob, probes(ours), self._array(f"probe/{blob}").astype(np.float32), layer)
-        scale = float(np.abs(ours, where=np.isfinite(ours), out=np.zeros_like(ours)).max(initial=0))
         by_them = np.ravel(self._array(f"absmean/{blob}")).astype(np.float32)
         mean = difference(blob, np.full_like(by_them, absmean(ours)), by_them, layer)
-        return Difference(blob, max(probed.largest, mean.largest), scale, probed.compared, layer, TOLERANCE)
+        return Difference(
+            blob, max(probed.largest, mean.largest), largest_of(ours), probed.compared, layer, TOLERANCE
+        )
 
     def _array(self, name: str, kinds: str = "iufb") -> NDArray[np.generic]:
         if name not in self.arrays or self.arrays[name].dtype.kind not in kinds:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from converters.export.deploy import deploy
-from converters.export.metadata import Pictures as Told
+from converters.export.metadata import Transform
 from converters.export.onnx_file import deploy_message
 from converters.graph import Graph, refuse_python
 from converters.host.places import existing_folder, seek
@@ -118,8 +118,8 @@ def _model(it: _Net, pictures: Pictures | None, why: str | None, asked: Asked, p
     images = pictures.images if isinstance(pictures, Listed) else None
     names = class_names(images.list_path, classifier_of(it.net).classes) if images else ()
     part = it.net.graph
-    told = Told(asked.mean or "", asked.scale, asked.order or ORDERS[0], places_of(part))
-    write_file(it.net, part, path, notice, partial(write_onnx, classes=names, pictures=told))
+    transform = Transform(asked.mean or "", asked.scale, asked.order or ORDERS[0], places_of(part))
+    write_file(it.net, part, path, notice, partial(write_onnx, classes=names, transform=transform))
     softmax = ends_in_softmax_loss(it.graph, part)
     given = Given(part, tuple(it.request.weights), pictures, why, softmax)
     return Model(it.name, path, deploy_message(it.net), given=given)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from converters.export.deploy import deploy
+from converters.export.onnx_file import deploy_net
 from converters.graph import Graph, refuse_python
 from converters.network import Network
 from eval.accuracy import finite, run_scores
@@ -82,11 +83,7 @@ def _module(graph: Graph, request: Request, output_blobs: Sequence[str]) -> Netw
     refuse_python(part.nodes)
     check_weights(part, request)
     net = built(part, request, notice)
-    one = Network(
-        part, "TEST", {value.blob: (1, *net.shapes[value][1:]) for value in part.inputs}, fill_blobs=None
-    )
-    one.take_blobs(net)
-    return one
+    return deploy_net(net, part, {value.blob: (1, *net.shapes[value][1:]) for value in part.inputs})
 
 
 def _of_module(

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from converters.graph import Value
+from eval.difference import Array
 from eval.runtime import Feeds
 from eval.verdict.engines import by_onnxruntime, by_opencv, by_source
-from eval.verdict.held import Array, Verdict, hold, net_values
+from eval.verdict.held import Verdict, hold, net_values
 from eval.verdict.recording import is_marked, write_recording
 from prototxt.errors import InputError
 from zoo.ours import keep_others

@@ -71,9 +71,7 @@ def _sized(net: Network, recording: Recording | None, is_asked: bool) -> Network
 def _shaped(net: Network, shapes: dict[str, tuple[int, ...]]) -> Network:
     if all(tuple(net.shapes[value]) == shapes[value.blob] for value in net.graph.inputs):
         return net
-    other = Network(net.graph, "TEST", shapes, fill_blobs=None)
-    other.take_blobs(net)
-    return other
+    return deploy_net(net, net.graph, shapes)
 
 
 def _inputs(

@@ -3,12 +3,10 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
-
 from converters.graph import Value
 from converters.network import Network
-from eval.parity import Difference
-from eval.verdict.held import Array, Held, Verdict, sized
+from eval.difference import Array, Difference, largest_of
+from eval.verdict.held import Held, Verdict, sized
 from prototxt.rawbytes import readable
 from prototxt.text import locate, to_text
 from zoo.terminal.console import table
@@ -31,7 +29,9 @@ def print_blobs(net: Network, ours: Mapping[Value, Array], verdicts: Sequence[Ve
     for node in net.graph.nodes:
         for value in node.outputs if not node.is_data else ():
             cells = [node.layer.name, node.layer.type, value.blob, sized(net.shapes[value])]
-            rows.append([*cells, f"{_largest(ours[value]):.4g}", *(_cell(each.get(value)) for each in held)])
+            rows.append(
+                [*cells, f"{largest_of(ours[value]):.4g}", *(_cell(each.get(value)) for each in held)]
+            )
     columns = ["layer", "type", "blob", "shape", "largest", *(verdict.engine for verdict in ran)]
     title = f"{name}: differences as a share of the largest value, by the layer alone / since the input"
     table(title, columns, rows, left=4)
@@ -49,10 +49,6 @@ def _short(item: Difference) -> str:
     if not item.compared:
         return "shape"
     return f"{item.relative:.1e}" if item.largest else "0"
-
-
-def _largest(array: Array) -> float:
-    return float(np.abs(array, where=np.isfinite(array), out=np.zeros_like(array)).max(initial=0))
 
 
 def details(it: Verified, ours: Mapping[Value, Array], verdicts: Sequence[Verdict]) -> Iterator[str]:

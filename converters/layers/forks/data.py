@@ -4,8 +4,9 @@ from dataclasses import replace
 from math import floor
 
 from converters.layers.choice import Dialect
+from converters.layers.data_tops import DataTops
 from converters.layers.parts.fed import Fed, Size, Stated, decoded_channels, fed, images, served
-from converters.layers.registry import DataTops, layer
+from converters.layers.registry import layer
 from prototxt.caffe_pb2 import LayerParameter, ResizeParameter, VideoDataParameter
 
 _BOX = 8  # image, class, instance, left, top, right, bottom, difficult

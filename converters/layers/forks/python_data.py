@@ -5,8 +5,9 @@ Their shapes are those of the configurations that their repositories come with.
 
 import re
 
+from converters.layers.data_tops import DataTops
 from converters.layers.parts.fed import Fed, Size, Stated, fed
-from converters.layers.registry import ONE_OR_MORE, DataTops, layer
+from converters.layers.registry import ONE_OR_MORE, layer
 from prototxt.caffe_pb2 import LayerParameter
 
 _ROIS = 128  # TRAIN.BATCH_SIZE

@@ -6,7 +6,8 @@ from torch import Tensor
 
 from converters.layers.base import Layer
 from converters.layers.choice import Dialect
-from converters.layers.registry import Count, DataTops, Facts, Shapes, free
+from converters.layers.data_tops import DataTops
+from converters.layers.registry import Count, Facts, Shapes, free
 from prototxt.caffe_pb2 import LayerParameter
 
 Size = tuple[int, int]  # height and width
