@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -39,23 +40,29 @@ layer { name: "fc" type: "InnerProduct" bottom: "g" top: "fc" inner_product_para
 )
 
 
+def holds_at(text: str, weights: dict[str, torch.Tensor], session: Any, **shapes: tuple[int, ...]) -> None:
+    """The file gives what a net that is built for these inputs does."""
+    net = load_net(text, input_shapes=shapes)
+    net.load_state_dict(weights)
+    rng = np.random.default_rng(sum(map(sum, shapes.values())))
+    feeds = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    with torch.no_grad():
+        ours = net(*(torch.from_numpy(feeds[name]) for name in net.inputs))
+    assert isinstance(ours, dict)
+    for name, theirs in zip(net.outputs, session.run(net.outputs, feeds), strict=True):
+        assert theirs.shape == tuple(ours[name].shape), name
+        np.testing.assert_allclose(theirs, ours[name].numpy(), atol=2e-6, err_msg=name)
+
+
 def test_one_file_is_right_at_five_sizes(tmp_path: Path) -> None:
     """Against nets that are built at each."""
     text = MANY.replace("offset: 1", "offset: 0")
-    weights = load_net(text).state_dict()
-    assert write_onnx(load_net(text), tmp_path / "a.onnx", dynamic_size=True)
+    net = load_net(text)
+    assert write_onnx(net, tmp_path / "a.onnx", dynamic_size=True)
     session = open_session(tmp_path / "a.onnx")
     assert session.get_inputs()[0].shape == ["batch", 3, "height", "width"]
-    for batch, (height, width) in enumerate(SIZES, 1):
-        net = load_net(text, input_shapes={"data": (batch, 3, height, width)})
-        net.load_state_dict(weights)
-        x = np.random.default_rng(batch).standard_normal((batch, 3, height, width)).astype(np.float32)
-        with torch.no_grad():
-            ours = net(torch.from_numpy(x))
-        assert isinstance(ours, dict)
-        for name, theirs in zip(net.outputs, session.run(net.outputs, {"data": x}), strict=True):
-            assert theirs.shape == tuple(ours[name].shape), name
-            np.testing.assert_allclose(theirs, ours[name].numpy(), atol=2e-6, err_msg=name)
+    for batch, size in enumerate(SIZES, 1):
+        holds_at(text, net.state_dict(), session, data=(batch, 3, *size))
 
 
 @pytest.mark.parametrize("pool", ["MAX", "AVE"])
@@ -63,17 +70,11 @@ def test_every_pooling_is_caffes_at_five_sizes(pool: str, tmp_path: Path) -> Non
     """Windows that round up, are dropped or overlap the padding; a window outside the image has no mean."""
     skipped = "kernel_size: 2 stride: 3" if pool == "AVE" else ""
     text = poolings(pool, has_masks=False, skipped=skipped)
-    assert export_onnx(load_net(text), tmp_path / "a.onnx", dynamic_size=True)
+    net = load_net(text)
+    assert export_onnx(net, tmp_path / "a.onnx", dynamic_size=True)
     session = open_session(tmp_path / "a.onnx")
-    for height, width in SIZES:
-        net = load_net(text, input_shapes={"x": (2, 3, height, width)})
-        x = np.random.default_rng(height).standard_normal((2, 3, height, width)).astype(np.float32)
-        with torch.no_grad():
-            ours = net(torch.from_numpy(x))
-        assert isinstance(ours, dict)
-        for name, theirs in zip(net.outputs, session.run(net.outputs, {"x": x}), strict=True):
-            assert theirs.shape == tuple(ours[name].shape), name
-            np.testing.assert_allclose(theirs, ours[name].numpy(), atol=2e-6, err_msg=name)
+    for size in SIZES:
+        holds_at(text, net.state_dict(), session, x=(2, 3, *size))
 
 
 def test_a_net_of_one_size_says_which_layer_is_why(tmp_path: Path) -> None:
