@@ -198,8 +198,9 @@ def test_layers_that_share_their_weights_are_one_module() -> None:
     }
 
 
-LOCAL = NET.replace('"LRN"', '"Local"').replace(
-    "lrn_param { norm_region: WITHIN_CHANNEL local_size: 3 }", "local_param { num_output: 2 kernel_size: 2 }"
+ODD = NET.replace('"LRN"', '"InnerDistance"').replace(
+    "lrn_param { norm_region: WITHIN_CHANNEL local_size: 3 }",
+    "inner_distance_param { num_output: 2 normalize: true }",
 )
 
 
@@ -208,17 +209,17 @@ def test_a_layer_without_a_rule_is_named_and_the_rest_is_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "net.prototxt"
-    path.write_text(LOCAL)
+    path.write_text(ODD)
     assert main(["convert", str(path), "--output", str(tmp_path / "out")]) == 0
     said = [line for line in capsys.readouterr().err.splitlines() if "no PyTorch source" in line]
     (line,) = said
-    assert 'layer "norm"' in line and "type Local has no rule" in line and "net.prototxt:9" in line
+    assert 'layer "norm"' in line and "type InnerDistance has no rule" in line and "net.prototxt:9" in line
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["small-net.onnx"]
 
 
 def test_a_layer_without_a_rule_is_an_error_of_its_name() -> None:
-    with pytest.raises(InputError, match="type Local has no rule") as caught:
-        load_source(load_net(LOCAL))
+    with pytest.raises(InputError, match="type InnerDistance has no rule") as caught:
+        load_source(load_net(ODD))
     assert caught.value.layer == "norm"
 
 
@@ -286,6 +287,59 @@ def test_what_plainly_repeats_is_a_class_of_its_own() -> None:
         ours, theirs = source.values(feeds), net.values(feeds)
     assert ours.keys() == theirs.keys()
     assert all(torch.allclose(x, theirs[value], rtol=1e-5, atol=1e-6) for value, x in ours.items())
+
+
+def bottleneck(name: str, bottom: str, stride: int, width: int) -> str:
+    """A residual block of ResNet's, called as its authors call it."""
+    conv = "convolution_param {{ num_output: {} kernel_size: {} pad: {} stride: {} weight_filler {{ type: 'xavier' }} }}"
+    parts = [
+        ("branch1", bottom, conv.format(2 * width, 1, 0, stride)),
+        ("branch2a", bottom, conv.format(width, 1, 0, stride)),
+        ("branch2b", f"res{name}_branch2a", conv.format(2 * width, 3, 1, 1)),
+    ]
+    layers = [
+        f'layer {{ name: "res{name}_{own}" type: "Convolution" bottom: "{x}" top: "res{name}_{own}" {param} }}'
+        for own, x, param in parts
+    ]
+    return (
+        "\n".join(layers)
+        + f"""
+        layer {{ name: "res{name}" type: "Eltwise" bottom: "res{name}_branch1" bottom: "res{name}_branch2b" top: "res{name}" }}
+        layer {{ name: "res{name}_relu" type: "ReLU" bottom: "res{name}" top: "res{name}" }}"""
+    )
+
+
+def test_a_stage_whose_first_block_has_no_stride_is_as_the_others() -> None:
+    """ResNet's: its projections are alike but for the stride, which is 1 in the first stage."""
+    blocks = [
+        bottleneck("2a", "data", 1, 4),
+        bottleneck("3a", "res2a", 2, 8),
+        bottleneck("4a", "res3a", 2, 16),
+    ]
+    net = load_net(
+        'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 16 dim: 16 } } }'
+        + "".join(blocks)
+    )
+    source = load_source(net)
+    assert [type(each).__name__ for each in source.module.children()] == ["Res"] * 3
+    assert "self.res2a = Res(3, 8, 1, 4)" in source.source.text
+    assert "inputs, branch1, kernel_size=1, stride=stride" in source.source.text
+    feeds = {"data": torch.randn(1, 3, 16, 16)}
+    with torch.no_grad():
+        ours, theirs = source.values(feeds), net.values(feeds)
+    assert all(torch.allclose(x, theirs[value], rtol=1e-5, atol=1e-6) for value, x in ours.items())
+
+
+def test_rows_are_cut_at_any_height() -> None:
+    """What lies behind the last point is of another size where the image is."""
+    text = """layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 2 dim: %d dim: 4 } } }
+        layer { name: "cut" type: "Slice" bottom: "x" top: "a" top: "b" top: "c"
+          slice_param { axis: 2 slice_point: 2 slice_point: 3 } }"""
+    source = load_source(load_net(text % 6))
+    for height in (6, 9):
+        x = torch.randn(1, 2, height, 4)
+        theirs = load_net(text % height)(x)
+        assert all(torch.equal(part, theirs[name]) for name, part in source.module(x).items())
 
 
 def test_names_that_tell_nothing_leave_the_lines_as_they_are() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from converters.export.source.plan import Line, Plan
-from converters.export.source.templates import NUMBER, Template, template_of
+from converters.export.source.templates import Template, pattern, template_of
 from converters.graph import Value
 
 _LEAST, _MOST = 4, 48  # lines of a block
@@ -52,8 +52,7 @@ class Finder:
         """What has to be equal in lines that are alike; weights that are shared are like no others."""
         if line.is_again or line.is_shared:
             return line
-        make = NUMBER.sub("#", line.part.make)
-        return make, tuple(line.outline.calls), tuple(line.part.state), len(line.values)
+        return pattern(line.part.make), tuple(line.outline.calls), tuple(line.part.state), len(line.values)
 
     def region(self, start: int, end: int) -> Region | None:
         """The region of these lines, if it is one."""

@@ -84,13 +84,15 @@ def classes_of(plan: Plan, name: str, taken: set[str]) -> Classes:
 
 def _items(plan: Plan, blocks: Sequence[Block]) -> list[Line | Member]:
     """The net's lines, with a member in place of those that it is."""
-    taken = {*ATTRIBUTES, *(line.attribute for line in plan.lines)}
-    inside: dict[int, Member | None] = {}
+    inside: dict[int, Member | None] = {
+        at: None for block in blocks for region in block.regions for at in range(region.start, region.end)
+    }
+    outside = (line for at, line in enumerate(plan.lines) if at not in inside)
+    taken = {*ATTRIBUTES, *(line.attribute for line in outside if line.makes)}
     for block in blocks:
         for number, region in enumerate(block.regions):
             attribute = identifier(block.template.members[number], taken, usual="block")
             taken.add(attribute)
-            inside |= dict.fromkeys(range(region.start, region.end))
             inside[region.start] = Member(block, number, attribute)
     every = (inside.get(at, None if at in inside else line) for at, line in enumerate(plan.lines))
     return [item for item in every if item is not None]

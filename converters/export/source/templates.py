@@ -10,7 +10,16 @@ from converters.export.source.plan import UNREAD, Line
 from converters.graph import Value
 
 NUMBER = re.compile(r"(?<![\w.\"])-?\d+(?:\.\d*)?(?:e-?\d+)?(?![\w\"])")
+_STRIDE = re.compile(r", stride=\d+")
+_KERNEL = re.compile(r"(kernel_size=(?:\d+|\([\d, ]+\)))(?!, stride=)")
 _SEPARATORS = re.compile(r"[^A-Za-z0-9]+")
+
+
+def pattern(make: str) -> str:
+    """What has to be equal in modules that are alike: all but numbers, and a convolution's stride, which is
+    not said where it is 1.
+    """
+    return NUMBER.sub("#", _STRIDE.sub("", make) if make.startswith("nn.Conv") else make)
 
 
 @dataclass(frozen=True)
@@ -119,7 +128,7 @@ def _numbers(
     known: dict[tuple[str, ...], str] = {}
     makes: list[str] = []
     for row, own in zip(rows, attributes, strict=True):
-        texts = [line.part.make for line in row]
+        texts = _all_told([line.part.make for line in row])
         columns = list(zip(*(NUMBER.findall(text) for text in texts), strict=True))
         for at, column in enumerate(columns):
             if len(set(column)) > 1 and column not in known:
@@ -128,6 +137,13 @@ def _numbers(
     kinds = ("float" if any(not each.lstrip("-").isdigit() for each in column) else "int" for column in known)
     values = [list(each) for each in zip(*known, strict=True)] or [[] for _ in rows[0]]
     return makes, dict(zip(known.values(), kinds, strict=True)), values
+
+
+def _all_told(makes: Sequence[str]) -> Sequence[str]:
+    """Modules that are alike with the stride of each, where that of one is said."""
+    if all(_STRIDE.search(make) is None for make in makes) or not makes[0].startswith("nn.Conv"):
+        return makes
+    return [_KERNEL.sub(r"\1, stride=1", make) for make in makes]
 
 
 def _with_names(make: str, names: Sequence[str | None]) -> str:

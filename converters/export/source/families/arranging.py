@@ -24,6 +24,8 @@ def _(layer: Slice, c: Call) -> Part:
         return Part([c.x])
     if not points:
         return Part([f"torch.chunk({c.x}, {c.tops}, dim={axis})"])
+    if axis > 1:  # height or width, of any size: the last part is the rest
+        return Part([f"torch.tensor_split({c.x}, {points}, dim={axis})"])
     sizes = [end - start for start, end in pairwise([0, *points, c.shapes[0][axis]])]
     return Part([f"torch.split({c.x}, {sizes}, dim={axis})"])
 
