@@ -19,8 +19,7 @@ LAYER, NET = 3e-6, 1e-5
 # What no rule writes: types that no deployed net of the corpus has but one or two, and odd windows.
 REFUSED = {
     *("BoxAnnotatorOHEM", "ContinuationIndicator", "DummyData", "LabelSpecificAdd", "LabelSpecificRescale"),
-    *("Bilinear", "BN (segnet)", "CompactBilinear", "InnerDistance", "Local", "MarginInnerProduct"),
-    *("MultiStageMeanfield", "Pooling3D"),
+    *("BN (segnet)", "InnerDistance", "MarginInnerProduct", "MultiStageMeanfield", "Pooling3D"),
 }
 
 
