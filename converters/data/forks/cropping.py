@@ -1,7 +1,7 @@
-"""Where a crop is taken from an image, and an image that OpenCV cannot resize."""
+"""Where a crop is taken from an image, and an image that OpenCV cannot change."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import cv2
 import numpy as np
@@ -23,9 +23,14 @@ def crop_corner(
 
 
 @contextmanager
-def resizable(to: str) -> Iterator[None]:
-    """In the block OpenCV's refusal to resize an image, to no pixel or to too many, is an InputError."""
+def feasible(what: str) -> Iterator[None]:
+    """In the block OpenCV's refusal of an image, which would have no pixel or too many, is an InputError."""
     try:
         yield
     except cv2.error:
-        raise InputError(f"cannot be resized {to}") from None
+        raise InputError(f"cannot be {what}") from None
+
+
+def resizable(to: str) -> AbstractContextManager[None]:
+    """:func:`feasible`, of an image that is resized."""
+    return feasible(f"resized {to}")
