@@ -34,13 +34,15 @@ class Cell(NamedTuple):
 class Panel:
     """A title with the unit, a cell a variant, and whether the axis begins at 0.
 
-    ``decimals`` are those of its numbers; None: three digits or so.
+    ``decimals`` are those of its numbers; None: three digits or so. Numbers that are differences are
+    ``is_signed``, and their axis shows 0.
     """
 
     title: str
     cells: tuple[Cell, ...]
     is_from_zero: bool
     decimals: int | None = None
+    is_signed: bool = False
 
     def numbers(self, cell: Cell) -> tuple[str, str]:
         """Those of the filled and the hollow mark, as they are printed."""
@@ -50,13 +52,16 @@ class Panel:
         if value is None:
             return "–"
         by_size = 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
-        return f"{value:.{by_size if self.decimals is None else self.decimals}f}"
+        decimals = by_size if self.decimals is None else self.decimals
+        sign = "+" if self.is_signed and round(value, decimals) else ""
+        return f"{round(value, decimals) + 0.0:{sign}.{decimals}f}".replace("-", "−")
 
     @property
     def ends(self) -> tuple[float, float]:
         """The least and the greatest that the axis must show."""
         spans = [number for cell in self.cells for number in cell.full or ()]
         numbers = spans + [cell.small for cell in self.cells if cell.small is not None]
+        numbers += [0.0] * self.is_signed
         low, high = min(numbers), max(numbers)
         if self.is_from_zero:
             return 0.0, high or 1.0
@@ -88,7 +93,8 @@ class Column:
         yield from self._ticks(edges[-1])
         for cell, is_starred, top, end in zip(self.panel.cells, self.starred, edges, edges[1:], strict=False):
             middle = (top + end) / 2 if self.place.is_beside else end - 16
-            yield from (down(self._x(tick), middle - 11, end) for tick in self._axis)
+            lines = self._axis + [0.0] * self.panel.is_signed  # that at 0 twice, to stand out
+            yield from (down(self._x(tick), middle - 11, end) for tick in lines)
             yield self._numbers(cell, middle + 4 if self.place.is_beside else middle - 17)
             yield self._marks(cell, middle, is_starred)
 
@@ -101,7 +107,10 @@ class Column:
     def _ticks(self, bottom: float) -> Iterator[str]:
         for tick in self._axis:
             place = f'x="{coordinate(self._x(tick))}" y="{coordinate(bottom + 16)}" text-anchor="middle"'
-            yield f'<text {place} font-size="11" opacity=".8">{tick:g}</text>'
+            yield f'<text {place} font-size="11" opacity=".8">{self._tick(tick)}</text>'
+
+    def _tick(self, tick: float) -> str:
+        return f"{tick:{'+' * (self.panel.is_signed and tick > 0)}g}".replace("-", "−")
 
     def _numbers(self, cell: Cell, y: float) -> str:
         full, small = self.panel.numbers(cell)

@@ -21,6 +21,7 @@ class Panels:
     """The whole figure: the variants' names, which have a star, their panels, and what the legend says.
 
     ``small`` is empty where no cell has a hollow mark, ``bold`` and ``star`` where nothing is to be chosen.
+    ``key`` begins the names that no other figure of a page may have.
     """
 
     title: str
@@ -33,6 +34,7 @@ class Panels:
     whisker: str
     bold: str
     star: str
+    key: str = "which"
 
 
 class _Form(NamedTuple):
@@ -65,7 +67,7 @@ def _drawn(figure: Panels, form: _Form) -> str:
         edges.append(edges[-1] + _row_height(name, form))
     columns = "".join(part for column in _columns(figure, form) for part in column.drawn(edges))
     legend, height = _legend(figure, form.width, edges[-1] + 40)
-    key = f"which-{form.key}"
+    key = f"{figure.key}-{form.key}"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {form.width} {height}" font-size="12" '
         f'fill="currentColor" role="img" aria-labelledby="{key}-title" aria-describedby="{key}-text">'

@@ -16,6 +16,8 @@ from zoo.report.read.results import Results
 from zoo.report.say import gallery, provenance
 from zoo.report.say.accuracy_section import accuracy_section, cost_section, head_section
 from zoo.report.say.answers import answers
+from zoo.report.say.asked import asked_of
+from zoo.report.say.asked_picture import asked_lead
 from zoo.report.say.robustness_section import robustness_section
 from zoo.report.say.training_section import training_section
 from zoo.report.say.which import which
@@ -52,11 +54,15 @@ def default_name(language: str) -> str:
 
 
 def compose(results: Results, study: StudyJson | None, words: Words, has_photographs: bool) -> Document:
-    """The whole report; parts that the runs cannot fill are left out."""
+    """The whole report; parts that the runs cannot fill are left out. It begins with the study's question, or
+    with which variant to ship.
+    """
     commands = provenance.commands(results, study)
     conditions = provenance.conditions(results, words)
+    asked, ship = asked_of(results, study), which(results, words)
     sections: list[Section | None] = [
-        Section("answers", words("answers.title"), (answers(results, words), *conditions)),
+        Section("answers", words("answers.title"), (answers(results, asked, words), *conditions)),
+        Section("which", words.judged("which.title"), ship) if asked else None,
         accuracy_section(results, words),
         training_section(results, words),
         head_section(results, words),
@@ -74,7 +80,7 @@ def compose(results: Results, study: StudyJson | None, words: Words, has_photogr
         results.title,
         (
             *provenance.warnings(results, words),
-            *which(results, words),
+            *(asked_lead(asked, words) if asked else ship),
             *provenance.departures(results, words),
         ),
         tuple(section for section in sections if section),

@@ -1,7 +1,10 @@
 """``zoo study``: every run of a study, each begun or resumed where it stands, several at a time."""
 
 import argparse
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -20,6 +23,7 @@ from zoo.study.job import Job
 from zoo.study.local import Local, slots
 from zoo.study.on_ray import OnRay
 from zoo.study.record import StudyRecord, still_to_do
+from zoo.study.study_json import StudySource
 from zoo.terminal.console import notice
 from zoo.train.planning.options import Options
 from zoo.train.planning.plan import lists_wanted, make_plan
@@ -43,13 +47,19 @@ def run(args: argparse.Namespace) -> int:
     with outlasting_terminal(), alone_in(folder) as lock:
         to_do = still_to_do(jobs, args.retry)
         engine = pick_executor(args, lock.fileno())
-        record = StudyRecord(folder, {"title": study.title, "file": args.study, "overrides": overrides}, jobs)
+        record = StudyRecord(folder, source_of(study, args.study, overrides), jobs)
         with StudyDisplay(path.stem, to_do, len(jobs) - len(to_do)) as display:
             run_jobs(to_do, engine, record, display)
     for job, why in record.failures():
         notice(f"{job.name} did not reach its end: {why}")
     print(folder)
     return 1 if record.failures() else 0
+
+
+def source_of(study: Study, file: str, overrides: Mapping[str, Any]) -> StudySource:
+    """What study.json says of where the study comes from, and of what it asks."""
+    question = asdict(study.question) if study.question else None
+    return {"title": study.title, "file": file, "overrides": overrides, "question": question}
 
 
 def planned_jobs(study: Study, path: Path, folder: Path, args: argparse.Namespace) -> list[Job]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from prototxt.errors import InputError
 from zoo.study.file import RunBlock, Study
+from zoo.study.question import check_names
 from zoo.train.planning.options import Options
 from zoo.train.planning.solver_changes import one_setting
 
@@ -49,13 +50,15 @@ def expand(study: Study, source: str) -> list[PlannedRun]:
     """The runs in the order in which they are begun, all of a seed before the next seed.
 
     ``source`` names the study in errors. Raises InputError for changes that are no solver text and for
-    two runs that nothing in their name tells apart.
+    two runs that nothing in their name tells apart, and for a question about a run that is not there.
     """
     cells = list(_cells(study, source))
     names = _names(cells)
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"{source}: two runs are named {name}; name what differs in [runs.changes]")
+    if study.question:
+        check_names(study.question, names, f"{source}: question")
     return [
         PlannedRun(f"{name}-seed{seed}", _options(study, cell, seed))
         for seed in study.seeds

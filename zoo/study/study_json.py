@@ -3,9 +3,10 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, NotRequired, TypedDict, cast
 
 from prototxt.errors import InputError
+from zoo.study.question import Question, question_of
 
 NAME = "study.json"
 
@@ -26,6 +27,9 @@ class StudySource(TypedDict):
     title: str
     file: str  # as it was named on the command line
     overrides: Mapping[str, Any]  # what the command line put in place of the file's
+    question: NotRequired[
+        Mapping[str, Any] | None
+    ]  # of zoo.study.question.Question; earlier versions' lack it
 
 
 class StudyJson(StudySource):
@@ -47,3 +51,15 @@ def read_study_json(folder: Path) -> StudyJson | None:
     if not isinstance(runs, list) or not all(isinstance(run, dict) and "name" in run for run in runs):
         raise InputError(f"{path}: is no record of a study's runs")
     return cast(StudyJson, study)
+
+
+def question_in(study: StudyJson | None, folder: Path) -> Question | None:
+    """What the study asks; None where it asks nothing. Raises InputError for what is no question."""
+    table = study.get("question") if study else None
+    if not table:
+        return None
+    where = f"{folder / NAME}: question"
+    if not isinstance(table, dict):
+        raise InputError(f"{where}: is no table")
+    # Empty texts and None stand for what was not asked.
+    return question_of({key: value for key, value in table.items() if value}, where)

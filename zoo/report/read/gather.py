@@ -28,8 +28,10 @@ def gather(
     words: Words,
     where: Elsewhere = HERE,
     conditions: Sequence[Condition] = CONDITIONS,
+    is_benched: bool = True,
 ) -> tuple[Results, StudyJson | None]:
-    """The results of the finished runs of ``folder``, and its study.json where a study made it.
+    """The results of the finished runs of ``folder``, and its study.json where a study made it; without sizes
+    and latencies where not ``is_benched``.
 
     Raises InputError where no run is finished, runs are on different data, or a file cannot be read.
     """
@@ -44,7 +46,7 @@ def gather(
     runs = [run for run in runs if run.path in measured]
     groups = group_runs(runs, planned)
     other = _other_list(runs[0], where)
-    rows = _rows(folder, models, runs, other)
+    rows = _rows(folder, models, runs, other) if is_benched else {}
     notes = [*_cut_short(folder, known, study, words), *_doubled(twice, folder, words), *failed]
     heading = title or (study.get("title") if study else None) or _title(groups, words)
     return Results(folder, heading, groups, measured, rows, notes, other, conditions), study

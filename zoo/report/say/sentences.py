@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from eval.statistics import LEAST_BLOCKS, Interval
 from zoo.report.read.results import Results
@@ -16,15 +17,20 @@ def difference_sentence(
     results: Results, group: Group, other: Group, difference: Interval, words: Words
 ) -> str:
     """Two accuracies, their difference with its interval, and what that shows."""
-    return words(
-        f"accuracy.{shown(difference)}",
-        group=group.label,
-        baseline=other.label,
-        ours=percent(results.mean_top1(group)),
-        theirs=percent(results.mean_top1(other)),
-        difference=words.interval(difference),
-        least=LEAST_BLOCKS,
-    )
+    top1 = results.mean_top1(group), results.mean_top1(other)
+    return Compared(group, other, difference).told(*top1, words)
+
+
+class Trained(Protocol):
+    """Runs that a sentence names together: a group, or what rows say of one."""
+
+    @property
+    def label(self) -> str:
+        """Their name."""
+
+    @property
+    def runs(self) -> Sequence[object]:
+        """One after another."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +39,22 @@ class Compared:
     that way, less what is lost.
     """
 
-    group: Group
-    other: Group
+    group: Trained
+    other: Trained
     difference: Interval
     kind: str = ""
+
+    def told(self, ours: float, theirs: float, words: Words) -> str:
+        """The two accuracies, their difference with its interval, and what that shows."""
+        return words(
+            f"accuracy.{shown(self.difference)}",
+            group=self.group.label,
+            baseline=self.other.label,
+            ours=percent(ours),
+            theirs=percent(theirs),
+            difference=words.interval(self.difference),
+            least=LEAST_BLOCKS,
+        )
 
     def seen(self, words: Words) -> str:
         """How far the first lies above or below the second, in points."""

@@ -16,14 +16,15 @@ def ship(choice: Choice, words: Words) -> str:
     if len(each) == 1:
         known = {"top1": percent(each[0].accuracy.mean), "interval": bounds(each[0].accuracy)}
         return words("which.alone", group=each[0].label, **known)
-    accuracy = _most_accurate(choice, words)
+    accuracy = most_accurate(choice, words)
     if not choice.smallest:
         return words("which.verdict_accuracy", accuracy=accuracy)
     size, latency = _smallest(choice, words), _fastest(choice, words)
     return words("which.verdict", accuracy=accuracy, size=size, latency=latency)
 
 
-def _most_accurate(choice: Choice, words: Words) -> str:
+def most_accurate(choice: Choice, words: Words) -> str:
+    """Which is the most accurate, as far as it can be told."""
     best = choice.accurate[0]
     known = {"group": best.label, "top1": percent(best.accuracy.mean)}
     if any(one.accuracy.too_few for one in choice.candidates):

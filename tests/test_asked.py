@@ -1,0 +1,303 @@
+"""What a study asks: how its file says it, what the report answers, and the picture that it begins with."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from report_runs import stand_in, write_bench, write_run
+
+from eval.statistics import Interval
+from prototxt.errors import InputError
+from zoo.cli import main
+from zoo.plots.panels import narrow, wide
+from zoo.report.read.gather import gather
+from zoo.report.say.asked import Asked, Entrant, against_of, asked_answer, asked_of, outcome
+from zoo.report.say.asked_picture import asked_drawing
+from zoo.report.say.sentences import Compared
+from zoo.report.say.wording import Words
+from zoo.study.expand import expand
+from zoo.study.file import read_study
+from zoo.study.question import Outcome, Question
+
+EN, ZH = Words("en"), Words("zh")
+TEXTS = {"en": "Does it help?", "zh": "有用吗？"}
+
+
+def entrant(name: str, *runs: float, planned: int | None = None) -> Entrant:
+    mean = sum(runs) / len(runs)
+    interval = Interval(mean, mean - 0.05, mean + 0.05, over_seeds=len(runs) > 1)
+    return Entrant(name, name, runs, interval, planned or len(runs))
+
+
+def asked(
+    differences: Mapping[tuple[str, str], tuple[float, float]],
+    yes: Outcome | None = "higher",
+    runs: int = 3,
+    missing: Sequence[str] = (),
+    planned: int | None = None,
+    too_few: bool = False,
+) -> Asked:
+    """A question about differences that are made up: of each pair the ends of its interval."""
+    names = dict.fromkeys(name for pair in differences for name in pair)
+    entrants = {name: entrant(name, *[0.6] * runs, planned=planned) for name in names}
+    pairs = tuple(
+        Compared(
+            entrants[ours], entrants[theirs], Interval((low + high) / 2, low, high, runs > 1, too_few=too_few)
+        )
+        for (ours, theirs), (low, high) in differences.items()
+    )
+    against = dict(differences) if yes else {}
+    return Asked(Question(**TEXTS, yes=yes, against=against), tuple(entrants.values()), pairs, tuple(missing))
+
+
+SKIP = ("skip", "plain")
+
+
+@pytest.mark.parametrize(
+    ("ends", "yes", "expected"),
+    [
+        ((0.01, 0.09), "higher", "yes"),
+        ((-0.09, -0.01), "higher", "below"),
+        ((-0.09, 0.01), "higher", "open"),
+        ((-0.02, 0.02), "higher", "equal"),
+        ((0.0, 0.09), "higher", "open"),  # 0 is not left out
+        ((-0.09, -0.01), "lower", "yes"),
+        ((0.01, 0.09), "lower", "above"),
+        ((-0.03, 0.03), "equal", "yes"),
+        ((0.01, 0.03), "equal", "yes"),  # told apart, and about equal all the same
+        ((0.01, 0.09), "equal", "above"),
+        ((-0.04, 0.03), "equal", "open"),
+    ],
+)
+def test_an_interval_answers_as_the_question_is_put(
+    ends: tuple[float, float], yes: Outcome, expected: str
+) -> None:
+    assert outcome(Interval(sum(ends) / 2, *ends, True), yes) == expected
+
+
+def test_a_clear_win_is_a_yes_in_both_languages() -> None:
+    found = asked_answer(asked({SKIP: (0.02, 0.1)}), EN)
+    assert (found.question, found.standing) == ("Does it help?", "yes")
+    assert found.verdict == "Yes. skip less plain: +6.0 points (95% interval +2.0 to +10.0)."
+    assert found.sentences == (
+        "skip 60.0%, plain 60.0%: a real difference of +6.0 points (95% interval +2.0 to +10.0).",
+    )
+    chinese = asked_answer(asked({SKIP: (0.02, 0.1)}), ZH)
+    assert (chinese.question, chinese.standing) == ("有用吗？", "yes")
+    assert chinese.verdict == "是。skip 减 plain：+6.0 个百分点（95% 区间 +2.0 到 +10.0）。"
+
+
+def test_a_tie_cannot_be_told() -> None:
+    found = asked_answer(asked({SKIP: (-0.03, 0.05)}), EN)
+    assert found.verdict.startswith("It cannot be told from these runs. ") and found.standing == "open"
+    assert asked_answer(asked({SKIP: (-0.03, 0.05)}), ZH).verdict.startswith("这些训练无法判断。")
+
+
+def test_equal_and_the_opposite_are_a_no() -> None:
+    for ends, said in (((-0.1, -0.01), "No, lower. "), ((-0.01, 0.01), "No, about equal: ")):
+        found = asked_answer(asked({SKIP: ends}), EN)
+        assert found.verdict.startswith(said) and found.standing == "no"
+
+
+def test_pairs_that_differ_are_told_one_by_one() -> None:
+    deep, shallow = ("deep-skip", "deep"), ("shallow-skip", "shallow")
+    found = asked_answer(asked({deep: (0.05, 0.15), shallow: (-0.04, 0.04)}), EN)
+    assert found.standing == "open"
+    assert found.verdict == (
+        "Not the same for all: yes for deep-skip; not to be told for shallow-skip. "
+        "The differences reach from 0.0 (shallow-skip) to +10.0 points (deep-skip)."
+    )
+    many = {(f"a{place}", "b"): (0.05, 0.15) for place in range(5)} | {("c", "b"): (-0.15, -0.05)}
+    found = asked_answer(asked(many), EN)
+    assert "yes for 5 of 6; no, lower, for c." in found.verdict and found.standing == "open"
+    chinese = asked_answer(asked(many), ZH)
+    assert "6 个中的 5 个：是；c：不是，更低。" in chinese.verdict
+
+
+@pytest.mark.parametrize("words", [EN, ZH])
+@pytest.mark.parametrize("yes", ["higher", "lower", "equal"])
+def test_single_runs_say_what_was_seen_and_claim_nothing(words: Words, yes: Outcome) -> None:
+    found = asked_answer(asked({SKIP: (0.05, 0.15)}, yes, runs=1), words)
+    seen = words("seen.higher", group="skip", baseline="plain", points="10.0")
+    assert found.verdict.startswith(words("seen.alone", what=seen)) and found.standing == "open"
+    assert words("asked.yes") not in found.verdict
+
+
+def test_too_few_photographs_claim_nothing() -> None:
+    found = asked_answer(asked({SKIP: (0.05, 0.15)}, too_few=True), EN)
+    assert found.verdict.startswith("It cannot be told: fewer than 20 photographs are too few.")
+    assert found.standing == "open"
+
+
+@pytest.mark.parametrize("words", [EN, ZH])
+def test_runs_that_failed_are_named_and_leave_the_answer_open(words: Words) -> None:
+    whole = asked({SKIP: (0.02, 0.1)}, planned=5)
+    found = asked_answer(whole, words)
+    assert found.standing == "yes"
+    assert words("asked.lost", group="skip", lost=2, planned=5) in found.sentences
+    found = asked_answer(asked({SKIP: (0.02, 0.1)}, missing=["wide"]), words)
+    assert found.standing == "open" and words("asked.missing", groups="wide") in found.verdict
+    nothing = Asked(
+        Question(**TEXTS, yes="higher", against={"a": "b"}), (entrant("a", 0.5, 0.6),), (), ("b",)
+    )
+    found = asked_answer(nothing, words)
+    assert found.standing == "open" and found.verdict.startswith(words("asked.nothing"))
+
+
+def test_which_is_best_says_between_whom_it_cannot_be_told() -> None:
+    best = {("step", "poly"): (-0.2, -0.1), ("exp", "poly"): (-0.1, 0.02)}
+    found = asked_answer(asked(best, yes=None), EN)
+    assert found.standing == "open"
+    assert found.verdict == "By accuracy: it cannot be told between poly, exp (highest: poly, 60.0%)."
+    clear = asked_answer(asked({("step", "poly"): (-0.2, -0.1)}, yes=None), EN)
+    assert clear.standing == "yes"
+    assert clear.verdict == "By accuracy: poly (60.0%), shown to be more accurate than every other."
+    entrants = {name: entrant(name, top1) for name, top1 in (("a", 0.5), ("b", 0.7), ("c", 0.6))}
+    assert against_of(Question("?"), entrants) == {"a": "b", "c": "b"}
+
+
+@pytest.mark.parametrize("words", [EN, ZH])
+def test_the_picture_has_every_figure_and_names_who_stands_against_whom(words: Words) -> None:
+    deep, shallow = ("deep-skip", "deep"), ("shallow-skip", "shallow")
+    figure = asked_drawing(asked({deep: (0.05, 0.15), shallow: (-0.09, 0.04)}), words)
+    assert figure.names == ("deep-skip − deep", "deep", "shallow-skip − shallow", "shallow")
+    assert figure.starred == (True, False, False, False)
+    assert [cell.is_best for cell in figure.panels[1].cells] == [True, False, False, False]
+    for svg in (wide(figure), narrow(figure)):
+        ElementTree.fromstring(svg)
+        assert "asked-" in svg and "which-" not in svg
+        numbers = re.findall(r"<tspan[^>]*>([^<]*)</tspan>", svg)
+        assert numbers == ["60.0"] * 4 + ["+10.0", "–", "−2.5", "–"]
+        assert words("asked.star_higher") in svg and ">0</text>" in svg
+    single = asked_drawing(asked({SKIP: (0.05, 0.15)}, runs=1), words)
+    assert not any(single.starred) and single.names == ("skip", "plain")
+    assert words("asked.less", baseline="plain") == single.panels[1].title
+
+
+def write_asking(folder: Path, question: Any, seeds: int = 3, failed: Sequence[str] = ()) -> None:
+    """A study's runs, with a bench, and a study.json that asks ``question``."""
+    entries = []
+    for variant in ("baseline", "dropout0.9", "bn"):
+        for seed in range(seeds):
+            name = f"{variant}-seed{seed}"
+            is_there = name not in failed
+            if is_there:
+                write_run(folder, variant, seed)
+            entries.append({"name": name, "state": "finished" if is_there else "diverged", "max_iter": 20})
+    write_bench(folder)
+    study = {"title": "t", "file": "t.toml", "overrides": {}, "question": question, "runs": entries}
+    (folder / "study.json").write_text(json.dumps(study))
+
+
+ASKS = TEXTS | {"yes": "lower", "against": {"dropout0.9": "baseline"}}
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", EN), ("zh", ZH)])
+def test_the_report_begins_with_the_answer(
+    language: str, words: Words, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(monkeypatch)
+    write_asking(tmp_path, ASKS, failed=["bn-seed0", "bn-seed1", "bn-seed2", "dropout0.9-seed1"])
+    output = tmp_path / "page.html"
+    assert main(["report", str(tmp_path), "--lang", language, "--no-images", "--output", str(output)]) == 0
+    page = output.read_text(encoding="utf-8")
+    marks = ("<h1>", f"<h3>{TEXTS[language]}", '<figure class="forms">', f'"verdict">{words("asked.yes")}')
+    places = [page.index(mark) for mark in (*marks, '<div class="answers">', '<section id="which">')]
+    assert places == sorted(places)
+    names = re.findall(r' id="([^"]*)"', page)
+    assert len(names) == len(set(names)) and page.count('<figure class="forms">') == 2
+    assert words("asked.lost", group="dropout0.9", lost=1, planned=3) in page
+    assert words("any.question", baseline="baseline") not in page
+    text = output.with_suffix(".md").read_text(encoding="utf-8")
+    assert text.index("page-figures/asked.svg") < text.index("page-figures/which.svg")
+
+
+def test_what_the_study_asks_comes_from_the_runs_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(monkeypatch)
+    write_asking(tmp_path, ASKS | {"against": {"dropout0.9": "baseline", "fc": "bn"}})
+    results, study = gather(tmp_path, None, EN)
+    found = asked_of(results, study)
+    assert found and [each.name for each in found.entrants] == ["baseline", "dropout0.9", "bn"]
+    assert found.missing == ("fc",)
+    (pair,) = found.pairs
+    groups = {group.label: group for group in results.groups}
+    assert pair.difference == results.difference(groups["dropout0.9"], groups["baseline"])
+    assert found.entrants[1].runs == tuple(results.top1(groups["dropout0.9"]))
+    best = asked_of(*with_question(tmp_path, {"en": "Which is best?"}))
+    assert best and {each.name for each in best.entrants} == {"baseline", "dropout0.9", "bn"}
+    means = {each.name: each.accuracy.mean for each in best.entrants}
+    assert {pair.other.label for pair in best.pairs} == {max(means, key=lambda name: means[name])}
+
+
+def with_question(folder: Path, question: Any) -> Any:
+    path = folder / "study.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"question": question}))
+    return gather(folder, None, EN)
+
+
+def test_without_a_question_there_is_nothing_to_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(monkeypatch)
+    write_asking(tmp_path, None, seeds=1)
+    results, study = gather(tmp_path, None, EN)
+    assert study and "question" in study and asked_of(results, study) is None
+    del study["question"]  # as an earlier version wrote it
+    assert asked_of(results, study) is None and asked_of(results, None) is None
+
+
+def test_a_study_json_with_no_proper_question_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stand_in(monkeypatch)
+    for question, says in (
+        (["?"], "question: is no table"),
+        ({"en": "?", "yes": "higher"}, "against and yes say together"),
+        ({"en": "?", "yes": "up", "against": {"a": "b"}}, "yes takes one of higher, lower, equal, not 'up'"),
+    ):
+        folder = tmp_path / says[:9].strip().replace(" ", "-").replace(":", "")
+        write_asking(folder, question, seeds=1)
+        assert main(["report", str(folder), "--no-images"]) == 2
+        assert says in capsys.readouterr().err.splitlines()[-1]
+
+
+HEAD = 'title = "t"\n'
+BLOCK = '[[runs]]\nvariants = ["baseline", "bn"]\n'
+
+
+def test_a_study_file_says_what_it_asks(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(
+        f'{HEAD}[question]\nzh = "更高吗？"\nyes = "higher"\n[question.against]\nbn = "baseline"\n{BLOCK}'
+    )
+    study = read_study(path)
+    assert study.question == Question("", "更高吗？", "higher", {"bn": "baseline"})
+    assert study.question.text("en") == "更高吗？" and len(expand(study, "own.toml")) == 2
+
+
+@pytest.mark.parametrize(
+    ("question", "says"),
+    [
+        ("question = 'Which?'\n", "own.toml: question takes a table [question], not 'Which?'"),
+        ("[question]\n", "own.toml: question: en or zh is required and not given"),
+        ("[question]\nEN = 'x'\n", 'own.toml: question: no key "EN"; did you mean "en"?'),
+        ("[question]\nen = 'x'\nyes = 'higher'\n", "question: against and yes say together"),
+        ("[question]\nen = 'x'\nagainst = {bn = 'baseline'}\n", "question: against and yes say together"),
+        ("[question]\nen = 'x'\nyes = 'more'\n", "question: yes takes one of higher, lower, equal, not 'more'"),
+        ("[question]\nen = 'x'\nyes = 'lower'\nagainst = {bn = 'bn'}\n", "against takes for names of runs the"),
+        ("[question]\nen = 'x'\nyes = 'lower'\nagainst = {bnn = 'baseline'}\n",
+         'own.toml: question: against: no run "bnn"; did you mean "bn"? (known: baseline, bn)'),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_question_is_one_line(question: str, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(HEAD + question + BLOCK)
+    with pytest.raises(InputError) as error:
+        expand(read_study(path), "own.toml")
+    assert says in str(error.value)
