@@ -1,23 +1,37 @@
 """Layers that read regions of a feature map."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 from onnx import TensorProto
 
+from converters.export.nodes.families.boxes.grid import side
 from converters.export.nodes.rules import Tops, to_onnx
 from converters.export.nodes.writer import Tensor, Writer
+from converters.layers.forks.mscnn.roi_align import ROIAlign
 from converters.layers.forks.rcnn.roi_pooling import PSROIPooling, PSROIPoolingSpec, ROIPooling
 
 
 @to_onnx.register
 def _(layer: ROIPooling, g: Writer, x: Tensor, rois: Tensor) -> Tops:
-    """ONNX's MaxRoiPool has Fast R-CNN's rule; MS-CNN's margin it has not."""
-    spec = layer.spec
+    """ONNX's MaxRoiPool has Fast R-CNN's rule; MS-CNN's margin is put round the rois."""
+    spec, rows = layer.spec, _rows(g, rois)
     if spec.pad_ratio:
-        return None
+        rows = g.add("Concat", *_larger(g, rows, spec.pad_ratio), axis=1)
     pooled = [spec.pooled_h, spec.pooled_w]
-    return [
-        g.add("MaxRoiPool", x.name, _rows(g, rois), pooled_shape=pooled, spatial_scale=spec.spatial_scale)
-    ]
+    return [g.add("MaxRoiPool", x.name, rows, pooled_shape=pooled, spatial_scale=spec.spatial_scale)]
+
+
+def _larger(g: Writer, rows: str, share: float) -> tuple[str, str, str]:
+    """The image (R, 1), left and top, and right and bottom (R, 2), of rois larger by that share of their
+    sides at every edge.
+    """
+    image, first, last = g.split(rows, [1, 2, 2], 1)
+    if not share:
+        return image, first, last
+    pad = g.scaled(g.shifted(g.add("Sub", last, first), 1.0), share)
+    return image, g.add("Sub", first, pad), g.add("Add", last, pad)
 
 
 def _rows(g: Writer, rois: Tensor) -> str:
@@ -85,3 +99,70 @@ def _at(g: Writer, spec: PSROIPoolingSpec, values: str, place: str) -> str:
     bins = np.arange(spec.group_size**2).reshape(spec.group_size, -1)
     number = g.add("Add", g.add("Mul", place, g.ints(spec.group_size**2)), g.ints(bins))
     return g.add("Gather", values, number)
+
+
+@to_onnx.register
+def _(layer: ROIAlign, g: Writer, x: Tensor, rois: Tensor) -> Tops:
+    """At the corners of bins, which ONNX's RoiAlign has not: four pixels of each, blended."""
+    spec = layer.spec
+    image, first, last = _larger(g, _rows(g, rois), spec.pad_ratio)
+    start, end = (g.shifted(g.scaled(edge, spec.spatial_scale), -0.5) for edge in (first, last))
+    columns, rows = (
+        _corners(
+            g, x, axis, bins, [part[at] for part in (g.split(start, [1, 1], 1), g.split(end, [1, 1], 1))]
+        )
+        for at, (axis, bins) in enumerate([(3, spec.pooled_w), (2, spec.pooled_h)])
+    )
+    by_place = g.add("Transpose", x.name, perm=[0, 2, 3, 1])
+    pixels = g.add("Reshape", by_place, g.ints([-1, x.shape[1] or 1]))
+    number = g.add("Unsqueeze", g.cast(image, TensorProto.INT64), g.ints([2]))
+    lines = []
+    for row in (rows.near, rows.far):
+        at = g.add("Add", g.add("Mul", number, g.side(x, 2)), g.add("Unsqueeze", row, g.ints([2])))
+        begins = g.add("Mul", at, g.side(x, 3))
+        near, far = (
+            g.add("Gather", pixels, g.add("Add", begins, g.add("Unsqueeze", column, g.ints([1]))))
+            for column in (columns.near, columns.far)
+        )
+        lines.append(_blended(g, near, far, g.add("Unsqueeze", columns.share, g.ints([1, 3]))))
+    values = _blended(g, lines[0], lines[1], g.add("Unsqueeze", rows.share, g.ints([2, 3])))
+    counts = g.add(
+        "And",
+        g.add("Unsqueeze", rows.counts, g.ints([2, 3])),
+        g.add("Unsqueeze", columns.counts, g.ints([1, 3])),
+    )
+    return [g.add("Transpose", g.add("Where", counts, values, g.constant(0.0)), perm=[0, 3, 1, 2])]
+
+
+class _Corners(NamedTuple):
+    """Of bins along an axis, each (R, bins + 1): the pixel before and the one behind, how much the latter
+    counts, and whether any does.
+    """
+
+    near: str
+    far: str
+    share: str
+    counts: str
+
+
+def _corners(g: Writer, x: Tensor, axis: int, bins: int, ends: Sequence[str]) -> _Corners:
+    start, end = ends
+    step = g.add("Div", g.add("Sub", end, start), g.constant(bins))
+    at = g.add("Add", start, g.add("Mul", step, g.constant(np.arange(bins + 1))))
+    last = g.shifted(side(g, x, axis), -1.0)
+    inside = g.add(
+        "And",
+        g.add("GreaterOrEqual", at, g.constant(-0.5)),
+        g.add("LessOrEqual", at, g.shifted(last, 0.5)),
+    )
+    counts = g.add("And", inside, g.add("Greater", end, start))
+    at = g.add("Max", g.add("Min", at, last), g.constant(0.0))
+    near = g.add("Floor", at)
+    far = g.add("Min", g.shifted(near, 1.0), last)
+    first, second = (g.cast(edge, TensorProto.INT64) for edge in (near, far))
+    return _Corners(first, second, g.add("Sub", at, near), counts)
+
+
+def _blended(g: Writer, near: str, far: str, share: str) -> str:
+    rest = g.add("Sub", g.constant(1.0), share)
+    return g.add("Add", g.add("Mul", near, rest), g.add("Mul", far, share))

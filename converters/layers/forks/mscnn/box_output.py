@@ -16,7 +16,7 @@ from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
-_NOTHING = (0.0, 1.0, 1.0, 10.0, 10.0)  # the roi of a batch without any
+NOTHING = (0.0, 1.0, 1.0, 10.0, 10.0)  # the roi of a batch without any
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class BoxOutput(Layer):
         rois = torch.cat([image, edges(boxes[stays])], 1)
         scored = torch.cat([rois, scores[stays][:, None]], 1)
         if not len(rois):
-            rois, scored = rois.new_tensor([_NOTHING]), rois.new_zeros(1, 6)
+            rois, scored = rois.new_tensor([NOTHING]), rois.new_zeros(1, 6)
         return tuple(x[..., None, None] for x in (rois, scored)[: self.tops])
 
     def _of_map(self, x: Tensor, field: Field) -> tuple[Tensor, Tensor]:
