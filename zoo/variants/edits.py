@@ -1,19 +1,44 @@
 """Variants: named edits of a NetParameter, joined by ``+`` (bn+dropout0.5+fc)."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 
 from converters.trained import is_trained, read_trained
-from prototxt.caffe_pb2 import ConvolutionParameter, FillerParameter, LayerParameter, NetParameter, ParamSpec
+from prototxt.caffe_pb2 import NetParameter
 from prototxt.errors import InputError, nearest
 from prototxt.net_file import NetFile
 from prototxt.text import Warn, to_stderr
 from zoo import catalogue
-from zoo.variants.heads import pool_whatever_size, set_fc, set_gap
-from zoo.variants.layout import convolutions, insert, last_block, tail, trailing_number, unused_layer_name
+from zoo.variants import augmentation, fields, heads, in_place, structure
 
-Edit = Callable[[NetParameter], None]
+_NUMBER = r"[1-9]\d{0,8}"
+_LIST = rf"({_NUMBER}(?:-{_NUMBER})*)"
+_EXAMPLES = ("dropout0.5", "dropout0.5@4", "bn@1-2", "stride2-2", "width64-64", "nin1-1", "bottleneck4-4")
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What a name of a variant does to a net. Those of a variant are made by ``turn``: first what counts the
+    convolutions of the prototxt, then what adds layers, last what acts on all that are there by then.
+    """
+
+    act: Callable[[NetParameter], None]
+    turn: int
+
+
+@dataclass(frozen=True)
+class Family:
+    """Edits whose names hold numbers: how such a name is shown, how it looks, and what its ``groups`` are to
+    ``act``.
+    """
+
+    shown: str
+    pattern: str
+    act: Callable[..., None]
+    groups: Callable[..., tuple[object, ...]]
+    turn: int
 
 
 def find_net(name: str, variant: str, warn: Warn = to_stderr, dialect: str | None = None) -> NetFile:
@@ -30,16 +55,16 @@ def find_net(name: str, variant: str, warn: Warn = to_stderr, dialect: str | Non
 
 
 def apply_variant(net: NetParameter, variant: str) -> NetParameter:
-    """A copy of ``net`` with every edit of ``variant`` made, in the order given.
+    """A copy of ``net`` with every edit of ``variant`` made, whatever the order in which they are named.
 
-    An edit that is there already is set, never doubled. Raises InputError for an unknown name and
-    where an edit finds nothing to act on.
+    Raises InputError for an unknown name and where an edit finds nothing to act on.
     """
     edited = NetParameter()
     edited.CopyFrom(net)
-    for name, edit in [(name, find_edit(name)) for name in variant.split("+")]:
+    named = [(name, find_edit(name)) for name in variant.split("+")]
+    for name, edit in sorted(named, key=lambda pair: pair[1].turn):
         try:
-            edit(edited)
+            edit.act(edited)
         except InputError as error:
             raise InputError(f'variant "{name}" on net "{net.name}": {error}', error.layer) from None
     return edited
@@ -47,148 +72,81 @@ def apply_variant(net: NetParameter, variant: str) -> NetParameter:
 
 def find_edit(name: str) -> Edit:
     """The edit of that name. Raises InputError naming the nearest one."""
-    if match := re.fullmatch(r"dropout(\d*\.?\d+)", name):
-        ratio = float(match[1])
-        if ratio > 1:
-            raise InputError(f'variant "{name}": the ratio must be from 0 to 1')
-        return lambda net: set_dropout(net, ratio)
-    if match := re.fullmatch(r"(stride|width)([1-9]\d{0,8}(?:-[1-9]\d{0,8})*)", name):
-        numbers = [int(number) for number in match[2].split("-")]
-        edit = set_strides if match[1] == "stride" else set_widths
-        return lambda net: edit(net, numbers)
-    if match := re.fullmatch(r"bn(0?\.\d*[1-9])", name):
-        fraction = float(match[1])
-        return lambda net: set_bn_fraction(net, fraction)
+    for family in FAMILIES:
+        if match := re.fullmatch(family.pattern, name):
+            try:
+                arguments = family.groups(*match.groups())
+            except InputError as error:
+                raise InputError(f'variant "{name}": {error}') from None
+            return Edit(partial(_act, family, arguments), family.turn)
     if name not in EDITS:
-        hint = nearest(name, [*EDITS, "dropout0.5", "stride2-2", "width64-64"])
+        hint = nearest(name, [*EDITS, *_EXAMPLES])
         raise InputError(f'no variant "{name}"{hint} (known: {", ".join(descriptions())}, joined by +)')
     return EDITS[name]
 
 
-def _numbered(net: NetParameter, numbers: Sequence[int]) -> Iterator[tuple[ConvolutionParameter, int]]:
-    """Each convolution's parameters with its number. Raises InputError where the counts differ."""
-    indices = convolutions(net)
-    if len(indices) != len(numbers):
-        raise InputError(f"{len(numbers)} numbers for {len(indices)} convolutions")
-    for index, number in zip(indices, numbers, strict=True):
-        yield net.layer[index].convolution_param, number
-
-
-def set_strides(net: NetParameter, strides: Sequence[int]) -> None:
-    """Strides of the convolutions, in order, one number each; a GAP head pools the whole map."""
-    pool_whatever_size(net)
-    for param, stride in _numbered(net, strides):
-        param.ClearField("stride_h")
-        param.ClearField("stride_w")
-        param.stride[:] = [stride]
-
-
-def set_widths(net: NetParameter, widths: Sequence[int]) -> None:
-    """Outputs of the convolutions, in order, one number each."""
-    for param, width in _numbered(net, widths):
-        param.num_output = width
+def _act(family: Family, arguments: tuple[object, ...], net: NetParameter) -> None:
+    family.act(net, *arguments)
 
 
 def descriptions() -> dict[str, str]:
     """Every variant's name with what it does, for ``zoo list``."""
-    numbered = {
-        "dropoutR": set_dropout,
-        "bnF": set_bn_fraction,
-        "strideA-B-…": set_strides,
-        "widthA-B-…": set_widths,
-    }
-    return {name: (edit.__doc__ or "").split("\n")[0] for name, edit in [*EDITS.items(), *numbered.items()]}
+    named = [(name, edit.act) for name, edit in EDITS.items()]
+    named += [(family.shown, family.act) for family in FAMILIES]
+    return {name: (act.__doc__ or "").split("\n")[0] for name, act in named}
 
 
-def set_baseline(net: NetParameter) -> None:
-    """The net as it stands."""
+def _numbers(text: str | None) -> tuple[list[int]]:
+    return ([int(number) for number in text.split("-")] if text else [],)
 
 
-def set_dropout(net: NetParameter, ratio: float) -> None:
-    """In-place Dropout of ratio R (0 ≤ R ≤ 1) after the last convolution's ReLU; present ones are set."""
-    present = [layer for layer in net.layer if layer.type == "Dropout"]
-    if not present:
-        block = last_block(net)
-        name = unused_layer_name(net, f"drop{trailing_number(net.layer[block[0]].name)}")
-        blob = net.layer[block[-1]].top[0]
-        layer = LayerParameter(name=name, type="Dropout", bottom=[blob], top=[blob])
-        present = [insert(net, block[-1] + 1, layer)]
-    for layer in present:
-        layer.dropout_param.dropout_ratio = ratio
+def _ratio(text: str, places: str | None) -> tuple[float, list[int]]:
+    if float(text) > 1:
+        raise InputError("the ratio must be from 0 to 1")
+    return float(text), *_numbers(places)
 
 
-def set_bn(net: NetParameter) -> None:
-    """BatchNorm and Scale, in place, between every convolution and its ReLU."""
-    for index in reversed(convolutions(net)):
-        block = tail(net, index)
-        norms = [at for at in block if net.layer[at].type == "BatchNorm"]
-        if not norms:
-            _insert_like(net, index, index, _batch_norm(net, net.layer[index].name))
-        at = norms[0] if norms else index + 1
-        if not any(net.layer[i].type == "Scale" for i in tail(net, index)):
-            _insert_like(net, at, index, _scale(net, net.layer[index].name))
+def _fraction(text: str | None, places: str) -> tuple[float | None, list[int]]:
+    return float(text) if text else None, *_numbers(places)
 
 
-def set_bn_fraction(net: NetParameter, fraction: float) -> None:
-    """As bn, the stored statistics a moving average of fraction F (0 < F < 1), where Caffe's own is 0.999.
-
-    Caffe's remembers some thousand iterations: in a run of a few thousand the weights have moved on.
-    """
-    set_bn(net)
-    for layer in net.layer:
-        if layer.type == "BatchNorm":
-            layer.batch_norm_param.moving_average_fraction = fraction
+def _whole(*texts: str) -> tuple[int, ...]:
+    return tuple(map(int, texts))
 
 
-def _insert_like(net: NetParameter, after: int, conv: int, layer: LayerParameter) -> None:
-    """Insert an in-place layer on the top of layer ``after``, kept in the phases that keep ``conv``."""
-    blob = net.layer[after].top[0]
-    layer.bottom.append(blob)
-    layer.top.append(blob)
-    layer.include.extend(net.layer[conv].include)
-    layer.exclude.extend(net.layer[conv].exclude)
-    insert(net, after + 1, layer)
+_COUNTED, _POOLED, _ONE_BY_ONE, _BY_NUMBER, _SKIP, _BOTTLENECK, _SEPARABLE, _LAST = range(8)
 
-
-def _batch_norm(net: NetParameter, conv: str) -> LayerParameter:
-    frozen = [ParamSpec(lr_mult=0, decay_mult=0) for _ in range(3)]
-    return LayerParameter(name=unused_layer_name(net, f"bn_{conv}"), type="BatchNorm", param=frozen)
-
-
-def _scale(net: NetParameter, conv: str) -> LayerParameter:
-    layer = LayerParameter(name=unused_layer_name(net, f"scale_{conv}"), type="Scale")
-    layer.scale_param.filler.value = 1
-    layer.scale_param.bias_term = True
-    layer.scale_param.bias_filler.value = 0
-    return layer
-
-
-def _set_filler(net: NetParameter, filler: FillerParameter) -> None:
-    for index in convolutions(net):
-        net.layer[index].convolution_param.weight_filler.CopyFrom(filler)
-
-
-def set_msra(net: NetParameter) -> None:
-    """Convolution weights filled by msra."""
-    _set_filler(net, FillerParameter(type="msra"))
-
-
-def set_xavier(net: NetParameter) -> None:
-    """Convolution weights filled by xavier."""
-    _set_filler(net, FillerParameter(type="xavier"))
-
-
-def set_gaussian(net: NetParameter) -> None:
-    """Convolution weights filled by a gaussian of std 0.01."""
-    _set_filler(net, FillerParameter(type="gaussian", std=0.01))
-
-
-EDITS: dict[str, Edit] = {
-    "baseline": set_baseline,
-    "bn": set_bn,
-    "fc": set_fc,
-    "gap": set_gap,
-    "msra": set_msra,
-    "xavier": set_xavier,
-    "gaussian": set_gaussian,
+EDITS = {
+    "baseline": Edit(fields.set_baseline, _LAST),
+    "bn": Edit(in_place.set_bn, _LAST),
+    "fc": Edit(heads.set_fc, _LAST),
+    "gap": Edit(heads.set_gap, _LAST),
+    "msra": Edit(fields.set_msra, _LAST),
+    "xavier": Edit(fields.set_xavier, _LAST),
+    "gaussian": Edit(fields.set_gaussian, _LAST),
+    "maxpool": Edit(structure.set_max_pooling, _POOLED),
+    "avepool": Edit(structure.set_ave_pooling, _POOLED),
+    "nin": Edit(structure.set_nin, _ONE_BY_ONE),
+    "skip": Edit(structure.set_skip, _SKIP),
+    "depthwise": Edit(structure.set_depthwise, _SEPARABLE),
+    "noaugment": Edit(augmentation.set_none, _COUNTED),
+    "crop": Edit(augmentation.set_crop, _POOLED),
+    "mirror": Edit(augmentation.set_mirror, _LAST),
 }
+FAMILIES = (
+    Family(
+        "dropoutR, dropoutR@A-B-…",
+        rf"dropout(\d*\.?\d+)(?:@{_LIST})?",
+        in_place.set_dropout,
+        _ratio,
+        _BY_NUMBER,
+    ),
+    Family("bnF", r"bn(0?\.\d*[1-9])", in_place.set_bn_fraction, lambda text: (float(text),), _LAST),
+    Family("bn@A-B-…, bnF@A-B-…", rf"bn(0?\.\d*[1-9])?@{_LIST}", in_place.set_bn_at, _fraction, _BY_NUMBER),
+    Family("strideA-B-…", rf"stride{_LIST}", fields.set_strides, _numbers, _COUNTED),
+    Family("widthA-B-…", rf"width{_LIST}", fields.set_widths, _numbers, _COUNTED),
+    Family("ninA-B-…", r"nin(\d(?:-\d)*)", structure.set_nin, _numbers, _ONE_BY_ONE),
+    Family(
+        "bottleneckA-B", rf"bottleneck({_NUMBER})-({_NUMBER})", structure.set_bottleneck, _whole, _BOTTLENECK
+    ),
+)
