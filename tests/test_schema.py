@@ -107,7 +107,7 @@ CAFFES = """
     WindowDataParameter V1LayerParameter V0LayerParameter
 """
 # Messages that Caffe 1.0 lacks and whose bytes are read all the same, with their fork's own numbers.
-OF_RECORDS = {"NormalizedBBox", "Annotation", "AnnotationGroup", "AnnotatedDatum"}
+OF_RECORDS = {"DatumLabels", "NormalizedBBox", "Annotation", "AnnotationGroup", "AnnotatedDatum"}
 
 
 def test_layers_and_solvers_of_forks_have_numbers_of_our_own() -> None:
