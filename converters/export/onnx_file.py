@@ -89,7 +89,7 @@ def export_onnx(
     at all; whether its batch is dynamic.
 
     The batch (axis 0 of every input; of sequences time and axis 1) is dynamic, but for nets that cannot have
-    it so, such as those with a Reshape to a fixed one: their file has the prototxt's shapes. Blobs have
+    it so, such as those with a Reshape to a fixed one: their file has the prototxt's. Blobs have
     Caffe's names as :func:`converters.export.names.value_names` gives them, weights are named as in
     ``state_dict``, a transposed one with ``.T`` behind. The metadata is
     :func:`converters.export.metadata.metadata`'s. Raises InputError where the net cannot be deployed or
@@ -160,8 +160,9 @@ def _model(net: Network, about: About, preprocess: Preprocess | None) -> tuple[M
             why = str(error)
             continue
         if why:
+            keeps = "batch, and any height and width" if size else "shapes"
             about.get("warn", _hear)(
-                f"the batch cannot be dynamic in this net ({why}): the ONNX file has the prototxt's shapes"
+                f"the batch cannot be dynamic in this net ({why}): the ONNX file has the prototxt's {keeps}"
             )
         return model, form
     asked = "height and width" if size else "what its detector's rows go through"
