@@ -1,5 +1,6 @@
 """A model's file in half precision or in eight bits, through onnxruntime's own converters."""
 
+import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -29,7 +30,9 @@ def to_int8(model: Path, target: Path, batches: Iterable[Feeds]) -> None:
     """Write ``model`` with 8-bit weights (a scale a channel) and activations (one a tensor), as QDQ nodes.
 
     The activations' ranges are the least and greatest values over ``batches`` (input name to float32
-    array, such as the model takes); BatchNorm is folded into its convolution first, where there is one.
+    array, such as the model takes); BatchNorm is folded into its convolution first, where there is one. A
+    layer that takes a root or power of what it has summed (LRN, MVN) stays in float: eight bits of squares
+    are four of a value.
     Raises InputError where onnxruntime's static quantisation cannot.
     """
     with _converting(model, "int8"), tempfile.TemporaryDirectory(prefix="zoo-int8-") as scratch:
@@ -46,11 +49,21 @@ def to_int8(model: Path, target: Path, batches: Iterable[Feeds]) -> None:
             per_channel=True,
             activation_type=QuantType.QInt8,
             weight_type=QuantType.QInt8,
+            nodes_to_exclude=beneath_roots(onnx.load(folded, load_external_data=False).graph.node),
         )
         quantised = onnx.load(made)
         del quantised.metadata_props[:]
         quantised.metadata_props.extend(onnx.load(model).metadata_props)
         _write(quantised, target)
+
+
+def beneath_roots(nodes: Iterable[onnx.NodeProto]) -> list[str]:
+    """The names of the nodes of layers with a root or power among theirs; a layer's nodes are called as the
+    layer, with the operator behind it but for the last (``converters.export.nodes.naming.label``).
+    """
+    named = [(node.name, node.name.rpartition(f"/{node.op_type}")[0] or node.name) for node in nodes]
+    powers = {layer for name, layer in named if name != layer and re.search(r"/(Sqrt|Pow)(_\d+)?$", name)}
+    return [name for name, layer in named if layer in powers]
 
 
 def _reader(batches: Iterable[Feeds]) -> Any:

@@ -6,8 +6,11 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from one_layer import random
 from tiny import write_run
 
+from converters import load_net
+from converters.export.onnx_file import export_onnx
 from eval.choices import PRECISIONS
 from eval.precision import to_fp16, to_int8
 from eval.runtime import input_shapes, open_session
@@ -144,3 +147,20 @@ def test_validation_is_what_training_tested(tmp_path: Path, monkeypatch: pytest.
     labels = torch.cat([labels for _, labels in validation(model)])
     assert labels.tolist() == [float(line.rsplit(" ", 1)[1]) for line in lines[:4]]
     assert measure_models([model], Settings([1], ["fp32"], runs=1, threads=1))[0]["images"] == 4
+
+
+def test_eight_bits_leave_lrn_alone(tmp_path: Path) -> None:
+    """Its squares reach 1e6 times alpha, beside ones of nearly nothing."""
+    net = load_net(
+        'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 8 dim: 6 dim: 6 } } }'
+        'layer { name: "a/n" type: "LRN" bottom: "data" top: "n" lrn_param { alpha: 1e-2 } }'
+        'layer { name: "a" type: "Convolution" bottom: "n" top: "c" convolution_param { num_output: 3'
+        ' kernel_size: 3 weight_filler { type: "xavier" } } }'
+    )
+    assert export_onnx(net, tmp_path / "net.onnx")
+    x = torch.from_numpy(random(2, 8, 6, 6)) * torch.logspace(-2, 3, 8)[:, None, None]
+    to_int8(tmp_path / "net.onnx", tmp_path / "int8.onnx", [{"data": x.numpy()}])
+    held = onnx.load(tmp_path / "int8.onnx").graph
+    quantised = {node.output[0] for node in held.node if node.op_type == "DequantizeLinear"}
+    convolutions = {node.name: node.input[0] in quantised for node in held.node if node.op_type == "Conv"}
+    assert convolutions == {"a/n/Conv": False, "a": True}

@@ -1,5 +1,7 @@
 """Layers that bring values to a common scale, and factors and shifts a channel."""
 
+import math
+
 import numpy as np
 
 from converters.export.nodes.families.spatial import average
@@ -65,17 +67,38 @@ def _spread(layer: Scale | Bias, slot: str, g: Writer, x: Tensor, bottoms: tuple
 
 @to_onnx.register
 def _(layer: LRN, g: Writer, x: Tensor) -> Tops:
-    """Across channels ONNX's own operator: a pooling over channels counts its padding in some readers."""
     spec = layer.spec
     if not layer.within:
-        own = {"size": spec.local_size, "alpha": spec.alpha, "beta": spec.beta, "bias": spec.k}
-        return [g.add("LRN", x.name, **own)]
+        return [_divided(g, x, _base_across(layer, g, x), spec.beta)]
     squares = Tensor(g.add("Mul", x.name, x.name), x.shape)
     mean = average(g, squares, layer.windows)
     if mean is None:
         return None
     base = g.shifted(g.scaled(mean, spec.alpha), 1.0)
-    return [g.add("Mul", x.name, g.add("Pow", base, g.constant(-spec.beta)))]
+    return [_divided(g, x, base, spec.beta)]
+
+
+def _base_across(layer: LRN, g: Writer, x: Tensor) -> str:
+    """k + alpha / n · the sum of squares of n channels, by a convolution along them: ONNX's own LRN runs in
+    one thread in onnxruntime, a power a value, and an average over channels counts its padding in some
+    readers. alpha comes before the square, which half precision could not hold.
+    """
+    spec, half = layer.spec, layer.spec.local_size // 2
+    scaled = g.scaled(x.name, math.sqrt(abs(spec.alpha)))
+    squares = Tensor(g.add("Mul", scaled, scaled), x.shape)
+    columns = g.reshape(squares, [Copy(0), 1, Copy(1), Copy(2), Copy(3)])
+    ones = np.full((1, 1, spec.local_size, 1, 1), math.copysign(1, spec.alpha) / spec.local_size, np.float32)
+    weight, bias = g.hold(ones, f"{g.layer}.window"), g.hold(np.full(1, spec.k, np.float32), f"{g.layer}.k")
+    base = g.add("Conv", columns, weight, bias, pads=[half, 0, 0, half, 0, 0])
+    return g.reshape(Tensor(base, (x.shape[0], 1, *x.shape[1:])), [Copy(0), Copy(2), Copy(3), Copy(4)])
+
+
+def _divided(g: Writer, x: Tensor, base: str, beta: float) -> str:
+    """x / base^beta; of the usual 0.75 by roots, a tenth of a power's time."""
+    if beta != 0.75:
+        return g.add("Mul", x.name, g.add("Pow", base, g.constant(-beta)))
+    root = g.add("Sqrt", base)
+    return g.add("Div", x.name, g.add("Mul", root, g.add("Sqrt", root)))
 
 
 @to_onnx.register
