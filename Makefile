@@ -11,7 +11,7 @@ DEMO_DATA := demo-data
 # A test process a core, eight at most: each needs about 1 GiB. PYTEST_XDIST_AUTO_NUM_WORKERS=1 has one.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo article results readme conformance models corpus test test-slow check lint proto clean
+.PHONY: demo article results series readme conformance models corpus test test-slow check lint proto clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -47,6 +47,13 @@ results: $(VENV)/.installed
 	$(BIN)/python benchmarks/results.py
 
 readme: $(VENV)/.installed
+	$(BIN)/python benchmarks/results.py
+
+# Every study of the series, trained on photographs and judged: hours, which it says first, and it goes on where it was
+# stopped. make series DATA=GroceryStoreDataset [STUDIES="depth width"]
+series: $(VENV)/.installed
+	$(if $(DATA),,$(error make series DATA=DIR, the folder of the list files or of class folders))
+	$(BIN)/python benchmarks/series.py --data $(DATA) $(STUDIES)
 	$(BIN)/python benchmarks/results.py
 
 # How far each recorded number of Caffe and its forks is from ours: docs/conformance.md.

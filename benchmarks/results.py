@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import series_page
 from exporter_tables import CHINESE, ENGLISH, exporter_tables, measured
 
 from converters.export.onnx_file import deploy_net
@@ -40,7 +41,7 @@ from zoo.report.say.wording import Words
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "eval" / "results"
 STUDY = ROOT / "docs" / "study"
-_FILLED = ("README", "docs/convert", "docs/train", "docs/studies", "docs/bench-and-report")
+_FILLED = ("README", "docs/convert", "docs/train", "docs/studies", "docs/series", "docs/bench-and-report")
 PAGES = (
     *(ROOT / f"{name}{language}.md" for name in _FILLED for language in ("", ".zh-CN")),
     ROOT / "docs" / "source.md",
@@ -181,9 +182,10 @@ def group_of(row: Mapping[str, Any]) -> str:
     return re.sub(r"-seed\d+$", "", Path(row["run"]).name).removeprefix("xavier+")
 
 
+BLOCKS |= series_page.blocks()
 PICTURES: dict[Path, Callable[[], str]] = {
     ROOT / "docs" / "which.svg": lambda: which_picture("grocery", accuracies("report.md")),
-}
+} | series_page.pictures()
 
 
 def filled(text: str) -> str:

@@ -2,58 +2,27 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from report_runs import stand_in, write_bench, write_run
+from asked_cases import TEXTS, asked, entrant, write_asking
+from report_runs import stand_in
 
 from eval.statistics import Interval
 from prototxt.errors import InputError
 from zoo.cli import main
 from zoo.plots.panels import narrow, wide
 from zoo.report.read.gather import gather
-from zoo.report.say.asked import Asked, Entrant, against_of, asked_answer, asked_of, outcome
+from zoo.report.say.asked import Asked, against_of, asked_answer, asked_of, outcome
 from zoo.report.say.asked_picture import asked_drawing
-from zoo.report.say.sentences import Compared
 from zoo.report.say.wording import Words
 from zoo.study.expand import expand
 from zoo.study.file import read_study
 from zoo.study.question import Outcome, Question
 
 EN, ZH = Words("en"), Words("zh")
-TEXTS = {"en": "Does it help?", "zh": "有用吗？"}
-
-
-def entrant(name: str, *runs: float, planned: int | None = None) -> Entrant:
-    mean = sum(runs) / len(runs)
-    interval = Interval(mean, mean - 0.05, mean + 0.05, over_seeds=len(runs) > 1)
-    return Entrant(name, name, runs, interval, planned or len(runs))
-
-
-def asked(
-    differences: Mapping[tuple[str, str], tuple[float, float]],
-    yes: Outcome | None = "higher",
-    runs: int = 3,
-    missing: Sequence[str] = (),
-    planned: int | None = None,
-    too_few: bool = False,
-) -> Asked:
-    """A question about differences that are made up: of each pair the ends of its interval."""
-    names = dict.fromkeys(name for pair in differences for name in pair)
-    entrants = {name: entrant(name, *[0.6] * runs, planned=planned) for name in names}
-    pairs = tuple(
-        Compared(
-            entrants[ours], entrants[theirs], Interval((low + high) / 2, low, high, runs > 1, too_few=too_few)
-        )
-        for (ours, theirs), (low, high) in differences.items()
-    )
-    against = dict(differences) if yes else {}
-    return Asked(Question(**TEXTS, yes=yes, against=against), tuple(entrants.values()), pairs, tuple(missing))
-
-
 SKIP = ("skip", "plain")
 
 
@@ -148,6 +117,15 @@ def test_runs_that_failed_are_named_and_leave_the_answer_open(words: Words) -> N
     assert found.standing == "open" and found.verdict.startswith(words("asked.nothing"))
 
 
+def test_nets_that_have_learned_nothing_are_no_equals() -> None:
+    pair = asked({SKIP: (-0.01, 0.01)})
+    idle = Asked(pair.question, pair.entrants, pair.pairs, (), chance=0.58)  # their intervals begin at 0.55
+    found = asked_answer(idle, EN)
+    assert found.standing == "open" and found.verdict.startswith("It cannot be told from these runs.")
+    assert "Not shown to do better than a guess (58.0%): skip, plain." in found.verdict
+    assert asked_answer(Asked(pair.question, pair.entrants, pair.pairs, (), 0.05), EN).standing == "no"
+
+
 def test_which_is_best_says_between_whom_it_cannot_be_told() -> None:
     best = {("step", "poly"): (-0.2, -0.1), ("exp", "poly"): (-0.1, 0.02)}
     found = asked_answer(asked(best, yes=None), EN)
@@ -176,21 +154,6 @@ def test_the_picture_has_every_figure_and_names_who_stands_against_whom(words: W
     single = asked_drawing(asked({SKIP: (0.05, 0.15)}, runs=1), words)
     assert not any(single.starred) and single.names == ("skip", "plain")
     assert words("asked.less", baseline="plain") == single.panels[1].title
-
-
-def write_asking(folder: Path, question: Any, seeds: int = 3, failed: Sequence[str] = ()) -> None:
-    """A study's runs, with a bench, and a study.json that asks ``question``."""
-    entries = []
-    for variant in ("baseline", "dropout0.9", "bn"):
-        for seed in range(seeds):
-            name = f"{variant}-seed{seed}"
-            is_there = name not in failed
-            if is_there:
-                write_run(folder, variant, seed)
-            entries.append({"name": name, "state": "finished" if is_there else "diverged", "max_iter": 20})
-    write_bench(folder)
-    study = {"title": "t", "file": "t.toml", "overrides": {}, "question": question, "runs": entries}
-    (folder / "study.json").write_text(json.dumps(study))
 
 
 ASKS = TEXTS | {"yes": "lower", "against": {"dropout0.9": "baseline"}}

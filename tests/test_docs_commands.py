@@ -11,9 +11,11 @@ import pytest
 from docs_folder import write_folder
 from docs_pages import PAGES, ROOT, commands, name_of, python_blocks, text_of
 
+from zoo.catalogue import find_study, studies
 from zoo.cli import main
 from zoo.data.demo import make_demo
 from zoo.study.expand import arguments
+from zoo.study.file import read_study
 from zoo.study.job import Job
 
 LISTS = "list_train_shuffle.txt", "list_val_shuffle.txt", "classes.txt"
@@ -118,8 +120,14 @@ _TORCHRUN = "several processes: tests/test_train_distributed.py runs two ranks"
 _MAKE = "installs the project and runs commands that are run here"
 _PLUGIN = "tests/test_plugins.py runs it with that page's own example"
 _PUBLISHED = "needs a package from PyPI: tests/test_opencv_page.py fetches it and runs the line"
+_SHIPPED = "tests/test_study_shipped.py holds each shipped study, and runs are run here"
 _BENCHMARK = "minutes of measuring; benchmarks/examples.py runs it and records what it says"
 NOT_RUN = {
+    f"zoo study {name} --data GroceryStoreDataset --size 64 --max-iter 1200 --batch-size 32 --seeds 3": _SHIPPED
+    for name in studies()
+    if read_study(find_study(name)).question
+} | {
+    "make series DATA=GroceryStoreDataset": "hours; tests/test_series.py runs its commands on a tiny study",
     "pip install 'caffe-zoo[draw]'": "installs",
     "git clone https://github.com/marcusklasson/GroceryStoreDataset": "needs a network",
     "make demo": _MAKE,

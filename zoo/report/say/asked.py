@@ -11,7 +11,7 @@ from zoo.report.say.choice import Candidate, Choice, relation
 from zoo.report.say.claims import EQUAL_WITHIN, is_equal
 from zoo.report.say.sentences import Compared, verdict
 from zoo.report.say.verdict import most_accurate
-from zoo.report.say.wording import Words, points
+from zoo.report.say.wording import Words, percent, points
 from zoo.report.write.document import Answer, Standing
 from zoo.study.question import Outcome, Question
 from zoo.study.study_json import StudyJson, question_in
@@ -37,22 +37,31 @@ class Entrant:
 @dataclass(frozen=True)
 class Asked:
     """A study's question with the figures that answer it: who takes part, in the study's order, who is
-    compared with whom, and the names of those of which no run reached its end.
+    compared with whom, the names of those of which no run reached its end, and what a guess is right in.
     """
 
     question: Question
     entrants: tuple[Entrant, ...]
     pairs: tuple[Compared, ...]
     missing: tuple[str, ...]
+    chance: float = 0.0
 
     @property
     def is_contest(self) -> bool:
         """Whether it is asked which is the most accurate: every other then stands against that."""
         return not self.question.against
 
+    @property
+    def unlearned(self) -> list[str]:
+        """The labels of those that are not shown to do better than a guess."""
+        return [each.label for each in self.entrants if each.accuracy.low <= self.chance]
+
     def outcome(self, pair: Compared) -> str:
-        """``yes``, ``open`` where it cannot be told, or what it is instead: above, below, equal."""
-        return outcome(pair.difference, self.question.yes or "higher")
+        """``yes``, ``open`` where it cannot be told, or what it is instead: above, below, equal. That two are
+        equal is not told where neither has learned."""
+        found = outcome(pair.difference, self.question.yes or "higher")
+        is_idle = {pair.group.label, pair.other.label} <= set(self.unlearned)
+        return "open" if is_idle and is_equal(pair.difference) else found
 
 
 def asked_of(results: Results, study: StudyJson | None) -> Asked | None:
@@ -82,7 +91,9 @@ def asked_of(results: Results, study: StudyJson | None) -> Asked | None:
     wanted = dict.fromkeys([*against, *against.values()]) if question.against else planned
     taking_part = [each for name, each in entrants.items() if name in wanted]
     missing = [name for name in wanted if name not in entrants]
-    return Asked(question, tuple(taking_part), tuple(pairs), tuple(missing))
+    classes = results.first.record.get("classes")
+    chance = 1 / classes if classes else 0.0
+    return Asked(question, tuple(taking_part), tuple(pairs), tuple(missing), chance)
 
 
 def name_of(folder: str) -> str:
@@ -109,10 +120,13 @@ def outcome(difference: Interval, yes: Outcome) -> str:
 
 def asked_answer(asked: Asked, words: Words) -> Answer:
     """The question, its answer in a sentence or two, and the figures that it rests on."""
-    text, standing = _contest(asked, words) if asked.is_contest else _yes_or_no(asked, words)
+    text, standing = short_answer(asked, words)
     parts = [text, *_span(asked, words)]
     if asked.missing:
         parts.append(words("asked.missing", groups=words.listed(asked.missing)))
+    if asked.unlearned:
+        chance = percent(asked.chance)
+        parts.append(words("asked.unlearned", groups=words.listed(asked.unlearned), chance=chance))
     sentences = [_told(pair, words) for pair in asked.pairs]
     sentences += [
         words("asked.lost", group=each.label, lost=each.planned - len(each.runs), planned=each.planned)
@@ -124,8 +138,14 @@ def asked_answer(asked: Asked, words: Words) -> Answer:
         asked.question.text(words.language) + judged_by,
         words("asked.join").join(parts),
         tuple(sentences),
-        "open" if asked.missing else standing,
+        standing,
     )
+
+
+def short_answer(asked: Asked, words: Words) -> tuple[str, Standing]:
+    """The answer alone, and whether it is shown; where runs are missing it is not."""
+    text, standing = _contest(asked, words) if asked.is_contest else _yes_or_no(asked, words)
+    return text, "open" if asked.missing else standing
 
 
 def _told(pair: Compared, words: Words) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from functools import partial, singledispatch
 from pathlib import Path
 from urllib.parse import quote
@@ -33,10 +33,15 @@ _MARK = {"plain": "{}", "note": "*{}*", "warning": "> **{}**", "verdict": "**{}*
 
 def as_markdown(document: Document, folder: str) -> str:
     """The text; it names charts and pictures in ``folder``, which is counted from the file."""
-    parts = [f"# {_escape(document.title)}", *(_markdown(block, folder) for block in document.lead)]
+    parts = [f"# {_escape(document.title)}", blocks_as_markdown(document.lead, folder)]
     for section in document.sections:
-        parts += [f"## {_escape(section.title)}", *(_markdown(block, folder) for block in section.blocks)]
-    return "\n\n".join([*parts, _escape(document.footer)]) + "\n"
+        parts += [f"## {_escape(section.title)}", blocks_as_markdown(section.blocks, folder)]
+    return "\n\n".join([*filter(None, parts), _escape(document.footer)]) + "\n"
+
+
+def blocks_as_markdown(blocks: Iterable[Block], folder: str) -> str:
+    """Blocks one after another, charts and pictures named as in :func:`as_markdown`."""
+    return "\n\n".join(_markdown(block, folder) for block in blocks)
 
 
 def write_figures(document: Document, folder: Path) -> None:

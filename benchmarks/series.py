@@ -1,0 +1,87 @@
+"""Train the studies of the series and keep what they show: ``make series``, or ``python benchmarks/series.py
+--data FOLDER [STUDY …]``.
+
+Every shipped study that asks a question is carried out by ``zoo study``, by default at 64 pixels with three
+seeds, and its rows go to eval/results/series/STUDY.json, from which ``make readme`` fills docs/series.md. A
+study that was stopped, by Ctrl-C or otherwise, goes on where it stood with the same command; one that is
+finished is only measured. Hours, with nothing else running: the first line says how many here.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from series_rows import FOLDER, rows_of, write_rows
+
+from prototxt.errors import InputError
+from zoo.catalogue import find_study, studies
+from zoo.cli import main as zoo
+from zoo.study.file import read_study
+
+ROOT = Path(__file__).parents[1]
+SETTINGS = {"size": 64, "max_iter": 1200, "batch_size": 32, "seeds": 3}
+INTERRUPTED = 130  # what a command that Ctrl-C ended exits with, as zoo's do
+
+
+def asking() -> list[str]:
+    """The shipped studies that ask something."""
+    return [name for name in studies() if read_study(find_study(name)).question]
+
+
+def command(name: str, data: str, settings: Mapping[str, int]) -> list[str]:
+    """The command that carries a study of the series out."""
+    words = [word for key, value in settings.items() for word in (f"--{key.replace('_', '-')}", str(value))]
+    return ["zoo", "study", name, "--data", data, *words]
+
+
+def carried_out(name: str, options: argparse.Namespace) -> int:
+    """Train a study's runs and write its rows; the exit code of ``zoo study``."""
+    stem = find_study(name).stem
+    folder = Path(options.runs) / stem
+    settings = {key: getattr(options, key) for key in SETTINGS}
+    own = [f"--output={folder}", f"--jobs={options.jobs}", f"--device={options.device}"]
+    code = zoo([*command(name, options.data, settings)[1:], *own])
+    if code in (0, 1):  # 1: a run did not reach its end, which the rows say
+        write_rows(rows_of(folder), Path(options.rows) / f"{stem}.json")
+    return code
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """What is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument(
+        "studies", nargs="*", metavar="STUDY", help="of those that ask something (default: all)"
+    )
+    parser.add_argument("--data", required=True, metavar="DIR", help="photographs, as for zoo study")
+    for key, value in SETTINGS.items():
+        parser.add_argument(
+            f"--{key.replace('_', '-')}", type=int, default=value, metavar="N", help="%(default)s"
+        )
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument(
+        "--runs", default="runs/series", metavar="DIR", help="where the runs go (%(default)s)"
+    )
+    parser.add_argument("--rows", default=str(FOLDER), metavar="DIR", help="where the rows go")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Every study after the other; stop where one is interrupted or cannot be begun."""
+    options = parse(argv)
+    for name in options.studies or asking():
+        try:
+            code = carried_out(name, options)
+        except InputError as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            code = 2
+        except KeyboardInterrupt:
+            code = INTERRUPTED
+        if code not in (0, 1):
+            return code
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
