@@ -106,6 +106,7 @@ def build_graph(
     for layer, label in zip(layers, layer_labels([layer.name for layer in layers]), strict=True):
         with of_layer(layer):
             _check_bottoms(layer, current, net, state)
+            _check_forced(layer, net)
             nodes.append(_wire(layer, label, current, readers))
     if not nodes:
         raise InputError(f'net "{net.name}" has no layer in this phase')
@@ -175,6 +176,13 @@ def _check_bottoms(
         if blob not in current:
             why = why_missing(blob, layer, net.layer, state)
             raise InputError(f'bottom "{blob}" is written by no layer before it{why}', layer.name)
+
+
+def _check_forced(layer: LayerParameter, net: NetParameter) -> None:
+    for at in record_of(layer).unforced if net.force_backward else ():
+        if at < len(layer.bottom):
+            reason = f'force_backward asks a gradient of the bottom "{layer.bottom[at]}", which gets none'
+            raise InputError(reason, layer.name)
 
 
 def _wire(

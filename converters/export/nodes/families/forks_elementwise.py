@@ -17,6 +17,7 @@ from converters.layers.forks.elementwise.channels import (
     Axpy,
     ChannelScale,
     ChannelScaleSpec,
+    ChannelShuffle,
     Flip,
     ShuffleChannel,
 )
@@ -94,6 +95,31 @@ def _(layer: ShuffleChannel, g: Writer, x: Tensor) -> Tops:
         (x.shape[0], parts, layer.spec.group, x.shape[2], x.shape[3]),
     )
     return [g.reshape(turned, [Copy(0), channels, Copy(3), Copy(4)])]
+
+
+@to_onnx.register
+def _(layer: ChannelShuffle, g: Writer, x: Tensor) -> Tops:
+    """Where the last group's channels go; a channel of 0 behind them is for those that none goes to."""
+    spec, channels = layer.spec, x.shape[1] if len(x.shape) > 1 else None
+    if channels is None:
+        return None
+    if spec.shuffle_pattern and spec.group == 1:
+        return [x.name]
+    if not spec.shuffle_pattern:
+        turned = g.add("Transpose", g.reshape(x, [Copy(0), channels, -1]), perm=[0, 2, 1])
+        return [g.add("Reshape", turned, _sides(g, x))]
+    size, sides = channels // spec.group, len(x.shape)
+    last = g.add("Slice", x.name, g.ints([channels - size]), g.ints([channels]), g.ints([1]))
+    pads = [at == sides + 1 for at in range(2 * sides)]
+    padded = g.add("Pad", last, g.ints(pads), g.constant(0.0))
+    return [g.add("Gather", padded, g.ints(spec.sources(channels)), axis=1)]
+
+
+def _sides(g: Writer, x: Tensor) -> str:
+    """The shape of ``x``, of which the first axis alone, or any, may be of any size."""
+    if None in x.shape[1:]:
+        return g.once("Shape", x.name)
+    return g.ints([side or 0 for side in x.shape])
 
 
 @to_onnx.register

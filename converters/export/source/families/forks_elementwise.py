@@ -3,7 +3,7 @@
 import math
 
 from converters.export.source.helpers.forks import APL as APLHelper  # noqa: N811
-from converters.export.source.helpers.forks import DividingRReLU
+from converters.export.source.helpers.forks import DividingRReLU, last_group_over
 from converters.export.source.helpers.scale import Scale
 from converters.export.source.part import Call, Part, make, short, times
 from converters.export.source.rules import refusal, to_source
@@ -20,6 +20,7 @@ from converters.layers.forks.elementwise.channels import (
     Axpy,
     ChannelScale,
     ChannelScaleSpec,
+    ChannelShuffle,
     Flip,
     ShuffleChannel,
 )
@@ -91,6 +92,18 @@ def _(layer: ShuffleChannel, c: Call) -> Part:
     if c.axes != 4:
         raise refusal(layer, "has no rule but for 4 axes")
     return c.module(f"nn.ChannelShuffle({layer.spec.group})")
+
+
+@to_source.register
+def _(layer: ChannelShuffle, c: Call) -> Part:
+    spec = layer.spec
+    if not spec.shuffle_pattern:
+        return Part([f"{c.x}.flatten(2).transpose(1, 2).reshape({c.x}.shape)"] if c.axes > 2 else [c.x])
+    if spec.group == 1:
+        return Part([c.x])
+    size = c.shapes[0][1] // spec.group
+    places = make("", spec.sources(c.shapes[0][1]))[1:-1]
+    return Part([f"last_group_over({c.x}, {size}, {places})"], helpers=[last_group_over])
 
 
 @to_source.register

@@ -146,3 +146,11 @@ class APL(nn.Module):
         values = x.flatten(1).unsqueeze(2)
         hinges = ((self.offset - values).relu() * self.slope).sum(2)
         return x.relu() + hinges.reshape(x.shape)
+
+
+def last_group_over(x: Tensor, size: int, places: list[int]) -> Tensor:
+    """(N, C, ...), of whose channels the last ``size`` stay, to the same shape:
+    ``places`` has for each of its channels which of them it is, or ``size`` for 0.
+    """
+    last = x[:, -size:]
+    return torch.cat([last, torch.zeros_like(last[:, :1])], 1)[:, places]

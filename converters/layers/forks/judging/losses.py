@@ -1,4 +1,4 @@
-"""L1Loss, RankHardLoss, and HED's SigmoidCrossEntropyLoss."""
+"""L1Loss, AsymEuclideanLoss, RankHardLoss, and a cross entropy that weighs edges by their number."""
 
 from dataclasses import dataclass
 
@@ -10,10 +10,10 @@ from torch.nn import functional as F  # noqa: N812
 from converters.layers.base import Layer
 from converters.layers.checks import LARGEST
 from converters.layers.choice import Dialect
-from converters.layers.judging.labels import LOSS_TOPS, sample_labels
-from converters.layers.judging.losses import check_one_size
+from converters.layers.judging.labels import LOSS_TOPS, one_number, sample_labels
+from converters.layers.judging.losses import EuclideanLoss, check_one_size
 from converters.layers.parts.gradient import with_gradient, with_slope
-from converters.layers.registry import Shapes, free, layer
+from converters.layers.registry import Shapes, free, layer, zero_or_one
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
@@ -34,6 +34,19 @@ class L1Loss(Layer):
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Two blobs of one size to a scalar."""
         return (a - b.reshape(a.shape)).abs().sum() / a.shape[0]
+
+
+@layer(
+    "AsymEuclideanLoss",
+    source="longpeng2008/Caffe_Long: asym_euclidean_loss_layer.cpp",
+    role="loss",
+    bottoms=(2, 2),
+    tops=LOSS_TOPS,
+    most=one_number,
+    macs=free,
+)
+class AsymEuclideanLoss(EuclideanLoss):
+    """EuclideanLoss by another name: nothing of it is asymmetric."""
 
 
 @dataclass(frozen=True)
@@ -129,11 +142,22 @@ def _ranks(keys: Tensor) -> Tensor:
     macs=free,
     dialect=Dialect("hed", needs_field=True, beside=("ImageLabelmapData",)),
 )
+@layer(
+    "AdaptedWeightedSigmoidCrossEntropyLoss",
+    source="longpeng2008/Caffe_Long: adapted_weighted_sigmoid_cross_entropy_loss_layer.cpp",
+    role="loss",
+    bottoms=(2, 2),
+    tops=LOSS_TOPS,
+    most=one_number,
+    labels=(1,),
+    indices={1: zero_or_one},
+    macs=free,
+)
 class BalancedCrossEntropyLoss(Layer):
     """Cross entropy of sigmoid(x) in which the edges of an image (targets of 1) weigh as much as the share of
     the rest (targets of 0), and the rest as much as the share of the edges; the mean over the batch. Other
-    targets do not count, but their gradient is that of the loss without a weight, as the fork has it. An
-    image of such alone makes the loss NaN.
+    targets do not count, but their gradient is that of the loss without a weight, as the forks have it. An
+    image of such alone makes the loss NaN. ``loss_param`` does nothing.
     """
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from converters.layers.choice import Dialect
-from converters.layers.judging.labels import LabelsSpec
+from converters.layers.judging.labels import LOSS_TOPS, LabelsSpec, one_number
 from converters.layers.judging.softmax import SoftmaxWithLoss
 from converters.layers.registry import Shapes, free, layer
 from prototxt.caffe_pb2 import LayerParameter
@@ -40,6 +40,19 @@ class _Weighted(SoftmaxWithLoss):
         return torch.tensor(self.spec.class_weights, dtype=x.dtype, device=x.device)[target]
 
 
+class _ByClass(_Weighted):
+    """Each position's loss and gradient times the weight of its label's class, divided by the number of
+    positions that are not ignored, whatever they weigh, or by the outer count. No position left: NaN.
+    """
+
+    def forward(self, x: Tensor, label: Tensor) -> Tensor:
+        """Scores (N, K, …) and labels (N, …) to a scalar."""
+        each = self._each(x, label)
+        loss = torch.where(each.valid, each.loss * self._of_class(each.target, x), 0.0).sum()
+        by_count = self.spec.normalization == "VALID"
+        return loss / (each.valid.sum() if by_count else self._normaliser(x, each.valid))
+
+
 @layer(
     "SoftmaxWithLoss",
     source="alexgkendall/caffe-segnet: softmax_loss_layer.cpp",
@@ -57,10 +70,9 @@ class _Weighted(SoftmaxWithLoss):
     probabilities="Softmax",
     macs=free,
 )
-class SegNetSoftmaxWithLoss(_Weighted):
-    """With ``weight_by_label_freqs`` each position's loss and gradient times ``class_weighting`` of its
-    label, divided by the number of positions that are not ignored, whatever they weigh; ``normalize:
-    false``: by the outer count. Without the flag the weights do nothing. No position left: NaN.
+class SegNetSoftmaxWithLoss(_ByClass):
+    """With ``weight_by_label_freqs`` a class weighs its ``class_weighting``, which without the flag does
+    nothing. ``normalize: false`` divides by the outer count.
     """
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
@@ -70,12 +82,34 @@ class SegNetSoftmaxWithLoss(_Weighted):
             raise InputError("weight_by_label_freqs needs a class_weighting a class", message.name)
         self._weigh(message, bottoms, tuple(message.loss_param.class_weighting) if weighs else ())
 
-    def forward(self, x: Tensor, label: Tensor) -> Tensor:
-        """Scores (N, K, …) and labels (N, …) to a scalar."""
-        each = self._each(x, label)
-        loss = torch.where(each.valid, each.loss * self._of_class(each.target, x), 0.0).sum()
-        by_count = self.spec.normalization == "VALID"
-        return loss / (each.valid.sum() if by_count else self._normaliser(x, each.valid))
+
+@layer(
+    "FixedWeightedSoftmaxWithLoss",
+    source="longpeng2008/Caffe_Long: fixed_weighted_softmax_with_loss_layer.cpp",
+    bottoms=(2, 2),
+    tops=LOSS_TOPS,
+    most=one_number,
+    labels=(1,),
+    role="loss",
+    scores_classes=True,
+    probabilities="Softmax",
+    fields=("softmax_param.pos_mult", "softmax_param.pos_cid"),
+    macs=free,
+)
+class FixedWeightedSoftmaxWithLoss(_ByClass):
+    """The loss and the gradient of the class ``pos_cid`` times ``pos_mult``, divided by the outer count, or
+    with ``normalize: true`` by the number of positions that are not ignored (none: NaN). ``normalization``
+    does nothing.
+    """
+
+    def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
+        super().__init__(message, bottoms)
+        spec, param = self.spec, message.softmax_param
+        ones = [1.0] * bottoms[0][spec.axis]
+        if 0 <= param.pos_cid < len(ones):
+            ones[param.pos_cid] = param.pos_mult
+        mode = "VALID" if message.loss_param.normalize else "BATCH_SIZE"
+        self.spec = WeightedSpec(spec.axis, mode, spec.ignore_label, tuple(ones))
 
 
 @layer(
