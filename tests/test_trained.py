@@ -195,6 +195,14 @@ def test_nvidias_types_are_told_from_caffes_messages(tmp_path: Path) -> None:
     assert layer.forward_type == caffe_pb2.FLOAT and not layer.HasField("parameter_param")
 
 
+def test_the_numbers_of_the_series_authors_fork_are_read(tmp_path: Path) -> None:
+    numbers = bytes([8, 7, 16, 2, 77]) + np.float32(0.5).tobytes()  # num_output, type, lambda_min
+    odd = layer_with("LargeMarginInnerProduct", counted(1402, len(numbers)) + numbers)
+    layer = read_trained(stored(tmp_path, parse_net(NET), odd)).message.layer[-1]
+    param = layer.largemargin_inner_product_param
+    assert (param.num_output, param.type, param.lambda_min) == (7, 2, 0.5)
+
+
 def test_what_only_feeds_or_judges_may_have_any_field(tmp_path: Path) -> None:
     path = stored(tmp_path, parse_net(NET), layer_with("SoftmaxWithLoss", SCALE_2))
     assert read_trained(path).message.layer[-1].type == "SoftmaxWithLoss"

@@ -42,6 +42,13 @@ Where forks are not of one mind, and what is taken here:
 - BatchNorm of NVIDIA's fork trains its scale and bias with lr_mult 1, whatever `param` says; here `param` is
   obeyed. In TEST its backward pass reads a buffer that nobody has filled; here the gradient is the
   derivative, as in RReLU.
+- Of longpeng2008's fork (Caffe_Long) some gradients are not the derivative, and are as recorded: that of
+  AdaptedWeightedSoftmaxWithLoss but for one image alone; of AdaptedWeightedSigmoidCrossEntropyLoss for
+  targets other than 0 and 1; KnowledgeDistillation's, times the temperature's square; and that of
+  ChannelShuffle of several groups, of which the last one's channels stay. ChannelShuffle is not ShuffleNet's
+  shuffle, which is ShuffleChannel: either refuses the other's field.
+- Lambda of MarginInnerProduct and LargeMarginInnerProduct falls with each pass, in TEST too; in an ONNX file
+  or a source it is the first pass's.
 - CompactBilinear's sums are not divided by `num_output`, as its CPU code has them.
 
 | type | file | follows | bottoms | tops | recordings | nets |

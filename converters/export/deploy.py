@@ -7,6 +7,7 @@ from converters.graph import Graph, Node, Value, unread
 from converters.layers.registry import record_of
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError, nearest
+from prototxt.forks import drop_fork_fields
 
 
 def is_judge(layer: LayerParameter) -> bool:
@@ -163,4 +164,5 @@ def _softmax_of(head: Node, top: str) -> Node:
     kind = record_of(head.layer).probabilities
     layer = LayerParameter(name=top, type=kind, bottom=head.layer.bottom[:1], top=[top])
     layer.softmax_param.CopyFrom(head.layer.softmax_param)
+    drop_fork_fields(layer)  # which weigh classes in the loss
     return Node(layer, head.inputs[:1], (Value(top, top),))

@@ -68,6 +68,14 @@ _RCNN = ("fast-rcnn", "faster-rcnn")
 
 _ASKED = "(asked)"
 
+_MARGIN = "num_output type weight_filler axis base gamma power iteration lambda_min"
+
+
+def _in_order(fork: str, fields: str) -> str:
+    """The rows of a message that a fork numbers from 1 on."""
+    return "\n".join(f"{number} {field} {fork}" for number, field in enumerate(fields.split(), 1))
+
+
 # A line: the number, our field, the forks, the types of layers.
 _ROWS: dict[str, str] = {
     "LayerParameter": """
@@ -101,6 +109,14 @@ _ROWS: dict[str, str] = {
         211 relu6_param mobilenet-yolo ReLU6
         601 yolo_detection_output_param mobilenet-yolo YoloDetectionOutput
         602 yolov3_detection_output_param mobilenet-yolo Yolov3DetectionOutput
+        1400 margin_inner_product_param caffe-long MarginInnerProduct
+        1401 knowledge_distillation_param caffe-long KnowledgeDistillation
+        1402 largemargin_inner_product_param caffe-long LargeMarginInnerProduct
+        1403 relu6_param caffe-long ReLU6
+        1404 label_specific_rescale_param caffe-long LabelSpecificRescale
+        1408 label_specific_add_param caffe-long LabelSpecificAdd
+        1409 channel_shuffle_param caffe-long ChannelShuffle
+        1410 compact_bilinear_param caffe-long CompactBilinear
         8266711 roi_pooling_param RCNN ROIPooling
         8266712 smooth_l1_loss_param RCNN SmoothL1Loss
         """,
@@ -173,7 +189,7 @@ _ROWS: dict[str, str] = {
         4 eps SSD
         """,
     "UpsampleParameter": "1 scale darknet,mobilenet-yolo",
-    "ReLU6Parameter": "1 negative_slope mobilenet-yolo",
+    "ReLU6Parameter": "1 negative_slope mobilenet-yolo,caffe-long",
     "ReorgParameter": """
         1 stride mobilenet-yolo
         2 reverse mobilenet-yolo
@@ -221,6 +237,24 @@ _ROWS: dict[str, str] = {
         6 engine yjxiong
         """,
     "ShuffleChannelParameter": "1 group farmingyard",
+    "MarginInnerProductParameter": _in_order("caffe-long", _MARGIN),
+    "LargeMarginInnerProductParameter": _in_order("caffe-long", _MARGIN),
+    "KnowledgeDistillationParameter": "1 temperature caffe-long",
+    "ChannelShuffleParameter": _in_order("caffe-long", "shuffle_pattern shuffle_channel_num group"),
+    "CompactBilinearParameter": _in_order("caffe-long", "num_output sum_pool"),
+    "SoftmaxParameter": """
+        3 pos_mult caffe-long FixedWeightedSoftmaxWithLoss AdaptedWeightedSoftmaxWithLoss
+        4 pos_cid caffe-long FixedWeightedSoftmaxWithLoss AdaptedWeightedSoftmaxWithLoss
+        """,
+    "LabelSpecificAddParameter": _in_order(
+        "caffe-long", "bias transform_test bias_base bias_gamma bias_power bias_min bias_max iteration"
+    ),
+    "LabelSpecificRescaleParameter": _in_order(
+        "caffe-long",
+        "positive_weight negative_weight positive_lower_bound negative_upper_bound rescale_test for_ip "
+        "positive_weight_base gamma power positive_weight_min positive_weight_max iteration bias_fix "
+        "power_on_positive",
+    ),
 }
 
 

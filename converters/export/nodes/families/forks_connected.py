@@ -11,16 +11,25 @@ from converters.layers.forks.connected.margin import NEAR, LargeMarginInnerProdu
 @to_onnx.register
 def _(layer: LargeMarginInnerProduct, g: Writer, x: Tensor, label: Tensor) -> Tops:
     """Lambda is that of the first pass, since a file counts none; where there is no margin nothing reads the
-    labels.
+    labels. Items of several axes are made one.
     """
-    spec = layer.spec
-    if spec.axis != 1:
+    axis, shape = layer.spec.axis, g.tops[0]
+    if shape.count(None) > 1:
         return None
-    features, weight = g.flatten(x, 1), g.weight(layer, "weight")
     share = layer.share(torch.tensor(float(layer.first))).item()
-    plain, number = g.add("Gemm", features, weight, transB=1), g.constant([share])
+    features = g.flatten(x, 1) if axis == 1 else g.reshape(x, [-1, layer.weight.shape[1]])
+    scores = _scores(layer, g, features, label, share)
+    if axis != 1:
+        scores = g.add("Reshape", scores, g.ints([-1 if side is None else side for side in shape]))
+    return [scores, g.constant([share])]
+
+
+def _scores(layer: LargeMarginInnerProduct, g: Writer, features: str, label: Tensor, share: float) -> str:
+    """(items, classes) of (items, width)."""
+    spec, weight = layer.spec, g.weight(layer, "weight")
+    plain = g.add("Gemm", features, weight, transB=1)
     if spec.type == "SINGLE":
-        return [plain, number]
+        return plain
     target = g.add("Reshape", g.cast(label.name, TensorProto.INT64), g.ints([-1]))
     own = g.add("Gather", weight, target, axis=0)
     product = g.reduced("ReduceSum", g.add("Mul", features, own), [1], keepdims=True)
@@ -30,7 +39,7 @@ def _(layer: LargeMarginInnerProduct, g: Writer, x: Tensor, label: Tensor) -> To
     beyond = g.add("Sub", g.add("Mul", size, _PSI[spec.type](g, cosine)), product)
     classes = g.ints([list(range(spec.num_output))])
     is_own = g.cast(g.add("Equal", g.add("Unsqueeze", target, g.ints([1])), classes))
-    return [g.add("Add", plain, g.add("Mul", is_own, g.scaled(beyond, 1 / (1 + share)))), number]
+    return g.add("Add", plain, g.add("Mul", is_own, g.scaled(beyond, 1 / (1 + share))))
 
 
 def _double(g: Writer, c: str) -> str:

@@ -17,10 +17,9 @@ from converters.layers.forks.elementwise.channels import (
     Axpy,
     ChannelScale,
     ChannelScaleSpec,
-    ChannelShuffle,
     Flip,
-    ShuffleChannel,
 )
+from converters.layers.forks.elementwise.shuffle import ChannelShuffle, ShuffleChannel
 
 _END = -(2**31)  # beyond the first value of any axis, counted backwards
 

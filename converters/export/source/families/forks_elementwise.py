@@ -20,11 +20,10 @@ from converters.layers.forks.elementwise.channels import (
     Axpy,
     ChannelScale,
     ChannelScaleSpec,
-    ChannelShuffle,
     Flip,
-    ShuffleChannel,
 )
 from converters.layers.forks.elementwise.learned import APL, EltwiseAffine
+from converters.layers.forks.elementwise.shuffle import ChannelShuffle, ShuffleChannel
 
 
 @to_source.register

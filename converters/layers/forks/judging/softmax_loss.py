@@ -8,6 +8,7 @@ from torch import Tensor
 from converters.layers.choice import Dialect
 from converters.layers.judging.labels import LOSS_TOPS, LabelsSpec, one_number
 from converters.layers.judging.softmax import SoftmaxWithLoss
+from converters.layers.parts.gradient import with_slope
 from converters.layers.registry import Shapes, free, layer
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
@@ -42,15 +43,19 @@ class _Weighted(SoftmaxWithLoss):
 
 class _ByClass(_Weighted):
     """Each position's loss and gradient times the weight of its label's class, divided by the number of
-    positions that are not ignored, whatever they weigh, or by the outer count. No position left: NaN.
+    positions that are not ignored, whatever they weigh, or by the outer count. No position left: NaN, the
+    gradient too.
     """
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
         """Scores (N, K, …) and labels (N, …) to a scalar."""
-        each = self._each(x, label)
-        loss = torch.where(each.valid, each.loss * self._of_class(each.target, x), 0.0).sum()
-        by_count = self.spec.normalization == "VALID"
-        return loss / (each.valid.sum() if by_count else self._normaliser(x, each.valid))
+        axis, each = self.spec.axis, self._each(x.detach(), label)
+        weights = torch.where(each.valid, self._of_class(each.target, x), 0.0)
+        is_valid = self.spec.normalization == "VALID"
+        count = each.valid.sum() if is_valid else self._normaliser(x, each.valid)
+        one_hot = torch.zeros_like(x).scatter(axis, each.target.unsqueeze(axis), 1.0)
+        slope = (each.logs.exp() - one_hot) * weights.unsqueeze(axis)
+        return with_slope(x, (each.loss * weights).sum() / count, slope / count)
 
 
 @layer(
