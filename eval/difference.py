@@ -12,7 +12,8 @@ TOLERANCE = 1e-4  # of a blob's largest absolute value
 @dataclass(frozen=True)
 class Difference:
     """The largest absolute difference in one blob, the blob's largest absolute value, and the layer that
-    it is of; ``compared`` is how many values were numbers on both sides.
+    it is of; ``compared`` is how many values were numbers on both sides. ``rounding`` is how far two right
+    programs may be apart (:mod:`eval.rounding`), where that was asked.
     """
 
     output: str
@@ -21,6 +22,7 @@ class Difference:
     compared: int = 1
     layer: str = ""
     tolerance: float = TOLERANCE
+    rounding: float = 0.0
 
     @property
     def relative(self) -> float:
@@ -29,7 +31,12 @@ class Difference:
 
     @property
     def differs(self) -> bool:
-        """Beyond the tolerance of the scale, or no number on one side alone."""
+        """Beyond the tolerance of the scale and what rounding may make, or no number on one side alone."""
+        return self.is_far and not self.largest <= self.rounding
+
+    @property
+    def is_far(self) -> bool:
+        """Beyond the tolerance of the scale."""
         return not self.largest <= self.tolerance * self.scale
 
     @property
@@ -39,7 +46,7 @@ class Difference:
 
 
 def difference(
-    output: str, ours: Array, theirs: Array, layer: str, tolerance: float = TOLERANCE
+    output: str, ours: Array, theirs: Array, layer: str, tolerance: float = TOLERANCE, rounding: float = 0.0
 ) -> Difference:
     """NaN and infinity count as equal in the same places, and as infinitely apart elsewhere."""
     if ours.shape != theirs.shape:
@@ -49,7 +56,8 @@ def difference(
     apart = np.abs(np.where(numbers, ours, 0) - np.where(numbers, theirs, 0))
     largest = np.inf if odd.any() else float(apart.max(initial=0))
     scale = largest_of(np.where(numbers, ours, 0))
-    return Difference(output, largest, scale, int(numbers.sum()) or int(not ours.size), layer, tolerance)
+    compared = int(numbers.sum()) or int(not ours.size)
+    return Difference(output, largest, scale, compared, layer, tolerance, rounding)
 
 
 def largest_of(values: Array) -> float:

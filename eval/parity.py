@@ -20,8 +20,9 @@ from converters.graph import Graph, Node, Value
 from converters.host.files import whole
 from converters.layers.registry import DRAWS
 from converters.network import Network
-from eval.difference import Array, Difference, difference
+from eval.difference import TOLERANCE, Array, Difference, difference
 from eval.probe import draw_weights, forget, probe_inputs, tensors
+from eval.rounding import rounding_of
 from eval.rows import rows_nearest
 from eval.runtime import Feeds, open_plain
 from prototxt.errors import InputError
@@ -131,8 +132,8 @@ def _compare(
     worst: dict[Value, Difference] = {}
     for shapes in trials:
         fed, ours_fed = _feeds(form, small, shapes, seed)
-        for value, node, by_net, by_file in layer_by_layer(small, ours_fed, run(fed)):
-            item = difference(value.blob, by_net, by_file, node.layer.name)
+        for value, node, by_net, by_file, rounding in layer_by_layer(small, ours_fed, run(fed)):
+            item = difference(value.blob, by_net, by_file, node.layer.name, rounding=rounding)
             worst[value] = max(worst.get(value, item), item, key=_badness)
     return list(worst.values())
 
@@ -177,11 +178,12 @@ def _compare_weights(net: Network, model: Model, expected: Model) -> list[Differ
 
 @torch.no_grad()
 def layer_by_layer(
-    net: Network, feeds: Feeds, theirs: Mapping[Value, Array]
-) -> Iterator[tuple[Value, Node, Array, Array]]:
+    net: Network, feeds: Feeds, theirs: Mapping[Value, Array], tolerance: float = TOLERANCE
+) -> Iterator[tuple[Value, Node, Array, Array, float]]:
     """Each value of the file, or of another engine, behind what PyTorch makes of the file's values before it,
-    so that no rounding adds up and a difference is the layer's own: (value, layer, PyTorch's, the file's). A
-    detector's rows are held to :func:`eval.rows.rows_nearest` where they differ.
+    so that no rounding adds up and a difference is the layer's own: (value, layer, PyTorch's, the file's, how
+    far rounding may put them apart). The last is asked, and a detector's rows are held to
+    :func:`eval.rows.rows_nearest`, where they differ beyond ``tolerance``.
     """
     forget(net)
     values = {value: torch.from_numpy(feeds[value.blob]) for value in net.graph.inputs}
@@ -192,9 +194,10 @@ def layer_by_layer(
         for at, (value, top) in enumerate(zip(node.outputs, as_tuple(layer(*bottoms)), strict=False)):
             values[value] = top
             if value in theirs:
-                output, ours = theirs[value], top.numpy()
-                if difference(value.blob, ours, output, node.layer.name).differs:
+                output, ours, rounding = theirs[value], top.numpy(), 0.0
+                if difference(value.blob, ours, output, node.layer.name, tolerance).differs:
                     near = rows_nearest(layer, bottoms, at, output)
                     ours = ours if near is None else near
-                yield value, node, ours, output
+                    rounding = rounding_of(layer, bottoms, at)
+                yield value, node, ours, output, rounding
                 values[value] = torch.from_numpy(output) if output.shape == ours.shape else top

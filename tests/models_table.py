@@ -37,13 +37,13 @@ def account(folder: Path) -> Account:
         return Account(folder.name, {}, reason=error.with_layer())
     feeds = {v.blob: drawn(v.blob, tuple(net.shapes[v])).numpy() for v in net.graph.inputs}
     ours = net_values(net, feeds)
-    files = [(folder / name).read_bytes() for name in ("deploy.prototxt", "weights.caffemodel")]
+    files = [folder / name for name in ("deploy.prototxt", "weights.caffemodel")]
     engines: dict[str, Callable[[], Mapping[Value, Array]]] = {
         "source": lambda: by_source(net, feeds),
         "onnxruntime": lambda: by_onnxruntime(net, feeds),
         "OpenCV": lambda: by_opencv(net, feeds, *files),
     }
-    verdicts = {"recording": _recorded(folder / "blobs.npz", net, ours)}
+    verdicts = {"recording": _recorded(folder / "blobs.npz", net, feeds, ours)}
     verdicts |= {name: _verdict(name, engine, net, feeds, ours) for name, engine in engines.items()}
     whole = all(
         set(net.graph.outputs) <= {each.value for each in verdicts[name].held}
@@ -52,10 +52,10 @@ def account(folder: Path) -> Account:
     return Account(folder.name, verdicts, whole)
 
 
-def _recorded(path: Path, net: Network, ours: Mapping[Value, Array]) -> Verdict:
+def _recorded(path: Path, net: Network, feeds: Feeds, ours: Mapping[Value, Array]) -> Verdict:
     if not path.is_file():
         return Verdict("recording", reason="there is none")
-    return Verdict("recording", Recording.read(path).hold(net, ours))
+    return Verdict("recording", Recording.read(path).hold(net, feeds, ours))
 
 
 def _verdict(

@@ -71,7 +71,7 @@ ROOMS = {
         "mscnn": "judging rcnn",
     },
     "converters.solver": {"log": "update.rules", "update": "log net"},
-    "eval": {"speed": "runtime environment choices", "verdict": "difference parity probe runtime"},
+    "eval": {"speed": "runtime environment choices", "verdict": "difference parity probe rounding runtime"},
     "zoo": {
         "plots": "",
         "terminal": "",

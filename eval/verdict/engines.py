@@ -4,9 +4,13 @@ Each takes a deployed net in TEST phase and its inputs by blob, and gives every 
 layer leaves it. Each raises InputError, in one line, where it is not there or does not take the net.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -44,31 +48,44 @@ def by_onnxruntime(net: Network, feeds: Feeds) -> Values:
         raise InputError(f"onnxruntime: {first_line(error)[:_LONGEST]}") from None
 
 
-def by_opencv(net: Network, feeds: Feeds, prototxt: bytes, weights: bytes) -> Values:
+def by_opencv(net: Network, feeds: Feeds, prototxt: Path, weights: Path) -> Values:
     """OpenCV 4's own reading of the two files: it shares nothing with ours. Layers are found by their names,
-    which must be their own; fusion and Winograd's convolutions, which round otherwise, are off.
+    which must be their own. It runs in a process of its own, which it may end.
     """
     import cv2
 
     if not hasattr(cv2.dnn, "readNetFromCaffe"):
         raise InputError(f"OpenCV {cv2.__version__} has no Caffe importer: OpenCV 4 has")
-    with _quiet(cv2):
-        try:
-            theirs = cv2.dnn.readNetFromCaffe(
-                *(np.frombuffer(each, np.uint8) for each in (prototxt, weights))
-            )
-            theirs.enableFusion(False)
-            theirs.enableWinograd(False)
-            for name, array in feeds.items():
-                theirs.setInput(array, name)
-            names = list(theirs.getLayerNames())
-            tops = dict(zip(names, theirs.forwardAndRetrieve(names), strict=True))
-        except cv2.error as error:
-            raise InputError(first_line(getattr(error, "err", error) or error)[:_LONGEST]) from None
-    return _by_value(net, tops)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        arrays = {str(at): array for at, array in enumerate(feeds.values())}
+        np.savez(folder / "feeds.npz", **arrays)  # type: ignore[arg-type]
+        (folder / "names.json").write_text(json.dumps(list(feeds)), encoding="utf-8")
+        command = [*_OPENCV, name, str(prototxt.absolute()), str(weights.absolute())]
+        code = subprocess.run(command, capture_output=True, check=False).returncode
+        return _by_value(net, _tops(folder, code))
 
 
-def _by_value(net: Network, tops: dict[str, Any]) -> Values:
+# -P: a file eval.py in the user's folder must not stand in for this package.
+_OPENCV = (sys.executable, "-P", "-m", "eval.verdict.opencv")
+
+
+def _tops(folder: Path, code: int) -> dict[str, list[Array]]:
+    """What the process left, by layer. Raises InputError where it left nothing."""
+    if (error := folder / "error.json").is_file():
+        raise InputError(first_line(json.loads(error.read_text(encoding="utf-8")))[:_LONGEST])
+    if code or not (folder / "layers.json").is_file():
+        ended = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        raise InputError(f"it crashed: its process ended by {ended}")
+    layers = json.loads((folder / "layers.json").read_text(encoding="utf-8"))
+    tops: dict[str, list[Array]] = {layer: [] for layer in layers}
+    with np.load(folder / "tops.npz", allow_pickle=False) as file:
+        for key in file.files:
+            tops[layers[int(key.split()[0])]].append(file[key])
+    return tops
+
+
+def _by_value(net: Network, tops: Mapping[str, Sequence[Array]]) -> Values:
     """OpenCV's tops by layer; its blobs have two axes at least, and a shape of theirs that holds the same
     numbers in the same order counts as Caffe's.
     """
@@ -82,13 +99,3 @@ def _by_value(net: Network, tops: dict[str, Any]) -> Values:
             shape = net.shapes[value]
             values[value] = top.reshape(shape) if top.size == shape.numel() else top
     return values
-
-
-@contextmanager
-def _quiet(cv2: Any) -> Iterator[None]:
-    """Without OpenCV's own lines on stderr."""
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    try:
-        yield
-    finally:
-        cv2.utils.logging.setLogLevel(level)

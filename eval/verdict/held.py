@@ -33,7 +33,17 @@ class Held:
     @property
     def is_wrong(self) -> bool:
         """Whether this layer differs, and not what came before it."""
-        return (self.alone or self.so_far).differs
+        return self.told.differs
+
+    @property
+    def is_rounding(self) -> bool:
+        """Whether it differs by no more than what last places of what was read for it make."""
+        return self.told.is_far and not self.is_wrong
+
+    @property
+    def told(self) -> Difference:
+        """By which the blob is judged."""
+        return self.alone or self.so_far
 
     @property
     def counts(self) -> bool:
@@ -43,11 +53,14 @@ class Held:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What an engine's blobs were, in the net's order; ``reason`` why it has none, or not all."""
+    """What an engine's blobs were, in the net's order; ``reason`` why it has none, or not all; ``others`` are
+    the names of blobs of it that the net has not.
+    """
 
     engine: str
     held: Sequence[Held] = ()
     reason: str = ""
+    others: Sequence[str] = ()
 
     @property
     def wrong(self) -> Held | None:
@@ -68,9 +81,12 @@ class Verdict:
 
     @property
     def most(self) -> tuple[float, float]:
-        """The largest share of a blob's scale, of a layer alone and so far; of blobs of the net's shape."""
-        alone = [each.alone.relative for each in self.held if each.alone]
-        so_far = [each.so_far.relative for each in self.held]
+        """The largest share of a blob's scale, of a layer alone and so far; of blobs of the net's shape, and
+        not of those of which rounding is all.
+        """
+        counted = [each for each in self.held if not each.is_rounding]
+        alone = [each.alone.relative for each in counted if each.alone]
+        so_far = [each.so_far.relative for each in counted]
         largest, added = (max(filter(np.isfinite, shares), default=0.0) for shares in (alone, so_far))
         return largest, added
 
@@ -89,9 +105,9 @@ def hold(
     against what the net makes of the engine's values before it.
     """
     found = []
-    for value, node, by_net, its in layer_by_layer(net, feeds, theirs):
+    for value, node, by_net, its, rounding in layer_by_layer(net, feeds, theirs, ALONE):
         name = node.layer.name
-        alone = difference(value.blob, by_net, its, name, ALONE)
+        alone = difference(value.blob, by_net, its, name, ALONE, rounding)
         so_far = difference(value.blob, ours[value], its, name, TOLERANCE)
         where = places(by_net, its, alone) if alone.differs else ""
         found.append(Held(value, node, so_far, alone, where))

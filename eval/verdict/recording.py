@@ -7,7 +7,7 @@
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from converters.graph import Value
 from converters.host.files import whole
 from converters.network import Network
 from eval.difference import TOLERANCE, Array, Difference, difference, largest_of
+from eval.rounding import drift_of
 from eval.runtime import Feeds
 from eval.verdict.held import Held, sized
 from prototxt.errors import InputError
@@ -87,14 +88,25 @@ class Recording:
                 return drawn
         raise InputError(f"{self.path}: does not hold its input: no in/{blob}")
 
-    def hold(self, net: Network, ours: Mapping[Value, Array]) -> list[Held]:
-        """Every recorded blob against the net's last value of that name; the scale is the whole blob's."""
+    def hold(self, net: Network, feeds: Feeds, ours: Mapping[Value, Array]) -> list[Held]:
+        """Every recorded blob against the net's last value of that name; the scale is the whole blob's. Where
+        one differs, rounding may do so much as :func:`eval.rounding.drift_of` says.
+        """
         last = {value.blob: (value, node) for node in net.graph.nodes for value in node.outputs}
-        return [
+        held = [
             Held(value, node, self._difference(value, ours[value], node.layer.name))
             for blob, (value, node) in last.items()
             if not node.is_data and blob in self.blobs
         ]
+        if not any(each.is_wrong for each in held):
+            return held
+        drift = drift_of(net, feeds)
+        return [replace(each, so_far=replace(each.so_far, rounding=drift[each.value])) for each in held]
+
+    def not_in(self, net: Network) -> list[str]:
+        """The recorded blobs that the net has not."""
+        known = {value.blob for node in net.graph.nodes for value in node.outputs}
+        return [blob for blob in self.blobs if blob not in {*known, *net.inputs}]
 
     def _difference(self, value: Value, ours: Array, layer: str) -> Difference:
         blob = value.blob

@@ -1,7 +1,7 @@
 """``zoo verify``: a net by several programs, layer by layer; ``zoo record``: its blobs in a file."""
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +62,8 @@ def _verdicts(it: Verified, ours: Mapping[Value, Array], args: argparse.Namespac
             verdicts.append(_verdict(it, ours, name, engine))
             advance(len(verdicts), len(engines))
     if it.recording:
-        verdicts.append(Verdict(RECORDING, it.recording.hold(it.net, ours)))
+        held, others = it.recording.hold(it.net, it.feeds, ours), it.recording.not_in(it.net)
+        verdicts.append(Verdict(RECORDING, held, others=others))
     return verdicts
 
 
@@ -75,7 +76,7 @@ def _verdict(it: Verified, ours: Mapping[Value, Array], name: str, engine: Engin
         return Verdict(name, reason=error.with_layer())
 
 
-def _files(it: Verified, args: argparse.Namespace) -> Sequence[bytes]:
+def _files(it: Verified, args: argparse.Namespace) -> tuple[Path, Path]:
     """The two files for OpenCV, as they are. Raises InputError where they would be another net to it."""
     if it.file.path == it.weights[0]:
         raise InputError("it needs a prototxt beside the .caffemodel")
@@ -83,4 +84,4 @@ def _files(it: Verified, args: argparse.Namespace) -> Sequence[bytes]:
         raise InputError("it reads one .caffemodel alone")
     if args.phase == "TRAIN" or args.level or args.stage:
         raise InputError("it knows the phase TEST alone, without levels and stages")
-    return it.file.path.read_bytes(), it.weights[0].read_bytes()
+    return it.file.path, it.weights[0]

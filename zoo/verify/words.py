@@ -16,7 +16,7 @@ OPENCV = "OpenCV"
 RECORDING = "recording"
 INDEPENDENT = (OPENCV, RECORDING)  # the others are made of our own reading of the net
 _NAMED = 8
-_WRONG = "  WRONG"
+_WRONG, _ROUNDING = "  WRONG", "  rounding"
 
 
 def print_blobs(net: Network, ours: Mapping[Value, Array], verdicts: Sequence[Verdict], name: str) -> None:
@@ -42,7 +42,7 @@ def _cell(held: Held | None) -> str:
         return "-"
     so_far = _short(held.so_far)
     text = f"{_short(held.alone)} / {so_far}" if held.alone else so_far
-    return text + _WRONG if held.is_wrong else text
+    return text + (_WRONG if held.is_wrong else _ROUNDING if held.is_rounding else "")
 
 
 def _short(item: Difference) -> str:
@@ -62,6 +62,8 @@ def details(it: Verified, ours: Mapping[Value, Array], verdicts: Sequence[Verdic
             yield from _first_wrong(it, verdict)
         else:
             yield f"{verdict.engine}: not compared: {readable(verdict.reason or 'it has none of the blobs')}"
+        if verdict.others:
+            yield f"  blobs that the net has not: {_names(verdict.others)}"
     if zeros := [value.blob for value in made if not ours[value].any()]:
         yield f"0 everywhere for these inputs, so that they show nothing: {_names(zeros)}"
 
@@ -86,6 +88,8 @@ def _has(net: Network, verdict: Verdict, made: Sequence[Value]) -> str:
 
 def _first_wrong(it: Verified, verdict: Verdict) -> Iterator[str]:
     wrong, drifted = verdict.wrong, verdict.drifted
+    if noise := [each.value.blob for each in verdict.held if each.is_rounding]:
+        yield f"  apart by what last places of what is read for them make, and so no fault: {_names(noise)}"
     if wrong is None:
         if drifted:
             yield (

@@ -1,0 +1,110 @@
+"""What ``zoo verify`` makes of engines that crash, that refuse a net, and that round otherwise."""
+
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from verified import NET, Faulty, line, lines, small_files
+
+from converters import Network
+from eval.runtime import Feeds
+from eval.verdict import engines
+from eval.verdict.held import hold, net_values
+from prototxt.errors import InputError
+from zoo.api import load
+from zoo.cli import main
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[str, str]:
+    """A net and its weights."""
+    return small_files(tmp_path)
+
+
+def test_an_importer_that_crashes_ends_alone(
+    files: tuple[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dies = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
+    monkeypatch.setattr(engines, "_OPENCV", (sys.executable, "-c", dies))
+    assert main(["verify", *files]) == 0
+    assert "OpenCV: not compared: it crashed: its process ended by SIGSEGV" in lines(capsys)
+
+
+def test_an_importer_says_what_it_does_not_take(
+    files: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(files[0]).write_text(NET.replace('type: "Dropout"', 'type: "SELU"').replace('"SELU"', '"Cosine"'))
+    assert main(["verify", *files]) == 0
+    said = line(lines(capsys), "OpenCV: not compared: ")
+    assert "crashed" not in said and "Cosine" in said
+
+
+CANCELS = """
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 } } }
+layer { name: "same" type: "Power" bottom: "data" top: "same" power_param { scale: 1.0 } }
+layer { name: "none" type: "Eltwise" bottom: "data" bottom: "same" top: "none" eltwise_param { coeff: 1 coeff: -1 } }
+layer { name: "few" type: "Power" bottom: "data" top: "few" power_param { scale: 1e-7 } }
+layer { name: "ip" type: "InnerProduct" bottom: "few" top: "ip" inner_product_param { num_output: 2
+  weight_filler { type: "xavier" } } }
+"""
+
+
+def noisy(scale: float) -> Faulty:
+    """An engine that rounds otherwise where two equal numbers are subtracted."""
+
+    def run(net: Network, feeds: Feeds, *_: Path) -> engines.Values:
+        values = engines.by_source(net, feeds)
+        (none,) = (value for value in values if value.blob == "none")
+        noise = np.random.default_rng(0).standard_normal((2, 3)).astype(np.float32)
+        return values | {none: scale * noise}
+
+    return run
+
+
+@pytest.mark.parametrize(("scale", "code"), [(1e-7, 0), (1e-5, 1)])
+def test_what_is_rounding_of_what_was_read_is_no_fault(
+    scale: float,
+    code: int,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Numbers of size 1 are subtracted: 1e-7 is what a last place of them makes, and 1e-5 is not."""
+    files = str(tmp_path / "net.prototxt"), str(tmp_path / "w.caffemodel")
+    Path(files[0]).write_text(CANCELS)
+    load(files[0], seed=1).save_caffemodel(files[1])
+    monkeypatch.setattr("zoo.verify.command.by_opencv", noisy(scale))
+    assert main(["verify", *files]) == code
+    said = lines(capsys)
+    assert ("apart by what last places" in "".join(said)) == (not code)
+    assert any(("  rounding" if not code else "  WRONG") in each for each in said if "│ none" in each)
+    path = tmp_path / "blobs.npz"
+    assert main(["record", *files, "-o", str(path)]) == 0
+    with np.load(path) as file:
+        data = {name: file[name] for name in file.files}
+    data["probe/none"] = data["probe/none"] + np.float32(scale)
+    np.savez(path, **data)
+    assert main(["verify", *files, "--reference", str(path)]) == code
+
+
+def test_small_numbers_of_small_ones_are_no_rounding(tmp_path: Path) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text(CANCELS)
+    net = load(path, seed=1)
+    feeds = {"data": np.random.default_rng(0).standard_normal((2, 3)).astype(np.float32)}
+    ours = net_values(net, feeds)
+    for blob in ("few", "ip"):
+        (value,) = (value for value in ours if value.blob == blob)
+        wrong = [
+            each.value for each in hold(net, feeds, ours, {value: ours[value] * 1.00003}) if each.is_wrong
+        ]
+        assert wrong == [value]
+
+
+def test_opencv_5_has_no_importer(files: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(cv2.dnn, "readNetFromCaffe")
+    net = load(files[0], weights=files[1])
+    with pytest.raises(InputError, match="has no Caffe importer"):
+        engines.by_opencv(net, {}, Path(), Path())
