@@ -21,7 +21,7 @@ class Panels:
     """The whole figure: the variants' names, which have a star, their panels, and what the legend says.
 
     ``small`` is empty where no cell has a hollow mark, ``bold`` and ``star`` where nothing is to be chosen.
-    ``key`` begins the names that no other figure of a page may have.
+    ``key`` begins the names that no other figure of a page may have; panels ``is_even`` are of one width.
     """
 
     title: str
@@ -35,6 +35,7 @@ class Panels:
     bold: str
     star: str
     key: str = "which"
+    is_even: bool = False
 
 
 class _Form(NamedTuple):
@@ -79,7 +80,7 @@ def _drawn(figure: Panels, form: _Form) -> str:
 
 def _columns(figure: Panels, form: _Form) -> Iterator[Column]:
     """The panels side by side in the room that the names leave."""
-    shares = form.shares[: len(figure.panels)]
+    shares = (1.0,) * len(figure.panels) if figure.is_even else form.shares[: len(figure.panels)]
     room = form.width - form.names - form.gap * (len(shares) - 1)
     kinds = f"{figure.full} / {figure.small}" if figure.small else ""
     left = float(form.names)

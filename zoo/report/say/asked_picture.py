@@ -41,6 +41,7 @@ def asked_drawing(asked: Asked, words: Words) -> Panels:
         bold=words("asked.bold") if asked.pairs else "",
         star=_star(asked, words) if asked.pairs else "",
         key="asked",
+        is_even=True,
     )
 
 
