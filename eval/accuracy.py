@@ -49,17 +49,21 @@ def averaged(scores: Tensor, images: int, softmax: bool = False) -> Tensor:
 
 
 def run_scores(session: Any, data: Tensor) -> Tensor:
-    """The first output of an onnxruntime session for (N, C, H, W) data, (N, K). Raises as :func:`finite`.
+    """:func:`run_outputs` as (N, K): axes behind the classes, as a head of convolutions has them, go."""
+    return run_outputs(session, data).flatten(1)
 
-    Axes behind the classes, as a head of convolutions has them, go. A model of one batch size gets the data
-    in parts, the last one filled up.
+
+def run_outputs(session: Any, data: Tensor) -> Tensor:
+    """The first output of an onnxruntime session for (N, C, H, W) data, (N, …). Raises as :func:`finite`.
+
+    A model of one batch size gets the data in parts, the last one filled up.
     """
     feed, images = session.get_inputs()[0], data.contiguous().numpy()
     size = feed.shape[0] if isinstance(feed.shape[0], int) else len(images)
     filled = np.concatenate([images, np.repeat(images[-1:], -len(images) % size, axis=0)])
     parts = [filled[at : at + size] for at in range(0, len(filled), size)]
     scores = np.concatenate([session.run(None, {feed.name: part})[0] for part in parts])
-    return finite(torch.from_numpy(scores[: len(images)])).flatten(1)
+    return finite(torch.from_numpy(scores[: len(images)]))
 
 
 def finite(scores: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from prototxt.errors import InputError
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Blocks = Sequence[Sequence[int]]
 
-_NO_SPREAD = 1e-9  # a share of accuracy: above what sums of equal values differ by in float64
+NO_SPREAD = 1e-9  # a share of accuracy: above what sums of equal values differ by in float64
 
 DRAWS = 10_000
 LEVEL = 0.95
@@ -78,7 +78,7 @@ def difference(
 
     What photographs and runs do together counts in both parts, which makes the interval a little wide.
     A group of one run adds no part: see :class:`Interval`. Where no photograph differs from another,
-    resampling shows no spread and :func:`_unseen` stands in its place. ``seed`` fixes the draws;
+    resampling shows no spread and :func:`unseen` stands in its place. ``seed`` fixes the draws;
     ``reach`` is the largest difference there can be, either way.
     """
     groups, ends = [np.asarray(a, float), np.asarray(b, float)], (-reach, reach)
@@ -101,19 +101,21 @@ def _interval(
     runs = [sign * group[:, columns].mean(1) for group, sign in zip(groups, signs, strict=True)]
     photograph = sum(sign * group.mean(0) for group, sign in zip(groups, signs, strict=True))
     parts = [(_drawn_blocks(np.asarray(photograph), blocks, draws, random), len(blocks))]
-    parts += [(_drawn_means(run, draws, random), len(run)) for run in runs if len(run) > 1]
+    parts += [(drawn_means(run, draws, random), len(run)) for run in runs if len(run) > 1]
     mean = float(sum(run.mean() for run in runs))
     deviations = np.asarray(sum(deviation for deviation, _ in parts))
-    wide = student_quantile((1 + level) / 2, _freedom(parts)) / NormalDist().inv_cdf((1 + level) / 2)
+    wide = student_quantile((1 + level) / 2, degrees_of_freedom(parts)) / NormalDist().inv_cdf(
+        (1 + level) / 2
+    )
     low, high = mean + wide * np.quantile(deviations, [(1 - level) / 2, (1 + level) / 2])
-    if np.ptp(np.asarray(photograph)[columns]) < _NO_SPREAD:
-        share = _unseen(len(blocks), level)
+    if np.ptp(np.asarray(photograph)[columns]) < NO_SPREAD:
+        share = unseen(len(blocks), level)
         low, high = low - share * (mean - ends[0]), high + share * (ends[1] - mean)
     low, high = np.clip((low, high), *ends).tolist()
     return Interval(mean, low, high, len(parts) == 1 + len(groups), len(blocks) < LEAST_BLOCKS)
 
 
-def _unseen(count: int, level: float) -> float:
+def unseen(count: int, level: float) -> float:
     """The share up to which other photographs may be unlike ``count`` ones that were all alike.
 
     Wilson's upper bound (1927) where 0 of ``count`` were seen: 5 of 5 wrong leave up to 43% right.
@@ -122,7 +124,7 @@ def _unseen(count: int, level: float) -> float:
     return z * z / (count + z * z)
 
 
-def _drawn_means(values: Floats, draws: int, random: np.random.Generator) -> Floats:
+def drawn_means(values: Floats, draws: int, random: np.random.Generator) -> Floats:
     """Deviations of ``draws`` resampled means from the mean of n ``values``, stretched by √(n/(n−1))."""
     n = len(values)
     drawn = values[random.integers(0, n, (draws, n))].mean(1)
@@ -139,7 +141,7 @@ def _drawn_blocks(values: Floats, blocks: Blocks, draws: int, random: np.random.
     return np.asarray((drawn - sums.sum() / sizes.sum()) * math.sqrt(n / (n - 1)))
 
 
-def _freedom(parts: Sequence[tuple[Floats, int]]) -> float:
+def degrees_of_freedom(parts: Sequence[tuple[Floats, int]]) -> float:
     """Satterthwaite's degrees of freedom of a sum of independent parts, each estimated from n values."""
     variances = [(float(np.var(deviation)), n - 1) for deviation, n in parts]
     total = sum(variance for variance, _ in variances)

@@ -15,9 +15,10 @@ from eval.choices import PRECISIONS
 from eval.precision import to_fp16, to_int8
 from eval.runtime import input_shapes, open_session
 from prototxt.errors import InputError
+from zoo.bench.calibration import calibration
 from zoo.bench.command import trained
 from zoo.bench.files import converted, measure_accuracy
-from zoo.bench.images import calibration, listed_images, validation
+from zoo.bench.images import listed_images, validation
 from zoo.bench.measure import measure_models
 from zoo.bench.timing import Settings
 from zoo.cli import main

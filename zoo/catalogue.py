@@ -43,6 +43,11 @@ def nets() -> list[str]:
     return sorted(path.stem for path in _folder().glob("*.prototxt") if not path.stem.endswith("_solver"))
 
 
+def article_nets() -> list[str]:
+    """Names of the article's net and those of other depths."""
+    return [name for name in nets() if name.startswith(ARTICLE.rstrip("0123456789"))]
+
+
 def solvers() -> list[str]:
     """Names of the shipped solvers."""
     return sorted(path.stem for path in _folder().glob("*_solver.prototxt"))

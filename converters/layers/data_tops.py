@@ -28,6 +28,11 @@ class DataTops:
     takes_label_lists: bool = False
     names_of: str = ""
 
+    @property
+    def are_pairs(self) -> bool:
+        """Whether they are images and their label maps, of a list of both."""
+        return self.names_of.endswith(":paired_names")
+
     def has_field(self, name: str) -> bool:
         """Whether the layer's own field of the message has a field ``name``, such as batch_size."""
         return bool(self.param and name) and hasattr(getattr(LayerParameter(), self.param), name)

@@ -207,5 +207,5 @@ def as_csv(rows: Sequence[Row]) -> str:
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({key: ";".join(v) if isinstance(v, list) else v for key, v in row.items()})
+        writer.writerow({key: ";".join(map(str, v)) if isinstance(v, list) else v for key, v in row.items()})
     return text.getvalue()

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from torch import Tensor
 
 from converters.export.onnx_file import deploy_message
 from converters.host.files import write_text
 from converters.network import Network
-from eval.accuracy import accuracy, wilson
 from eval.cost import parameters, total_macs
 from eval.precision import to_fp16, to_int8
 from eval.runtime import open_session
@@ -17,20 +17,17 @@ from eval.speed.engines import TimingJob
 from eval.speed.rounds import CountImages
 from prototxt.errors import InputError
 from prototxt.text import to_text
-from zoo.bench.images import (
-    OtherDataError,
-    calibrated_on,
-    calibration,
-    in_batches,
-    judged_images,
-)
+from zoo.bench.calibration import calibrated_on, calibration
+from zoo.bench.images import OtherDataError, in_batches, judged_images
+from zoo.bench.label_maps import judged_pairs
 from zoo.bench.models import Model, deployed
 from zoo.bench.row import AccuracyColumns, FileColumns, ModelColumns
+from zoo.tasks.maps import Maps
 from zoo.terminal.console import notice
 from zoo.variants.heads import head_of
 
 CALIBRATION = 128  # images
-_UNMEASURED: AccuracyColumns = {
+_UNMEASURED: dict[str, object] = {
     "top1": None,
     "top1_low": None,
     "top1_high": None,
@@ -85,12 +82,20 @@ def _accuracy(model: Model, precision: str, path: Path, advance: CountImages) ->
         return measure_accuracy(model, path, advance)
     except OtherDataError as error:
         notice(f"{model.where or model.name}: no accuracy: {error}")
-        return {**_UNMEASURED, "unjudged": str(error)}
+        return unmeasured(model, unjudged=str(error))
     except InputError as error:
         if precision != "fp32":
             raise
         notice(f"{model.where or model.name}: no accuracy: {error}")
-        return {**_UNMEASURED, "failed": str(error)}
+        return unmeasured(model, failed=str(error))
+
+
+def unmeasured(model: Model, failed: str | None = None, unjudged: str | None = None) -> AccuracyColumns:
+    """The columns of a model without a figure, with the reason."""
+    about: dict[str, object] = {"task": model.task.name, "failed": failed, "unjudged": unjudged}
+    if isinstance(model.task, Maps):
+        about["class_names"] = (model.record or {}).get("class_names") or []
+    return cast(AccuracyColumns, {**_UNMEASURED, **about})
 
 
 def model_columns(model: Model) -> ModelColumns:
@@ -142,33 +147,26 @@ def _ignore(images: int) -> None:
 def measure_accuracy(
     model: Model, path: Path | None = None, advance: CountImages = _ignore
 ) -> AccuracyColumns:
-    """Top 1 and top 5 over the whole validation list of the run, or over what a net that was named is judged
-    by, with the 95% interval of top 1.
+    """The figures of the model's task, with their 95% intervals, over the whole validation list of the run,
+    or over what a net that was named is judged by.
 
     ``path`` is the model's file in another precision; it runs in onnxruntime on the CPU.
     """
     if not images_tested(model):
-        return {**_UNMEASURED, "unjudged": model.given.unjudged if model.given else None}
+        return unmeasured(model, unjudged=model.given.unjudged if model.given else None)
     batches, content = _judged(model)
     session, softmax = open_session(path or model.path), model.given is not None and model.given.softmax
-    shares = accuracy(session, _counted(batches, advance), softmax)
-    low, high = wilson(shares.top1, shares.images)
-    return {
-        "top1": shares.top1,
-        "top1_low": low,
-        "top1_high": high,
-        "top5": shares.top5,
-        "images": shares.images,
-        "failed": None,
-        "unjudged": None,
-        "content": content,
-    }
+    figures = model.task.measure(session, _counted(batches, advance), softmax)
+    return cast(AccuracyColumns, {**unmeasured(model), **figures, "content": content})
 
 
 def _judged(model: Model) -> tuple[Iterator[tuple[Tensor, Tensor]], str | None]:
     """The labelled images in batches, and their content's sum, where it is known."""
     if model.given is not None and model.given.pictures is not None:
         return model.given.pictures.batches(), model.given.pictures.content
+    if isinstance(model.task, Maps):
+        pairs = judged_pairs(model)
+        return pairs.batches(), pairs.content
     listed = judged_images(model)
     return in_batches(listed), listed.content
 

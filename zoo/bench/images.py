@@ -2,11 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,10 +11,12 @@ from converters.host.places import seek
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 from zoo.bench.models import Model, run_graph
-from zoo.runs.first_row import first_other_row
+from zoo.runs.first_row import Rows, first_other_row, image_rows
 from zoo.runs.identity import first_difference, of_classes_named
 from zoo.runs.resume import say_sampled
 from zoo.runs.run_folder import RunFolder
+from zoo.runs.sums import RowSums
+from zoo.tasks.maps import Maps
 from zoo.terminal.progress import counting
 from zoo.train.images.dataset import (
     ImageSet,
@@ -29,7 +28,7 @@ from zoo.train.images.dataset import (
 )
 from zoo.train.images.decoding import Advance
 from zoo.train.images.feed import ImageFeed
-from zoo.train.planning.lists import sole_image_layer
+from zoo.train.planning.lists import sole_image_layer, source_of
 from zoo.variants.sizing import ignored_labels
 
 _SEEN = {"TRAIN": "trained", "TEST": "tested"}
@@ -52,44 +51,6 @@ def judged_images(model: Model) -> ImageSet:
     return of_classes(images, model.record.get("classes"))
 
 
-def calibration(model: Model, count: int) -> Iterator[dict[str, np.ndarray[Any, np.dtype[np.float32]]]]:
-    """``count`` images spread evenly over the run's training list, under the TEST transform, by input.
-
-    Of a net without a run those that it is judged by; without such random pixels, as many.
-    """
-    if model.given is not None and model.given.pictures is not None:
-        (name,) = model.inputs[0]
-        yield from ({name: data.contiguous().numpy()} for data in model.given.pictures.spread(count))
-        return
-    images = listed_images(model, "TRAIN")
-    if images is None:
-        yield from _random_pixels(model, count)
-        return
-    rows = np.linspace(0, len(images.labels) - 1, min(count, len(images.labels))).astype(int)
-    chosen = replace(images, pixels=images.pixels[rows], labels=images.labels[rows])
-    (name,) = model.inputs[0]
-    for data, _ in in_batches(chosen):
-        yield {name: data.contiguous().numpy()}
-
-
-def calibrated_on(model: Model) -> str:
-    """What :func:`calibration` gives."""
-    if model.given is not None and model.given.pictures is not None:
-        return "judged images"
-    has_list = model.record is not None and "TRAIN" in model.record["data"] and len(model.inputs[0]) == 1
-    return "training images" if has_list else "random pixels"
-
-
-def _random_pixels(model: Model, count: int) -> Iterator[dict[str, np.ndarray[Any, np.dtype[np.float32]]]]:
-    shapes, batch = model.inputs
-    drawn = np.random.Generator(np.random.PCG64(1))
-    for _ in range(-(-count // (batch or 16))):
-        yield {
-            name: drawn.uniform(-128, 128, (batch or 16, *shape)).astype(np.float32)
-            for name, shape in shapes.items()
-        }
-
-
 def decode_lists(models: Sequence[Model], keys: Sequence[str]) -> None:
     """Decode the models' lists into the cache, with a progress bar for each.
 
@@ -97,7 +58,7 @@ def decode_lists(models: Sequence[Model], keys: Sequence[str]) -> None:
     """
     for model in models:
         for key in keys:
-            if listed := model.list_of(key):
+            if (listed := model.list_of(key)) and not isinstance(model.task, Maps):
                 with suppress(InputError), counting(f"decoding {Path(listed['list']).name}") as advance:
                     listed_images(model, key, advance)
 
@@ -116,7 +77,7 @@ def listed_images(model: Model, key: str, advance: Advance = _ignore) -> ImageSe
     if model.record is None or model.folder is None or key not in model.record["data"]:
         return None
     layer = _reading_layer(model.folder, key)
-    path, places = _whereabouts(model, key, layer)
+    path, places = whereabouts(model, key, layer)
     options = model.record.get("options", {})
     skip_bad, label_size = bool(options.get("skip_bad")), options.get("label_size")
     images = open_images(layer, path, places, advance, skip_bad, label_size)
@@ -133,13 +94,15 @@ def check_classes(model: Model) -> None:
     if path is None or record is None:
         return
     ours, theirs = record.get("class_names"), names_beside(path)
+    if isinstance(model.task, Maps):
+        return
     if ours and theirs and (other := first_difference(of_classes_named(ours), of_classes_named(theirs))):
         raise InputError(f"{path}: the classes.txt beside it has {other} as {model.where} was trained with")
     if (classes := record.get("classes")) and not record.get("options", {}).get("label_size"):
         check_labels(path, classes, ignored_labels(model.net.layer), ignores_negative=True)
 
 
-def _whereabouts(model: Model, key: str, layer: LayerParameter) -> tuple[Path, list[Path]]:
+def whereabouts(model: Model, key: str, layer: LayerParameter) -> tuple[Path, list[Path]]:
     """(a list's path, where its pictures are sought)."""
     elsewhere, record = model.elsewhere, model.record
     assert record is not None
@@ -151,7 +114,7 @@ def _whereabouts(model: Model, key: str, layer: LayerParameter) -> tuple[Path, l
     if elsewhere.root is None:
         return path, places
     moved = elsewhere.root.absolute()
-    moved_list = seek(layer.image_data_param.source, [moved]) or seek(path.name, [moved])
+    moved_list = seek(source_of(layer), [moved]) or seek(path.name, [moved])
     return moved_list or path, [moved]
 
 
@@ -162,25 +125,32 @@ def _check_seen(model: Model, key: str, images: ImageSet) -> None:
     assert model.record is not None
     about = model.record["data"][key]
     if "content" in about:
-        is_same, has_rows = about["content"] == images.content, about.get("rows") == images.rows
+        rows = image_rows(images.list_path, model.record.get("options", {}).get("label_size"))
+        check_sums(model, key, images.list_path, (images.rows, images.content, images.row_sums), rows)
     else:
         say_sampled(Path(str(model.where)))
         has_rows = about.get("images") in (None, len(images.labels))
-        is_same = has_rows and (key != "TEST" or about.get("fingerprint") in (None, fingerprint(images)))
-    if not is_same:
-        what = "its pictures are" if has_rows else "it is"
-        seen = f"what {model.where} was {_SEEN[key]} on{_first_row(model, key, images)}"
-        raise OtherDataError(
-            f"{images.list_path}: {what} not {seen}; --root names where its own "
-            "pictures lie now, --list another list to judge by"
-        )
+        if not has_rows or (key == "TEST" and about.get("fingerprint") not in (None, fingerprint(images))):
+            raise _other(model, key, images.list_path, has_rows)
 
 
-def _first_row(model: Model, key: str, images: ImageSet) -> str:
+def check_sums(model: Model, key: str, path: Path, sums: tuple[str, str, RowSums], rows: Rows) -> None:
+    """Raise OtherDataError where the list at ``path`` of those :func:`zoo.runs.sums.prints` is not what the
+    run saw.
+    """
     assert model.folder is not None and model.record is not None
-    label_size = model.record.get("options", {}).get("label_size")
-    row = first_other_row(model.folder, key, images.list_path, images.row_sums, label_size)
-    return f" (first {row})" if row else ""
+    about = model.record["data"][key]
+    if about["content"] != sums[1]:
+        row = first_other_row(model.folder, key, path, sums[2], rows)
+        raise _other(model, key, path, about.get("rows") == sums[0], f" (first {row})" if row else "")
+
+
+def _other(model: Model, key: str, path: Path, has_rows: bool, first: str = "") -> OtherDataError:
+    what = "its pictures are" if has_rows else "it is"
+    return OtherDataError(
+        f"{path}: {what} not what {model.where} was {_SEEN[key]} on{first}; --root names where its own "
+        "pictures lie now, --list another list to judge by"
+    )
 
 
 def _reading_layer(folder: RunFolder, key: str) -> LayerParameter:

@@ -19,6 +19,9 @@ from zoo.bench.pictures import Pictures
 from zoo.runs.identity import as_key, of_message
 from zoo.runs.run_folder import RunFolder, check_plugins, read_record
 from zoo.runs.run_json import ListRecord, RunRecord, dialects_in, lists_of
+from zoo.tasks.classes import Classes
+from zoo.tasks.task import Task
+from zoo.tasks.told import task_of
 from zoo.train.planning.nets import read_nets
 from zoo.variants.sizing import resize_input
 
@@ -42,7 +45,8 @@ HERE = Elsewhere()  # where the runs say that it is
 @dataclass(frozen=True)
 class Given:
     """What was named on the command line: the deployed graph and its weight files, the ``pictures`` that the
-    net is judged by, or why it is by none; ``softmax``: the loss takes a softmax of its scores.
+    net is judged by, or why it is by none; ``softmax``: the loss takes a softmax of its scores; ``task``:
+    what it is judged by.
     """
 
     graph: Graph
@@ -50,6 +54,7 @@ class Given:
     pictures: Pictures | None
     unjudged: str | None
     softmax: bool
+    task: Task
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,14 @@ class Model:
     def list_of(self, key: str) -> ListRecord | None:
         """What the run's record says of its TRAIN or TEST list; None where it has none."""
         return lists_of(self.record).get(key) if self.record else None
+
+    @cached_property
+    def task(self) -> Task:
+        """What it is judged by."""
+        if self.folder is None:
+            return self.given.task if self.given else Classes()
+        graph = run_graph(self.folder, "TEST") or run_graph(self.folder, "TRAIN")
+        return task_of(graph) if graph else Classes()
 
     @cached_property
     def deploys(self) -> object:

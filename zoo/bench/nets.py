@@ -25,6 +25,7 @@ from zoo.classifier import Classifier, classifier_of, ends_in_softmax_loss, pict
 from zoo.cli.choices import ORDERS
 from zoo.conversion import Request, built, check_weights, places_of, put_out, read_file, wired, write_file
 from zoo.preparation import Asked, Preparation, Stated, asked_of, prepare
+from zoo.tasks.told import task_of
 from zoo.terminal.console import notice
 from zoo.train.images.dataset import class_names
 from zoo.variants.sizing import ignored_labels
@@ -121,7 +122,7 @@ def _model(it: _Net, pictures: Pictures | None, why: str | None, asked: Asked, p
     transform = Transform(asked.mean or "", asked.scale, asked.order or ORDERS[0], places_of(part))
     write_file(it.net, part, path, notice, partial(write_onnx, classes=names, transform=transform))
     softmax = ends_in_softmax_loss(it.graph, part)
-    given = Given(part, tuple(it.request.weights), pictures, why, softmax)
+    given = Given(part, tuple(it.request.weights), pictures, why, softmax, task_of(it.graph))
     return Model(it.name, path, deploy_message(it.net), given=given)
 
 

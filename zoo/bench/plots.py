@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from prototxt.errors import InputError
-from zoo.bench.row import Row, shares_of
+from zoo.bench.row import Row, is_judged, main_of, score_of
 from zoo.bench.tables import engine_name, lanes, other_lists
 from zoo.plots.charts import colour, new_figure, save_chart, style
 
@@ -53,7 +53,8 @@ def accuracy_figure(rows: Sequence[Row], labels: Mapping[str, str] = LABELS) -> 
     Only what onnxruntime ran, since accuracy is measured there, and only rows that have one.
     """
     figure = new_figure(7.2, 3.8)
-    judged = [row for row in rows if row["top1"] is not None and row["runtime"] == "onnxruntime"]
+    judged = [row for row in rows if is_judged(row) and row["runtime"] == "onnxruntime"]
+    main = main_of(judged[0])
     first = min(row["batch"] for row in rows)
     looks = _Looks(judged)
     with style():
@@ -61,10 +62,12 @@ def accuracy_figure(rows: Sequence[Row], labels: Mapping[str, str] = LABELS) -> 
         for row in judged:
             if row["batch"] == first:
                 _draw_point(axes, row, looks)
-        axes[0].set_ylabel(labels["top1"])
+        axes[0].set_ylabel(labels.get(main.key, main.title))
         axes[0].set_xlabel(labels["bytes"])
         axes[1].set_xlabel(labels["per_call"].format(batch=first))
-        axes[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
+        axes[0].yaxis.set_major_formatter(
+            FuncFormatter(lambda value, _: f"{value:.0%}" if main.is_share else f"{value:g}")
+        )
         looks.add_legend(figure)
     return figure
 
@@ -108,13 +111,13 @@ def _draw_line(axes: Axes, lane: Mapping[int, Row], looks: _Looks) -> None:
 
 
 def _draw_point(axes: Sequence[Axes], row: Row, looks: _Looks) -> None:
-    look, shares = looks.of(row), shares_of(row)
-    assert shares is not None
-    error = [[shares.top1 - shares.low], [shares.high - shares.top1]]
+    look, score = looks.of(row), score_of(row)
+    assert score is not None
+    error = [[score.value - score.low], [score.high - score.value]]
     for axis, x in zip(axes, (row["model_bytes"] / 1e6, row["latency_p50_ms"]), strict=True):
         axis.errorbar(
             x,
-            shares.top1,
+            score.value,
             yerr=error,
             fmt=look["marker"],
             markersize=5,
@@ -139,8 +142,10 @@ def write_bench_figures(rows: Sequence[Row], target: Path) -> list[Path]:
     """Write the figures where :func:`figure_paths` says, accuracy only where a row has one; the paths."""
     paths = figure_paths(target)
     save_chart(latency_figure(rows), paths[0])
-    if all(row["top1"] is None for row in rows):
+    if not any(map(is_judged, rows)):
         return [paths[0]]
     other = "".join(f" on {Path(name).name}" for name in other_lists(rows))
-    save_chart(accuracy_figure(rows, {**LABELS, "top1": LABELS["top1"] + other}), paths[1])
+    main = main_of(next(filter(is_judged, rows)))
+    labels = {**LABELS, main.key: LABELS.get(main.key, main.title) + other}
+    save_chart(accuracy_figure(rows, labels), paths[1])
     return list(paths)

@@ -5,6 +5,9 @@ earlier version, or another program's, and lack keys.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypedDict, cast
 
+from zoo.tasks.task import Quantity
+from zoo.tasks.told import kind_of
+
 Size = Literal["parameters", "macs", "model_bytes"]
 SIZES: tuple[Size, ...] = ("parameters", "macs", "model_bytes")
 
@@ -25,9 +28,27 @@ class ModelColumns(TypedDict):
     onnx_bytes: int
 
 
-class AccuracyColumns(TypedDict):
-    """Shares of right answers with the 95% interval of the first; all None where nothing was judged."""
+class TaskColumns(TypedDict, total=False):
+    """What a row has of its kind of task: the figures of each, with the ends of their 95% intervals."""
 
+    mean_iou: float | None
+    mean_iou_low: float | None
+    mean_iou_high: float | None
+    pixel_accuracy: float | None
+    pixel_accuracy_low: float | None
+    pixel_accuracy_high: float | None
+    class_iou: Sequence[float | None]  # a class each, None of one that is neither told nor there
+    class_iou_low: Sequence[float | None]
+    class_iou_high: Sequence[float | None]
+    class_names: Sequence[str]  # none where the data has none
+
+
+class AccuracyColumns(TaskColumns):
+    """What the net was judged by, and how: of classes the shares of right answers with the 95% interval of
+    the first, None where nothing was judged, or something else.
+    """
+
+    task: str  # of zoo.tasks.told.KINDS; a row of an earlier version has none, and is of classes
     top1: float | None
     top1_low: float | None
     top1_high: float | None
@@ -84,6 +105,14 @@ class Shares(NamedTuple):
     top5: float | None
 
 
+class Score(NamedTuple):
+    """A figure that nets are judged by, with its 95% interval, or as its own where there is none."""
+
+    value: float
+    low: float
+    high: float
+
+
 class LatencyRatio(NamedTuple):
     """A latency ÷ another's, with the 99% interval where there were rounds enough."""
 
@@ -102,6 +131,23 @@ def shares_of(row: Row) -> Shares | None:
     """The row's accuracy; None where nothing was judged."""
     top1, low, high = row["top1"], row["top1_low"], row["top1_high"]
     return None if top1 is None or low is None or high is None else Shares(top1, low, high, row.get("top5"))
+
+
+def is_judged(row: Row) -> bool:
+    """Whether a row has the figure that its net is judged by."""
+    return main_of(row).in_row(by_key(row)) is not None
+
+
+def main_of(row: Row) -> Quantity:
+    """The figure that nets of the row's task are compared by."""
+    return kind_of(row.get("task")).quantities[0]
+
+
+def score_of(row: Row) -> Score | None:
+    """The row's main figure with its interval; None where nothing was judged."""
+    quantity = main_of(row)
+    value, ends = quantity.in_row(by_key(row)), quantity.interval_in_row(by_key(row))
+    return None if value is None else Score(value, *(ends or (value, value)))
 
 
 def in_onnxruntime(rows: Iterable[Row], precision: str = "fp32") -> list[Row]:

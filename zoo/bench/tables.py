@@ -1,9 +1,14 @@
 """The tables of ``zoo bench``, made from its rows alone, for the terminal and for the pages."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
-from zoo.bench.row import SIZES, LatencyRatio, Row, by_key, ratio_of, shares_of
+from zoo.bench.row import SIZES, LatencyRatio, Row, by_key, is_judged, ratio_of
+from zoo.tasks.classes import Classes
+from zoo.tasks.maps import Maps
+from zoo.tasks.task import Quantity, Task
+from zoo.tasks.told import KINDS, kind_of
 
 SAME = "cannot be told apart on this machine"
 _BAR = 16
@@ -22,46 +27,87 @@ class Grid:
 
 def grids(rows: Sequence[Row]) -> list[Grid]:
     """Every table that has a line."""
-    made = (accuracy_grid, latency_grid, tail_grid, engine_grid, head_grid, head_latency_grid)
-    return [grid for make in made if (grid := make(rows)).lines]
+    made = (latency_grid, tail_grid, engine_grid, head_grid, head_latency_grid)
+    return [*accuracy_grids(rows), *(grid for make in made if (grid := make(rows)).lines)]
 
 
-def accuracy_grid(rows: Sequence[Row]) -> Grid:
-    """Accuracy and size of every run in every precision."""
+def accuracy_grids(rows: Sequence[Row]) -> list[Grid]:
+    """Of each task among the rows the figures and sizes of every run in every precision, and what else such
+    a task shows.
+    """
+    every = []
+    for kind in KINDS.values():
+        if own := [row for row in rows if kind_of(row.get("task")) is kind]:
+            every.append(accuracy_grid(own, kind))
+            every += [grid for make in _MORE.get(kind.name, ()) if (grid := make(own)).lines]
+    return every
+
+
+def accuracy_grid(rows: Sequence[Row], kind: type[Task] = Classes) -> Grid:
+    """The figures of a task and the size of every run in every precision."""
     has_runs = any(row["run"] for row in rows)
-    shares = ["top-1", "95% interval", "top-5"]
-    columns = ["run" if has_runs else "net", "head", "precision", *shares, "parameters", "MACs", "bytes"]
+    titles = [[each.title, "95% interval"] if each.has_interval else [each.title] for each in kind.quantities]
+    columns = ["run" if has_runs else "net", "head", "precision", *chain(*titles)]
+    columns += ["parameters", "MACs", "bytes"]
     files = distinct(rows, "run", "name", "precision")
-    kind = ", not the runs' own list" if has_runs else ""
-    other = "".join(f", on {name}{kind}" for name in other_lists(rows))
-    return Grid(f"accuracy and size{other}", columns, [_accuracy_cells(row, rows) for row in files], left=3)
+    own = ", not the runs' own list" if has_runs else ""
+    other = "".join(f", on {name}{own}" for name in other_lists(rows))
+    lines = [_accuracy_cells(row, rows, kind) for row in files]
+    return Grid(f"{kind.title} and size{other}", columns, lines, left=3)
 
 
 def other_lists(rows: Iterable[Row]) -> list[str]:
     """The lists that accuracies are of in place of the runs' own, as --list names them."""
-    judged = (row for row in rows if row["top1"] is not None)
+    judged = (row for row in rows if is_judged(row))
     return list(dict.fromkeys(str(row["list"]) for row in judged if row.get("list")))
 
 
-def _accuracy_cells(row: Row, rows: Sequence[Row]) -> list[str]:
-    shares = shares_of(row)
-    return [
-        run_name(row, rows),
-        row["head"],
-        row["precision"],
-        f"{shares.top1:.1%}" if shares else _unmeasured(row),
-        f"{shares.low:.1%}–{shares.high:.1%}" if shares else "",
-        f"{shares.top5:.1%}" if shares else "",
-        f"{row['parameters']:,}",
-        f"{row['macs']:,}",
-        f"{row['model_bytes']:,}",
+def _accuracy_cells(row: Row, rows: Sequence[Row], kind: type[Task]) -> list[str]:
+    figures = [cell for quantity in kind.quantities for cell in _figure_cells(row, quantity)]
+    if not is_judged(row):
+        figures[0] = _unmeasured(row)
+    sizes = [f"{row['parameters']:,}", f"{row['macs']:,}", f"{row['model_bytes']:,}"]
+    return [run_name(row, rows), row["head"], row["precision"], *figures, *sizes]
+
+
+def _figure_cells(row: Row, quantity: Quantity) -> list[str]:
+    """A figure, and its interval where such figures have one."""
+    value = quantity.text(quantity.in_row(by_key(row)))
+    ends = quantity.interval_in_row(by_key(row))
+    return [value, between(quantity, ends)] if quantity.has_interval else [value]
+
+
+def between(quantity: Quantity, ends: tuple[float | None, float | None] | None) -> str:
+    """The two ends of an interval; nothing where there is none."""
+    return "–".join(map(quantity.text, ends)) if ends and None not in ends else ""
+
+
+def class_iou_grid(rows: Sequence[Row]) -> Grid:
+    """The IoU of each class, of every run in the first precision that was measured."""
+    files = distinct([row for row in rows if row.get("class_iou")], "run", "name")
+    names = max((row["class_names"] for row in files), key=len, default=[])
+    count = max((len(row["class_iou"]) for row in files), default=0)
+    lines = [
+        [names[place] if place < len(names) else str(place), *(_iou_cell(row, place) for row in files)]
+        for place in range(count)
     ]
+    return Grid("IoU of each class, 95% interval", ["class", *(run_name(row, rows) for row in files)], lines)
+
+
+def _iou_cell(row: Row, place: int) -> str:
+    keys = ("class_iou", "class_iou_low", "class_iou_high")
+    value, *ends = (dict(enumerate(by_key(row)[key])).get(place) for key in keys)
+    return f"{Maps.quantities[0].text(value)} {between(Maps.quantities[0], (ends[0], ends[1]))}".strip()
 
 
 def _unmeasured(row: Row) -> str:
     if row.get("unjudged"):
         return "none: other data" if row["run"] else "not judged"
     return row.get("failed") or "untrained"
+
+
+# What is shown of a task besides its figures.
+_MORE: Mapping[str, Sequence[Callable[[Sequence[Row]], Grid]]] = {Maps.name: (class_iou_grid,)}
 
 
 def latency_grid(rows: Sequence[Row]) -> Grid:

@@ -30,5 +30,6 @@ TOP = 5  # classes that zoo classify names
 
 LANGUAGES = {"en": "en", "zh": "zh-Hans"}  # of a report, as a page names them
 VALIDATION_SHARE = 0.2  # of class folders
+DEMO_KINDS = ("classes", "masks")  # of drawn data: pictures with a class each, or with a mask each
 SEED = 0  # of data that is drawn or dealt out
 GROCERY_LABELS = ("coarse", "fine")

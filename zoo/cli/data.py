@@ -2,7 +2,7 @@
 
 import argparse
 
-from zoo.cli.choices import GROCERY_LABELS, SEED, VALIDATION_SHARE
+from zoo.cli.choices import DEMO_KINDS, GROCERY_LABELS, SEED, VALIDATION_SHARE
 from zoo.cli.parts import Commands, command, positive_number, size, whole_number
 
 
@@ -11,10 +11,11 @@ def add_data(commands: Commands) -> None:  # type: ignore[valid-type]
     text = "Make the demo data set, list files for a folder of images, or an LMDB of a list."
     parser: argparse.ArgumentParser = commands.add_parser("data", help=text, description=text)  # type: ignore[attr-defined]
     kinds = parser.add_subparsers(required=True, metavar="KIND", title="kinds")
-    demo = command(
-        kinds, "demo", "zoo.data.command:run_demo", "Draw the demo data set: 20 synthetic classes."
-    )
+    text = "Draw a demo data set: pictures of 20 synthetic classes, or shapes with their masks."
+    demo = command(kinds, "demo", "zoo.data.command:run_demo", text)
     demo.add_argument("folder", metavar="DIR", help="folder to write")
+    text = f"what there is to tell of each picture (default: {DEMO_KINDS[0]})"
+    demo.add_argument("--kind", choices=DEMO_KINDS, default=DEMO_KINDS[0], help=text)
     demo.add_argument("--seed", type=whole_number, default=SEED, metavar="N", help=f"(default: {SEED})")
     _data_import(kinds)
     _data_lmdb(kinds)

@@ -1,7 +1,5 @@
 """The demo data set: 20 classes of drawn images in the list layout that Caffe's ImageData layer reads."""
 
-import json
-import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -13,10 +11,10 @@ import numpy as np
 
 from converters.host.machine import cores
 from prototxt.errors import InputError
-from zoo.catalogue import DEMO_MANIFEST as MANIFEST
 from zoo.cli.choices import SEED
 from zoo.data.drawing import Image, draw_image
 from zoo.data.patterns import PATTERNS
+from zoo.data.whole_set import make_whole, write_lines
 
 CLASSES = tuple(PATTERNS)
 TRAIN_IMAGES, VAL_IMAGES = 2400, 1000
@@ -62,18 +60,13 @@ def make_demo(
 
     ``progress`` is called with the number of images written so far, out of ``train + val``.
     """
-    folder = folder.absolute()
     wanted = DemoData(seed, train, val)
     _check(wanted)
-    if _is_there(folder, wanted):
-        return False
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as home:
-        whole = Path(home, folder.name)
-        whole.mkdir()
-        _write(whole, wanted, progress or (lambda written: None))
-        _take_place(whole, folder)
-    return True
+    return make_whole(folder, asdict(wanted), lambda whole: _write(whole, wanted, progress or _ignore))
+
+
+def _ignore(written: int) -> None:
+    """Nobody asked."""
 
 
 def draw_demo(seed: int, split: str, label: int, number: int) -> Image:
@@ -82,41 +75,11 @@ def draw_demo(seed: int, split: str, label: int, number: int) -> Image:
     return draw_image(PATTERNS[CLASSES[label]], np.random.Generator(np.random.Philox(key)))
 
 
-def _take_place(whole: Path, folder: Path) -> None:
-    if folder.exists():
-        folder.rmdir()  # found empty; elsewhere than on POSIX a rename does not replace even that
-    whole.rename(folder)
-
-
 def _check(wanted: DemoData) -> None:
     if wanted.seed < 0:
         raise InputError(f"the demo data's seed must not be negative, not {wanted.seed}")
     if min(wanted.train, wanted.val) < len(CLASSES):
         raise InputError(f"each list of the demo data needs at least {len(CLASSES)} images, one a class")
-
-
-def _is_there(folder: Path, wanted: DemoData) -> bool:
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return False
-    manifest = _manifest(folder)
-    if manifest is None:
-        raise InputError(f"{folder} holds something other than demo data; name another folder or empty it")
-    if manifest != asdict(wanted):
-        others, ours = _named(manifest), _named(asdict(wanted))
-        raise InputError(f"{folder} holds other demo data ({others}); wanted {ours}")
-    return True
-
-
-def _manifest(folder: Path) -> dict[str, object] | None:
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return manifest if isinstance(manifest, dict) else None
-
-
-def _named(manifest: dict[str, object]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in manifest.items())
 
 
 def _write(folder: Path, wanted: DemoData, progress: Callable[[int], None]) -> None:
@@ -128,9 +91,8 @@ def _write(folder: Path, wanted: DemoData, progress: Callable[[int], None]) -> N
         (folder / split).mkdir()
     _write_images(folder, wanted.seed, [entry for entries in lists.values() for entry in entries], progress)
     for name, entries in lists.items():
-        _write_lines(folder / name, [f"{entry.path} {entry.label}" for entry in entries])
-    _write_lines(folder / CLASS_LIST, list(CLASSES))
-    _write_lines(folder / MANIFEST, [json.dumps(asdict(wanted))])
+        write_lines(folder / name, [f"{entry.path} {entry.label}" for entry in entries])
+    write_lines(folder / CLASS_LIST, list(CLASSES))
 
 
 def _shuffled(seed: int, split: str, count: int) -> list[_Entry]:
@@ -150,7 +112,3 @@ def _write_images(folder: Path, seed: int, entries: list[_Entry], progress: Call
             batch = entries[start : start + _BATCH]
             list(pool.map(write, batch))
             progress(start + len(batch))
-
-
-def _write_lines(file: Path, lines: list[str]) -> None:
-    file.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")

@@ -11,24 +11,46 @@ from converters.host.places import find
 from converters.layers.registry import record_of
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.rawbytes import bytes_of, from_message
+from zoo.runs.first_row import Rows, image_rows, pair_rows
 from zoo.runs.identity import PATHS, full_name
+from zoo.runs.pairs import Pairs, pairs_in
 from zoo.runs.run_json import ListRecord, RunRecord
 from zoo.runs.sums import RowSums, Sums, prints, short
-from zoo.train.images.dataset import ImageSet, cache_folder, class_names, image_base, sums_of
+from zoo.train.images.dataset import ImageSet, cache_folder, class_names, image_base, names_beside, sums_of
 from zoo.train.planning.lists import data_layers
 from zoo.train.planning.plan import Plan
+
+# What names a list that run.json has by itself.
+_LISTED = ("ImageDataParameter.source", "DenseImageDataParameter.source")
 
 
 def data_of(plan: Plan) -> RunRecord:
     """The parts of run.json that say what data a run of ``plan`` would see, without decoding a picture."""
     lists = {key: _list(plan, key, path) for key, path in plan.lists.items()}
-    return {"class_names": names(plan), "data": lists, "files": files(plan)}
+    pairs = {key: pairs_of(plan, key) for key in plan.pairs}
+    return {"class_names": names(plan), "data": lists | pairs, "files": files(plan)}
 
 
 def names(plan: Plan) -> list[str]:
     """The classes' names, as they stand beside the training list."""
     path = plan.lists.get("TRAIN")
-    return class_names(path, plan.classes) if path and plan.classes else []
+    if path is None:
+        return names_beside(plan.pairs["TRAIN"]) if "TRAIN" in plan.pairs else []
+    return class_names(path, plan.classes) if plan.classes else []
+
+
+def pairs_of(plan: Plan, key: str) -> ListRecord:
+    """What run.json says of a list of images and label maps."""
+    pairs, sums = listed_pairs(plan, key)
+    rows, content, each = sums
+    where: ListRecord = {"list": str(pairs.path.absolute()), "folder": str(pairs.base.absolute())}
+    return {**where, "images": len(each), "skipped": 0, "rows": rows, "content": content}
+
+
+def listed_pairs(plan: Plan, key: str) -> tuple[Pairs, tuple[str, str, RowSums]]:
+    """The plan's list of images and label maps of ``key``, and its sums."""
+    pairs = pairs_in(data_layers(plan.graphs[key])[0], plan.pairs[key], plan.places)
+    return pairs, pairs.prints(sums_of(pairs.path, pairs.base))
 
 
 def _list(plan: Plan, key: str, path: Path) -> ListRecord:
@@ -38,7 +60,14 @@ def _list(plan: Plan, key: str, path: Path) -> ListRecord:
 
 def row_sums(plan: Plan, key: str) -> RowSums:
     """The sums of every row of the plan's list of ``key``."""
-    return _prints(plan, key, plan.lists[key])[2]
+    return (_prints(plan, key, plan.lists[key]) if key in plan.lists else listed_pairs(plan, key)[1])[2]
+
+
+def listed_rows(plan: Plan, key: str) -> Rows:
+    """What reads the rows of the plan's list of ``key``."""
+    if key in plan.pairs:
+        return pair_rows(plan.pairs[key])
+    return image_rows(plan.lists[key], plan.options.label_size)
 
 
 def _prints(plan: Plan, key: str, path: Path) -> tuple[str, str, RowSums]:
@@ -64,9 +93,9 @@ def files(plan: Plan) -> dict[str, str]:
 
 def _of_net(plan: Plan, key: str, sums: Sums) -> Iterator[str]:
     for node in plan.graphs[key].nodes:
-        is_listed = node.is_data and key in plan.lists
+        is_listed = node.is_data and (key in plan.lists or key in plan.pairs)
         for name, value, root in _paths(node.layer):
-            if not (is_listed and name.startswith("ImageDataParameter.")):
+            if not (is_listed and name in _LISTED):
                 yield from _file(plan, node.layer, name, find(value, plan.places).absolute(), root, sums)
 
 

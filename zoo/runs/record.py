@@ -13,7 +13,7 @@ from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError
 from prototxt.text import to_text
 from zoo.ours import digest
-from zoo.runs.contents import files, names, of_images
+from zoo.runs.contents import files, names, of_images, pairs_of, row_sums
 from zoo.runs.first_row import keep_rows
 from zoo.runs.identity import ARITHMETIC
 from zoo.runs.run_folder import CAFFE_SNAPSHOTS, NET, SOLVER, RunFolder, read_record
@@ -46,7 +46,8 @@ def begin(folder: RunFolder, run: str, trainer: Trainer, data: Data) -> RunRecor
     folder.write_record(record)  # first of all: it tells whose the other files are, half-written ones too
     for name, text in texts.items():
         write_text(folder.path / name, text)
-    keep_rows(folder, {key: images.row_sums for key, images in data.images.items()})
+    sums = {key: images.row_sums for key, images in data.images.items()}
+    keep_rows(folder, sums | {key: row_sums(trainer.plan, key) for key in trainer.plan.pairs})
     folder.forget_from(trainer.iteration)
     return record
 
@@ -85,6 +86,7 @@ def record_at_start(trainer: Trainer, data: Data) -> RunRecord:
         "classes": plan.classes,
         "class_names": names(plan),
         "data": {key: _image_record(images) for key, images in data.images.items()}
+        | {key: pairs_of(plan, key) for key in plan.pairs}
         | {"synthetic": plan.is_synthetic},
         "files": files(plan),
         "arithmetic": ARITHMETIC,

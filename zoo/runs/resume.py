@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from prototxt.errors import InputError
-from zoo.runs.contents import data_of, row_sums
+from zoo.runs.contents import data_of, listed_rows, row_sums
 from zoo.runs.first_row import first_other_row
 from zoo.runs.identity import check_same, of_plan
 from zoo.runs.run_folder import RunFolder, read_record
@@ -55,10 +55,10 @@ def check_kept(folder: RunFolder, record: RunRecord, plan: Plan) -> None:
 
 def _check_same(folder: RunFolder, record: RunRecord, plan: Plan) -> None:
     def first_row(key: str) -> str | None:
-        if key not in plan.lists:
+        if key not in plan.lists | plan.pairs:
             return None
-        sums, label_size = row_sums(plan, key), plan.options.label_size
-        return first_other_row(folder, key, plan.lists[key], sums, label_size)
+        path, rows = (plan.lists | plan.pairs)[key], listed_rows(plan, key)
+        return first_other_row(folder, key, path, row_sums(plan, key), rows)
 
     check_same(folder, record, of_plan(plan, data_of(plan)), first_row)
 

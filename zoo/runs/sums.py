@@ -82,11 +82,22 @@ def prints(entries: Sequence[Entry], paths: Sequence[Path], sums: Sums) -> tuple
     """(a sum of a list's rows, paths as the list has them and labels; one of its rows and of all its
     pictures' bytes; two short ones of each row). ``paths`` are the entries' files.
     """
+    return row_prints(
+        [f"{entry.path}\0{entry.labels}" for entry in entries], [[path] for path in paths], sums
+    )
+
+
+def row_prints(texts: Sequence[str], files: Sequence[Sequence[Path]], sums: Sums) -> tuple[str, str, RowSums]:
+    """The same of rows that say ``texts`` and name those files, in the order of the rows."""
     rows, content = _hash(), _hash()
-    each = np.empty((len(entries), 2), np.int32)
+    each = np.empty((len(texts), 2), np.int32)
+
+    def total_of(paths: Sequence[Path]) -> str:
+        return "".join(map(sums.of, paths))
+
     with ThreadPoolExecutor(cores()) as pool:
-        for index, (entry, total) in enumerate(zip(entries, pool.map(sums.of, paths), strict=True)):
-            row = bytes_of(f"{entry.path}\0{entry.labels}\n")
+        for index, (text, total) in enumerate(zip(texts, pool.map(total_of, files), strict=True)):
+            row = bytes_of(f"{text}\n")
             rows.update(row)
             content.update(row + total.encode())
             each[index] = _four_bytes(row), _four_bytes(total.encode())

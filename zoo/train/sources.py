@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from converters.data.forks.pairs import read_pairs
 from converters.data.order import drawn_skip
 from converters.net_state import trains
 from converters.solver.feed import Batches, open_feed
@@ -40,6 +41,7 @@ def open_feeds(plan: Plan, device: torch.device, ranks: Ranks) -> Data:
                 data.feeds[key] = _image_feed(plan, key, data.images[key], device, *spread)
             else:
                 data.feeds[key] = _feed(plan, key, device, *spread)
+                _tell_pairs(plan, key)
     return data
 
 
@@ -56,17 +58,24 @@ def _image_feed(
 def _feed(plan: Plan, key: str, device: torch.device, rank: int, world: int) -> Batches:
     """Data layers of Caffe's, read as Caffe reads them."""
     options = plan.options
+    own = [plan.pairs[key].parent] if key in plan.pairs else []  # of a drawn set's list
     return open_feed(
         plan.graphs[key],
         plan.nets[key].phase,
         plan.seed,
-        plan.places,
+        [*plan.places, *own],
         device,
         rank=rank,
         world=world,
         skip_bad=bool(options.skip_bad),
         label_size=options.label_size,
     )
+
+
+def _tell_pairs(plan: Plan, key: str) -> None:
+    if key in plan.pairs:
+        count = len(read_pairs(plan.pairs[key], False))
+        notice(f"{key}: {count} images with label maps of {plan.pairs[key]}")
 
 
 def _images(plan: Plan, key: str) -> ImageSet:

@@ -26,7 +26,7 @@ def departures(
 
     What a variant changes is the comparison itself and no departure, but for a filler.
     """
-    if net.name not in catalogue.nets():
+    if net.name not in catalogue.article_nets():
         return []
     article = read_net(catalogue.find_prototxt(net.name)[0])
     schedule = read_solver(catalogue.find_prototxt(catalogue.SOLVER)[0])

@@ -151,6 +151,11 @@ class PairSource(RowSource[Pair]):
         self.check_sizes([(each.name, each.image.shape) for each in every])
         return dict(zip(self.layer.top, self._tops(every), strict=False))
 
+    def alone(self, row: int) -> dict[str, Tensor]:
+        """What a row of the list gives by itself, a batch of one. Raises InputError as :meth:`batch`."""
+        tops = self._tops([self._drawn(row, 0, self.read(row))])
+        return dict(zip(self.layer.top, tops, strict=False))
+
     def _drawn(self, index: int, place: int, pair: Pair) -> Varied:
         try:
             return self.varied(pair, sample_generator(self.options.seed, index, place))

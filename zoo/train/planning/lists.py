@@ -8,6 +8,7 @@ from converters.data.images.transform import check_resize
 from converters.graph import Graph
 from converters.host.places import missing, seek
 from converters.layers.checks import positive
+from converters.layers.registry import record_of
 from converters.solver.nets import NetSource
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError, of_layer
@@ -41,20 +42,33 @@ def sole_image_layer(graph: Graph) -> LayerParameter | None:
     return layers[0] if len(layers) == 1 and layers[0].type == "ImageData" else None
 
 
+def sole_pair_layer(graph: Graph) -> LayerParameter | None:
+    """The net's layer of images and label maps where that alone feeds it."""
+    layers = data_layers(graph)
+    tops = record_of(layers[0]).data_tops if len(layers) == 1 else None
+    return layers[0] if tops is not None and tops.are_pairs else None
+
+
+def source_of(layer: LayerParameter) -> str:
+    """The list that a data layer names."""
+    tops = record_of(layer).data_tops
+    assert tops is not None
+    return str(getattr(layer, tops.param).source)
+
+
 def find_lists(
     layers: dict[str, LayerParameter], nets: dict[str, NetSource], places: tuple[Path, ...], may_be_demo: bool
 ) -> dict[str, Path]:
     """The list file of each net; where none is found and it may be, the demo data set's, drawn if need be."""
-    paths = {key: seek(layer.image_data_param.source, places) for key, layer in layers.items()}
+    paths = {key: seek(source_of(layer), places) for key, layer in layers.items()}
     if layers and may_be_demo and not any(paths.values()):
-        from zoo.data.command import demo_folder, ensure_demo
+        from zoo.data.command import ensure_demo
 
-        ensure_demo()
-        return {key: demo_folder() / layer.image_data_param.source for key, layer in layers.items()}
+        return {key: ensure_demo(source_of(layer)) / source_of(layer) for key, layer in layers.items()}
     for key, layer in layers.items():
         if paths[key] is None:
             with nets[key].located(), of_layer(layer):
-                raise _missing(layer.image_data_param.source, places)
+                raise _missing(source_of(layer), places)
     return {key: path for key, path in paths.items() if path}
 
 
@@ -72,7 +86,7 @@ def _missing(source: str, places: tuple[Path, ...]) -> InputError:
 
 def rival_lists(layers: dict[str, LayerParameter], lists: dict[str, Path], here: Path) -> list[str]:
     """A line for each list taken from --root where the current folder, Caffe's own place, has one too."""
-    rivals = {path: here / layers[key].image_data_param.source for key, path in lists.items()}
+    rivals = {path: here / source_of(layers[key]) for key, path in lists.items()}
     return [
         f"{path}: taken, as --root says, and not {other}"
         for path, other in rivals.items()

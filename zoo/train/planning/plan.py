@@ -1,7 +1,7 @@
 """What a run will do: solver, nets with their variant, lists and classes, settled before any work."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -24,6 +24,8 @@ from zoo.train.planning.lists import (
     listed_classes,
     rival_lists,
     sole_image_layer,
+    sole_pair_layer,
+    source_of,
     untrained_labels,
 )
 from zoo.train.planning.nets import edited, read_nets
@@ -45,7 +47,8 @@ class Plan:
     """Everything that decides a run's outcome but the device and the number of ranks.
 
     ``nets`` and their ``graphs`` go by TRAIN, TEST, TEST1, …; ``lists`` has those of them whose one data
-    layer is an ImageData; ``classes`` is None where no list says and the user does not either.
+    layer is an ImageData, ``pairs`` those whose one reads images with label maps; ``classes`` is None where
+    no list says and the user does not either.
     """
 
     options: Options
@@ -57,11 +60,13 @@ class Plan:
     classes: int | None
     notices: tuple[str, ...]
     here: Path
+    pairs: dict[str, Path] = field(default_factory=dict)
 
     @property
     def is_synthetic(self) -> bool:
         """Whether the images are a demo data set's."""
-        return any((path.parent / catalogue.DEMO_MANIFEST).is_file() for path in self.lists.values())
+        paths = (*self.lists.values(), *self.pairs.values())
+        return any((path.parent / catalogue.DEMO_MANIFEST).is_file() for path in paths)
 
     @property
     def name(self) -> str:
@@ -114,6 +119,7 @@ def make_plan(options: Options, here: Path | None = None, recorded: Mapping[str,
     solver, places = draft.solver, draft.places
     may_be_demo = draft.is_shipped and options.root is None
     lists = find_lists(draft.layers, draft.nets, places, may_be_demo)
+    pairs = find_lists(draft.pair_layers, draft.nets, places, may_be_demo)
     ignored = {label for net in draft.nets.values() for label in ignored_labels(net.message.layer)}
     labelled = lists if options.label_size is None else {}
     rows = {path: read_list(path) for path in dict.fromkeys(labelled.values())}
@@ -124,21 +130,23 @@ def make_plan(options: Options, here: Path | None = None, recorded: Mapping[str,
     notices = [meaningless(solver, draft.path), *sized]
     notices += [NOTICE] if solver.debug_info else []
     notices += untrained_labels(labelled, rows, ignored)
-    notices += rival_lists(draft.layers, lists, here) if options.root else []
+    if options.root:
+        notices += rival_lists(draft.layers | draft.pair_layers, lists | pairs, here)
     solver.max_iter = solver.max_iter if options.max_iter is None else options.max_iter
     once = tuple(dict.fromkeys(note for note in notices if note))
-    return Plan(options, solver, nets, graphs, lists, places, classes, once, here)
+    return Plan(options, solver, nets, graphs, lists, places, classes, once, here, pairs)
 
 
 def lists_wanted(options: Options) -> set[str]:
     """The names of the list files that a run reads. Raises InputError as :func:`make_plan` does."""
-    return {layer.image_data_param.source for layer in _read(options, Path.cwd()).layers.values()}
+    draft = _read(options, Path.cwd())
+    return {source_of(layer) for layer in (*draft.layers.values(), *draft.pair_layers.values())}
 
 
 @dataclass(frozen=True)
 class _Draft:
     """A run's solver and nets, changed as the options say, before its data is looked for; ``layers`` are
-    the ImageData that alone feed a net.
+    the ImageData that alone feed a net, ``pair_layers`` what alone feeds one with images and label maps.
     """
 
     path: Path
@@ -148,6 +156,7 @@ class _Draft:
     nets: dict[str, NetSource]
     graphs: dict[str, Graph]
     layers: dict[str, LayerParameter]
+    pair_layers: dict[str, LayerParameter]
 
 
 def _read(options: Options, here: Path, recorded: Mapping[str, str] | None = None) -> _Draft:
@@ -164,7 +173,8 @@ def _read(options: Options, here: Path, recorded: Mapping[str, str] | None = Non
     for key, graph in graphs.items():
         check_data(graph, key)
     layers = {key: layer for key, graph in graphs.items() if (layer := sole_image_layer(graph))}
-    return _Draft(path, is_shipped, solver, places, nets, graphs, layers)
+    pairs = {key: layer for key, graph in graphs.items() if (layer := sole_pair_layer(graph))}
+    return _Draft(path, is_shipped, solver, places, nets, graphs, layers, pairs)
 
 
 def _places(root: str | None, solver: Path, here: Path) -> tuple[Path, ...]:

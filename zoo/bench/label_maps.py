@@ -1,0 +1,125 @@
+"""The images with label maps that runs were trained and tested on, as ``zoo bench`` and ``zoo report`` take
+them.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from converters.data.forks.pairs import PairSource
+from converters.data.opening import open_data
+from converters.host.machine import cores
+from converters.layers.registry import record_of
+from prototxt.caffe_pb2 import LayerParameter
+from prototxt.errors import InputError
+from zoo.bench.images import check_sums, whereabouts
+from zoo.bench.models import Model, run_graph
+from zoo.runs.first_row import pair_rows
+from zoo.runs.pairs import Pairs, pairs_in
+from zoo.train.images.dataset import sums_of
+from zoo.train.planning.lists import sole_pair_layer, source_of
+
+_BATCH = 16  # images at most that are held at a time
+
+
+@dataclass(frozen=True)
+class LabelMaps:
+    """A list of images and label maps as a TEST net's data layer serves them, each once, in the list's order
+    and not mirrored; ``content`` is the sum of its rows and files.
+    """
+
+    source: PairSource
+    pairs: Pairs
+    content: str | None
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.pairs.entries)
+
+    def batches(self, rows: Sequence[int] | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """(N, C, H, W) images and (N, 1, H, W) labels, of these rows or of all; images of one size that
+        follow one another are one batch. Raises InputError for what cannot be read.
+        """
+        rows = range(self.count) if rows is None else rows
+        with ThreadPoolExecutor(cores()) as pool:
+            for start in range(0, len(rows), _BATCH):
+                each = pool.map(self.source.alone, rows[start : start + _BATCH])
+                tops = [list(batch.values())[:2] for batch in each]
+                for _, alike in groupby(tops, lambda pair: (pair[0].shape, pair[1].shape)):
+                    images, labels = zip(*alike, strict=True)
+                    yield torch.cat(images), torch.cat(labels)
+
+    def spread(self, count: int) -> Iterator[Tensor]:
+        """``count`` images, spread evenly over all."""
+        rows = np.linspace(0, self.count - 1, min(count, self.count)).astype(int).tolist()
+        return (images for images, _ in self.batches(rows))
+
+
+def judged_pairs(model: Model) -> LabelMaps:
+    """What the run's accuracy is over. Raises InputError as :func:`listed_pairs`."""
+    listed = listed_pairs(model, "TEST")
+    assert listed is not None
+    return listed
+
+
+def listed_pairs(model: Model, key: str) -> LabelMaps | None:
+    """The run's TRAIN or TEST list as its TEST net's data layer reads it, or the list that ``elsewhere``
+    names in place of TEST; where the run was never tested the TRAIN net's layer reads it.
+
+    None where the run has no such list. Raises OtherDataError where it is not what the run saw.
+    """
+    if model.record is None or model.folder is None or model.list_of(key) is None:
+        return None
+    layer = _reading_layer(model, key)
+    path, places = whereabouts(model, key, layer)
+    skip_bad = bool(model.record.get("options", {}).get("skip_bad"))
+    made = label_maps(layer, path, places, skip_bad)
+    if key != "TEST" or model.elsewhere.list is None:
+        sums = made.pairs.prints(sums_of(path, made.pairs.base))
+        check_sums(model, key, path, sums, pair_rows(path))
+    return made
+
+
+def label_maps(
+    layer: LayerParameter, path: Path, places: Sequence[Path], skip_bad: bool = False
+) -> LabelMaps:
+    """The list at ``path`` as a data layer of images and label maps reads it. Raises InputError for what
+    cannot be read.
+    """
+    plain = LayerParameter()
+    plain.CopyFrom(layer)
+    tops = record_of(plain).data_tops
+    assert tops is not None
+    param = getattr(plain, tops.param)
+    where = [*places, path.parent]
+    pairs = pairs_in(layer, path, where)
+    param.source, param.batch_size = str(path.absolute()), 1
+    for message, field in ((param, "shuffle"), (param, "rand_skip"), (param, "mirror")):
+        if hasattr(message, field):
+            message.ClearField(field)
+    plain.transform_param.ClearField("mirror")
+    source = open_data(plain, "TEST", places=[pairs.place, *where], skip_bad=skip_bad)
+    if not isinstance(source, PairSource):
+        source.close()
+        raise InputError(f"type {layer.type} serves no label maps that can be judged", layer.name)
+    return LabelMaps(source, pairs, pairs.prints(sums_of(path, pairs.base))[1])
+
+
+def _reading_layer(model: Model, key: str) -> LayerParameter:
+    """The TEST net's data layer; for the training list with that list's own name and root folder."""
+    assert model.folder is not None
+    graphs = {phase: run_graph(model.folder, phase) for phase in ("TRAIN", "TEST")}
+    layers = {phase: layer for phase, graph in graphs.items() if graph and (layer := sole_pair_layer(graph))}
+    layer = LayerParameter()
+    layer.CopyFrom(layers["TEST"] if "TEST" in layers else layers["TRAIN"])
+    if own := layers.get(key):
+        ours, theirs = (getattr(each, record_of(each).data_tops.param) for each in (layer, own))  # type: ignore[union-attr]
+        ours.root_folder, ours.source = theirs.root_folder, source_of(own)
+    return layer
