@@ -98,14 +98,13 @@ def label_maps(
     tops = record_of(plain).data_tops
     assert tops is not None
     param = getattr(plain, tops.param)
-    where = [*places, path.parent]
-    pairs = pairs_in(layer, path, where)
+    pairs = pairs_in(layer, path, places)
     param.source, param.batch_size = str(path.absolute()), 1
     for message, field in ((param, "shuffle"), (param, "rand_skip"), (param, "mirror")):
         if hasattr(message, field):
             message.ClearField(field)
     plain.transform_param.ClearField("mirror")
-    source = open_data(plain, "TEST", places=[pairs.place, *where], skip_bad=skip_bad)
+    source = open_data(plain, "TEST", places=[pairs.place, *places], skip_bad=skip_bad)
     if not isinstance(source, PairSource):
         source.close()
         raise InputError(f"type {layer.type} serves no label maps that can be judged", layer.name)

@@ -44,4 +44,5 @@ def pairs_in(layer: LayerParameter, path: Path, places: Sequence[Path]) -> Pairs
     param = getattr(layer, tops.param)
     entries, root = read_pairs(path, False), from_message(param.root_folder)
     names = [root + entry.image for entry in entries]
-    return Pairs(path, place_of_list(path, param.source, names, places), root, entries)
+    place = place_of_list(path, param.source, names, [*places, path.parent])
+    return Pairs(path, place, root, entries)
