@@ -314,3 +314,15 @@ def test_a_softmax_in_a_losss_place_weighs_no_class() -> None:
     ending = with_softmax(deploy(net.graph), net.graph).nodes[-1].layer
     assert ending.type == "Softmax" and ending.softmax_param.ListFields()[0][1] == 2
     assert len(ending.softmax_param.ListFields()) == 1
+
+
+def test_a_deploy_nets_inner_product_takes_the_margins_blob(tmp_path: Path) -> None:
+    """What a net that was trained by a margin is deployed as: no label, no lambda, the plain products."""
+    learned = one_layer(LARGE % ('top: "y" top: "l"', "type: TRIPLE"), x=(2, 4), label=(2,))
+    learned.save_caffemodel(tmp_path / "n.caffemodel")
+    plain = one_layer(
+        'type: "InnerProduct" top: "y" inner_product_param { num_output: 3 bias_term: false }', x=(2, 4)
+    )
+    assert plain.load_weights(tmp_path / "n.caffemodel") == ([], [])
+    x = random(2, 4)
+    close(run(plain, x=x)["y"], x @ learned.params["it"][0].detach().numpy().T)

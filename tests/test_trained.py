@@ -195,12 +195,24 @@ def test_nvidias_types_are_told_from_caffes_messages(tmp_path: Path) -> None:
     assert layer.forward_type == caffe_pb2.FLOAT and not layer.HasField("parameter_param")
 
 
-def test_the_numbers_of_the_series_authors_fork_are_read(tmp_path: Path) -> None:
-    numbers = bytes([8, 7, 16, 2, 77]) + np.float32(0.5).tobytes()  # num_output, type, lambda_min
-    odd = layer_with("LargeMarginInnerProduct", counted(1402, len(numbers)) + numbers)
+OF_THE_SERIES = {  # type: its message's number, the bytes in it, and what they say
+    "LargeMarginInnerProduct": (1402, bytes([8, 7, 16, 2]), "largemargin_inner_product_param.type", 2),
+    "MarginInnerProduct": (1400, bytes([64, 9]), "margin_inner_product_param.iteration", 9),
+    "ReLU6": (1403, bytes([13, 0, 0, 0, 63]), "relu6_param.negative_slope", 0.5),
+    "LabelSpecificAdd": (1408, bytes([64, 3]), "label_specific_add_param.iteration", 3),
+    "LabelSpecificRescale": (1404, bytes([104, 1]), "label_specific_rescale_param.bias_fix", True),
+    "ChannelShuffle": (1409, bytes([8, 0]), "channel_shuffle_param.shuffle_pattern", 0),
+    "CompactBilinear": (1410, bytes([8, 7, 16, 0]), "compact_bilinear_param.sum_pool", False),
+}
+
+
+@pytest.mark.parametrize("kind", OF_THE_SERIES)
+def test_the_numbers_of_the_series_authors_fork_are_read(kind: str, tmp_path: Path) -> None:
+    number, said, path, value = OF_THE_SERIES[kind]
+    odd = layer_with(kind, counted(number, len(said)) + said)
     layer = read_trained(stored(tmp_path, parse_net(NET), odd)).message.layer[-1]
-    param = layer.largemargin_inner_product_param
-    assert (param.num_output, param.type, param.lambda_min) == (7, 2, 0.5)
+    block, _, field = path.partition(".")
+    assert layer.HasField(block) and getattr(getattr(layer, block), field) == value
 
 
 def test_what_only_feeds_or_judges_may_have_any_field(tmp_path: Path) -> None:
