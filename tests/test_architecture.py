@@ -79,7 +79,7 @@ ROOMS = {
         "variants": "catalogue",
         "data": "terminal cli catalogue train.images",
         "train": "terminal cli variants runs data catalogue ours",
-        "runs": "terminal variants train catalogue ours",
+        "runs": "terminal variants tasks train catalogue ours",
         "study": "terminal cli runs data train catalogue ours",
         "tasks": "variants",
         "bench": "terminal cli plots variants tasks runs train data catalogue ours classifier conversion preparation",

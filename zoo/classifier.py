@@ -1,4 +1,6 @@
-"""What a net is as a classifier: which input takes the picture, and which output scores the classes."""
+"""What a net is as a classifier, or as one that tells numbers: which input takes the picture, and which
+output scores the classes.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,18 +16,23 @@ from prototxt.errors import InputError
 
 @dataclass(frozen=True)
 class Classifier:
-    """The picture's input with its (channels, height, width), and how many classes the output scores."""
+    """The picture's input with its (channels, height, width), how many classes the output scores, or numbers
+    it tells, and the output.
+    """
 
     input: str
     shape: tuple[int, int, int]
     classes: int
+    output: str = ""
 
 
-def classifier(inputs: Mapping[str, Sequence[int]], outputs: Mapping[str, Sequence[int]]) -> Classifier:
+def classifier(
+    inputs: Mapping[str, Sequence[int]], outputs: Mapping[str, Sequence[int]], least: int = 2
+) -> Classifier:
     """The classifier of these shapes by blob, batch and all (classification.cpp asks for the same).
 
-    Raises InputError for a net with several inputs or outputs, or others than a picture and scores of two
-    classes or more.
+    Raises InputError for a net with several inputs or outputs, or others than a picture and scores of
+    ``least`` classes or more: one number is enough for a net that tells such.
     """
     for what, blobs in (("input", inputs), ("output", outputs)):
         if len(blobs) != 1:
@@ -35,15 +42,15 @@ def classifier(inputs: Mapping[str, Sequence[int]], outputs: Mapping[str, Sequen
     ((name, shape),), ((scores, sizes),) = inputs.items(), outputs.items()
     if len(shape) != 4 or shape[1] not in (1, 3) or min(shape) < 1:
         raise InputError(f'its input "{name}", {_sized(shape)}, is no picture')
-    if len(sizes) < 2 or sizes[1] < 2 or any(size != 1 for size in sizes[2:]):
+    if len(sizes) < 2 or sizes[1] < least or any(size != 1 for size in sizes[2:]):
         raise InputError(f'its output "{scores}", {_sized(sizes)}, is no score a class')
-    return Classifier(name, (shape[1], shape[2], shape[3]), sizes[1])
+    return Classifier(name, (shape[1], shape[2], shape[3]), sizes[1], scores)
 
 
-def classifier_of(net: Network) -> Classifier:
+def classifier_of(net: Network, least: int = 2) -> Classifier:
     """That of a deployed net. Raises InputError as :func:`classifier`."""
     inputs = {value.blob: tuple(net.shapes[value]) for value in net.graph.inputs}
-    return classifier(inputs, {value.blob: tuple(net.shapes[value]) for value in net.graph.outputs})
+    return classifier(inputs, {value.blob: tuple(net.shapes[value]) for value in net.graph.outputs}, least)
 
 
 def picture_layer(graph: Graph, blob: str) -> LayerParameter | None:

@@ -175,6 +175,11 @@ class Record:
         return self.role in ("loss", "metric", "sink")
 
     @property
+    def compares_values(self) -> bool:
+        """Whether it is a loss of the differences between two blobs, either of which may be the target."""
+        return self.role == "loss" and self.bottoms[0] == 2 and not {0, 1}.intersection(self.labels)
+
+    @property
     def family(self) -> str:
         """The name of the file that computes it."""
         return self.builder.__module__.removeprefix("converters.layers.").replace(".", "/")

@@ -22,6 +22,7 @@ from zoo.bench.images import OtherDataError, in_batches, judged_images
 from zoo.bench.label_maps import judged_pairs
 from zoo.bench.models import Model, deployed
 from zoo.bench.row import AccuracyColumns, FileColumns, ModelColumns
+from zoo.tasks.classes import Classes
 from zoo.tasks.maps import Maps
 from zoo.terminal.console import notice
 from zoo.variants.heads import head_of
@@ -132,12 +133,13 @@ def converted(model: Model, precision: str, scratch: Path) -> tuple[Path, str | 
 
 
 def images_tested(model: Model) -> int:
-    """How many images :func:`measure_accuracy` will run; 0 where its labels are no classes too."""
+    """How many images :func:`measure_accuracy` will run; 0 where it cannot judge by their labels, too."""
     if model.given is not None:
         return model.given.pictures.count if model.given.pictures else 0
     listed = model.list_of("TEST")
-    has_numbers = model.record and model.record.get("options", {}).get("label_size")
-    return int(listed["images"]) if listed and not has_numbers else 0
+    has_several = model.record and model.record.get("options", {}).get("label_size")
+    is_judged = not (has_several and isinstance(model.task, Classes))
+    return int(listed["images"]) if listed and is_judged else 0
 
 
 def _ignore(images: int) -> None:

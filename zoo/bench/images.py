@@ -16,6 +16,7 @@ from zoo.runs.identity import first_difference, of_classes_named
 from zoo.runs.resume import say_sampled
 from zoo.runs.run_folder import RunFolder
 from zoo.runs.sums import RowSums
+from zoo.tasks.classes import Classes
 from zoo.tasks.maps import Maps
 from zoo.terminal.progress import counting
 from zoo.train.images.dataset import (
@@ -48,7 +49,7 @@ def judged_images(model: Model) -> ImageSet:
     images = listed_images(model, "TEST")
     assert images is not None
     assert model.record is not None
-    return of_classes(images, model.record.get("classes"))
+    return of_classes(images, model.record.get("classes")) if isinstance(model.task, Classes) else images
 
 
 def decode_lists(models: Sequence[Model], keys: Sequence[str]) -> None:

@@ -21,7 +21,7 @@ from zoo.runs.run_folder import RunFolder, check_plugins, read_record
 from zoo.runs.run_json import ListRecord, RunRecord, dialects_in, lists_of
 from zoo.tasks.classes import Classes
 from zoo.tasks.task import Task
-from zoo.tasks.told import task_of
+from zoo.tasks.told import as_recorded, task_of
 from zoo.train.planning.nets import read_nets
 from zoo.variants.sizing import resize_input
 
@@ -91,7 +91,7 @@ class Model:
         if self.folder is None:
             return self.given.task if self.given else Classes()
         graph = run_graph(self.folder, "TEST") or run_graph(self.folder, "TRAIN")
-        return task_of(graph) if graph else Classes()
+        return as_recorded(task_of(graph), self.record) if graph else Classes()
 
     @cached_property
     def deploys(self) -> object:

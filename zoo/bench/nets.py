@@ -20,12 +20,13 @@ from prototxt.net_file import NetFile
 from prototxt.rawbytes import from_message
 from zoo import catalogue
 from zoo.bench.models import Given, Model
-from zoo.bench.pictures import Listed, Pictures, list_of_folder, listed, stored
+from zoo.bench.pictures import Listed, Pictures, list_of_folder, listed, numbered, stored
 from zoo.classifier import Classifier, classifier_of, ends_in_softmax_loss, picture_layer
 from zoo.cli.choices import ORDERS
 from zoo.conversion import Request, built, check_weights, places_of, put_out, read_file, wired, write_file
 from zoo.preparation import Asked, Preparation, Stated, asked_of, prepare
-from zoo.tasks.told import task_of
+from zoo.tasks.classes import Classes
+from zoo.tasks.told import least_values, task_of, told_by_labels
 from zoo.terminal.console import notice
 from zoo.train.images.dataset import class_names
 from zoo.variants.sizing import ignored_labels
@@ -117,12 +118,14 @@ def _judged_by(it: _Net, judging: _Judging) -> tuple[Pictures | None, str | None
 def _model(it: _Net, pictures: Pictures | None, why: str | None, asked: Asked, path: Path) -> Model:
     """Raises InputError where ONNX cannot have the net."""
     images = pictures.images if isinstance(pictures, Listed) else None
-    names = class_names(images.list_path, classifier_of(it.net).classes) if images else ()
+    task = told_by_labels(task_of(it.graph), images.labels) if images else task_of(it.graph)
+    has_classes = isinstance(task, Classes)
+    names = class_names(images.list_path, classifier_of(it.net).classes) if images and has_classes else ()
     part = it.net.graph
     transform = Transform(asked.mean or "", asked.scale, asked.order or ORDERS[0], places_of(part))
     write_file(it.net, part, path, notice, partial(write_onnx, classes=names, transform=transform))
     softmax = ends_in_softmax_loss(it.graph, part)
-    given = Given(part, tuple(it.request.weights), pictures, why, softmax, task_of(it.graph))
+    given = Given(part, tuple(it.request.weights), pictures, why, softmax, task)
     return Model(it.name, path, deploy_message(it.net), given=given)
 
 
@@ -167,8 +170,9 @@ def _names(files: Sequence[NetFile], requests: Sequence[Request]) -> list[str]:
 
 def _pictures(it: _Net, judging: _Judging) -> Pictures:
     """What the net is judged by. Raises UnjudgedError where there is nothing."""
+    task = task_of(it.graph)
     try:
-        found = classifier_of(it.net)
+        found = classifier_of(it.net, least_values(task))
     except InputError as error:
         raise UnjudgedError(str(error)) from None
     own = picture_layer(it.graph, found.input)
@@ -188,6 +192,8 @@ def _pictures(it: _Net, judging: _Judging) -> Pictures:
     path = judging.list or _own_list(own, places)
     ignored = frozenset(ignored_labels(it.graph.file.message.layer if it.graph.file else ()))
     preparation = _preparation(own, found, judging.asked, places)
+    if not isinstance(task, Classes):
+        return numbered(path, judging.name or str(path), preparation, places, found.classes)
     return listed(path, judging.name or str(path), preparation, places, found.classes, ignored)
 
 

@@ -115,6 +115,13 @@ def listed(
     return Listed(name, images, preparation)
 
 
+def numbered(path: Path, name: str, preparation: Preparation, places: Sequence[Path], count: int) -> Listed:
+    """A list's pictures with ``count`` numbers each, as :func:`listed` has those with a class."""
+    layer = _with_root(preparation.layer, path, places)
+    with counting(f"decoding {path.name}") as advance:
+        return Listed(name, open_images(layer, path, places, advance, label_size=count), preparation)
+
+
 def _with_root(layer: LayerParameter, path: Path, places: Sequence[Path]) -> LayerParameter:
     """The layer without its root_folder where the list's pictures lie without it."""
     bare = LayerParameter()

@@ -41,6 +41,27 @@ class TaskColumns(TypedDict, total=False):
     class_iou_low: Sequence[float | None]
     class_iou_high: Sequence[float | None]
     class_names: Sequence[str]  # none where the data has none
+    mae: float | None
+    mae_low: float | None
+    mae_high: float | None
+    mae_constant: float | None  # of telling the median of the training list always, and so below
+    each_mae: Sequence[float | None]  # of each number, where a net tells several
+    each_mae_low: Sequence[float | None]
+    each_mae_high: Sequence[float | None]
+    each_mae_constant: Sequence[float | None]
+    emd: float | None  # with r = 2
+    emd_low: float | None
+    emd_high: float | None
+    emd_constant: (
+        float | None
+    )  # of telling the mean of the training list's distributions always, and so below
+    emd1: float | None  # with r = 1
+    emd1_low: float | None
+    emd1_high: float | None
+    mean_error: float | None
+    mean_error_low: float | None
+    mean_error_high: float | None
+    mean_error_constant: float | None
 
 
 class AccuracyColumns(TaskColumns):

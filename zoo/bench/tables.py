@@ -7,6 +7,7 @@ from itertools import chain
 from zoo.bench.row import SIZES, LatencyRatio, Row, by_key, is_judged, ratio_of
 from zoo.tasks.classes import Classes
 from zoo.tasks.maps import Maps
+from zoo.tasks.numbers import Numbers
 from zoo.tasks.task import Quantity, Task
 from zoo.tasks.told import KINDS, kind_of
 
@@ -100,6 +101,26 @@ def _iou_cell(row: Row, place: int) -> str:
     return f"{Maps.quantities[0].text(value)} {between(Maps.quantities[0], (ends[0], ends[1]))}".strip()
 
 
+def each_number_grid(rows: Sequence[Row]) -> Grid:
+    """The error of each number where nets tell several, of every run in the first precision measured."""
+    lines = [
+        [run_name(row, rows), str(place + 1), *cells]
+        for row in distinct([row for row in rows if row.get("each_mae")], "run", "name")
+        for place, cells in enumerate(_number_cells(row))
+    ]
+    columns = ["run", "number", "MAE", "95% interval", "always the median"]
+    return Grid("errors of each number that is told", columns, lines, left=2)
+
+
+def _number_cells(row: Row) -> list[list[str]]:
+    keys = ("each_mae", "each_mae_low", "each_mae_high", "each_mae_constant")
+    text = Numbers.quantities[0].text
+    return [
+        [text(mean), between(Numbers.quantities[0], (low, high)), text(constant)]
+        for mean, low, high, constant in zip(*(by_key(row)[key] for key in keys), strict=True)
+    ]
+
+
 def _unmeasured(row: Row) -> str:
     if row.get("unjudged"):
         return "none: other data" if row["run"] else "not judged"
@@ -107,7 +128,10 @@ def _unmeasured(row: Row) -> str:
 
 
 # What is shown of a task besides its figures.
-_MORE: Mapping[str, Sequence[Callable[[Sequence[Row]], Grid]]] = {Maps.name: (class_iou_grid,)}
+_MORE: Mapping[str, Sequence[Callable[[Sequence[Row]], Grid]]] = {
+    Maps.name: (class_iou_grid,),
+    Numbers.name: (each_number_grid,),
+}
 
 
 def latency_grid(rows: Sequence[Row]) -> Grid:

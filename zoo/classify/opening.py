@@ -22,19 +22,27 @@ from zoo.classifier import Classifier, classifier, classifier_of, ends_in_softma
 from zoo.cli.choices import ORDERS
 from zoo.conversion import Request, built, check_weights, put_out, read_file, request_of, wired
 from zoo.preparation import Stated
+from zoo.tasks.classes import Classes
+from zoo.tasks.numbers import Numbers
+from zoo.tasks.task import Task
+from zoo.tasks.told import least_values, task_of
 from zoo.terminal.console import notice
+
+CLASSES = Classes()
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A classifier: ``scores`` of (N, channels, height, width) pictures, (N, classes); what it says of how
-    these are made, and the ``names`` of its classes, where it has them.
+    """A classifier, or a net that tells numbers: ``scores`` of (N, channels, height, width) pictures, (N,
+    classes); what it says of how these are made, the ``names`` of its classes, where it has them, and what
+    it tells.
     """
 
     scores: Callable[[Tensor], Tensor]
     found: Classifier
     stated: Stated
     names: Sequence[str] = ()
+    task: Task = CLASSES
 
 
 def opened(args: argparse.Namespace) -> Opened:
@@ -58,7 +66,7 @@ def _of_net(args: argparse.Namespace) -> Opened:
     with file.located():
         graph = wired(file, request)
         net = _module(graph, request, args.output_blob)
-    return _of_module(net, graph, args.net, [Path(), file.path.parent])
+    return _of_module(net, graph, args.net, [Path(), file.path.parent], task=task_of(graph))
 
 
 def _of_run(folder: Path) -> Opened:
@@ -72,7 +80,8 @@ def _of_run(folder: Path) -> Opened:
     assert graph is not None
     net = _module(graph, Request(net=str(run.net), weights=[run.weights]), ())
     names = record.get("class_names") or ()
-    return _of_module(net, graph, str(folder), [run.path, *map(Path, record["places"])], names)
+    places = [run.path, *map(Path, record["places"])]
+    return _of_module(net, graph, str(folder), places, names, models[0].task)
 
 
 def _module(graph: Graph, request: Request, output_blobs: Sequence[str]) -> Network:
@@ -87,10 +96,15 @@ def _module(graph: Graph, request: Request, output_blobs: Sequence[str]) -> Netw
 
 
 def _of_module(
-    net: Network, graph: Graph, name: str, places: Sequence[Path], names: Sequence[str] = ()
+    net: Network,
+    graph: Graph,
+    name: str,
+    places: Sequence[Path],
+    names: Sequence[str] = (),
+    task: Task = CLASSES,
 ) -> Opened:
     with about(name):
-        found = classifier_of(net)
+        found = classifier_of(net, least_values(task))
     own = picture_layer(graph, found.input)
 
     def scores(pictures: Tensor) -> Tensor:
@@ -98,7 +112,7 @@ def _of_module(
             return finite(torch.cat([net(each[None]).flatten(1) for each in pictures]))
 
     origin = f'layer "{own.name}"' if own else "classification.bin"
-    return Opened(scores, found, Stated(own, origin, places), names)
+    return Opened(scores, found, Stated(own, origin, places), names, task)
 
 
 def _of_onnx(path: Path) -> Opened:
@@ -113,14 +127,15 @@ def _of_onnx(path: Path) -> Opened:
         for output in session.get_outputs()
     }
     with about(path):
-        found = classifier(shapes, outputs)
+        found = classifier(shapes, outputs, least=1)
     names = entries.get("classes")
     names = names if isinstance(names, list) and len(names) == found.classes else []
 
     def scores(pictures: Tensor) -> Tensor:
         return run_scores(session, pictures)
 
-    return Opened(scores, found, _stated(path, entries), list(map(str, names)))
+    task = CLASSES if found.classes > 1 else Numbers()
+    return Opened(scores, found, _stated(path, entries), list(map(str, names)), task)
 
 
 def _stated(path: Path, entries: Mapping[str, Any]) -> Stated:

@@ -30,6 +30,7 @@ TOP = 5  # classes that zoo classify names
 
 LANGUAGES = {"en": "en", "zh": "zh-Hans"}  # of a report, as a page names them
 VALIDATION_SHARE = 0.2  # of class folders
-DEMO_KINDS = ("classes", "masks")  # of drawn data: pictures with a class each, or with a mask each
+# Of drawn data: pictures with a class, a mask, a number or a distribution each.
+DEMO_KINDS = ("classes", "masks", "angle", "votes")
 SEED = 0  # of data that is drawn or dealt out
 GROCERY_LABELS = ("coarse", "fine")

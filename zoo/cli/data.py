@@ -11,7 +11,10 @@ def add_data(commands: Commands) -> None:  # type: ignore[valid-type]
     text = "Make the demo data set, list files for a folder of images, or an LMDB of a list."
     parser: argparse.ArgumentParser = commands.add_parser("data", help=text, description=text)  # type: ignore[attr-defined]
     kinds = parser.add_subparsers(required=True, metavar="KIND", title="kinds")
-    text = "Draw a demo data set: pictures of 20 synthetic classes, or shapes with their masks."
+    text = (
+        "Draw a demo data set: pictures of 20 synthetic classes, shapes with their masks, needles with their "
+        "angles, or tanks with the votes on how full they are."
+    )
     demo = command(kinds, "demo", "zoo.data.command:run_demo", text)
     demo.add_argument("folder", metavar="DIR", help="folder to write")
     text = f"what there is to tell of each picture (default: {DEMO_KINDS[0]})"

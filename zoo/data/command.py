@@ -9,6 +9,7 @@ from zoo.cli.choices import DEMO_KINDS, SEED
 from zoo.data import demo, masks
 from zoo.data.demo import make_demo
 from zoo.data.masks import make_masks
+from zoo.data.measured_sets import ANGLE, TRAIN_PICTURES, VAL_PICTURES, VOTES
 from zoo.terminal.console import notice, notice_once
 from zoo.terminal.progress import counting
 from zoo.train.images.dataset import cache_folder
@@ -30,6 +31,10 @@ def drawn_sets() -> dict[str, DrawnSet]:
         DrawnSet(make_demo, demo.TRAIN_IMAGES + demo.VAL_IMAGES, (demo.TRAIN_LIST, demo.VAL_LIST), "demo"),
         DrawnSet(
             make_masks, masks.TRAIN_PAIRS + masks.VAL_PAIRS, (masks.TRAIN_LIST, masks.VAL_LIST), "demo-masks"
+        ),
+        *(
+            DrawnSet(each.make, TRAIN_PICTURES + VAL_PICTURES, each.lists, f"demo-{each.kind}")
+            for each in (ANGLE, VOTES)
         ),
     )
     return dict(zip(DEMO_KINDS, kinds, strict=True))

@@ -18,13 +18,13 @@ _Y, _X = np.mgrid[:SIZE, :SIZE].astype(np.float32)
 
 def draw_image(pattern: Pattern, rng: np.random.Generator) -> Image:
     """One 256×256 BGR image of the pattern; all else about it is the generator's choice."""
-    image = _ground(rng)
+    image = ground(rng)
     ink, paper = _two_colours(rng)
     cover = _object(rng)
     surface = paper + _inked(pattern, rng)[..., None] * (ink - paper)
     image *= 1 - 0.5 * _shadow(cover)[..., None]
     image += cover[..., None] * (surface - image)
-    return _seen(image, rng)
+    return seen(image, rng)
 
 
 def _inked(pattern: Pattern, rng: np.random.Generator) -> Plane:
@@ -59,10 +59,10 @@ def _shadow(cover: Plane) -> Plane:
 
 def _two_colours(rng: np.random.Generator) -> tuple[Plane, Plane]:
     """Ink and paper: any two hues, the ink the darker one."""
-    return _colour(rng, 20, 110), _colour(rng, 170, 250)
+    return colour(rng, 20, 110), colour(rng, 170, 250)
 
 
-def _colour(rng: np.random.Generator, darkest: float = 60, lightest: float = 235) -> Plane:
+def colour(rng: np.random.Generator, darkest: float = 60, lightest: float = 235) -> Plane:
     """A BGR colour of any hue and saturation whose brightness (Rec. 601) lies in the range."""
     hue, saturation, level = rng.uniform(0, 6), rng.uniform(0.05, 0.75), rng.uniform(darkest, lightest)
     pure = np.clip(abs((hue + np.array([2, 4, 0])) % 6 - 3) - 1, 0, 1)
@@ -70,9 +70,11 @@ def _colour(rng: np.random.Generator, darkest: float = 60, lightest: float = 235
     return np.clip(mixed * (level / (mixed @ [0.114, 0.587, 0.299])), 0, 255).astype(np.float32)
 
 
-def _ground(rng: np.random.Generator) -> Plane:
-    """Four colours running into each other, with shapes and lines strewn over them."""
-    corners = np.stack([_colour(rng) for _ in range(4)]).reshape(2, 2, 3)
+def ground(rng: np.random.Generator) -> Plane:
+    """(256, 256, 3) float32 BGR: four colours that run into each other, with shapes and lines
+    strewn over them.
+    """
+    corners = np.stack([colour(rng) for _ in range(4)]).reshape(2, 2, 3)
     image = np.asarray(cv2.resize(corners, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR), np.float32)
     for _ in range(rng.integers(6, 14)):
         _clutter(image, rng)
@@ -80,23 +82,23 @@ def _ground(rng: np.random.Generator) -> Plane:
 
 
 def _clutter(image: Plane, rng: np.random.Generator) -> None:
-    colour = _colour(rng).tolist()
+    paint = colour(rng).tolist()
     x, y, p, q = (int(value) for value in rng.integers(0, SIZE, 4))
     width, height = (int(value) for value in rng.integers(5, 45, 2))
     thickness = int(rng.choice([-1, 2, 4, 7]))
     kind = rng.integers(0, 4)
     if kind == 0:
-        cv2.line(image, (x, y), (p, q), colour, abs(thickness) + 1)
+        cv2.line(image, (x, y), (p, q), paint, abs(thickness) + 1)
     elif kind == 1:
-        cv2.rectangle(image, (x, y), (x + width, y + height), colour, thickness)
+        cv2.rectangle(image, (x, y), (x + width, y + height), paint, thickness)
     elif kind == 2:
-        cv2.ellipse(image, (x, y), (width, height), float(p), 0, 360, colour, thickness)
+        cv2.ellipse(image, (x, y), (width, height), float(p), 0, 360, paint, thickness)
     else:
         corners = np.array([(x, y), (x + width, y - height), (x + height, y + width)], np.int32)
-        cv2.polylines(image, [corners], True, colour, abs(thickness))
+        cv2.polylines(image, [corners], True, paint, abs(thickness))
 
 
-def _seen(image: Plane, rng: np.random.Generator) -> Image:
+def seen(image: Plane, rng: np.random.Generator) -> Image:
     """The camera's part: uneven light, a little blur, noise."""
     light = rng.uniform(0.65, 1.15, (2, 2)).astype(np.float32)
     image *= cv2.resize(light, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)[..., None]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 from converters.host.files import encoded, write_text
 from converters.layers.plugins import plugin_sums
@@ -18,6 +19,7 @@ from zoo.runs.first_row import keep_rows
 from zoo.runs.identity import ARITHMETIC
 from zoo.runs.run_folder import CAFFE_SNAPSHOTS, NET, SOLVER, RunFolder, read_record
 from zoo.runs.run_json import ListRecord, RunRecord
+from zoo.tasks.told import task_of, to_record, trained_on
 from zoo.terminal.console import notice
 from zoo.train.images.dataset import ImageSet, fingerprint
 from zoo.train.planning.plan import Plan
@@ -88,6 +90,7 @@ def record_at_start(trainer: Trainer, data: Data) -> RunRecord:
         "data": {key: _image_record(images) for key, images in data.images.items()}
         | {key: pairs_of(plan, key) for key in plan.pairs}
         | {"synthetic": plan.is_synthetic},
+        "numbers": _numbers(plan, data),
         "files": files(plan),
         "arithmetic": ARITHMETIC,
         "here": str(plan.here),
@@ -101,6 +104,14 @@ def record_at_start(trainer: Trainer, data: Data) -> RunRecord:
         "iteration": trainer.iteration,
         "finished": False,
     }
+
+
+def _numbers(plan: Plan, data: Data) -> dict[str, Any] | None:
+    """What net and training labels say of the numbers that are to be told."""
+    if "TRAIN" not in data.images:
+        return None
+    labels = data.images["TRAIN"].labels
+    return to_record(trained_on(task_of(plan.graphs["TRAIN"]), labels.reshape(len(labels), -1).astype(float)))
 
 
 def _now() -> str:

@@ -27,6 +27,7 @@ class RunRecord(TypedDict, total=False):
     classes: int | None
     class_names: list[str]
     data: dict[str, Any]  # a ListRecord by net (TRAIN, TEST, TEST1, …), and "synthetic": bool
+    numbers: dict[str, Any] | None  # of a net that tells such: the task, and what telling the same always is
     files: dict[str, str]  # sums
     arithmetic: int | str
     here: str  # the folder that relative paths count from

@@ -1,5 +1,6 @@
 """What a net is judged by: classes, label maps, …, with the figures that tables and reports are made of."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ class Quantity:
         """A value in a table."""
         if value is None:
             return ""
-        return f"{value:.{self.digits}%}" if self.is_share else f"{value:.{self.digits}f}"
+        return f"{value:.{self.digits}%}" if self.is_share else significant(value)
 
     def in_row(self, row: Mapping[str, Any]) -> float | None:
         """A row's value; None where it has none."""
@@ -47,6 +48,12 @@ class Quantity:
         """The ends of a row's interval; None where it has none."""
         low, high = row.get(f"{self.key}_low"), row.get(f"{self.key}_high")
         return None if low is None or high is None else (low, high)
+
+
+def significant(value: float) -> str:
+    """A number of any unit with three digits, or as many as stand before its point."""
+    before = math.floor(math.log10(abs(value))) + 1 if value and math.isfinite(value) else 1
+    return f"{value:.{max(0, 3 - before)}f}"
 
 
 @dataclass(frozen=True)

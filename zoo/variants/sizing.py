@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from converters.build import infer_shapes
-from converters.graph import Graph, Node
+from converters.graph import Graph, Node, Value
 from converters.layers.checks import LARGEST
 from converters.layers.registry import record_of
 from prototxt.caffe_pb2 import LayerParameter, NetParameter
@@ -45,6 +45,28 @@ def scored_classes(graph: Graph, tops: Mapping[str, Sequence[int]]) -> int | Non
 
 def _judges_data(node: Node, graph: Graph) -> bool:
     return record_of(node.layer).scores_classes and node.inputs[1] in graph.inputs
+
+
+def compared_values(graph: Graph) -> list[Value]:
+    """What losses of differences compare with the labels of a data layer's pictures, as these are or in
+    another shape: a net that has such a loss, and none that takes a label for a class, tells numbers.
+    """
+    labels, told = set[Value](), list[Value]()
+    for node in graph.nodes:
+        record = record_of(node.layer)
+        if record.data_tops is not None and record.data_tops.is_images:
+            labels.update(node.outputs[1:])
+        elif record.scores_classes and node.inputs[1] in labels:
+            return []
+        elif record.routes and node.inputs[0] in labels:
+            labels.update(node.outputs)
+        elif record.compares_values:
+            told += [
+                ours
+                for ours, theirs in (node.inputs[:2], node.inputs[1::-1])
+                if theirs in labels and ours not in labels
+            ]
+    return told
 
 
 def unjudged_labels(graph: Graph) -> set[int]:

@@ -32,7 +32,7 @@ from zoo.train.planning.nets import edited, read_nets
 from zoo.train.planning.options import Options
 from zoo.train.planning.solver_changes import changed_solver
 from zoo.variants.article import departures
-from zoo.variants.sizing import ignored_labels, size_classifiers
+from zoo.variants.sizing import compared_values, ignored_labels, size_classifiers
 
 # Fields that decide nothing here, and what stands in their place.
 MEANINGLESS = {
@@ -121,7 +121,8 @@ def make_plan(options: Options, here: Path | None = None, recorded: Mapping[str,
     lists = find_lists(draft.layers, draft.nets, places, may_be_demo)
     pairs = find_lists(draft.pair_layers, draft.nets, places, may_be_demo)
     ignored = {label for net in draft.nets.values() for label in ignored_labels(net.message.layer)}
-    labelled = lists if options.label_size is None else {}
+    tells_numbers = any(compared_values(graph) for graph in draft.graphs.values())
+    labelled = lists if options.label_size is None and not tells_numbers else {}
     rows = {path: read_list(path) for path in dict.fromkeys(labelled.values())}
     classes = options.classes
     if classes is None and labelled:
