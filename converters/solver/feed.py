@@ -11,6 +11,7 @@ from torch import Tensor
 from converters.data.input import InputTensors
 from converters.data.memory import MemorySource
 from converters.data.opening import is_readable, open_data
+from converters.data.rows import RowSource
 from converters.data.source import DataSource
 from converters.graph import Graph
 from converters.layers.registry import record_of
@@ -35,6 +36,10 @@ class Batches(Protocol):
     def skipped(self) -> int:
         """How many broken images or records were passed over so far."""
 
+    @property
+    def is_pure(self) -> bool:
+        """Whether a batch follows from its number alone, whenever and in whatever thread it is made."""
+
     def batch(self, index: int) -> dict[str, Tensor]:
         """The ``index``-th batch, by top, where the net's blobs are. Raises InputError from the data."""
 
@@ -42,6 +47,9 @@ class Batches(Protocol):
         """Where the ``sample``-th of the ``samples`` of that batch's ``top`` was read; None where no
         sample is a row of the data.
         """
+
+    def close(self) -> None:
+        """Let go of files and threads; the feed is of no use afterwards."""
 
 
 @dataclass
@@ -73,6 +81,11 @@ class SourceFeed:
         """How many broken records were passed over so far."""
         return sum(source.skipped for source in self.sources if isinstance(source, DataSource))
 
+    @property
+    def is_pure(self) -> bool:
+        """Not where a program hands over arrays, or torch's generator draws the values."""
+        return bool(self.sources) and all(isinstance(source, RowSource) for source in self.sources)
+
     def batch(self, index: int) -> dict[str, Tensor]:
         """This rank's share of the ``index``-th batch since the start of training, by top."""
         return {
@@ -87,6 +100,12 @@ class SourceFeed:
             if tuple(source.shapes.get(top, ()))[:1] == (samples,):
                 return str(source.record(self._number(index, place), sample))
         return None
+
+    def close(self) -> None:
+        """Close the sources."""
+        for source in self.sources:
+            if isinstance(source, DataSource):
+                source.close()
 
     def _number(self, index: int, place: int) -> int:
         return (index - self._first.get(place, 0)) * self.world + self.rank

@@ -143,7 +143,7 @@ def noting_divergence(trainer: Trainer, folder: RunFolder, record: RunRecord) ->
 def finish(trainer: Trainer, folder: RunFolder, record: RunRecord, data: Data, is_whole: bool) -> None:
     """The weights, the ONNX file and the record of a run that has ended or stopped."""
     record["iteration"] = trainer.iteration
-    record["skipped"] = {key: feed.skipped for key, feed in data.feeds.items()}
+    record["skipped"] = {key: feed.skipped for key, feed in trainer.feeds.items()}
     for key, count in record["skipped"].items():  # of images it is said when they are decoded
         if key not in data.images and (note := skip_note(f"data of the {key} net", count)):
             notice(note)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from converters.solver.ahead import made_ahead
 from eval.environment import processor
 from prototxt.rawbytes import readable
 from zoo.runs.record import begin, finish, noting_divergence
@@ -58,9 +59,10 @@ def train(
     if ranks.is_first and snapshot is not None:
         check_sampled(folder, data.images)
     announce(plan, device, ranks)
-    trainer = Trainer(plan, data.feeds, device, ranks)
-    place(trainer, snapshot)
-    return carry_out(args, trainer, folder, data, run)
+    with made_ahead(data.feeds) as feeds:
+        trainer = Trainer(plan, feeds, device, ranks)
+        place(trainer, snapshot)
+        return carry_out(args, trainer, folder, data, run)
 
 
 def carry_out(args: argparse.Namespace, trainer: Trainer, folder: RunFolder, data: Data, run: str) -> bool:

@@ -12,7 +12,7 @@ from eval.robustness import Condition, PixelBatch, shifted, zoomed
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 from zoo.bench.models import Model
-from zoo.report.measure.images import at_size, run_net, served, slices
+from zoo.report.measure.images import at_size, pixels_of, run_net, served, slices
 from zoo.terminal.progress import counting
 from zoo.train.images.dataset import ImageSet
 from zoo.train.planning.lists import sole_image_layer
@@ -42,7 +42,7 @@ def _right_when_edited(
 ) -> list[bool]:
     right: list[bool] = []
     for batch in slices(rows):
-        pixels = _edited(condition, images, images.pixels[batch], len(right))
+        pixels = _edited(condition, images, pixels_of(images, batch), len(right))
         right += _right(score(served(images, pixels)), images, batch)
     return right
 
@@ -62,10 +62,11 @@ def net_at_size(model: Model, share: float, images: ImageSet) -> tuple[Network, 
     """A run's deploy net for ``share`` times its training size, the same weights in it, and its data layer.
 
     The pooling of a GAP head covers the whole map. None for nets that cannot take that size: those
-    with an FC head, whose weights count on one size, and maps that would be too small for a layer.
+    with an FC head, whose weights count on one size, and maps that would be too small for a layer; and where
+    images of several sizes are cut to one.
     """
     side = images.layer.transform_param.crop_size or images.layer.image_data_param.new_height
-    if head_of(model.net) != "gap" or not side:
+    if head_of(model.net) != "gap" or not side or images.are_apart:
         return None
     try:
         net = run_net(model, round(side * share))
@@ -80,7 +81,7 @@ def _right_at_size(net: Network, resized: ImageSet, images: ImageSet, rows: Sequ
     right: list[bool] = []
     for batch in slices(range(len(rows))):
         with torch.no_grad():
-            scores = finite(net(served(resized, resized.pixels[batch])))
+            scores = finite(net(served(resized, resized.array[batch])))
         right += _right(scores, images, [rows[place] for place in batch])
     return right
 

@@ -11,8 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from converters.data.forks.augment import augmented
+from converters.data.images.cut import Cutter
 from converters.data.images.lists import read_image
 from converters.data.images.transform import choose_crops, transform
+from converters.data.order import sample_generator
 from converters.graph import Graph
 from converters.host.machine import cores
 from converters.load import build
@@ -74,9 +77,25 @@ def open_list(model: Model, key: str) -> ImageSet:
     with counting(f"decoding {Path(listed['list']).name}") as advance:
         images = listed_images(model, key, advance)
     assert images is not None
+    if images.mean is not None and images.are_apart:
+        raise InputError(
+            f"{model.where}: has a mean_file, and images of several sizes: nothing can be measured"
+        )
     if images.labels.ndim > 1:
         raise InputError(f"{model.where}: its labels are no classes, so that nothing can be measured")
     return of_classes(images, (model.record or {}).get("classes"))
+
+
+def pixels_of(images: ImageSet, rows: Sequence[int]) -> PixelBatch:
+    """(n, H, W, C): these photographs, all of one size, before they are cropped; those that have sizes of
+    their own, or that the series author's fork resizes first, as its TEST crops them.
+    """
+    layer, pixels = images.layer, images.pixels
+    if not images.are_apart:
+        return images.array[list(rows)]
+    cutter, drawn = Cutter(layer, False), np.ones(3)  # not mirrored
+    each = (augmented(pixels[int(row)], layer, False, sample_generator(0, 0, int(row))) for row in rows)
+    return np.stack([cutter.cut(image, drawn, cutter.size(pixels[0].shape))[0] for image in each])
 
 
 def served(images: ImageSet, pixels: PixelBatch) -> Tensor:
@@ -99,7 +118,7 @@ def at_size(images: ImageSet, layer: LayerParameter, rows: Sequence[int], share:
 
     From the files: a larger input has the detail that the photograph has. A mean image is resized too.
     """
-    height, width = (round(side * share) for side in images.pixels.shape[1:3])
+    height, width = (round(side * share) for side in images.array.shape[1:3])
     param = images.layer.image_data_param
     pixels = _read(tuple(images.base / images.paths[row] for row in rows), height, width, param.is_color)
     mean = images.mean

@@ -18,7 +18,7 @@ from eval.robustness import CONDITIONS, PLAIN, Condition, evenly
 from eval.runtime import open_session
 from zoo.bench.models import Model
 from zoo.report.measure.conditions import Scorer, digits, robustness
-from zoo.report.measure.images import folder_of, open_list, served, slices
+from zoo.report.measure.images import folder_of, open_list, pixels_of, served, slices
 from zoo.terminal.progress import counting
 from zoo.train.images.dataset import ImageSet
 
@@ -127,6 +127,6 @@ def _batches(images: ImageSet, rows: Sequence[int], what: str) -> Iterator[tuple
     done = 0
     with counting(what) as advance:
         for batch in slices(rows):
-            yield served(images, images.pixels[batch]), torch.from_numpy(images.labels[batch])
+            yield served(images, pixels_of(images, batch)), torch.from_numpy(images.labels[batch])
             done += len(batch)
             advance(done, len(rows))

@@ -14,7 +14,7 @@ from converters.graph import Node
 from converters.network import Network
 from eval.robustness import PixelBatch
 from zoo.bench.models import Model
-from zoo.report.measure.images import open_list, run_net, served
+from zoo.report.measure.images import open_list, pixels_of, run_net, served
 from zoo.variants.heads import global_pools, head_of
 
 Maps = np.ndarray[Any, np.dtype[np.float32]]
@@ -25,7 +25,7 @@ _JPEG_QUALITY = 80
 def validation_pixels(model: Model, rows: Sequence[int]) -> PixelBatch:
     """(n, H, W, 3) RGB: these photographs of the validation list as the net sees them, cropped."""
     images = open_list(model, "TEST")
-    pixels = images.pixels[list(rows)]
+    pixels = pixels_of(images, rows)
     if crop := images.layer.transform_param.crop_size:
         top, left = ((side - crop) // 2 for side in pixels.shape[1:3])
         pixels = pixels[:, top : top + crop, left : left + crop]
@@ -59,7 +59,7 @@ def activation_maps(model: Model, rows: Sequence[int]) -> Maps | None:
     if head is None:
         return None
     images = open_list(model, "TEST")
-    data = served(images, images.pixels[list(rows)])
+    data = served(images, pixels_of(images, rows))
     maps = class_maps(net, *head, data)[0]
     large = F.interpolate(maps[:, None], data.shape[2:], mode="bilinear", align_corners=False)[:, 0]
     low, high = large.amin((1, 2), keepdim=True), large.amax((1, 2), keepdim=True)

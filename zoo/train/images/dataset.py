@@ -1,4 +1,4 @@
-"""Images of a list as one uint8 array, decoded once and mapped from a cache on disk."""
+"""Images of a list, decoded once and mapped from a cache on disk."""
 
 import hashlib
 import json
@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from converters.data.forks.augment import is_augmented
 from converters.data.images.lists import Entry, read_list
-from converters.data.images.transform import check, open_mean
+from converters.data.images.transform import open_mean
 from converters.host.files import locked
 from converters.host.machine import free_memory
 from converters.host.places import place_of_list, refuse_escapes
@@ -21,15 +22,16 @@ from prototxt.errors import InputError
 from prototxt.rawbytes import bytes_of, from_message
 from zoo.runs.sums import RowSums, Sums, prints, short, status_of
 from zoo.terminal.console import notice_once
-from zoo.train.images.decoding import Advance, Array, Listed, cached_pixels, decode
+from zoo.train.images.decoding import Advance, Listed, cached_pixels, decode
+from zoo.train.images.ragged import Array, Ragged
 
 CLASSES = "classes.txt"  # beside a list: the classes' names, one a line
 
 
 @dataclass(frozen=True)
 class ImageSet:
-    """What an ImageData layer serves: (N, H, W, C) pixels and (N,) whole labels, or with a label_size K
-    (N, K) float32 ones, in the list's order.
+    """What an ImageData layer serves: (N, H, W, C) pixels, or where images have sizes of their own as many,
+    and (N,) whole labels, or with a label_size K (N, K) float32 ones, in the list's order.
 
     ``paths`` are the images' own, as the list has them, counted from ``base``; ``lines`` where they stand
     in it. ``bad`` are the lines whose images could not be read and were passed over. ``rows``,
@@ -38,7 +40,7 @@ class ImageSet:
 
     layer: LayerParameter
     list_path: Path
-    pixels: Array
+    pixels: Array | Ragged
     labels: np.ndarray[Any, np.dtype[Any]]
     paths: tuple[str, ...]
     lines: tuple[int, ...]
@@ -53,6 +55,17 @@ class ImageSet:
     def skipped(self) -> int:
         """How many images of the list were passed over."""
         return len(self.bad)
+
+    @property
+    def are_apart(self) -> bool:
+        """Whether each image is treated by itself: it has a size of its own, or is varied before the crop."""
+        return isinstance(self.pixels, Ragged) or is_augmented(self.layer)
+
+    @property
+    def array(self) -> Array:
+        """The pixels where images are not treated each by itself."""
+        assert not isinstance(self.pixels, Ragged)
+        return self.pixels
 
 
 def cache_folder() -> Path:
@@ -73,8 +86,8 @@ def open_images(
 
     ``places`` are the folders that relative image paths may count from, as :func:`image_base` says. Raises
     InputError naming list and line for a missing or broken image, one of another size than the first
-    (without new_height and new_width), or one smaller than the crop; ``skip_bad`` passes over those that
-    are missing or broken, ``label_size`` is ``read_list``'s.
+    (without new_height, new_width and crop_size), or one smaller than the crop; ``skip_bad`` passes over
+    those that are missing or broken, ``label_size`` is ``read_list``'s.
     """
     entries = read_list(list_path, label_size)
     mean = open_mean(layer, [*places, list_path.parent])
@@ -83,22 +96,30 @@ def open_images(
     key = _key(list_path, layer.image_data_param, paths) + ("-skipping" if skip_bad else "")
     cached = cache_folder() / "images" / f"{key}.npy"
     sums = sums_of(list_path, base)
+    listed = Listed(layer, list_path, entries, paths, skip_bad, takes_own_sizes(layer), sums)
     decoded = cached_pixels(cached, len(entries), skip_bad)
     if decoded is None:
         with locked(cache_folder() / "locks" / key):  # of several runs that begin at once, one decodes
             decoded = cached_pixels(cached, len(entries), skip_bad)
             if decoded is None:
-                decode(cached, Listed(layer, list_path, entries, paths, skip_bad, sums), advance)
+                decode(cached, listed, advance)
                 decoded = cached_pixels(cached, len(entries), skip_bad)
     assert decoded is not None, cached
     pixels, bad = decoded
-    check(layer, *pixels.shape[1:], mean)
+    listed.check(pixels, bad, mean)
     readable = [entry for row, entry in enumerate(entries) if row not in bad]
     labels = _labels(readable, label_size)
     names, lines = tuple(entry.path for entry in readable), tuple(entry.line for entry in readable)
     broken = tuple(entry.line for row, entry in enumerate(entries) if row in bad)
     fingerprints = prints(entries, paths, sums)
     return ImageSet(layer, list_path, pixels, labels, names, lines, base, mean, broken, *fingerprints)
+
+
+def takes_own_sizes(layer: LayerParameter) -> bool:
+    """Whether a layer takes images of several sizes: each is cut to one, by crop_size or by the rules of the
+    series author's fork.
+    """
+    return bool(layer.transform_param.crop_size) or is_augmented(layer)
 
 
 def sums_of(list_path: Path, base: Path) -> Sums:
@@ -120,14 +141,13 @@ def first_shape(
     skip_bad: bool = False,
     label_size: int | None = None,
 ) -> tuple[int, int, int]:
-    """(height, width, channels) of the list's images: of the first one that can be read, which all others
-    must equal. Raises InputError as :func:`open_images` does.
+    """(height, width, channels) of the first of the list's images that can be read. Raises InputError as
+    :func:`open_images` does.
     """
     entries = read_list(list_path, label_size)
     base = image_base(layer.image_data_param, list_path, entries, [*places, list_path.parent])
     paths = [base / entry.path for entry in entries]
-    height, width, channels = Listed(layer, list_path, entries, paths, skip_bad).first().shape
-    return height, width, channels
+    return Listed(layer, list_path, entries, paths, skip_bad).first().shape
 
 
 def image_base(
@@ -211,7 +231,10 @@ def memory_note(images: ImageSet) -> str | None:
 
 def fingerprint(images: ImageSet) -> str:
     """A short name of the data itself, for telling whether two runs saw the same."""
-    about = json.dumps([list(images.pixels.shape), images.labels.tolist()])
+    pixels = images.pixels
+    shape = pixels.sizes.tolist() if isinstance(pixels, Ragged) else list(pixels.shape)
+    about = json.dumps([shape, images.labels.tolist()])
     digest = hashlib.sha256(about.encode())
-    digest.update(images.pixels[:: max(1, len(images.pixels) // 64)].tobytes())
+    for image in pixels[:: max(1, len(pixels) // 64)]:
+        digest.update(image.tobytes())
     return digest.hexdigest()[:16]
