@@ -13,6 +13,7 @@ from converters.dialects import settled
 from converters.graph import Graph, graph_of
 from converters.net_state import net_state
 from converters.network import Network
+from converters.trained import is_trained, read_trained
 from converters.weights.channels import channels_of
 from converters.weights.formats import load_weights
 from converters.weights.stored import stored_blobs
@@ -30,15 +31,17 @@ def load_net(
     allow_python: bool = False,
     dialect: str | None = None,
 ) -> Network:
-    """The module of a prototxt, given as a path or as its text, in ``phase``'s mode.
+    """The module of a prototxt, given as a path or as its text, or of a .caffemodel's path, in ``phase``'s
+    mode.
 
-    ``weights`` is a .caffemodel, .h5 or .safetensors file; what it lacks is filled as the prototxt says,
-    and a line on stderr names that and what the net lacks. ``allow_python`` lets layers of type Python
-    run the classes they name. ``dialect`` names the fork whose rules are meant where forks have different
-    ones under one type. Raises InputError, with file and line where they are known.
+    ``weights`` is a .caffemodel, .h5 or .safetensors file, without it a .caffemodel's own; what it lacks is
+    filled as the prototxt says, and a line on stderr names that and what the net lacks. ``allow_python`` lets
+    layers of type Python run the classes they name. ``dialect`` names the fork whose rules are meant where
+    forks have different ones under one type. Raises InputError, with file and line where they are known.
     """
-    files = [Path(weights)] if weights else []
-    file = settled(NetFile.of(net), dialect, files)
+    own = is_trained(net) and "\n" not in str(net)
+    files = [Path(weights)] if weights else [Path(net)] if own else []
+    file = settled(read_trained(net, dialect) if own else NetFile.of(net), dialect, files)
     graph = graph_of(file, net_state(phase, level, stages), allow_python)
     return build(graph, phase, input_shapes, weights=files)
 

@@ -283,3 +283,27 @@ def test_zoo_convert_refuses_a_shape_for_an_input_that_is_not_there(
     )
     assert main(["convert", str(net), "--input-shape", "dta=1,7"]) == 2
     assert 'no input "dta"' in capsys.readouterr().err
+
+
+def test_two_nets_of_one_name_do_not_go_over_each_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same file may be converted again, and edited before."""
+    text = 'name: "deploy" input: "x" input_shape { dim: 1 dim: 4 }\n'
+    text += 'layer { name: "r" type: "Power" bottom: "x" top: "y" power_param { scale: %d } }'
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "deploy.prototxt").write_text(text % 2)
+    first, second = (["convert", str(tmp_path / name / "deploy.prototxt")] for name in ("one", "other"))
+    out = ["--output", str(tmp_path / "out")]
+    assert main([*first, *out]) == 0
+    (tmp_path / "one" / "deploy.prototxt").write_text(text % 3)
+    assert main([*first, *out]) == 0
+    before = (tmp_path / "out" / "deploy.onnx").read_bytes()
+    capsys.readouterr()
+    assert main([*second, *out]) == 2
+    said = capsys.readouterr().err
+    assert "deploy.onnx: was converted from another file than" in said and said.count("\n") == 1
+    assert (tmp_path / "out" / "deploy.onnx").read_bytes() == before
+    assert str(tmp_path).encode() not in before
+    assert main([*second, "--output", str(tmp_path / "more")]) == 0

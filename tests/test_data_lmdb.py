@@ -119,3 +119,20 @@ def test_a_database_that_is_there_is_not_written_over(
     (tmp_path / "db").mkdir()
     assert main(["data", "lmdb", str(DATA / "list.txt"), "--output", str(tmp_path / "db")]) == 2
     assert "is there already" in capsys.readouterr().err
+
+
+def test_bad_images_are_passed_over_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A record keeps the number of its line, as convert_imageset numbers them."""
+    for name in ("a", "d"):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((4, 4, 3), np.uint8))
+    (tmp_path / "b.jpg").write_bytes(b"\xff\xd8\xff")
+    (tmp_path / "list.txt").write_text("a.png 0\nb.jpg 1\nc.png 2\nd.png 3\n")
+    command = ["data", "lmdb", str(tmp_path / "list.txt"), "--output", str(tmp_path / "db"), "--skip-bad"]
+    assert main(command) == 0
+    said = capsys.readouterr().err
+    assert "list.txt: 2 broken entries skipped (lines 2, 3)" in said and "db: 2 images" in said
+    assert list(records(tmp_path / "db")) == ["00000000_a.png", "00000003_d.png"]
+    (tmp_path / "list.txt").write_text("b.jpg 1\nc.png 2\n")
+    assert main([*command[:-2], str(tmp_path / "none"), "--skip-bad"]) == 2
+    assert "list.txt: none of its 2 images can be read" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()

@@ -164,3 +164,14 @@ def test_a_net_without_pictures_has_nothing_to_preprocess(tmp_path: Path) -> Non
     )
     with pytest.raises(InputError, match="no input that is a picture"):
         write_onnx(net, tmp_path / "a.onnx", preprocess=True)
+
+
+def test_of_two_pictures_the_line_says_which_is_treated(tmp_path: Path) -> None:
+    net = load_net(f"""{IMAGE} {IMAGE.replace('"data"', '"other"')}
+        layer {{ name: "s" type: "Eltwise" bottom: "data" bottom: "other" top: "s" }}""")
+    said: list[str] = []
+    write_onnx(net, tmp_path / "a.onnx", preprocess=True, warn=said.append)
+    assert said == ['input "data" takes pixels as they are; as the net takes them: "other"']
+    said.clear()
+    write_onnx(net, tmp_path / "a.onnx", warn=said.append)
+    assert said == []

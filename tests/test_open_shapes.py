@@ -41,8 +41,7 @@ def test_channels_that_only_the_records_know(
     said = capsys.readouterr().err
     assert said.count("assumed") == is_assumed and said.count("\n") == is_assumed
     assert (
-        not is_assumed
-        or f'layer "d": the prototxt does not say all of the shape of top "data": 2×{channels}×8×8' in said
+        not is_assumed or f'layer "d": not all of the shape of top "data" is said: 2×{channels}×8×8' in said
     )
 
 

@@ -1,5 +1,6 @@
 """The net that a .caffemodel holds: files of real Caffe and of ours, what forks number otherwise, damaged files."""
 
+import json
 from pathlib import Path
 from random import Random
 
@@ -362,3 +363,19 @@ def test_a_detector_is_converted_without_its_loss(tmp_path: Path, capsys: pytest
     said = capsys.readouterr()
     assert "MultiBoxLoss" not in said.out and "nvidia's forward_type (145)" in said.err
     assert [path.suffix for path in tmp_path.glob("*.onnx")] == [".onnx"]
+
+
+def test_load_net_and_check_take_the_file_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "net.prototxt").write_text(NET)
+    net = load_net(tmp_path / "net.prototxt")
+    path = tmp_path / "w.caffemodel"
+    net.save_caffemodel(path)
+    data = torch.randn(2, 3, 9, 9)
+    with torch.no_grad():
+        assert torch.equal(load_net(path)(data), net(data))
+    assert main(["check", str(path)]) == 0
+    assert "1 files of nets: 1 parsed, 1 built, 1 ran" in capsys.readouterr().out
+    path.write_bytes(b"none")
+    assert main(["check", str(path), "--json", str(tmp_path / "rows.json")]) == 1
+    (row,) = json.loads((tmp_path / "rows.json").read_text())["files"]
+    assert row["reason"] == "is text, as a prototxt is, and not weights"

@@ -1,6 +1,7 @@
 """``zoo convert``: a prototxt as a table of layers, an ONNX file, PyTorch source and weights."""
 
 import argparse
+import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from converters.weights.formats import read_metadata, write_safetensors
 from eval.cost import CONVENTION, layer_costs, parameters, total_macs
 from eval.difference import Difference
 from eval.parity import compare_onnx, write_onnx
+from prototxt.errors import InputError
 from prototxt.net_file import NetFile
 from prototxt.rawbytes import readable
 from zoo.classifier import read_labels
@@ -35,11 +37,11 @@ from zoo.conversion import (
     wired,
     write_file,
 )
-from zoo.ours import keep_others
+from zoo.ours import digest, keep_others
 from zoo.source import keep_sources, written_source
 from zoo.terminal.console import notice, stdout, table
 
-_MARK = "zoo convert"  # as its ONNX files say; a run's, which no conversion could make again, do not
+_MARK = "zoo convert"  # as its ONNX files begin; a run's, which no conversion could make again, do not
 
 
 class VerificationError(Exception):
@@ -71,11 +73,12 @@ def run(args: argparse.Namespace) -> int:
 
 def target_of(file: NetFile, args: argparse.Namespace, has_weights: bool) -> Path:
     """The ONNX file. Raises InputError where it, or the source and the weights beside it, would go over a
-    file that no conversion wrote.
+    file that no conversion wrote, or one of another net.
     """
     stem = file_stem(file, args.variant)
     target = Path(args.output or Path("converted") / stem) / f"{stem}.onnx"
     keep_others(target, "conversion", is_marked)
+    _keep_other_nets(target, file)
     keep_sources(target, args.pth)
     if has_weights:
         # A run's weights name their iteration as well, and a snapshot its state.
@@ -86,10 +89,28 @@ def target_of(file: NetFile, args: argparse.Namespace, has_weights: bool) -> Pat
 
 def is_marked(path: Path) -> bool:
     """Whether a conversion wrote the file."""
+    return _note_in(path).startswith(_MARK)
+
+
+def _note_in(path: Path) -> str:
     try:
-        return bool(onnx.load(path, load_external_data=False).doc_string == _MARK)
+        return str(onnx.load(path, load_external_data=False).doc_string)
     except DecodeError:
-        return False
+        return ""
+
+
+def _note(file: NetFile) -> str:
+    """What an ONNX file says of who wrote it, and of which file's net; no path of the machine is in it."""
+    return f"{_MARK} of {digest(os.fsencode(file.path.resolve()))[:16]}"
+
+
+def _keep_other_nets(target: Path, file: NetFile) -> None:
+    """Raise InputError where the ONNX file is there and another file's net, which has the same name."""
+    if target.is_file() and _note_in(target) not in (_MARK, _note(file)):
+        raise InputError(
+            f"{target}: was converted from another file than {file.name}, whose net has the same name; move "
+            "it away, or name another folder (--output)"
+        )
 
 
 def build_net(file: NetFile, request: Request, args: argparse.Namespace) -> tuple[Network, Graph]:
@@ -130,7 +151,7 @@ def asked(args: argparse.Namespace, part: Graph) -> About:
     """What the command line asks of the ONNX file."""
     return About(
         transform=Transform(args.mean or "", args.scale, args.channel_order, places_of(part)),
-        note=_MARK,
+        note=_note(part.file) if part.file else _MARK,
         opset=args.opset,
         dynamic_size=args.dynamic_size,
         preprocess=args.with_preprocess,

@@ -58,7 +58,7 @@ def assumptions(
             continue
         sizes = "×".join(str(dim or "?") for dim in whole)
         yield (
-            f'layer "{layer.name}": the prototxt does not say all of the shape of top "{top}": {sizes} '
+            f'layer "{layer.name}": not all of the shape of top "{top}" is said: {sizes} '
             "assumed (--input-shape, input_shapes beat it)"
         )
 
@@ -111,8 +111,7 @@ def _one(layer: LayerParameter, top: str, stated: Stated, index: int) -> tuple[i
         checked_size(layer, f'top "{top}"', dims)
     if min(dims, default=1) < 1:
         raise InputError(
-            f'cannot tell the shape of top "{top}" from the prototxt; give it '
-            "as an input shape (--input-shape, input_shapes)",
+            f'cannot tell the shape of top "{top}"; give it as an input shape (--input-shape, input_shapes)',
             layer.name,
         )
     return tuple(dims)

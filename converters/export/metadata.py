@@ -66,16 +66,26 @@ def _order(channels: int, told: Transform) -> str:
     return told.order if channels > 1 else COLOURS[channels]
 
 
-def image_input(net: Network) -> tuple[LayerParameter, Value, tuple[int, ...]] | None:
-    """The data layer, value and shape of the first input that is an image, else of the first."""
-    served = [
+Served = tuple[LayerParameter, Value, tuple[int, ...]]  # a data layer, an input of it and its shape
+
+
+def image_input(net: Network) -> Served | None:
+    """The first input that is an image, else the first."""
+    return next(iter(image_inputs(net) or _served(net)), None)
+
+
+def image_inputs(net: Network) -> list[Served]:
+    """The inputs that are images."""
+    return [item for item in _served(net) if len(item[2]) == 4 and item[2][1] in COLOURS]
+
+
+def _served(net: Network) -> list[Served]:
+    return [
         (node.layer, value, tuple(net.shapes[value]))
         for node in net.graph.nodes
         if node.is_data
         for value in node.outputs
     ]
-    images = [item for item in served if len(item[2]) == 4 and item[2][1] in COLOURS]
-    return next(iter(images or served), None)
 
 
 def _transform(layer: LayerParameter, told: Transform) -> dict[str, Any]:

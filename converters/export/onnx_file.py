@@ -10,7 +10,7 @@ import onnx
 from converters.build import Shape
 from converters.export.deploy import deploy
 from converters.export.limits import refuse_layers
-from converters.export.metadata import Transform, metadata
+from converters.export.metadata import Transform, image_inputs, metadata
 from converters.export.model import Model
 from converters.export.nodes.free import Free
 from converters.export.nodes.net import onnx_net
@@ -128,7 +128,12 @@ class Form:
 def onnx_model(small: Network, classes: Sequence[str] = (), **about: Unpack[About]) -> tuple[Model, Form]:
     """What :func:`export_file` writes, and in which form."""
     refuse_layers(small)
-    model, form = _model(small, about, preprocess_asked(small, **about))
+    preprocess = preprocess_asked(small, **about)
+    if preprocess and (others := _other_images(small, preprocess)):
+        about.get("warn", _hear)(
+            f'input "{preprocess.value.blob}" takes pixels as they are; as the net takes them: {others}'
+        )
+    model, form = _model(small, about, preprocess)
     model.proto.doc_string = about.get("note", "")
     told = about.get("transform", Transform())
     entries = metadata(small, classes, told, about.get("preprocess", False))
@@ -141,6 +146,11 @@ def preprocess_asked(small: Network, **about: Unpack[About]) -> Preprocess | Non
     if not about.get("preprocess"):
         return None
     return preprocess_of(small, about.get("transform", Transform()), about.get("dynamic_size", False))
+
+
+def _other_images(small: Network, preprocess: Preprocess) -> str:
+    """The inputs that are pictures, too, by name."""
+    return ", ".join(f'"{v.blob}"' for _, v, _ in image_inputs(small) if v != preprocess.value)
 
 
 def _hear(line: str) -> None:

@@ -10,6 +10,7 @@ from converters.dialects import settled
 from converters.graph import Graph, graph_of
 from converters.load import build
 from converters.net_state import net_state
+from converters.trained import is_trained, read_trained
 from eval.probe import draw_weights, random_inputs, tensors
 from prototxt.caffe_pb2 import TRAIN, NetState, SolverParameter
 from prototxt.encoding import read_text
@@ -69,19 +70,26 @@ def _unexpected(job: CheckJob, error: Exception) -> str:
 
 def _short(job: CheckJob, reason: str) -> str:
     """The reason in one line, without the path that stands in the row already."""
-    return " ".join(reason.split()).replace(f"{job.path}:", "line ").replace(str(job.path), job.name)
+    line = " ".join(reason.split()).replace(f"{job.path}: ", "").replace(f"{job.path}:", "line ")
+    return line.replace(str(job.path), job.name)
 
 
 def _steps(job: CheckJob) -> Iterator[Row]:
+    if is_trained(job.path):
+        yield from _of_net(job, Row(job.name, "net"), _trained(job))
+        return
     text = read_text(job.path)
     row = Row(job.name, "solver" if is_solver(text, str(job.path)) else "net")
     yield row
     stages = _read(job, text, row.kind == "solver")
-    row = replace(row, phases=list(dict.fromkeys(stage.phase for stage in stages)), parsed=True)
     if not stages:
-        yield replace(row, reason=_SOLVER)
+        yield replace(row, parsed=True, reason=_SOLVER)
         return
-    row = replace(row, kind="solver with net" if row.kind == "solver" else "net")
+    yield from _of_net(job, replace(row, kind="solver with net" if row.kind == "solver" else "net"), stages)
+
+
+def _of_net(job: CheckJob, row: Row, stages: Sequence[Stage]) -> Iterator[Row]:
+    row = replace(row, phases=list(dict.fromkeys(stage.phase for stage in stages)), parsed=True)
     yield row
     shaped = [(stage, *_built(stage, job)) for stage in stages]
     row = replace(row, built=True)
@@ -90,6 +98,12 @@ def _steps(job: CheckJob) -> Iterator[Row]:
         with stage.said():
             _run(*small(graph, stage.phase, shapes, job.shapes), stage.phase)
     yield replace(row, ran=True)
+
+
+def _trained(job: CheckJob) -> list[Stage]:
+    """The net that a .caffemodel holds."""
+    file = read_trained(job.path, job.dialect, quiet)
+    return _stages(job, file, states_of(file.message))
 
 
 def _read(job: CheckJob, text: str, holds_solver: bool) -> list[Stage]:

@@ -54,5 +54,7 @@ def _data_lmdb(kinds: Commands) -> None:  # type: ignore[valid-type]
     parser.add_argument("--encode-type", choices=("png", "jpg"), help="store images encoded so")
     parser.add_argument("--resize", type=size, metavar="HxW", help="resize every image")
     parser.add_argument("--gray", action="store_true", help="one channel")
+    text = "pass over missing and broken images, and count"
+    parser.add_argument("--skip-bad", action="store_true", help=text)
     parser.add_argument("--shuffle", action="store_true", help="in an order that follows from --seed")
     parser.add_argument("--seed", type=whole_number, default=SEED, metavar="N", help=f"(default: {SEED})")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from converters.data.images.lists import Entry, read_image, read_list
+from converters.data.images.lists import Entry, Pixels, read_image, read_list
 from converters.data.order import permutation
 from converters.host.places import existing_folder
 from prototxt.caffe_pb2 import Datum, ImageDataParameter
@@ -20,6 +20,7 @@ from prototxt.errors import InputError
 from zoo.terminal.console import notice
 from zoo.terminal.progress import counting
 from zoo.train.images.dataset import image_base
+from zoo.train.images.decoding import skip_note
 
 _COMMIT = 1000  # records a transaction, as convert_imageset.cpp has it
 _FIRST_MAP = 2**26  # bytes of the map at first; it doubles whenever it is full (db_lmdb.cpp, DoubleMapSize)
@@ -46,8 +47,10 @@ def run(args: argparse.Namespace) -> int:
     if args.shuffle:
         entries = [entries[i] for i in permutation([args.seed, len(entries)], len(entries))]
     with counting(f"writing {output}") as advance:
-        write_lmdb(output, list_path, entries, places, Form(images, encoding), advance)
-    notice(f"{output}: {len(entries)} images")
+        bad = write_lmdb(output, list_path, entries, places, Form(images, encoding), advance, args.skip_bad)
+    if note := skip_note(str(list_path), len(bad), bad):
+        notice(note)
+    notice(f"{output}: {len(entries) - len(bad)} images")
     print(output)
     return 0
 
@@ -59,37 +62,63 @@ def write_lmdb(
     places: list[Path],
     form: Form,
     advance: Callable[[int, int], None],
-) -> None:
-    """Write the entries in their order, with the keys "00000000_path", …, whole or not at all.
+    skip_bad: bool = False,
+) -> list[int]:
+    """Write the entries in their order, with the keys "00000000_path", …, whole or not at all. With
+    ``skip_bad`` an image that is missing or broken is passed over, and its number with it, as
+    convert_imageset does: the lines of those in the list.
 
-    Raises InputError where ``output`` is there already, and, naming list and line, for an image that is
-    missing or broken, of another size than the first (plain pixels without a resize), or whose path is
-    too long for a key.
+    Raises InputError where ``output`` is there already or nothing is left, and, naming list and line, for an
+    image that is missing or broken, of another size than the first (plain pixels without a resize), or whose
+    path is too long for a key.
     """
-    base = image_base(ImageDataParameter(), list_path, entries, places)
+    base, bad = image_base(ImageDataParameter(), list_path, entries, places), list[int]()
 
     def records() -> Iterator[tuple[bytes, bytes]]:
         first: Datum | None = None
         for index, entry in enumerate(entries):
-            try:
-                datum = make_datum(base / entry.path, entry.label, form)
-                first = first or datum
-                _check_size(datum, first)
-                yield _key(index, entry), datum.SerializeToString()
-            except InputError as error:
-                raise InputError(f"{list_path}:{entry.line}: {error}") from None
+            with _at(list_path, entry):
+                image = _image(base / entry.path, form.images, skip_bad)
+                if image is None:
+                    bad.append(entry.line)
+                else:
+                    datum = make_datum(base / entry.path, image, entry.label, form)
+                    first = first or datum
+                    _check_size(datum, first)
+                    yield _key(index, entry), datum.SerializeToString()
             advance(index + 1, len(entries))
+        if first is None:
+            raise InputError(f"{list_path}: none of its {len(entries)} images can be read")
 
     with _whole_folder(output) as beside:
         _store(beside, records())
+    return bad
 
 
-def make_datum(path: Path, label: int, form: Form) -> Datum:
+@contextmanager
+def _at(list_path: Path, entry: Entry) -> Iterator[None]:
+    """Say of an InputError at which line of the list it is."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{list_path}:{entry.line}: {error}") from None
+
+
+def _image(path: Path, form: ImageDataParameter, skip_bad: bool) -> Pixels | None:
+    """The image; None for a bad one that is to be passed over."""
+    try:
+        return read_image(path, form)
+    except InputError as error:
+        if skip_bad:
+            return None
+        raise InputError(f"{error} (--skip-bad passes over such images)") from None
+
+
+def make_datum(path: Path, image: Pixels, label: int, form: Form) -> Datum:
     """An image's record (io.cpp, ReadImageToDatum): plain pixels, channel by channel, or an encoded image,
     which is the file's own bytes where nothing has to change. (Caffe copies a grey file into a colour
     database too, and a colour file with --gray; here such a file is encoded anew.)
     """
-    image = read_image(path, form.images)
     if form.encoding is None:
         height, width, channels = image.shape
         data = image.transpose(2, 0, 1).tobytes()

@@ -22,9 +22,10 @@ from zoo.runs.run_json import ListRecord, RunRecord
 from zoo.tasks.told import task_of, to_record, trained_on
 from zoo.terminal.console import notice
 from zoo.train.images.dataset import ImageSet, fingerprint
+from zoo.train.images.decoding import skip_note
 from zoo.train.planning.plan import Plan
 from zoo.train.planning.solver_changes import NETS
-from zoo.train.sources import Data, skip_note
+from zoo.train.sources import Data
 from zoo.train.trainer import DivergedError, Trainer
 from zoo.variants.heads import head_of
 

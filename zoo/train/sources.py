@@ -1,6 +1,5 @@
 """What feeds each net of a plan: decoded images where one ImageData does, else converters' data layers."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -13,13 +12,12 @@ from prototxt.errors import of_layer
 from zoo.terminal.console import notice
 from zoo.terminal.progress import counting
 from zoo.train.images.dataset import ImageSet, check_labels, first_shape, memory_note, open_images
+from zoo.train.images.decoding import skip_note
 from zoo.train.images.feed import ImageFeed, batch_shapes
 from zoo.train.planning.lists import data_layers
 from zoo.train.planning.plan import Plan
 from zoo.train.ranks import Ranks
 from zoo.variants.sizing import scored_classes, unjudged_labels
-
-_SHOWN = 5  # lines of a list that a note names
 
 
 @dataclass
@@ -96,12 +94,3 @@ def _images(plan: Plan, key: str) -> ImageSet:
         if note:
             notice(note)
     return images
-
-
-def skip_note(name: str, count: int, lines: Sequence[int] = ()) -> str | None:
-    """A line about what --skip-bad passed over, with the first of its ``lines`` in a list where they are
-    known; None where it was nothing.
-    """
-    shown = ", ".join(map(str, lines[:_SHOWN])) + (", …" if len(lines) > _SHOWN else "")
-    where = f" (line{'s' * (len(lines) > 1)} {shown})" if lines else ""
-    return f"{name}: {count} broken {'entry' if count == 1 else 'entries'} skipped{where}" if count else None

@@ -22,6 +22,7 @@ from prototxt.errors import InputError
 from zoo.runs.sums import Sums, status_of
 from zoo.train.images.ragged import Array, Ragged, Size, first_of_each_size
 
+_SHOWN = 5  # lines of a list that a note names
 Advance = Callable[[int, int], None]  # images done, images in all
 _HEADER = 128  # bytes of a file before its pixels
 
@@ -183,3 +184,12 @@ def _header(shape: tuple[int, ...]) -> bytes:
 
 def _said(size: Size) -> str:
     return f"{size[0]}×{size[1]}"
+
+
+def skip_note(name: str, count: int, lines: Sequence[int] = ()) -> str | None:
+    """A line about what --skip-bad passed over, with the first of its ``lines`` in a list where they are
+    known; None where it was nothing.
+    """
+    shown = ", ".join(map(str, lines[:_SHOWN])) + (", …" if len(lines) > _SHOWN else "")
+    where = f" (line{'s' * (len(lines) > 1)} {shown})" if lines else ""
+    return f"{name}: {count} broken {'entry' if count == 1 else 'entries'} skipped{where}" if count else None
