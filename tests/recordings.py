@@ -31,6 +31,7 @@ FED_BY_FORKS = [
     record.rule_name for record in records() if record.role == "data" and record.family.startswith("forks/")
 ]
 
+_BATCHES, _INPUTS = "test_data_series.py", "its tops are inputs: test_fork_inputs.py"
 _OF_MSCNN = (
     *("BoxOutput", "DecodeBBox", "ProposalTarget"),
     *("DetectionLoss", "DetectionAccuracy", "BboxAccuracy", "ROIAlign"),
@@ -42,7 +43,10 @@ WITHOUT_A_RECORDING = {
     "ImageData": "its tops are inputs: test_layers_ends.py",
     "MemoryData": "its tops are inputs: test_layers_ends.py",
     "WindowData": "its tops are inputs: test_layers_ends.py",
-    **dict.fromkeys(FED_BY_FORKS, "its tops are inputs: test_fork_inputs.py"),
+    **{
+        name: f"its batches are recorded: {_BATCHES}" if name.endswith("(caffe-long)") else _INPUTS
+        for name in FED_BY_FORKS
+    },
     "HDF5Output": "no top to record: test_layers_ends.py",
     "Python": "runs what the user wrote: test_layers_ends.py",
     "Accuracy (happynear)": "worked by hand: test_forks_judging.py",

@@ -216,6 +216,24 @@ def test_the_numbers_of_the_series_authors_fork_are_read(kind: str, tmp_path: Pa
     assert layer.HasField(block) and getattr(getattr(layer, block), field) == value
 
 
+def test_how_his_fork_varies_images_is_told_by_type_or_where_it_is_asked_for(tmp_path: Path) -> None:
+    """Other forks' ImageData and Data have other fields under these numbers, which are not read for his."""
+    varied = bytes([13 << 3, 30, *encode_varint(21 << 3), 36])  # min_side_min, min_side_max
+    several = bytes([13 << 3, 2])  # label_size
+    fields = counted(100, len(varied)) + varied + counted(115, len(several)) + several
+    for kind, dialect, is_read in [
+        ("ImageRegressionData", None, True),
+        ("ImageData", "caffe-long", True),
+        ("ImageData", None, False),
+        ("ImageData", "nvidia", False),
+    ]:
+        path = stored(tmp_path, parse_net(NET), layer_with(kind, fields))
+        layer = read_trained(path, dialect).message.layer[-1]
+        param = layer.transform_param
+        found = (param.min_side_min, param.min_side_max, layer.image_data_param.label_size)
+        assert found == ((30, 36, 2) if is_read else (0, 0, 1))
+
+
 def test_what_only_feeds_or_judges_may_have_any_field(tmp_path: Path) -> None:
     path = stored(tmp_path, parse_net(NET), layer_with("SoftmaxWithLoss", SCALE_2))
     assert read_trained(path).message.layer[-1].type == "SoftmaxWithLoss"

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from prototxt.caffe_pb2 import Datum, TransformationParameter
+from prototxt.caffe_pb2 import Datum, DatumLabels, TransformationParameter
 from prototxt.errors import InputError
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -15,6 +15,16 @@ def parse_datum(record: bytes) -> Datum:
     """A record as a Datum. Raises InputError where it is none."""
     try:
         return Datum.FromString(record)
+    except DecodeError:
+        raise InputError("is no Datum") from None
+
+
+def labels_of(record: bytes) -> tuple[int, ...]:
+    """Every label of a record, in which Caffe 1.0 writes one; 0 where there is none. Raises InputError where
+    it is no Datum.
+    """
+    try:
+        return tuple(DatumLabels.FromString(record).label) or (0,)
     except DecodeError:
         raise InputError("is no Datum") from None
 

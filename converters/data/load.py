@@ -9,10 +9,12 @@ from torch import Tensor
 
 from converters.data.opening import is_readable, open_data
 from converters.data.source import DataSource
+from converters.layers.dialects import names_of, with_dialects
 from converters.net_state import is_included, net_state
 from prototxt.caffe_pb2 import LayerParameter, NetParameter, NetState
 from prototxt.errors import InputError, nearest
 from prototxt.net_file import NetFile
+from prototxt.text import to_stderr
 
 
 class BatchStream(Iterator[dict[str, Tensor]]):
@@ -44,18 +46,21 @@ def load_data(
     layer: str | None = None,
     skip_bad: bool = False,
     label_size: int | None = None,
+    dialect: str | None = None,
 ) -> BatchStream:
     """The batches of a prototxt's data layer, by the names of its tops, in Caffe's order, without end.
 
     ``net`` is a path or a prototxt's text; relative paths in it count from the current folder, as in
     Caffe. Where ``phase`` keeps several data layers, ``layer`` names one. ``skip_bad`` passes over broken
     records, ``label_size`` reads that many numbers a line of a list
-    (:func:`converters.data.opening.open_data`). ``with load_data(…) as batches`` closes the files at the end.
+    (:func:`converters.data.opening.open_data`), ``dialect`` names forks, with commas, whose rules are
+    followed whatever the net tells. ``with load_data(…) as batches`` closes the files at the end.
     Raises InputError, with file and line where they are known.
     """
     file = NetFile.of(net)
     with file.located():
-        chosen = _chosen(file.message, net_state(phase, level, stages), layer)
+        settled = with_dialects(file.message, file.name, to_stderr, names_of(dialect or ""))
+        chosen = _chosen(settled, net_state(phase, level, stages), layer)
         return BatchStream(open_data(chosen, phase, seed, skip_bad=skip_bad, label_size=label_size))
 
 

@@ -8,9 +8,12 @@ from torch import Tensor
 
 from converters.data.source import DataSource, SourceOptions
 from converters.layers.checks import positive
+from converters.layers.parts.caffe_long import is_of_caffe_long
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 from prototxt.text import to_stderr
+
+_MOST_AXES = 32  # of a blob (blob.hpp, kMaxBlobAxes)
 
 
 class MemorySource(DataSource):
@@ -22,7 +25,8 @@ class MemorySource(DataSource):
         self.batch_size = param.batch_size
         sides = {"channels": param.channels, "height": param.height, "width": param.width}
         positive(layer, batch_size=param.batch_size, **sides)
-        shapes = ((self.batch_size, *sides.values()), (self.batch_size,))
+        self._of_labels = _labels(layer)
+        shapes = ((self.batch_size, *sides.values()), self._of_labels)
         self.shapes = dict(zip(layer.top, shapes, strict=False))
         self._data, self._labels = torch.empty(0), torch.empty(0)
 
@@ -49,7 +53,7 @@ class MemorySource(DataSource):
             )
         if self.layer.HasField("transform_param"):
             to_stderr(f'layer "{self.layer.name}": MemoryData does not transform arrays')
-        self._data, self._labels = rows, labels.reshape(-1)
+        self._data, self._labels = rows, labels.reshape(-1, *self._of_labels[1:])
 
     def record(self, index: int, sample: int) -> str:
         """The row of the arrays, from 0."""
@@ -64,6 +68,18 @@ class MemorySource(DataSource):
         start = index * self.batch_size % len(self._data)
         rows = slice(start, start + self.batch_size)
         return dict(zip(self.layer.top, (self._data[rows], self._labels[rows]), strict=False))
+
+
+def _labels(layer: LayerParameter) -> tuple[int, ...]:
+    """(batch,), or (batch, 1, 1, 1) in longpeng2008/Caffe_Long, which is set up with an axis an item,
+    whatever label_size says (memory_data_layer.cpp). Raises InputError for more axes than a blob may have.
+    """
+    batch = layer.memory_data_param.batch_size
+    if not is_of_caffe_long(layer):
+        return (batch,)
+    if batch > _MOST_AXES:
+        raise InputError(f"caffe-long's MemoryData takes a batch_size of {_MOST_AXES} at most", layer.name)
+    return batch, 1, 1, 1
 
 
 def float32(values: Any) -> Tensor:

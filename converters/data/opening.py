@@ -8,6 +8,7 @@ from converters.data.source import DataSource, SourceOptions
 from converters.host.places import HERE
 from converters.layers.checks import check_fields
 from converters.layers.choice import choose
+from converters.layers.dialects import has_rules
 from converters.layers.registry import record_of, rules_of
 from converters.net_state import trains
 from prototxt.caffe_pb2 import LayerParameter
@@ -58,7 +59,7 @@ def open_data(
 
 def _chosen(layer: LayerParameter) -> LayerParameter:
     """The layer with its dialect where its type has several rules and no net has chosen one yet."""
-    if layer.dialect or len(rules_of(layer.type)) < 2:
+    if layer.dialect or not has_rules(layer):
         return layer
     copy = LayerParameter()
     copy.CopyFrom(layer)

@@ -1,11 +1,19 @@
 """Data: records of an LMDB or a LevelDB (data_layer.cpp)."""
 
+from math import prod
+
+import numpy as np
+import torch
+from torch import Tensor
+
 from converters.data.database import open_database
-from converters.data.datum import datum_pixels, parse_datum
+from converters.data.datum import datum_pixels, labels_of, parse_datum
 from converters.data.images.pixels import PixelSource, Sample
 from converters.data.order import Rounds
 from converters.data.source import BadRecordError, SourceOptions
 from converters.host.places import find
+from converters.layers.checks import checked_size
+from converters.layers.choice import CAFFE
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
@@ -32,11 +40,31 @@ class RecordSource(PixelSource):
         key = self.database.keys[row]
         name = f"{self.database.path}: record {key.decode(errors='backslashreplace')}"
         try:
-            datum = parse_datum(self.database.get(key))
+            record = self.database.get(key)
+            datum, labels = parse_datum(record), labels_of(record)
             pixels = datum_pixels(datum, self.layer.transform_param)
         except InputError as error:
             raise BadRecordError(f"{name} {error}", self.layer.name) from None
-        return Sample(name, pixels, datum.label)
+        several = len(labels) > 1 and self.layer.dialect != CAFFE
+        return Sample(name, pixels, labels if several else datum.label, datum.encoded)
+
+    def labels(self, samples: list[Sample]) -> Tensor:
+        """(batch,); of records with several labels an axis of the batch's length for each, in which the
+        labels stand one after the other from the start, with 0 behind them: so longpeng2008/Caffe_Long has
+        them (data_layer.cpp), and Caffe 1.0 the last alone. Raises InputError where they do not fit.
+        """
+        each = [np.ravel(sample.label) for sample in samples]
+        for sample, own in zip(samples, each, strict=True):
+            if len(own) != len(each[0]):
+                counts = f"{len(own)} labels, the first of its batch, {samples[0].name}, {len(each[0])}"
+                raise InputError(f"{sample.name} has {counts}", self.layer.name)
+        shape = checked_size(self.layer, "the blob of labels", (len(each),) * len(each[0]))
+        flat = np.concatenate(each).astype(np.float32)
+        if len(flat) > prod(shape):
+            raise InputError(f"{samples[0].name} has {len(flat)} labels: a batch of 1 has no room for them")
+        return torch.from_numpy(
+            np.concatenate([flat, np.zeros(prod(shape) - len(flat), np.float32)])
+        ).reshape(shape)
 
     def close(self) -> None:
         """Close the database."""

@@ -24,14 +24,16 @@ class Dialect:
 
     ``name`` is a fork's, or CAFFE of Caffe 1.0's own rule; ``also`` names others with the same rule.
     ``fields`` are those of the layer's message that the rule knows, of all that tell the type's rules apart
-    ("bn_param.eps"). ``needs_field``: it is taken only where one of its own is set, where no other takes as
-    many bottoms and tops, or where it is asked for. Of a weight file, ``shapes`` says of the shapes of a
+    ("bn_param.eps"), ``unread`` those that its fork has and no line of its code reads, which tell where no
+    other rule knows them. ``needs_field``: it is taken only where one of its own is set, where no other takes
+    as many bottoms and tops, or where it is asked for. Of a weight file, ``shapes`` says of the shapes of a
     layer's blobs whether they may be this rule's; ``excludes`` of the layer and the values of its blobs
     whether they cannot be; ``looks_so`` of all layers' values whether they look like this rule's (None: they
     do not tell), which chooses, but never without a notice. ``is_default``: it is taken where nothing tells
     it from others; of several such the first registered. ``of_net``: fields of a net that stand for one of
     each of its layers of the type that has none of its own. ``beside``: types of layers that its fork alone
-    has, whose presence in a net tells where nobody asked for another, with a notice.
+    has, ``beside_fields`` fields of other layers, whose presence in a net tells where nobody asked for
+    another, with a notice.
     """
 
     name: str
@@ -44,6 +46,13 @@ class Dialect:
     is_default: bool = False
     of_net: tuple[tuple[str, str], ...] = ()
     beside: tuple[str, ...] = ()
+    beside_fields: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+
+    @property
+    def has(self) -> tuple[str, ...]:
+        """Every field that its fork has, read or not."""
+        return self.fields + self.unread
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -88,7 +97,8 @@ def choose(
     """
     wanted = [rule for rule in rules if set(dialect_of(rule).names) & set(asked)]
     if len(wanted) == 1:
-        return Choice(wanted * len(layers), _strange_fields(layers, wanted[0], rules))
+        said = [*_strange_fields(layers, wanted[0], rules), *_unread_fields(layers, wanted * len(layers))]
+        return Choice(wanted * len(layers), said)
     stored = stored or {}
     each = [_possible(layer, rules, wanted, stored.get(layer.name, ())) for layer in layers]
     common = [rule for rule in rules if all(rule in possible for possible in each)]
@@ -97,7 +107,8 @@ def choose(
     chosen = [_first(layer, likely or own) for layer, own in zip(layers, each, strict=True)]
     pairs = zip(chosen, [common] * len(layers) if common else each, strict=True)
     unsure = [(rule, rules) for rule, rules in pairs if len(rules) > 1 and dialect_of(rule).name != CAFFE]
-    return Choice(chosen, [_notice(*unsure[0], likely != common)] if unsure else [])
+    said = [_notice(*unsure[0], likely != common)] if unsure else []
+    return Choice(chosen, [*said, *_unread_fields(layers, chosen)])
 
 
 def _possible(
@@ -106,8 +117,9 @@ def _possible(
     """The rules, of those ``wanted`` if there are any, that one layer may follow."""
     if layer.dialect and (not wanted or _named(layer, rules) in wanted):
         return [_named(layer, rules)]
-    fields = _fields_set(layer, rules)
+    fields = fields_set(layer, rules)
     fitting = [rule for rule in wanted or rules if fields <= set(dialect_of(rule).fields)]
+    fitting = fitting or [rule for rule in wanted or rules if fields <= set(dialect_of(rule).has)]
     if not fields and not wanted:
         fitting = _by_counts(layer, fitting)
     if not fitting:
@@ -142,8 +154,8 @@ def check_recorded(layer: LayerParameter, rules: "Sequence[Record]", recorded: S
         raise InputError(f"{began}, which nobody knows here", layer.name, layer)
     if layer.dialect and _named(layer, rules) not in known:
         raise InputError(f"{began}, and its text names {layer.dialect}'s now", layer.name, layer)
-    fields = {field for rule in known for field in dialect_of(rule).fields}
-    if strange := sorted(_fields_set(layer, rules) - fields):
+    fields = {field for rule in known for field in dialect_of(rule).has}
+    if strange := sorted(fields_set(layer, rules) - fields):
         said = f"{began}, which does not know {_listed(strange, 'and')}"
         raise InputError(f"{said}, and its text sets it now", layer.name, layer)
 
@@ -211,9 +223,9 @@ def _first(layer: LayerParameter, rules: "Sequence[Record]") -> "Record":
     raise InputError(reason, layer.name)
 
 
-def _fields_set(layer: LayerParameter, rules: "Sequence[Record]") -> set[str]:
+def fields_set(layer: LayerParameter, rules: "Sequence[Record]") -> set[str]:
     """Of the fields that tell the rules apart those that a layer sets."""
-    return {name for rule in rules for name in dialect_of(rule).fields if _has(layer, name)}
+    return {name for rule in rules for name in dialect_of(rule).has if has_field(layer, name)}
 
 
 def _strange_fields(
@@ -221,12 +233,29 @@ def _strange_fields(
 ) -> list[str]:
     """A line where a layer sets what the rule that was asked for does not know."""
     for layer in layers:
-        if strange := sorted(_fields_set(layer, rules) - set(dialect_of(wanted).fields)):
+        if strange := sorted(fields_set(layer, rules) - set(dialect_of(wanted).has)):
             return [
                 f'layer "{layer.name}" sets {_listed(strange, "and")}, without effect: '
                 f"{dialect_of(wanted).name}'s {layer.type}, which is asked for, does not know it"
             ]
     return []
+
+
+def _unread_fields(layers: Sequence[LayerParameter], chosen: "Sequence[Record]") -> list[str]:
+    """A line where layers set what the code of the fork that was chosen for them does not read; nothing of
+    those for which a text says the fork, since whoever wrote that down was told.
+    """
+    pairs = [
+        (rule, name)
+        for layer, rule in zip(layers, chosen, strict=True)
+        for name in (() if layer.dialect else dialect_of(rule).unread)
+        if has_field(layer, name)
+    ]
+    if not pairs:
+        return []
+    names = _listed(dict.fromkeys(name.rpartition(".")[2] for _, name in pairs), "and")
+    rule = pairs[0][0]
+    return [f"{rule.type}: {names} without effect: no code of {dialect_of(rule).name} reads what it says"]
 
 
 def _notice(chosen: "Record", rules: "Sequence[Record]", by_values: bool) -> str:
@@ -243,11 +272,11 @@ def dialect_of(rule: "Record") -> Dialect:
     return rule.dialect or _OWN
 
 
-def _has(message: Message, field: str) -> bool:
+def has_field(message: Message, field: str) -> bool:
     """Whether a field such as "bn_param.eps" is set."""
     name, _, inner = field.partition(".")
     is_set = name in {item.name for item, _ in message.ListFields()}
-    return is_set and (not inner or _has(getattr(message, name), inner))
+    return is_set and (not inner or has_field(getattr(message, name), inner))
 
 
 def _listed(names: Iterable[str], word: str) -> str:

@@ -15,13 +15,10 @@ def _input(layer: LayerParameter) -> Stated:
 
 
 def _image_data(layer: LayerParameter) -> Stated:
-    """(batch, 3 or 1, crop or new size), (batch,), or (batch, labels, 1, 1) in the fork that says how many
-    (image_data_layer.cpp).
-    """
+    """(batch, 3 or 1, crop or new size), (batch,) (image_data_layer.cpp)."""
     param = layer.image_data_param
     size = served(layer, (param.new_height, param.new_width))
-    labels = (param.label_size, 1, 1) if param.HasField("label_size") else ()
-    return [images(param.batch_size, 3 if param.is_color else 1, size), (param.batch_size, *labels)]
+    return [images(param.batch_size, 3 if param.is_color else 1, size), (param.batch_size,)]
 
 
 def _data(layer: LayerParameter) -> Stated:

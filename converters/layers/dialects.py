@@ -2,7 +2,16 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from converters.layers.choice import CAFFE, Stored, check_recorded, choose, dialect_of
+from converters.layers.choice import (
+    CAFFE,
+    Dialect,
+    Stored,
+    check_recorded,
+    choose,
+    dialect_of,
+    fields_set,
+    has_field,
+)
 from converters.layers.registry import dialects, rules_of
 from prototxt.caffe_pb2 import LayerParameter, NetParameter
 from prototxt.errors import InputError, about, nearest
@@ -48,16 +57,25 @@ def _set_from_neighbours(net: NetParameter, layers: Sequence[LayerParameter]) ->
     """Give the layers, all of one type, the dialect that another layer of the net tells (``Dialect.beside``);
     what the user should be told of it.
     """
-    types = {layer.type for layer in net.layer}
-    for rule in rules_of(layers[0].type):
-        there = sorted(types.intersection(dialect_of(rule).beside))
-        unsaid = [layer for layer in layers if not layer.dialect]
-        if there and unsaid:
+    rules = rules_of(layers[0].type)
+    unsaid = [layer for layer in layers if not layer.dialect]
+    if len(rules) < 2 or any(fields_set(layer, rules) for layer in layers):
+        return ""  # their own type or fields tell
+    for rule in rules if unsaid else ():
+        if there := _sign(net, dialect_of(rule)):
             for layer in unsaid:
                 layer.dialect = rule.dialect_name
             whose = f"{rule.dialect_name}'s ({rule.source})"
-            return f"{rule.type} is taken as {whose}, whose {there[0]} the net has; --dialect says otherwise"
+            return f"{rule.type} is taken as {whose}, whose {there} the net has; --dialect says otherwise"
     return ""
+
+
+def _sign(net: NetParameter, dialect: Dialect) -> str:
+    """A type or a field of the fork's in a net, the first by name; "" where there is none."""
+    if types := sorted({layer.type for layer in net.layer}.intersection(dialect.beside)):
+        return types[0]
+    signs = (name for name in dialect.beside_fields if any(has_field(layer, name) for layer in net.layer))
+    return next(signs, "").rpartition(".")[2]
 
 
 def _set_from_net(net: NetParameter, layers: Sequence[LayerParameter]) -> None:
@@ -112,8 +130,9 @@ def dialects_of(layers: Iterable[LayerParameter]) -> dict[str, str]:
 
 
 def has_rules(layer: LayerParameter) -> bool:
-    """Whether the layer's type has several rules."""
-    return len(rules_of(layer.type)) > 1
+    """Whether the layer's type has several rules, or one that says whose it is."""
+    rules = rules_of(layer.type)
+    return len(rules) > 1 or any(rule.dialect_name for rule in rules)
 
 
 def told_by_blobs(layer: LayerParameter) -> bool:

@@ -167,7 +167,7 @@ class Record:
         return any(field.partition(".")[0] == name for field in self._forks())
 
     def _forks(self) -> tuple[str, ...]:
-        return (*self.fields, *(self.dialect.fields if self.dialect else ()))
+        return (*self.fields, *(self.dialect.has if self.dialect else ()))
 
     @property
     def judges(self) -> bool:

@@ -71,9 +71,18 @@ _ASKED = "(asked)"
 _MARGIN = "num_output type weight_filler axis base gamma power iteration lambda_min"
 
 
-def _in_order(fork: str, fields: str) -> str:
-    """The rows of a message that a fork numbers from 1 on."""
-    return "\n".join(f"{number} {field} {fork}" for number, field in enumerate(fields.split(), 1))
+def _in_order(fork: str, fields: str, first: int = 1, types: str = "") -> str:
+    """The rows of a message that a fork numbers from ``first`` on."""
+    numbered = enumerate(fields.split(), first)
+    return "\n".join(f"{number} {field} {fork} {types}" for number, field in numbered)
+
+
+_VARIED = (
+    "min_scaling_factor max_scaling_factor max_rotation_angle contrast_brightness_adjustment "
+    "smooth_filtering min_side_min min_contrast max_contrast max_brightness_shift max_smooth "
+    "apply_probability debug_params max_color_shift min_side_max min_side use_deformed_resize "
+    "deformed_resize_th crop_h crop_w"
+)
 
 
 # A line: the number, our field, the forks, the types of layers.
@@ -124,7 +133,15 @@ _ROWS: dict[str, str] = {
         8 resize_param SSD AnnotatedData
         11 crop_h SSD AnnotatedData
         12 crop_w SSD AnnotatedData
+        """
+    + _in_order("caffe-long", _VARIED, 8, "ImageRegressionData ImageProbData")
+    + "\n"
+    + _in_order("caffe-long", _VARIED, 8, "ImageData Data ImageSegData (asked)"),
+    "ImageDataParameter": """
+        13 label_size caffe-long ImageRegressionData
+        13 label_size caffe-long ImageData (asked)
         """,
+    "MemoryDataParameter": "5 label_size caffe-long MemoryData (asked)",
     "PoolingParameter": """
         13 ceil_mode pull-3057
         """,

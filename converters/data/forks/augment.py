@@ -2,6 +2,7 @@
 (longpeng2008/Caffe_Long: data_transformer.cpp, Transform of a cv::Mat). Images are (height, width, channels)
 uint8, and what is random comes from the generator that a caller hands over."""
 
+from collections.abc import Collection
 from math import ceil, isfinite
 from typing import Any
 
@@ -63,6 +64,11 @@ def rotated(image: Image, angle: int) -> Image:
 def is_deformed(param: TransformationParameter, drawn: Drawn) -> bool:
     """Whether an image is squeezed into a square, which is drawn."""
     return bool(param.use_deformed_resize and drawn.random() >= param.deformed_resize_th)
+
+
+def may_deform(param: TransformationParameter) -> bool:
+    """Whether :func:`is_deformed` is true of any image."""
+    return param.use_deformed_resize and param.deformed_resize_th < 1
 
 
 def keeps_aspect(param: TransformationParameter) -> bool:
@@ -152,8 +158,7 @@ def check_augmentation(layer: LayerParameter, train: bool) -> None:
     the first that draws what it cannot do.
     """
     param = layer.transform_param
-    may_deform = param.use_deformed_resize and param.deformed_resize_th < 1
-    if may_deform or keeps_aspect(param):
+    if may_deform(param) or keeps_aspect(param):
         _check_sides(layer, train)
     if train and param.apply_probability > 0:
         _check_amounts(layer)
@@ -198,9 +203,9 @@ def check_contrast(layer: LayerParameter) -> None:
         raise InputError(f"min_contrast {low:g} is more than max_contrast {high:g}", layer.name)
 
 
-def check_generator(layer: LayerParameter, train: bool) -> None:
-    """Raise InputError where something is drawn and the fork has made nothing to draw from
-    (DataTransformer::InitRand): it needs mirror, or in TRAIN crop_size.
+def check_generator(layer: LayerParameter, train: bool, without: Collection[str] = ()) -> None:
+    """Raise InputError where something is drawn, but for fields ``without`` effect, and the fork has made
+    nothing to draw from (DataTransformer::InitRand): it needs mirror, or in TRAIN crop_size.
     """
     param = layer.transform_param
     if param.mirror or (train and param.crop_size):
@@ -209,10 +214,10 @@ def check_generator(layer: LayerParameter, train: bool) -> None:
     drawing = {
         "max_rotation_angle": train and param.max_rotation_angle,
         "min_side_min": keeps_aspect(param),
-        "use_deformed_resize": param.use_deformed_resize and param.deformed_resize_th < 1,
+        "use_deformed_resize": may_deform(param),
         "max_color_shift": happening and param.max_color_shift,
         "contrast_brightness_adjustment": happening and param.contrast_brightness_adjustment,
         "smooth_filtering": happening and _may_smooth(param),
     }
-    for name in (name for name, is_drawn in drawing.items() if is_drawn):
+    for name in (name for name, is_drawn in drawing.items() if is_drawn and name not in without):
         raise InputError(f"{name} draws at random, which takes crop_size in TRAIN, or mirror", layer.name)

@@ -22,12 +22,14 @@ Array = np.ndarray[Any, np.dtype[Any]]
 @dataclass(frozen=True)
 class Sample:
     """One image, (height, width, channels) uint8 or float32; ``name`` is what messages call it. ``label`` is
-    several where the source was opened with a label_size.
+    several where the source was opened with a label_size, or a record has several. ``is_encoded``: it was a
+    file, or in a record as one.
     """
 
     name: str
     pixels: Array
     label: float | tuple[float, ...]
+    is_encoded: bool = True
 
 
 class PixelSource(RowSource[Sample]):
@@ -49,8 +51,11 @@ class PixelSource(RowSource[Sample]):
         """
         samples = self.of_batch(lambda place, sample: sample, index)
         data = self._transformed(samples, draw(self.options.seed, index, self.batch_size))
-        labels = torch.tensor([sample.label for sample in samples], dtype=torch.float32)
-        return dict(zip(self.layer.top, (data, labels), strict=False))
+        return dict(zip(self.layer.top, (data, self.labels(samples)), strict=False))
+
+    def labels(self, samples: list[Sample]) -> Tensor:
+        """The labels of a batch: (batch,), or (batch, labels) where each sample has several."""
+        return torch.tensor([sample.label for sample in samples], dtype=torch.float32)
 
     def _transformed(self, samples: Sequence[Sample], drawn: Array) -> Tensor:
         for sample in samples:
@@ -85,5 +90,5 @@ class PixelSource(RowSource[Sample]):
         height, width, channels = first.pixels.shape
         crop = self.layer.transform_param.crop_size
         data = (self.batch_size, channels, crop or height, crop or width)
-        labels = (self.batch_size, *np.shape(first.label))
-        return dict(zip(self.layer.top, (data, labels), strict=False))
+        labels = self.labels([first] * self.batch_size).shape
+        return dict(zip(self.layer.top, (data, tuple(labels)), strict=False))

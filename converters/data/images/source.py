@@ -1,6 +1,6 @@
 """ImageData: images named by a list (image_data_layer.cpp)."""
 
-from converters.data.images.lists import read_image, read_list
+from converters.data.images.lists import Entry, read_image, read_list
 from converters.data.images.pixels import PixelSource, Sample
 from converters.data.images.transform import check_resize
 from converters.data.order import Rounds, drawn_skip
@@ -19,12 +19,21 @@ class ImageSource(PixelSource):
         check_resize(layer)
         refuse_escapes("root_folder", param.root_folder)
         self.list_path = find(param.source, options.places)
-        self.entries = read_list(self.list_path, options.label_size)
+        self.layer, self.options = layer, options
+        self.entries = self.entries_of_list()
         names = [from_message(param.root_folder) + entry.path for entry in self.entries]
         self.place = place_of_list(self.list_path, param.source, names, options.places)
         skip = drawn_skip(options.seed, layer, param.rand_skip, len(self.entries))
         rounds = Rounds(len(self.entries), param.shuffle, options.seed, skip)
         super().__init__(layer, options, rounds, param.batch_size)
+
+    def entries_of_list(self) -> list[Entry]:
+        """What the list holds. Raises InputError, naming file and line."""
+        return read_list(self.list_path, self.options.label_size)
+
+    def label_of(self, entry: Entry) -> float | tuple[float, ...]:
+        """One, or with the option label_size so many."""
+        return entry.label if self.options.label_size is None else entry.labels
 
     def read(self, row: int) -> Sample:
         """The image of an entry: root_folder and path are joined as strings, as Caffe joins them."""
@@ -34,5 +43,4 @@ class ImageSource(PixelSource):
             pixels = read_image(path, param)
         except InputError as error:
             raise BadRecordError(f"{self.list_path}:{entry.line}: {error}", self.layer.name) from None
-        label = entry.label if self.options.label_size is None else entry.labels
-        return Sample(f"{self.list_path}:{entry.line}: image {path}", pixels, label)
+        return Sample(f"{self.list_path}:{entry.line}: image {path}", pixels, self.label_of(entry))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from converters.host.places import HERE, find
+from converters.layers.parts.caffe_long import is_of_caffe_long
 from converters.weights.mean_image import read_mean
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
@@ -62,12 +63,20 @@ def check(layer: LayerParameter, height: int, width: int, channels: int, mean: T
         raise InputError(
             f"crop_size {param.crop_size} is larger than the image, {height}×{width}", layer.name
         )
-    if mean is not None and mean.shape != (height, width, channels):
+    check_mean(layer, (height, width, channels), mean)
+
+
+def check_mean(layer: LayerParameter, shape: tuple[int, ...], mean: Tensor | None = None) -> None:
+    """Raise InputError where an image of ``shape``, (height, width, channels), is not as large as its mean
+    image, or has not as many channels as there are mean values.
+    """
+    if mean is not None and mean.shape != shape:
         theirs = f"{mean.shape[2]}×{mean.shape[0]}×{mean.shape[1]}"
+        file = layer.transform_param.mean_file
         raise InputError(
-            f"mean_file {param.mean_file} is {theirs}, the image {channels}×{height}×{width}", layer.name
+            f"mean_file {file} is {theirs}, the image {shape[2]}×{shape[0]}×{shape[1]}", layer.name
         )
-    means(layer, channels)
+    means(layer, shape[2])
 
 
 def means(layer: LayerParameter, channels: int) -> NDArray[np.float32] | None:
@@ -99,7 +108,9 @@ def check_resize(layer: LayerParameter) -> None:
 
 
 def choose_crops(layer: LayerParameter, train: bool, size: tuple[int, int], drawn: np.ndarray) -> Choices:
-    """Crop positions (random in TRAIN, central in TEST) and mirroring (random in both where set)."""
+    """Crop positions (random in TRAIN, central in TEST) and mirroring (random in both where set; in TRAIN
+    alone where the layer is longpeng2008/Caffe_Long's).
+    """
     param = layer.transform_param
     spare = np.array([side - param.crop_size if param.crop_size else 0 for side in size])
     corner = (
@@ -107,7 +118,8 @@ def choose_crops(layer: LayerParameter, train: bool, size: tuple[int, int], draw
         if train
         else np.tile(spare // 2, (len(drawn), 1))
     )
-    mirror = (drawn[:, 2] < 0.5) & param.mirror
+    mirrors = param.mirror and (train or not is_of_caffe_long(layer))
+    mirror = (drawn[:, 2] < 0.5) & mirrors
     return Choices(torch.from_numpy(corner[:, 0]), torch.from_numpy(corner[:, 1]), torch.from_numpy(mirror))
 
 

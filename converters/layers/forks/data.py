@@ -5,6 +5,7 @@ from math import floor
 
 from converters.layers.choice import Dialect
 from converters.layers.data_tops import DataTops
+from converters.layers.forks.data_long import LABEL_MAPS
 from converters.layers.parts.fed import Fed, Size, Stated, decoded_channels, fed, images, served
 from converters.layers.registry import layer
 from prototxt.caffe_pb2 import LayerParameter, ResizeParameter, VideoDataParameter
@@ -207,6 +208,7 @@ _DENSE_FILE = "alexgkendall/caffe-segnet: dense_image_data_layer.cpp"
     "ImageSegData",
     **fed(f"aquariusjay/deeplab-public-ver2: {_SEG_FILE}", (2, 3), _SEGMENTED, dialect=_DEEPLAB),
 )
+@layer("ImageSegData", **LABEL_MAPS)
 @layer("ImageSegData", **fed(f"hszhao/PSPNet: {_SEG_FILE}", (2, 3), _OF_PSPNET, dialect=_PSPNET))
 @layer("ImageLabelmapData", **fed("s9xie/hed: image_labelmap_data_layer.cpp", (2, 2), _LABELLED))
 @layer("DenseImageData", **fed(_DENSE_FILE, (2, 2), _DENSE, ("dense_image_data_param",)))

@@ -8,6 +8,7 @@ from converters.data.images.transform import check_resize
 from converters.graph import Graph
 from converters.host.places import missing, seek
 from converters.layers.checks import positive
+from converters.layers.parts.caffe_long import is_of_caffe_long
 from converters.layers.registry import record_of
 from converters.solver.nets import NetSource
 from prototxt.caffe_pb2 import LayerParameter
@@ -37,9 +38,12 @@ def check_data(graph: Graph, key: str) -> None:
 
 
 def sole_image_layer(graph: Graph) -> LayerParameter | None:
-    """The net's ImageData layer where that alone feeds it: such images are decoded once, and kept."""
+    """The net's ImageData layer where that alone feeds it: such images are decoded once, and kept. Not one
+    that varies them, or has several labels, by rules of its own.
+    """
     layers = data_layers(graph)
-    return layers[0] if len(layers) == 1 and layers[0].type == "ImageData" else None
+    is_sole = len(layers) == 1 and layers[0].type == "ImageData" and not is_of_caffe_long(layers[0])
+    return layers[0] if is_sole else None
 
 
 def sole_pair_layer(graph: Graph) -> LayerParameter | None:

@@ -1,0 +1,87 @@
+"""Lists of images with several labels a line, as the fork of the tuning series' author reads them
+(longpeng2008/Caffe_Long: io.cpp, ReadImagesList)."""
+
+import codecs
+import re
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from converters.data.images.lists import Entry
+from prototxt.errors import InputError
+from prototxt.rawbytes import text_of
+
+Kind = Literal["int", "float"]
+
+_BLANKS = rb"[ \t\n\v\f\r]*"
+_INT = re.compile(_BLANKS + rb"([+-]?)0*([0-9]+)")
+_MOST_DIGITS = 10  # of an int
+# What a stream takes for a float's text, before it is known to be one.
+_FLOAT = re.compile(_BLANKS + rb"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]*)(?:(?<=[0-9.])[eE][+-]?[0-9]*)?)")
+_WHOLE_FLOAT = re.compile(rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+
+
+def read_labelled(path: Path, label_size: int, kind: Kind = "int") -> list[Entry]:
+    """The entries of a list whose lines are an image and its labels, parted by white space: the first
+    ``label_size`` labels of each. Numbers are read as C++'s ``>>`` reads them: 3.9 as an int is 3, and ends
+    the line, as any other word does.
+
+    Raises InputError, naming file and line, for a line with another number of labels than the first, which
+    an empty one has, and for a list without entries, or with fewer labels.
+    """
+    try:
+        status = path.stat()
+        return list(_entries(path, label_size, kind, status.st_size, status.st_mtime_ns))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read as a list ({error})") from None
+
+
+@lru_cache(maxsize=4)  # a run asks for its lists again and again
+def _entries(path: Path, label_size: int, kind: Kind, size: int, moment: int) -> list[Entry]:
+    """The entries of the list as it is at that size and time."""
+    lines = path.read_bytes().removeprefix(codecs.BOM_UTF8).split(b"\n")
+    lines = lines if lines[-1] else lines[:-1]  # what ends in a newline has no line behind it
+    if not lines:
+        raise InputError(f"{path}: the list is empty")
+    entries = [_entry(line, number, kind) for number, line in enumerate(lines, 1)]
+    first = len(entries[0].labels)
+    for entry in entries:
+        if not entry.path or len(entry.labels) != first:
+            counts = f"{len(entry.labels)} labels, the first line {first}"
+            raise InputError(f"{path}:{entry.line}: {counts}: all lines have as many")
+    if first < label_size:
+        raise InputError(f"{path}:1: {first} labels, and label_size asks for {label_size}")
+    return [Entry(entry.path, entry.labels[:label_size], entry.line) for entry in entries]
+
+
+def _entry(line: bytes, number: int, kind: Kind) -> Entry:
+    name, *rest = line.split(maxsplit=1) or [b""]
+    labels = tuple(_READERS[kind](rest[0])) if rest else ()
+    return Entry(text_of(name), labels, number)
+
+
+def _ints(text: bytes) -> Iterator[float]:
+    place = 0
+    while (found := _INT.match(text, place)) and len(found[2]) <= _MOST_DIGITS:
+        value = int(found[1] + found[2])
+        if not -(2**31) <= value < 2**31:
+            return
+        yield value
+        place = found.end()
+
+
+def _floats(text: bytes) -> Iterator[float]:
+    place = 0
+    while (found := _FLOAT.match(text, place)) and _WHOLE_FLOAT.fullmatch(found[1]):
+        with np.errstate(over="ignore"):
+            value = float(np.float32(found[1].decode()))
+        if np.isinf(value):
+            return
+        yield value
+        place = found.end()
+
+
+_READERS: dict[Kind, Callable[[bytes], Iterator[float]]] = {"int": _ints, "float": _floats}
