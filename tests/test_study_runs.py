@@ -28,6 +28,12 @@ STUDY = (
 NAMES = ["baseline-seed0", "bn+dropout0.9-seed0"]
 
 
+@pytest.fixture(autouse=True)
+def without_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A study that this process carries out does not measure first, which takes longer than its runs."""
+    monkeypatch.setattr("zoo.study.command.say_how_long", lambda *_: None)
+
+
 @pytest.fixture
 def study(solver: Path) -> Path:
     path = solver.parents[1] / "tiny.toml"

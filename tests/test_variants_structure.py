@@ -12,6 +12,7 @@ from prototxt.text import parse, read_net, to_text
 from zoo.catalogue import find_prototxt
 from zoo.variants.edits import apply_variant
 from zoo.variants.heads import head_of
+from zoo.variants.sizing import resize_input
 
 ARTICLE = read_net(find_prototxt("allconv6")[0])
 HEAD = """
@@ -235,3 +236,19 @@ def test_augmentation_is_an_edit_of_the_training_data() -> None:
     assert apply_variant(ARTICLE, "mirror+crop+noaugment") == ARTICLE
     with pytest.raises(InputError, match="no ImageData layer of the TRAIN phase alone"):
         apply_variant(PLAIN, "noaugment")
+
+
+def test_colour_and_rotation_are_fields_of_the_training_data() -> None:
+    edited = apply_variant(ARTICLE, "colour+rotation+noaugment+crop")
+    asked = edited.layer[0].transform_param
+    assert (asked.max_rotation_angle, asked.max_color_shift, asked.contrast_brightness_adjustment) == (
+        15,
+        20,
+        True,
+    )
+    assert (asked.min_side_min, asked.min_side_max, asked.mirror) == (256, 256, False)
+    resize_input(edited, 64)
+    assert (asked.min_side_min, asked.min_side_max, asked.crop_size) == (73, 73, 64)
+    assert edited.layer[1].transform_param.crop_size == 64
+    plain = apply_variant(edited, "noaugment").layer[0].transform_param
+    assert plain == parse("crop_size: 64 mean_value: [104, 117, 124] mirror: false", type(plain))

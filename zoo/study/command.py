@@ -17,6 +17,7 @@ from zoo.data.demo import TRAIN_LIST, VAL_LIST
 from zoo.data.importing import ImportChoice, import_folder
 from zoo.study.carry import Executor, run_jobs
 from zoo.study.display import StudyDisplay
+from zoo.study.estimate import say_how_long
 from zoo.study.expand import expand, overridden
 from zoo.study.file import Study, read_study
 from zoo.study.job import Job
@@ -48,6 +49,8 @@ def run(args: argparse.Namespace) -> int:
         to_do = still_to_do(jobs, args.retry)
         engine = pick_executor(args, lock.fileno())
         record = StudyRecord(folder, source_of(study, args.study, overrides), jobs)
+        if to_do:
+            say_how_long(path.stem, to_do, len(jobs), slots_of(args), args.device)
         with StudyDisplay(path.stem, to_do, len(jobs) - len(to_do)) as display:
             run_jobs(to_do, engine, record, display)
     for job, why in record.failures():
@@ -94,5 +97,10 @@ def pick_executor(args: argparse.Namespace, lock: int) -> Executor:
     """What carries the runs out, as --engine and --jobs say; ``lock`` is the study's file descriptor."""
     if args.engine == "ray":
         return OnRay(args.jobs, use_gpus=args.device != "cpu")
+    return Local(slots_of(args), lock)
+
+
+def slots_of(args: argparse.Namespace) -> list[dict[str, str]]:
+    """What each of the runs at a time has of this machine, as --jobs and --device say; for a cluster, one."""
     gpus = 0 if args.device == "cpu" else torch.cuda.device_count()
-    return Local(slots(args.jobs, gpus), lock)
+    return slots(1 if args.engine == "ray" else args.jobs, gpus)

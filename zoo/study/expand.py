@@ -8,6 +8,7 @@ from typing import Any
 from prototxt.errors import InputError
 from zoo.study.file import RunBlock, Study
 from zoo.study.question import check_names
+from zoo.study.schedule import stretched
 from zoo.train.planning.options import Options
 from zoo.train.planning.solver_changes import one_setting
 
@@ -37,13 +38,24 @@ class _Cell:
 
 
 def overridden(study: Study, overrides: Mapping[str, Any]) -> Study:
-    """The study with what the command line gives; a batch size there is every block's, in one part."""
+    """The study with what the command line gives; a batch size there is every block's, in one part, and with
+    another length than the file's its rate policies are as much longer or shorter.
+    """
     changes = {key: value for key, value in overrides.items() if value is not None}
     if "seeds" in changes:
         changes["seeds"] = tuple(range(changes["seeds"]))
     if "batch_size" in changes:
         changes["runs"] = [replace(block, batch_size=None, iter_size=None) for block in study.runs]
+    if "max_iter" in changes and study.max_iter not in (None, changes["max_iter"]):
+        share = changes["max_iter"] / study.max_iter
+        changes["runs"] = [_stretched(block, share) for block in changes.get("runs", study.runs)]
+        changes["set"] = stretched(study.set, share) if study.set else None
     return replace(study, **changes)
+
+
+def _stretched(block: RunBlock, share: float) -> RunBlock:
+    changes = {name: stretched(text, share) for name, text in block.changes.items()}
+    return replace(block, changes=changes, set=stretched(block.set, share) if block.set else None)
 
 
 def expand(study: Study, source: str) -> list[PlannedRun]:

@@ -37,7 +37,7 @@ class Job:
             return subprocess.Popen(
                 [*command, f"--output={self.folder}", "--resume"],
                 cwd=self.place,
-                env={**os.environ, **environment, "PYTHONPATH": search_path()},
+                env=environment_of(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -49,6 +49,10 @@ class Job:
         path = self.folder / "metrics.jsonl"
         lines = read_metrics(path) if path.is_file() else []
         return int(lines[-1]["iteration"]) if lines else 0
+
+    def left(self) -> int:
+        """How many iterations are still to be run, where the last lines are in a snapshot."""
+        return max(0, self.max_iter - self.iteration())
 
     def state(self) -> tuple[str, str]:
         """(planned, begun, finished, diverged or failed; why) as the run's folder tells."""
@@ -67,6 +71,11 @@ class Job:
             return said[-1]
         how = f"signal {-code}" if code < 0 else f"code {code}"
         return f"its process ended by {how}; {self.log} says more"
+
+
+def environment_of(slot: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a process that finds this package, with a slot's variables set anew."""
+    return {**os.environ, **slot, "PYTHONPATH": search_path()}
 
 
 def search_path() -> str:

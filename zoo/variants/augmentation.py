@@ -7,12 +7,25 @@ from prototxt.caffe_pb2 import LayerParameter, NetParameter
 from prototxt.errors import InputError
 
 _SPARE = 256 / 224  # the article's: pictures of 256×256, of which 224×224 are cropped
+# What else the series' fork changes pictures by; min_side_min and min_side_max are its resize.
+_RANDOM = (
+    "max_rotation_angle",
+    "min_side_min",
+    "min_side_max",
+    "use_deformed_resize",
+    "max_color_shift",
+    "contrast_brightness_adjustment",
+    "smooth_filtering",
+)
+_DEGREES, _SHIFT = 15, 20
 
 
 def set_none(net: NetParameter) -> None:
     """Training pictures as validation has them: whole, resized to the input, not mirrored, nothing random."""
     for layer in _training(net):
         size = _crop_of(layer)
+        for field in _RANDOM:
+            layer.transform_param.ClearField(field)
         layer.transform_param.mirror = False
         layer.image_data_param.new_height = layer.image_data_param.new_width = size
 
@@ -28,6 +41,26 @@ def set_mirror(net: NetParameter) -> None:
     """Every other training picture mirrored."""
     for layer in _training(net):
         layer.transform_param.mirror = True
+
+
+def set_colour(net: NetParameter) -> None:
+    """Training pictures by chance of other colours and of other contrast and brightness (the series' fork).
+
+    A shift of up to 20 of each channel, contrast by 0.8 to 1.2 and brightness by up to 5, each of every other
+    picture, are the fields' own defaults but for the first.
+    """
+    for layer in _training(net):
+        layer.transform_param.max_color_shift = _SHIFT
+        layer.transform_param.contrast_brightness_adjustment = True
+
+
+def set_rotation(net: NetParameter) -> None:
+    """Training pictures rotated by up to 15 degrees either way, whole, framed in black (the series' fork)."""
+    for layer in _training(net):
+        transform = layer.transform_param
+        side = layer.image_data_param.new_height or _crop_of(layer)
+        transform.max_rotation_angle = _DEGREES
+        transform.min_side_min = transform.min_side_max = side  # what rotating enlarged is as large as before
 
 
 def _training(net: NetParameter) -> Iterator[LayerParameter]:

@@ -132,6 +132,8 @@ EDITS = {
     "noaugment": Edit(augmentation.set_none, _COUNTED),
     "crop": Edit(augmentation.set_crop, _POOLED),
     "mirror": Edit(augmentation.set_mirror, _LAST),
+    "colour": Edit(augmentation.set_colour, _LAST),
+    "rotation": Edit(augmentation.set_rotation, _LAST),
 }
 FAMILIES = (
     Family(

@@ -109,5 +109,9 @@ def _serve(layer: LayerParameter, size: int) -> None:
         if max(sides) > LARGEST:
             raise InputError(f"--size {size}: images resized to {sides[0]}×{sides[1]}", layer.name)
         images.new_height, images.new_width = sides
-    if layer.transform_param.crop_size:
-        layer.transform_param.crop_size = size
+    transform = layer.transform_param
+    for side in ("min_side_min", "min_side_max"):  # of the series author's fork: the shorter side
+        if getattr(transform, side):
+            setattr(transform, side, max(size, round(getattr(transform, side) * share)))
+    if transform.crop_size:
+        transform.crop_size = size
