@@ -108,3 +108,41 @@ def test_opencv_5_has_no_importer(files: tuple[str, str], monkeypatch: pytest.Mo
     net = load(files[0], weights=files[1])
     with pytest.raises(InputError, match="has no Caffe importer"):
         engines.by_opencv(net, {}, Path(), Path())
+
+
+SSD = """
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 32 dim: 32 } } }
+layer { name: "map" type: "Convolution" bottom: "data" top: "map" convolution_param { num_output: 4 kernel_size: 8 stride: 8
+  weight_filler { type: "xavier" } } }
+%s
+layer { name: "priors" type: "PriorBox" bottom: "map" bottom: "data" top: "priors" prior_box_param {
+  min_size: 12 aspect_ratio: 2 clip: false variance: 0.1 variance: 0.1 variance: 0.2 variance: 0.2 } }
+layer { name: "reshape" type: "Reshape" bottom: "conf_flat" top: "by_class" reshape_param { shape { dim: 0 dim: -1 dim: 4 } } }
+layer { name: "softmax" type: "Softmax" bottom: "by_class" top: "softmax" softmax_param { axis: 2 } }
+layer { name: "scores" type: "Flatten" bottom: "softmax" top: "scores" }
+layer { name: "found" type: "DetectionOutput" bottom: "loc_flat" bottom: "scores" bottom: "priors" top: "found"
+  detection_output_param { num_classes: 4 share_location: true background_label_id: 0 nms_param { nms_threshold: 0.45 top_k: 20 } code_type: CENTER_SIZE
+    keep_top_k: 90 confidence_threshold: %g } }
+"""
+HEAD = """
+layer { name: "X" type: "Convolution" bottom: "map" top: "X" convolution_param { num_output: N kernel_size: 1 weight_filler { type: "xavier" } } }
+layer { name: "X_perm" type: "Permute" bottom: "X" top: "X_perm" permute_param { order: 0 order: 2 order: 3 order: 1 } }
+layer { name: "X_flat" type: "Flatten" bottom: "X_perm" top: "X_flat" flatten_param { axis: 1 } }"""
+
+
+@pytest.mark.parametrize(("least", "some"), [(0.6, True), (2, False)])
+def test_opencvs_rows_of_detections_are_put_in_caffes_order_without_its_zeros(
+    least: float, some: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    heads = HEAD.replace("X", "loc").replace("N ", "12 ") + HEAD.replace("X", "conf").replace("N ", "12 ")
+    files = str(tmp_path / "net.prototxt"), str(tmp_path / "w.caffemodel")
+    Path(files[0]).write_text(SSD % (heads, least))
+    net = load(files[0], seed=1)
+    net.save_caffemodel(files[1])
+    feeds = {"data": np.random.default_rng(0).standard_normal((2, 3, 32, 32)).astype(np.float32)}
+    values = {value.blob: x for value, x in net_values(net, feeds).items()}
+    theirs = {value.blob: x for value, x in engines.by_opencv(net, feeds, *map(Path, files)).items()}
+    assert (values["found"][0, 0, 0, 1] > 0) == some and values["found"].shape[2] not in (1, 180)
+    np.testing.assert_allclose(theirs["found"], values["found"], atol=1e-5)
+    assert main(["verify", *files]) == 0
+    assert lines(capsys)[-1].endswith("OpenCV")

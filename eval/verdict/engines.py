@@ -18,6 +18,7 @@ import torch
 from converters.export.onnx_file import file_net, onnx_model
 from converters.export.source.loading import load_source
 from converters.graph import Value
+from converters.layers.forks.ssd.detection_output import DetectionOutput
 from converters.network import Network
 from eval.difference import Array
 from eval.parity import running
@@ -97,5 +98,21 @@ def _by_value(net: Network, tops: Mapping[str, Sequence[Array]]) -> Values:
             continue
         for value, top in zip(node.outputs, tops[name], strict=False):
             shape = net.shapes[value]
+            if isinstance(net.module_of(node), DetectionOutput):
+                values[value] = _rows(top, net.shapes[node.inputs[0]][0])
+                continue
             values[value] = top.reshape(shape) if top.size == shape.numel() else top
     return values
+
+
+def _rows(top: Array, images: int) -> Array:
+    """OpenCV's rows of detections as Caffe has them: by image, label and score, where OpenCV puts all by
+    score; as many as there are, where it fills up with zeros; and where there is none one of -1 an image.
+    """
+    rows = top.reshape(-1, 7)
+    rows = rows[rows.any(1)]
+    if not len(rows):
+        rows = np.full((images, 7), -1, np.float32)
+        rows[:, 0] = np.arange(images)
+    order = np.lexsort((-rows[:, 2], rows[:, 1], rows[:, 0]))
+    return rows[order].reshape(1, 1, -1, 7)
