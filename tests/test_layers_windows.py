@@ -2,11 +2,16 @@
 
 import itertools
 import math
+from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from one_layer import close, one_layer, random, run
+
+from converters.export.source import load_source
+from eval.parity import write_onnx
 
 POOLINGS = [
     (height, width, kernel, stride, pad, mode)
@@ -256,6 +261,29 @@ def test_stochastic_pooling_weighs_by_value() -> None:
     for i, j in np.ndindex(3, 3):
         window = x[0, 0, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3].astype(np.float64)
         assert y[0, 0, i, j] == pytest.approx((window**2).sum() / window.sum(), rel=1e-5)
+
+
+@pytest.mark.parametrize("engine", ["module", "source", "file"])
+def test_stochastic_pooling_of_values_below_0(engine: str, tmp_path: Path) -> None:
+    """pooling_layer.cu gives 0 where the sum is not above 0; where it is small beside its terms, all agree."""
+    net, x = stochastic("TEST"), random(1, 1, 6, 6)
+    x[0, 0, :2, :3] = [[1, -1, 3], [-3, 2, -2]]
+    x[0, 0, 2, :3] = [1e-4, 0, 0]  # their sum is this
+    x[0, 0, 4:, 4:] = -1
+    feeds = torch.from_numpy(x)
+    if engine == "module":
+        y = net(feeds).numpy()
+    elif engine == "source":
+        y = load_source(net).module(feeds).numpy()
+    else:
+        write_onnx(net, tmp_path / "a.onnx")
+        session = onnxruntime.InferenceSession(tmp_path / "a.onnx", providers=["CPUExecutionProvider"])
+        (y,) = session.run(None, {"x": x})
+    for i, j in np.ndindex(3, 3):
+        window = x[0, 0, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3].astype(np.float64)
+        wanted = (window**2).sum() / window.sum() if window.sum() > 0 else 0
+        assert y[0, 0, i, j] == pytest.approx(wanted, rel=1e-6), (i, j)
+    assert y[0, 0, 0, 0] > 1e5 and y[0, 0, 2, 2] == 0
 
 
 def test_stochastic_pooling_draws_in_proportion() -> None:

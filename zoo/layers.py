@@ -21,7 +21,8 @@ Where this is not Caffe:
 
 - Convolution and Deconvolution slide over 0 to 3 spatial axes; Caffe takes any number. A kernel larger
   than the padded input is refused; Caffe lets it by where the stride is larger still.
-- STOCHASTIC pooling follows Caffe's GPU code, for its CPU code has none; no recording holds it.
+- STOCHASTIC pooling follows Caffe's GPU code, for its CPU code has none; no recording holds it. A window
+  whose sum is not above 0 is 0.
 - A label or another value that indexes is refused out of range, in one line; a release of Caffe reads
   whatever lies in memory there.
 - LRN across channels in place is as in Caffe's GPU code; the CPU's takes the power twice.

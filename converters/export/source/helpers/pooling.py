@@ -79,7 +79,7 @@ class MaxPoolWithMask(nn.MaxPool2d):
 
 class StochasticPool(nn.Module):
     """In training one value of each window, drawn with its share of their sum as its
-    probability; else their mean, weighted so. Values are 0 or above.
+    probability; else their mean, weighted so, 0 where their sum is not above 0.
     """
 
     def __init__(self, kernel: tuple[int, int], stride: tuple[int, int]) -> None:
@@ -98,9 +98,10 @@ class StochasticPool(nn.Module):
         )
         values = windows.flatten(4)
         if not self.training:
-            return values.square().sum(-1) / (
-                values.sum(-1) + torch.finfo(x.dtype).tiny
-            )
+            exact = values.double()
+            total = exact.sum(-1)
+            mean = exact.square().sum(-1) / torch.where(total > 0, total, 1.0)
+            return torch.where(total > 0, mean, 0.0).to(x.dtype)
         sums = values.detach().cumsum(-1)
         least = torch.rand_like(sums[..., -1:]) * sums[..., -1:]
         return values.gather(
