@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from converters.layers.judging.metrics import is_top
-from prototxt.errors import InputError
+from prototxt.errors import InputError, first_line
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,11 @@ def run_outputs(session: Any, data: Tensor) -> Tensor:
     size = feed.shape[0] if isinstance(feed.shape[0], int) else len(images)
     filled = np.concatenate([images, np.repeat(images[-1:], -len(images) % size, axis=0)])
     parts = [filled[at : at + size] for at in range(0, len(filled), size)]
-    scores = np.concatenate([session.run(None, {feed.name: part})[0] for part in parts])
+    try:
+        scores = np.concatenate([session.run(None, {feed.name: part})[0] for part in parts])
+    except Exception as error:
+        shape = "×".join(map(str, data.shape[1:]))
+        raise InputError(f"onnxruntime cannot run the model on {shape}: {first_line(error)}") from None
     return finite(torch.from_numpy(scores[: len(images)]))
 
 

@@ -81,7 +81,7 @@ ROOMS = {
         "train": "terminal cli variants runs data catalogue ours",
         "runs": "terminal variants tasks train catalogue ours",
         "study": "terminal cli runs data train catalogue ours",
-        "tasks": "variants",
+        "tasks": "variants ours",
         "bench": "terminal cli plots variants tasks runs train data catalogue ours classifier conversion preparation",
         "classify": "terminal cli bench tasks classifier conversion preparation",
         "check": "terminal ours",

@@ -54,6 +54,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, channels in (("colour", 3), ("grey", 1)):
         Path(f"{name}.prototxt").write_text(DEPLOY.format(channels=channels))
         load_net(tmp_path / f"{name}.prototxt").save_caffemodel(tmp_path / f"{name}.caffemodel")
+    whole = 'layer { name: "all" type: "Reduction" bottom: "conv" top: "all" reduction_param { axis: 1 } }'
+    Path("one.prototxt").write_text(DEPLOY.format(channels=3).split('layer { name: "fc"')[0] + whole)
     pictures = {
         "colour": random.integers(0, 256, (30, 40, 3), np.uint8),
         "fits": random.integers(0, 256, (12, 14, 3), np.uint8),
@@ -251,7 +253,7 @@ NET = ["--net", "colour.prototxt", "--weights", "colour.caffemodel"]
         (["fits.png", *NET[:2]], "colour.prototxt: give its --weights"),
         (["fits.png", *NET[:2], "--weights", "other.caffemodel"], "holds no blob for any layer of colour"),
         (["fits.png", *NET[:2], "--weights", "grey.caffemodel"], "in the net (5, 3, 3, 3)"),
-        (["fits.png", *NET, "--until", "conv"], 'its output "conv", 1×5×10×12, is no score a class'),
+        (["fits.png", "--net", "one.prototxt", *NET[2:]], 'its output "all", 1, is no score a class'),
         (["fits.png", "--net", "no.onnx"], "no.onnx: no such file"),
         (["fits.png", "--net", "no.onnx", "--weights", "a"], "--weights: no.onnx has its own"),
         (["fits.png", "--net", "."], "holds no finished run"),

@@ -16,20 +16,25 @@ from prototxt.errors import InputError
 
 @dataclass(frozen=True)
 class Classifier:
-    """The picture's input with its (channels, height, width), how many classes the output scores, or numbers
-    it tells, and the output.
+    """The picture's input with its (channels, height, width), how many classes the output scores, for the
+    whole picture or, ``is_map``, for each pixel, or numbers it tells, and the output.
     """
 
     input: str
     shape: tuple[int, int, int]
     classes: int
     output: str = ""
+    is_map: bool = False
 
 
 def classifier(
-    inputs: Mapping[str, Sequence[int]], outputs: Mapping[str, Sequence[int]], least: int = 2
+    inputs: Mapping[str, Sequence[int]],
+    outputs: Mapping[str, Sequence[int]],
+    least: int = 2,
+    may_be_map: bool = False,
 ) -> Classifier:
-    """The classifier of these shapes by blob, batch and all (classification.cpp asks for the same).
+    """The classifier of these shapes by blob, batch and all (classification.cpp asks for the same), of each
+    pixel where it ``may_be_map``.
 
     Raises InputError for a net with several inputs or outputs, or others than a picture and scores of
     ``least`` classes or more: one number is enough for a net that tells such.
@@ -42,15 +47,17 @@ def classifier(
     ((name, shape),), ((scores, sizes),) = inputs.items(), outputs.items()
     if len(shape) != 4 or shape[1] not in (1, 3) or min(shape) < 1:
         raise InputError(f'its input "{name}", {_sized(shape)}, is no picture')
-    if len(sizes) < 2 or sizes[1] < least or any(size != 1 for size in sizes[2:]):
+    is_map = may_be_map and len(sizes) == 4 and sizes[1] > 1 and max(sizes[2:]) > 1
+    if len(sizes) < 2 or sizes[1] < least or (not is_map and any(size != 1 for size in sizes[2:])):
         raise InputError(f'its output "{scores}", {_sized(sizes)}, is no score a class')
-    return Classifier(name, (shape[1], shape[2], shape[3]), sizes[1], scores)
+    return Classifier(name, (shape[1], shape[2], shape[3]), sizes[1], scores, is_map)
 
 
-def classifier_of(net: Network, least: int = 2) -> Classifier:
+def classifier_of(net: Network, least: int = 2, may_be_map: bool = False) -> Classifier:
     """That of a deployed net. Raises InputError as :func:`classifier`."""
     inputs = {value.blob: tuple(net.shapes[value]) for value in net.graph.inputs}
-    return classifier(inputs, {value.blob: tuple(net.shapes[value]) for value in net.graph.outputs}, least)
+    outputs = {value.blob: tuple(net.shapes[value]) for value in net.graph.outputs}
+    return classifier(inputs, outputs, least, may_be_map)
 
 
 def picture_layer(graph: Graph, blob: str) -> LayerParameter | None:

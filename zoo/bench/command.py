@@ -34,6 +34,7 @@ from zoo.cli.choices import RUNS
 from zoo.ours import keep_others
 from zoo.plots.charts import is_chart
 from zoo.preparation import asked_of
+from zoo.tasks.classes import Classes
 from zoo.terminal.console import notice, stdout, table
 from zoo.variants.edits import apply_variant
 
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         rows = measure_models(models, settings)
     figures = write_rows(rows, args)
     print_tables(rows)
-    print_alone(model for model in models if model.given is None)
+    print_alone(model for model in models if model.given is None and isinstance(model.task, Classes))
     for path in figures:
         stdout().print(str(path), markup=False)
     return 0

@@ -10,7 +10,7 @@ from converters.host.places import existing_folder
 from converters.load import build
 from converters.net_state import net_state
 from converters.network import Network
-from eval.runtime import input_shapes
+from eval.runtime import input_shapes, metadata_of
 from prototxt.caffe_pb2 import NetParameter, NetState
 from prototxt.errors import InputError
 from prototxt.text import read_net, read_solver
@@ -103,8 +103,14 @@ class Model:
 
     @cached_property
     def inputs(self) -> tuple[dict[str, list[int]], int | None]:
-        """As :func:`eval.runtime.input_shapes` says."""
-        return input_shapes(self.path)
+        """As :func:`eval.runtime.input_shapes` says; axes of any length are as the net was built."""
+        shapes, batch = input_shapes(self.path)
+        if any(0 in shape for shape in shapes.values()):
+            size = metadata_of(self.path).get("input_size") or [0, 0]
+            shapes = {
+                name: [*shape[:1], *size] if len(shape) == 3 else shape for name, shape in shapes.items()
+            }
+        return shapes, batch
 
 
 def find_runs(folder: Path) -> tuple[list[Model], list[str]]:

@@ -11,6 +11,7 @@ from eval.accuracy import averaged
 from eval.distributions import means, normalised
 from prototxt.errors import about
 from zoo.classifier import read_labels
+from zoo.classify.masks import write_masks
 from zoo.classify.opening import Opened, opened
 from zoo.classify.reading import picture_of
 from zoo.preparation import Preparation, asked_of, prepare
@@ -21,11 +22,13 @@ from zoo.terminal.console import notice
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the likeliest classes of every picture, or the numbers that the net tells of it; one line says
-    how pictures become the net's input.
+    """Print the likeliest classes of every picture, or the numbers that the net tells of it, or write its
+    mask; a line says how pictures become the net's input.
     """
     net = opened(args)
     names = _names(args, net)
+    if net.found.is_map:
+        return write_masks(args, net, names)
     preparation = _preparation(args, net)
     notice(f"{args.net}: {preparation}")
     for path in map(Path, args.images):

@@ -13,7 +13,7 @@ from converters.export.deploy import deploy
 from converters.export.onnx_file import deploy_net
 from converters.graph import Graph, refuse_python
 from converters.network import Network
-from eval.accuracy import finite, run_scores
+from eval.accuracy import finite, run_outputs, run_scores
 from eval.runtime import input_shapes, metadata_of, open_session
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError, about
@@ -29,13 +29,15 @@ from zoo.tasks.told import least_values, task_of
 from zoo.terminal.console import notice
 
 CLASSES = Classes()
+_FREE = (1, 1, 2, 2)  # stands for axes of an output that are of any length: a batch, height and width
 
 
 @dataclass(frozen=True)
 class Opened:
     """A classifier, or a net that tells numbers: ``scores`` of (N, channels, height, width) pictures, (N,
-    classes); what it says of how these are made, the ``names`` of its classes, where it has them, and what
-    it tells.
+    classes), or of one that tells each pixel's class (N, classes, height, width); what it says of how these
+    are made, the ``names`` of its classes, where it has them, and what it tells. ``any_size``: pictures may
+    be of other sizes than its input, where its layers take them.
     """
 
     scores: Callable[[Tensor], Tensor]
@@ -43,6 +45,7 @@ class Opened:
     stated: Stated
     names: Sequence[str] = ()
     task: Task = CLASSES
+    any_size: bool = False
 
 
 def opened(args: argparse.Namespace) -> Opened:
@@ -78,7 +81,9 @@ def _of_run(folder: Path) -> Opened:
     assert run is not None and record is not None
     graph = run_graph(run, "TEST") or run_graph(run, "TRAIN")
     assert graph is not None
-    net = _module(graph, Request(net=str(run.net), weights=[run.weights]), ())
+    inputs, batch = models[0].inputs  # the prototxt may leave the size to the pictures
+    shapes = {name: (batch or 1, *shape) for name, shape in inputs.items()}
+    net = _module(graph, Request(net=str(run.net), weights=[run.weights], input_shapes=shapes), ())
     names = record.get("class_names") or ()
     places = [run.path, *map(Path, record["places"])]
     return _of_module(net, graph, str(folder), places, names, models[0].task)
@@ -104,15 +109,18 @@ def _of_module(
     task: Task = CLASSES,
 ) -> Opened:
     with about(name):
-        found = classifier_of(net, least_values(task))
+        found = classifier_of(net, least_values(task), may_be_map=True)
     own = picture_layer(graph, found.input)
 
     def scores(pictures: Tensor) -> Tensor:
         with torch.no_grad():
+            if found.is_map:
+                sized = deploy_net(net, net.graph, {found.input: tuple(pictures.shape)})
+                return finite(sized(pictures))
             return finite(torch.cat([net(each[None]).flatten(1) for each in pictures]))
 
     origin = f'layer "{own.name}"' if own else "classification.bin"
-    return Opened(scores, found, Stated(own, origin, places), names, task)
+    return Opened(scores, found, Stated(own, origin, places), names, task, found.is_map)
 
 
 def _of_onnx(path: Path) -> Opened:
@@ -120,22 +128,24 @@ def _of_onnx(path: Path) -> Opened:
     inputs, batch = input_shapes(path)
     session, entries = open_session(path), metadata_of(path)
     shapes = {name: [batch or 1, *shape] for name, shape in inputs.items()}
+    any_size = any(0 in shape for shape in inputs.values())
     if size := entries.get("input_size"):
         shapes = {name: [*shape[:2], *size] if len(shape) == 4 else shape for name, shape in shapes.items()}
     outputs = {
-        output.name: [size if isinstance(size, int) else 1 for size in output.shape]
+        output.name: [size if isinstance(size, int) else _FREE[at] for at, size in enumerate(output.shape)]
         for output in session.get_outputs()
     }
     with about(path):
-        found = classifier(shapes, outputs, least=1)
+        found = classifier(shapes, outputs, least=1, may_be_map=True)
     names = entries.get("classes")
     names = names if isinstance(names, list) and len(names) == found.classes else []
 
     def scores(pictures: Tensor) -> Tensor:
-        return run_scores(session, pictures)
+        with about(path):
+            return run_outputs(session, pictures) if found.is_map else run_scores(session, pictures)
 
     task = CLASSES if found.classes > 1 else Numbers()
-    return Opened(scores, found, _stated(path, entries), list(map(str, names)), task)
+    return Opened(scores, found, _stated(path, entries), list(map(str, names)), task, any_size)
 
 
 def _stated(path: Path, entries: Mapping[str, Any]) -> Stated:

@@ -20,19 +20,19 @@ def picture_of(preparation: Preparation, path: Path, by_layer: bool) -> Array:
     return read_picture(path, preparation.shape[0], (param.new_height, param.new_width))
 
 
-def read_picture(path: Path, channels: int, size: tuple[int, int]) -> Array:
+def read_picture(path: Path, channels: int, size: tuple[int, int] | None = None) -> Array:
     """(height, width, channels) of a file that is decoded as it is: grey made BGR or BGR grey, where the net
-    has the other, and an alpha channel dropped; then all of it resized to ``size`` (height, width). uint8, or
-    float32 of a file with more bits.
+    has the other, and an alpha channel dropped; then all of it resized to ``size`` (height, width), if given.
+    uint8, or float32 of a file with more bits.
 
     Raises InputError for a file that is missing or no image.
     """
     import cv2
 
     image = _converted(_decoded(path), channels, path)
-    if image.shape[:2] != size:
+    if size is not None and image.shape[:2] != size:
         image = cv2.resize(image, (size[1], size[0]))
-    image = image.reshape(*size, channels)
+    image = image.reshape(*image.shape[:2], channels)
     return image if image.dtype == np.uint8 else image.astype(np.float32)
 
 

@@ -26,6 +26,7 @@ AGAINST = RUNTIMES[1:]  # what onnxruntime is timed against
 
 ORDERS = ("BGR", "RGB")  # of a picture's channels
 CROPS = (1, 10)  # of a picture: its centre, or pycaffe's oversample
+MASKS = "masks"  # where zoo classify puts those of a segmentation net
 TOP = 5  # classes that zoo classify names
 
 LANGUAGES = {"en": "en", "zh": "zh-Hans"}  # of a report, as a page names them

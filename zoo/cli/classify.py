@@ -2,7 +2,7 @@
 
 import argparse
 
-from zoo.cli.choices import TOP
+from zoo.cli.choices import MASKS, TOP
 from zoo.cli.parts import (
     Commands,
     add_dialect,
@@ -23,7 +23,10 @@ As Caffe's examples/cpp_classification:
 
 def add_classify(commands: Commands) -> None:  # type: ignore[valid-type]
     """The command ``zoo classify``."""
-    text = "Name the likeliest classes of pictures, as Caffe's classification.bin does."
+    text = (
+        "Name the likeliest classes of pictures, as Caffe's classification.bin does; of a segmentation net, "
+        "write their masks."
+    )
     parser = command(commands, "classify", "zoo.classify.command:run", text)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _EPILOG
@@ -37,6 +40,8 @@ def add_classify(commands: Commands) -> None:  # type: ignore[valid-type]
     add_preparation(parser, "of which the mean of each channel is taken")
     text = f"how many classes (default: {TOP})"
     parser.add_argument("--top", type=positive_number, default=TOP, metavar="N", help=text)
+    text = f"folder of the masks that a segmentation net tells (default: {MASKS})"
+    parser.add_argument("--output", default=MASKS, metavar="DIR", help=text)
     add_until(parser)
     add_input_shape(parser)
     add_dialect(parser)

@@ -1,12 +1,14 @@
 """What a run folder says of a run: its texts and record at the start, its results at the end."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from converters.host.files import encoded, write_text
 from converters.layers.plugins import plugin_sums
+from converters.solver.net import SolverNet
 from converters.weights.formats import write_safetensors
 from eval.environment import processor, versions
 from eval.parity import write_onnx
@@ -19,6 +21,7 @@ from zoo.runs.first_row import keep_rows
 from zoo.runs.identity import ARITHMETIC
 from zoo.runs.run_folder import CAFFE_SNAPSHOTS, NET, SOLVER, RunFolder, read_record
 from zoo.runs.run_json import ListRecord, RunRecord
+from zoo.tasks.maps import Maps
 from zoo.tasks.told import task_of, to_record, trained_on
 from zoo.terminal.console import notice
 from zoo.train.images.dataset import ImageSet, fingerprint
@@ -156,7 +159,16 @@ def finish(trainer: Trainer, folder: RunFolder, record: RunRecord, data: Data, i
     metadata = {"net": trainer.plan.name, "iteration": str(trainer.iteration)}
     write_safetensors(folder.weights, net.state_dict(), metadata)
     try:
-        write_onnx(net, folder.model, record["class_names"])
+        _write_model(net, folder.model, record["class_names"], trainer.plan)
     except InputError as error:  # the training stands without it
         notice(f"no {folder.model.name}: {error}")
     folder.write_record({**record, "finished": True, "ended": _now()})
+
+
+def _write_model(net: SolverNet, path: Path, classes: Sequence[str], plan: Plan) -> None:
+    """The ONNX file: of a segmentation net one for pictures of any size, where its layers allow that."""
+    if isinstance(task_of(plan.graphs["TEST" if plan.tests else "TRAIN"]), Maps):
+        with suppress(InputError):
+            write_onnx(net, path, classes, dynamic_size=True)
+            return
+    write_onnx(net, path, classes)

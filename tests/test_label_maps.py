@@ -1,0 +1,251 @@
+"""Segmentation from end to end: drawn masks, a run on them, its bench, and masks that zoo classify writes."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from train_runs import train
+
+from converters import load_net
+from eval.runtime import open_session
+from prototxt.errors import InputError
+from zoo.bench.command import trained
+from zoo.bench.label_maps import listed_pairs
+from zoo.bench.models import Elsewhere
+from zoo.cli import main
+from zoo.data.masks import CLASSES, draw_pair, make_masks
+from zoo.tasks.masks import palette
+
+BENCH = ["--batch-sizes", "1", "--runs", "1"]
+MEAN, SCALE = 80, 0.0078125  # of the shipped net
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small set of drawn masks in data, and in runs/masks a run on it of three iterations."""
+    folder = tmp_path_factory.mktemp("masks")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("ZOO_CACHE", str(tmp_path_factory.mktemp("masks-cache")))
+        make_masks(folder / "data", train=9, val=6)
+        short = ("--max-iter", "3", "--batch-size", "3", "--set", "test_iter: 2 base_lr: 0.01")
+        assert train(Path("masknet_solver"), "--root", "data", *short, "--output", "runs/masks") == 0
+    return folder
+
+
+@pytest.fixture
+def here(made: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(made)
+    return made
+
+
+def record() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Path("runs/masks/run.json").read_text())
+    return found
+
+
+def rows(*options: str) -> list[dict[str, Any]]:
+    Path("runs/bench.json").unlink(missing_ok=True)  # rows on other lists would stay
+    assert main(["bench", "runs", *BENCH, *options]) == 0
+    found: list[dict[str, Any]] = json.loads(Path("runs/bench.json").read_text())
+    return found
+
+
+def told(image: np.ndarray) -> np.ndarray:
+    """The classes that the run's net in PyTorch names for a BGR picture, by the net's own text."""
+    inputs = torch.from_numpy((image.astype(np.float32) - MEAN) * SCALE).permute(2, 0, 1)[None]
+    shapes = {"data": tuple(inputs.shape), "label": (1, 1, *inputs.shape[2:])}
+    net = load_net(
+        Path("runs/masks/net.prototxt"), Path("runs/masks/weights.safetensors"), input_shapes=shapes
+    )
+    values = net.values({"data": inputs, "label": torch.zeros(shapes["label"])})
+    (scores,) = (tensor for value, tensor in values.items() if value.blob == "score")
+    return scores[0].detach().numpy().argmax(0)
+
+
+def validation() -> list[tuple[np.ndarray, np.ndarray]]:
+    lines = [line.split() for line in Path("data/masks_val.txt").read_text().splitlines()]
+    return [
+        (cv2.imread(f"data/{image}"), cv2.imread(f"data/{mask}", cv2.IMREAD_GRAYSCALE))
+        for image, mask in lines
+    ]
+
+
+def iou(pairs: Sequence[tuple[np.ndarray, np.ndarray]], label: int) -> float | None:
+    both = sum(int(((named == label) & (true == label)).sum()) for named, true in pairs)
+    either = sum(int(((named == label) | (true == label)).sum()) for named, true in pairs)
+    return both / either if either else None
+
+
+def test_pairs_are_drawn_alike_and_shapes_hide_nothing() -> None:
+    image, mask = draw_pair(0, "train", 3)
+    assert (image.shape, mask.shape, image.dtype, mask.dtype) == ((64, 64, 3), (64, 64), np.uint8, np.uint8)
+    assert all(np.array_equal(*each) for each in zip((image, mask), draw_pair(0, "train", 3), strict=True))
+    assert not np.array_equal(mask, draw_pair(0, "val", 3)[1])
+    seen = np.bincount(np.concatenate([draw_pair(0, "train", n)[1].ravel() for n in range(40)]), minlength=5)
+    assert len(seen) == len(CLASSES) and (seen > 1000).all() and seen[0] > seen[1:].sum()
+
+
+def test_the_set_is_whole_and_known_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = make_masks(tmp_path / "set", train=2, val=1)
+    assert made and not make_masks(tmp_path / "set", train=2, val=1)
+    lines = (tmp_path / "set" / "masks_train.txt").read_text().splitlines()
+    assert lines == [f"images/train_000{n}.png masks/train_000{n}.png" for n in (1, 2)]
+    assert np.array_equal(
+        cv2.imread(str(tmp_path / "set/masks/val_0001.png"), cv2.IMREAD_UNCHANGED), draw_pair(0, "val", 0)[1]
+    )
+    with pytest.raises(InputError, match="holds other demo data"):
+        make_masks(tmp_path / "set", seed=1, train=2, val=1)
+    assert main(["data", "demo", "--kind", "masks", str(tmp_path / "set")]) == 2
+    assert "wanted kind masks, seed 0, train 320" in capsys.readouterr().err
+
+
+def test_the_record_knows_list_and_files(here: Path) -> None:
+    about = record()
+    assert about["class_names"] == list(CLASSES)
+    assert about["data"]["TEST"]["images"] == 6 and about["data"]["synthetic"]
+    assert Path(about["data"]["TEST"]["list"]) == here / "data" / "masks_val.txt"
+    assert about["departures"] == []
+
+
+def test_bench_counts_as_numpy_does(here: Path) -> None:
+    (row,) = rows()
+    pairs = [(told(image), mask) for image, mask in validation()]
+    right = sum(int((named == true).sum()) for named, true in pairs)
+    assert row["pixel_accuracy"] == pytest.approx(right / (6 * 64 * 64), abs=1e-4)
+    each = [iou(pairs, label) for label in range(len(CLASSES))]
+    assert row["class_iou"] == [pytest.approx(value, abs=1e-3) for value in each]
+    known = [value for value in each if value is not None]
+    assert row["mean_iou"] == pytest.approx(np.mean(known), abs=1e-3)
+    assert row["mean_iou_low"] <= row["mean_iou"] <= row["mean_iou_high"]
+    assert (row["task"], row["images"], row["class_names"]) == ("maps", 6, list(CLASSES))
+    assert row["top1"] is None and row["failed"] is None and row["unjudged"] is None
+
+
+def test_bench_shows_figures_and_every_class(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows("--precisions", "fp32", "int8", "--plot", "figures", "--csv", "rows.csv")
+    said = capsys.readouterr().out
+    assert "label maps and size" in said and "mean IoU" in said and "IoU of each class" in said
+    assert "triangle" in said and "top-1" not in said
+    assert {path.name for path in Path("figures").iterdir()} == {"latency.svg", "accuracy.svg"}
+    assert "background;disc" in Path("rows.csv").read_text()
+
+
+def test_other_masks_are_no_data_of_the_run(
+    here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A mask that was changed is named with its line; --list judges by other pictures."""
+    make_masks(tmp_path / "moved", train=9, val=6)
+    assert rows("--root", str(tmp_path / "moved"))[0]["mean_iou"] is not None
+    cv2.imwrite(str(tmp_path / "moved/masks/val_0002.png"), np.zeros((64, 64), np.uint8))
+    assert rows("--root", str(tmp_path / "moved"))[0].get("mean_iou") is None
+    said = capsys.readouterr().err
+    assert "its pictures are not what runs/masks was tested on" in said
+    assert "masks_val.txt:2: images/val_0002.png is another picture" in said
+    make_masks(tmp_path / "other", seed=5, train=1, val=3)
+    other = rows("--list", str(tmp_path / "other" / "masks_val.txt"))[0]
+    assert (other["images"], other["list"]) == (3, str(tmp_path / "other" / "masks_val.txt"))
+
+
+def test_a_run_does_not_go_on_with_other_masks(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path("data/masks/train_0004.png")
+    whole = path.read_bytes()
+    options = ("--root", "data", "--batch-size", "3", "--output", "runs/masks", "--resume", "--max-iter", "4")
+    try:
+        cv2.imwrite(str(path), np.zeros((64, 64), np.uint8))
+        assert train(Path("masknet_solver"), *options) == 2
+    finally:
+        path.write_bytes(whole)
+    assert "masks_train.txt:4: images/train_0004.png is another picture" in capsys.readouterr().err
+
+
+def test_pictures_of_several_sizes_are_judged_as_they_are(here: Path, tmp_path: Path) -> None:
+    sizes = [(64, 64), (40, 72), (53, 61)]
+    for number, (height, width) in enumerate(sizes):
+        image, mask = draw_pair(0, "val", number)
+        cv2.imwrite(str(tmp_path / f"{number}.png"), cv2.resize(image, (width, height)))
+        nearest = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
+        cv2.imwrite(str(tmp_path / f"{number}_mask.png"), nearest)
+    path = tmp_path / "sizes.txt"
+    path.write_text("".join(f"{n}.png {n}_mask.png\n" for n in range(3)))
+    (model,) = trained(Path("runs"), Elsewhere(list=path))
+    listed = listed_pairs(model, "TEST")
+    assert listed is not None
+    served = list(listed.batches())
+    assert [tuple(data.shape[2:]) for data, _ in served] == sizes
+    (row,) = rows("--list", str(path))
+    assert row["images"] == 3 and row["mean_iou"] is not None
+
+
+def test_classify_writes_the_mask_that_the_net_tells(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = "data/images/val_0001.png"
+    for net, folder in (("runs/masks", "by-run"), ("runs/masks/model.onnx", "by-file")):
+        assert main(["classify", picture, "--net", net, "--output", folder]) == 0
+        said = capsys.readouterr()
+        with Image.open(f"{folder}/val_0001.png") as mask:
+            assert (mask.mode, mask.size) == ("P", (64, 64))
+            indices, colours = np.asarray(mask), np.array(mask.getpalette()).reshape(-1, 3)
+        expected = told(cv2.imread(picture))
+        assert np.mean(indices != expected) < 1e-3
+        assert colours[:5].tolist() == [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0], [0, 0, 128]]
+        lines = said.out.splitlines()
+        assert lines[0] == f"---------- Mask of {picture}: {folder}/val_0001.png ----------"
+        label = int(np.bincount(indices.ravel()).argmax())
+        assert lines[1] == f'{np.mean(indices == label):.4f} - "{CLASSES[label]}"'
+        assert "less 80, 80, 80, times 0.0078125" in said.err
+
+
+def test_a_mask_is_of_its_pictures_own_size(here: Path, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "odd.jpg"), cv2.resize(draw_pair(0, "val", 1)[0], (75, 50)))
+    pixels = cv2.imread(str(tmp_path / "odd.jpg"))
+    for options in ([], ["--resize", "64x64"]):
+        output = ["--output", str(tmp_path / "odd")]
+        assert main(["classify", str(tmp_path / "odd.jpg"), "--net", "runs/masks", *output, *options]) == 0
+        with Image.open(tmp_path / "odd" / "odd.png") as mask:
+            indices = np.asarray(mask)
+        small = told(cv2.resize(pixels, (64, 64)) if options else pixels).astype(np.uint8)
+        expected = cv2.resize(small, (75, 50), interpolation=cv2.INTER_NEAREST)
+        assert np.mean(indices != expected) < 1e-3
+
+
+def test_masks_are_written_over_masks_alone(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine").mkdir()
+    Path("mine/val_0001.png").write_bytes(Path("data/masks/val_0001.png").read_bytes())
+    command = ["classify", "data/images/val_0001.png", "--net", "runs/masks", "--output", "mine"]
+    assert main(command) == 2
+    assert "is no mask's of ours" in capsys.readouterr().err
+    Path("mine/val_0001.png").unlink()
+    assert main(command) == 0 and main(command) == 0
+    assert main(["classify", "data/images/val_0001.png", *command[1:]]) == 2
+    assert "would be the mask of several pictures" in capsys.readouterr().err
+    assert main([*command, "--crops", "10"]) == 2
+
+
+def test_the_palette_is_that_of_pascal_voc() -> None:
+    """Colours that VOC's own list of classes has: person is 15, tv/monitor 20, void 255."""
+    assert palette()[[15, 20, 255]].tolist() == [[192, 128, 128], [0, 64, 128], [224, 224, 192]]
+
+
+@pytest.mark.slow
+def test_two_minutes_make_a_net_whose_file_tells_the_same_masks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert train(Path("masknet_solver"), "--output", "runs/masks") == 0
+    (row,) = rows()
+    assert row["mean_iou_low"] > 0.8
+    (model,) = trained(Path("runs"))
+    listed = listed_pairs(model, "TEST")
+    assert listed is not None
+    session = open_session(Path("runs/masks/model.onnx"))
+    for number in range(12):
+        ((data, _),) = listed.batches([number])
+        image = np.round(data[0].permute(1, 2, 0).numpy() / SCALE + MEAN).astype(np.uint8)
+        (scores,) = session.run(None, {session.get_inputs()[0].name: data.numpy()})
+        assert np.mean(scores[0].argmax(0) != told(image)) < 1e-3
