@@ -16,6 +16,8 @@ from zoo.train.running.tensorboard_log import Recorder
 from zoo.train.snapshots.snapshot import save
 from zoo.train.trainer import DivergedError, Trainer
 
+MOST_FIGURES = 8  # of a metric that are shown: more are a map, or a batch's own scores
+
 
 def iterate(
     trainer: Trainer,
@@ -131,15 +133,19 @@ def check_finite(losses: Mapping[int, float]) -> None:
 
 
 def metrics(results: Iterable[Scores], taken: Any) -> dict[str, float]:
-    """The scalar results of every test net by metrics.jsonl's names: the first net's are plain, or with
-    ``test_`` where that is taken, the others' ``test1/accuracy`` and so on.
+    """The results of every test net by metrics.jsonl's names: the first net's are plain, or with ``test_``
+    where that is taken, the others' ``test1/accuracy`` and so on; a metric of several figures has a number
+    behind (``accuracy[0]``), and what has many is left out.
     """
     named: dict[str, float] = {}
     for index, outputs in enumerate(results):
         for blob, value in outputs.items():
+            plain = f"test_{blob}" if blob in taken or blob == "total_loss" else blob
+            name = f"test{index}/{blob}" if index else plain
             if isinstance(value, float):
-                plain = f"test_{blob}" if blob in taken or blob == "total_loss" else blob
-                named[f"test{index}/{blob}" if index else plain] = value
+                named[name] = value
+            elif len(value) <= MOST_FIGURES:
+                named |= {f"{name}[{place}]": each for place, each in enumerate(value)}
     return named
 
 

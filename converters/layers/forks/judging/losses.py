@@ -166,7 +166,8 @@ class BalancedCrossEntropyLoss(Layer):
 
     def forward(self, x: Tensor, target: Tensor) -> Tensor:
         """Scores and targets of one size to a scalar."""
-        scores, goal = x.flatten(1).detach(), target.detach().reshape(len(x), -1)
+        scores = x.detach().unsqueeze(-1).flatten(1)  # of one axis, too
+        goal = target.detach().reshape(scores.shape)
         is_edge, is_rest = goal == 1, goal == 0
         edges, rest = (mark.sum(1, keepdim=True) for mark in (is_edge, is_rest))
         share = edges / (edges + rest)  # NaN where nothing counts
