@@ -52,6 +52,7 @@ _LIST = DataTops(
     shapes=_image_data,
     is_images=True,
     takes_label_lists=True,
+    is_list=True,
 )
 _ARRAYS = DataTops(
     "converters.data.memory:MemorySource", "memory_data_param", "", shapes=_memory_data, is_images=True

@@ -16,7 +16,9 @@ class DataTops:
     top's shape as far as the prototxt says, None where only the data know it, and for the channels where
     only they know those; ``usual`` those of the data that such a layer comes with. ``is_images``: pixels
     that ``transform_param`` changes, and a second top of labels. ``takes_label_lists``: a line of its list
-    may end in several numbers. ``names_of`` is "module:function" of the files that the file ``source`` names.
+    may end in several numbers, if an option says how many. ``is_list``: each line is an image and its labels
+    (:func:`converters.data.forks.label_lists.entries_of`). ``names_of`` is "module:function" of the files
+    that the file ``source`` names.
     """
 
     reader: str = ""
@@ -26,6 +28,7 @@ class DataTops:
     usual: Callable[[LayerParameter], Sequence[Sequence[int | None] | None]] | None = None
     is_images: bool = False
     takes_label_lists: bool = False
+    is_list: bool = False
     names_of: str = ""
 
     @property

@@ -100,7 +100,8 @@ def check_classes(model: Model) -> None:
     if ours and theirs and (other := first_difference(of_classes_named(ours), of_classes_named(theirs))):
         raise InputError(f"{path}: the classes.txt beside it has {other} as {model.where} was trained with")
     if (classes := record.get("classes")) and not record.get("options", {}).get("label_size"):
-        check_labels(path, classes, ignored_labels(model.net.layer), ignores_negative=True)
+        layer = _reading_layer(model.folder, "TEST") if model.folder else None
+        check_labels(path, classes, ignored_labels(model.net.layer), ignores_negative=True, layer=layer)
 
 
 def whereabouts(model: Model, key: str, layer: LayerParameter) -> tuple[Path, list[Path]]:
@@ -126,7 +127,7 @@ def _check_seen(model: Model, key: str, images: ImageSet) -> None:
     assert model.record is not None
     about = model.record["data"][key]
     if "content" in about:
-        rows = image_rows(images.list_path, model.record.get("options", {}).get("label_size"))
+        rows = image_rows(images.layer, images.list_path, model.record.get("options", {}).get("label_size"))
         check_sums(model, key, images.list_path, (images.rows, images.content, images.row_sums), rows)
     else:
         say_sampled(Path(str(model.where)))
@@ -168,9 +169,10 @@ def _reading_layer(folder: RunFolder, key: str) -> LayerParameter:
 
 
 def in_batches(images: ImageSet) -> Iterator[tuple[Tensor, Tensor]]:
-    """Every image once: (N, C, H, W) data, cropped at the centre and not mirrored, and (N,) labels."""
+    """Every image once: (N, C, H, W) data, cropped at the centre, not mirrored, and (N,) or (N, K) labels."""
     feed = ImageFeed(images, False, 0, torch.device("cpu"))
     count, size = len(images.labels), feed.batch_size
     for index in range(-(-count // size)):
         batch, rest = feed.batch(index), min(size, count - index * size)
-        yield batch[images.layer.top[0]][:rest], batch[images.layer.top[1]][:rest]
+        data, labels = (batch[top][:rest] for top in images.layer.top)
+        yield data, labels.reshape(rest, *images.labels.shape[1:])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from google.protobuf.message import Message
 
-from converters.data.images.lists import read_list
+from converters.data.forks.label_lists import entries_of
 from converters.host.places import find
 from converters.layers.registry import record_of
 from prototxt.caffe_pb2 import LayerParameter
@@ -67,13 +67,13 @@ def listed_rows(plan: Plan, key: str) -> Rows:
     """What reads the rows of the plan's list of ``key``."""
     if key in plan.pairs:
         return pair_rows(plan.pairs[key])
-    return image_rows(plan.lists[key], plan.options.label_size)
+    return image_rows(data_layers(plan.graphs[key])[0], plan.lists[key], plan.options.label_size)
 
 
 def _prints(plan: Plan, key: str, path: Path) -> tuple[str, str, RowSums]:
-    entries = read_list(path, plan.options.label_size)
-    param = data_layers(plan.graphs[key])[0].image_data_param
-    base = image_base(param, path, entries, [*plan.places, path.parent])
+    layer = data_layers(plan.graphs[key])[0]
+    entries = entries_of(layer, path, plan.options.label_size)
+    base = image_base(layer.image_data_param, path, entries, [*plan.places, path.parent])
     return prints(entries, [base / entry.path for entry in entries], sums_of(path, base))
 
 
@@ -104,8 +104,9 @@ def _file(plan: Plan, layer: LayerParameter, name: str, path: Path, root: str, s
     tops = record_of(layer).data_tops
     if tops is None or not path.is_file() or not name.endswith(".source"):
         return
-    if tops.takes_label_lists:
-        entries = read_list(path, plan.options.label_size)
+    if tops.is_list:
+        asked = plan.options.label_size if tops.takes_label_lists else None
+        entries = entries_of(layer, path, asked)
         base = image_base(layer.image_data_param, path, entries, [*plan.places, path.parent])
         yield prints(entries, [base / entry.path for entry in entries], sums)[1]
     elif tops.names_of:

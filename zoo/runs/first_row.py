@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from converters.data.forks.label_lists import entries_of
 from converters.data.forks.pairs import read_pairs
-from converters.data.images.lists import read_list
 from converters.weights.formats import read_safetensors, write_safetensors
+from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 from prototxt.rawbytes import readable
 from zoo.runs.run_folder import RunFolder
@@ -17,9 +18,9 @@ from zoo.runs.sums import RowSums
 Rows = Callable[[], Sequence[tuple[int, str]]]  # of a list: each one's line, and what it names first
 
 
-def image_rows(list_path: Path, label_size: int | None) -> Rows:
-    """What reads the rows of a list of images."""
-    return lambda: [(entry.line, entry.path) for entry in read_list(list_path, label_size)]
+def image_rows(layer: LayerParameter, list_path: Path, label_size: int | None) -> Rows:
+    """What reads the rows of a list of images, as a data layer does."""
+    return lambda: [(entry.line, entry.path) for entry in entries_of(layer, list_path, label_size)]
 
 
 def pair_rows(list_path: Path) -> Rows:

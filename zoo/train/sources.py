@@ -11,7 +11,14 @@ from converters.solver.feed import Batches, open_feed
 from prototxt.errors import of_layer
 from zoo.terminal.console import notice
 from zoo.terminal.progress import counting
-from zoo.train.images.dataset import ImageSet, check_labels, first_shape, memory_note, open_images
+from zoo.train.images.dataset import (
+    ImageSet,
+    check_labels,
+    first_shape,
+    label_shape,
+    memory_note,
+    open_images,
+)
 from zoo.train.images.decoding import skip_note
 from zoo.train.images.feed import ImageFeed, batch_shapes
 from zoo.train.planning.lists import data_layers
@@ -83,10 +90,11 @@ def _images(plan: Plan, key: str) -> ImageSet:
     with net.located():  # before the decoding, which takes long
         with of_layer(layer):
             image = first_shape(layer, path, plan.places, skip_bad, size)
-            shapes = batch_shapes(layer, image, () if size is None else (size,))
+            own = label_shape(layer, size)
+            shapes = batch_shapes(layer, image, own)
         classes = scored_classes(graph, shapes) or plan.options.classes
-    if classes is not None and size is None:
-        check_labels(path, classes, unjudged_labels(graph))
+    if classes is not None and not own:
+        check_labels(path, classes, unjudged_labels(graph), layer=layer)
     with net.located(), of_layer(layer), counting(f"decoding {path.name}") as advance:
         images = open_images(layer, path, plan.places, advance, skip_bad, size)
     taken = f"{key}: {len(images.labels)} images of {path}, in {images.base}"

@@ -10,7 +10,10 @@ from typing import Literal
 
 import numpy as np
 
-from converters.data.images.lists import Entry
+from converters.data.images.lists import Entry, read_list
+from converters.layers.checks import positive
+from converters.layers.parts.caffe_long import is_of_caffe_long
+from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 from prototxt.rawbytes import text_of
 
@@ -22,6 +25,28 @@ _MOST_DIGITS = 10  # of an int
 # What a stream takes for a float's text, before it is known to be one.
 _FLOAT = re.compile(_BLANKS + rb"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]*)(?:(?<=[0-9.])[eE][+-]?[0-9]*)?)")
 _WHOLE_FLOAT = re.compile(rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+
+
+def entries_of(layer: LayerParameter, path: Path, label_size: int | None = None) -> list[Entry]:
+    """The entries of a list as a layer of images and labels reads it: the fork's by :func:`read_labelled`,
+    Caffe's by :func:`converters.data.images.lists.read_list`, where ``label_size`` may say how many labels.
+
+    Raises InputError as these do, and where the layer says another number of labels.
+    """
+    if not is_of_caffe_long(layer):
+        return read_list(path, label_size)
+    own = layer.image_data_param.label_size
+    positive(layer, label_size=own)
+    if label_size not in (None, own):
+        raise InputError(f"reads {own} labels a line, and not {label_size}, as is asked", layer.name)
+    return read_labelled(path, own, "float" if layer.type == "ImageRegressionData" else "int")
+
+
+def tells_classes(layer: LayerParameter, label_size: int | None = None) -> bool:
+    """Whether the labels of such a layer are one whole number an image."""
+    if not is_of_caffe_long(layer):
+        return label_size is None
+    return layer.image_data_param.label_size == 1 and layer.type == "ImageData"
 
 
 def read_labelled(path: Path, label_size: int, kind: Kind = "int") -> list[Entry]:

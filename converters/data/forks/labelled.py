@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from converters.data.forks.augment import augmented, check_augmentation
-from converters.data.forks.label_lists import Kind, read_labelled
 from converters.data.images.lists import Entry
 from converters.data.images.pixels import Array, PixelSource, Sample
 from converters.data.images.source import ImageSource
@@ -16,7 +15,6 @@ from converters.data.images.transform import check, choose_crops, draw, transfor
 from converters.data.order import sample_generator
 from converters.data.records import RecordSource
 from converters.data.rows import sized
-from converters.layers.checks import positive
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
@@ -100,15 +98,7 @@ def as_caffes(layer: LayerParameter) -> LayerParameter:
 
 
 class LabelledSource(AugmentedSource, ImageSource):
-    """ImageData: images of a list, each with ``label_size`` whole numbers."""
-
-    kind: Kind = "int"
-
-    def entries_of_list(self) -> list[Entry]:
-        """Paths and labels. Raises InputError, naming file and line."""
-        label_size = self.layer.image_data_param.label_size
-        positive(self.layer, label_size=label_size)
-        return read_labelled(self.list_path, label_size, self.kind)
+    """ImageData and ImageRegressionData: images of a list, each with ``label_size`` numbers."""
 
     def label_of(self, entry: Entry) -> tuple[float, ...]:
         """All labels of a line."""
@@ -117,12 +107,6 @@ class LabelledSource(AugmentedSource, ImageSource):
     def labels(self, samples: list[Sample]) -> Tensor:
         """(batch, label_size, 1, 1), of one label too."""
         return super().labels(samples)[:, :, None, None]
-
-
-class RegressionSource(LabelledSource):
-    """ImageRegressionData: the same with floats."""
-
-    kind: Kind = "float"
 
 
 class AugmentedRecords(AugmentedSource, RecordSource):

@@ -1,6 +1,7 @@
 """ImageData: images named by a list (image_data_layer.cpp)."""
 
-from converters.data.images.lists import Entry, read_image, read_list
+from converters.data.forks.label_lists import entries_of
+from converters.data.images.lists import Entry, read_image
 from converters.data.images.pixels import PixelSource, Sample
 from converters.data.images.transform import check_resize
 from converters.data.order import Rounds, drawn_skip
@@ -19,17 +20,12 @@ class ImageSource(PixelSource):
         check_resize(layer)
         refuse_escapes("root_folder", param.root_folder)
         self.list_path = find(param.source, options.places)
-        self.layer, self.options = layer, options
-        self.entries = self.entries_of_list()
+        self.entries = entries_of(layer, self.list_path, options.label_size)
         names = [from_message(param.root_folder) + entry.path for entry in self.entries]
         self.place = place_of_list(self.list_path, param.source, names, options.places)
         skip = drawn_skip(options.seed, layer, param.rand_skip, len(self.entries))
         rounds = Rounds(len(self.entries), param.shuffle, options.seed, skip)
         super().__init__(layer, options, rounds, param.batch_size)
-
-    def entries_of_list(self) -> list[Entry]:
-        """What the list holds. Raises InputError, naming file and line."""
-        return read_list(self.list_path, self.options.label_size)
 
     def label_of(self, entry: Entry) -> float | tuple[float, ...]:
         """One, or with the option label_size so many."""

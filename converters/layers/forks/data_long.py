@@ -49,9 +49,12 @@ def _handed_over(layer: LayerParameter) -> Stated:
 
 
 _LISTED = DataTops(
-    "converters.data.forks.labelled:LabelledSource", "image_data_param", shapes=_labelled, is_images=True
+    "converters.data.forks.labelled:LabelledSource",
+    "image_data_param",
+    shapes=_labelled,
+    is_images=True,
+    is_list=True,
 )
-_MEASURED = replace(_LISTED, reader="converters.data.forks.labelled:RegressionSource")
 _STORED = DataTops(
     "converters.data.forks.labelled:AugmentedRecords", "data_param", shapes=_stored, is_images=True
 )
@@ -76,7 +79,7 @@ LABEL_MAPS = fed(_FILE % "seg_data", (2, 2), _MAPPED, dialect=of_caffe_long(is_d
 
 
 @layer("ImageData", **fed(_FILE % "data", (2, 2), _LISTED, dialect=_OF_LISTS))
-@layer("ImageRegressionData", **fed(_FILE % "regressiondata", (2, 2), _MEASURED, dialect=_OF_LISTS))
+@layer("ImageRegressionData", **fed(_FILE % "regressiondata", (2, 2), _LISTED, dialect=_OF_LISTS))
 @layer("ImageProbData", **fed(_FILE % "prob_data", (2, 2), _LIKELY, dialect=of_caffe_long()))
 @layer("Data", **fed(f"{SOURCE}: data_layer.cpp", (1, 2), _STORED, dialect=of_caffe_long()))
 @layer("MemoryData", **fed(f"{SOURCE}: memory_data_layer.cpp", (2, 2), _ARRAYS, dialect=_OF_ARRAYS))

@@ -12,7 +12,8 @@ import numpy as np
 from torch import Tensor
 
 from converters.data.forks.augment import is_augmented
-from converters.data.images.lists import Entry, read_list
+from converters.data.forks.label_lists import entries_of, tells_classes
+from converters.data.images.lists import Entry
 from converters.data.images.transform import open_mean
 from converters.host.files import locked
 from converters.host.machine import free_memory
@@ -31,7 +32,7 @@ CLASSES = "classes.txt"  # beside a list: the classes' names, one a line
 @dataclass(frozen=True)
 class ImageSet:
     """What an ImageData layer serves: (N, H, W, C) pixels, or where images have sizes of their own as many,
-    and (N,) whole labels, or with a label_size K (N, K) float32 ones, in the list's order.
+    and (N,) whole labels, or where they are several or no classes (N, K) float32 ones, in the list's order.
 
     ``paths`` are the images' own, as the list has them, counted from ``base``; ``lines`` where they stand
     in it. ``bad`` are the lines whose images could not be read and were passed over. ``rows``,
@@ -87,9 +88,9 @@ def open_images(
     ``places`` are the folders that relative image paths may count from, as :func:`image_base` says. Raises
     InputError naming list and line for a missing or broken image, one of another size than the first
     (without new_height, new_width and crop_size), or one smaller than the crop; ``skip_bad`` passes over
-    those that are missing or broken, ``label_size`` is ``read_list``'s.
+    those that are missing or broken, ``label_size`` is ``entries_of``'s.
     """
-    entries = read_list(list_path, label_size)
+    entries = entries_of(layer, list_path, label_size)
     mean = open_mean(layer, [*places, list_path.parent])
     base = image_base(layer.image_data_param, list_path, entries, [*places, list_path.parent])
     paths = [base / entry.path for entry in entries]
@@ -108,7 +109,7 @@ def open_images(
     pixels, bad = decoded
     listed.check(pixels, bad, mean)
     readable = [entry for row, entry in enumerate(entries) if row not in bad]
-    labels = _labels(readable, label_size)
+    labels = _labels(readable, tells_classes(layer, label_size))
     names, lines = tuple(entry.path for entry in readable), tuple(entry.line for entry in readable)
     broken = tuple(entry.line for row, entry in enumerate(entries) if row in bad)
     fingerprints = prints(entries, paths, sums)
@@ -128,10 +129,17 @@ def sums_of(list_path: Path, base: Path) -> Sums:
     return Sums(cache_folder() / "sums" / f"{name}.json")
 
 
-def _labels(entries: Sequence[Entry], label_size: int | None) -> np.ndarray[Any, np.dtype[Any]]:
-    if label_size is None:
+def _labels(entries: Sequence[Entry], are_classes: bool) -> np.ndarray[Any, np.dtype[Any]]:
+    if are_classes:
         return np.array([entry.label for entry in entries], np.int64)
     return np.array([entry.labels for entry in entries], np.float32)
+
+
+def label_shape(layer: LayerParameter, label_size: int | None = None) -> tuple[int, ...]:
+    """Of an image's labels in an :class:`ImageSet`."""
+    if tells_classes(layer, label_size):
+        return ()
+    return (layer.image_data_param.label_size if label_size is None else label_size,)
 
 
 def first_shape(
@@ -144,7 +152,7 @@ def first_shape(
     """(height, width, channels) of the first of the list's images that can be read. Raises InputError as
     :func:`open_images` does.
     """
-    entries = read_list(list_path, label_size)
+    entries = entries_of(layer, list_path, label_size)
     base = image_base(layer.image_data_param, list_path, entries, [*places, list_path.parent])
     paths = [base / entry.path for entry in entries]
     return Listed(layer, list_path, entries, paths, skip_bad).first().shape
@@ -174,12 +182,16 @@ def _key(list_path: Path, param: ImageDataParameter, paths: Sequence[Path]) -> s
 
 
 def check_labels(
-    list_path: Path, classes: int, ignored: Collection[int] = (), ignores_negative: bool = False
+    list_path: Path,
+    classes: int,
+    ignored: Collection[int] = (),
+    ignores_negative: bool = False,
+    layer: LayerParameter | None = None,
 ) -> None:
     """Raise InputError, naming list and line, for a label that ``classes`` outputs cannot stand for and
-    that is none of ``ignored``.
+    that is none of ``ignored``. The list is read as ``layer`` reads it, by default as Caffe does.
     """
-    for entry in read_list(list_path):
+    for entry in entries_of(layer or LayerParameter(), list_path):
         is_ignored = entry.label in ignored or (ignores_negative and entry.label < 0)
         if not 0 <= entry.label < classes and not is_ignored:
             raise InputError(

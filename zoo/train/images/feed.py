@@ -16,6 +16,7 @@ from converters.data.images.lists import Pixels
 from converters.data.images.transform import choose_crops, draw, transform
 from converters.data.order import Order, Rounds, sample_generator
 from converters.host.machine import cores
+from converters.layers.parts.caffe_long import is_of_caffe_long
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 from zoo.train.images.dataset import ImageSet
@@ -30,7 +31,8 @@ def batch_shapes(layer: LayerParameter, image: Sequence[int], labels: Sequence[i
     """
     size = layer.image_data_param.batch_size
     height, width = Cutter(layer, False).size(tuple(image))
-    return dict(zip(layer.top, [(size, image[2], height, width), (size, *labels)], strict=False))
+    own = (*(labels or (1,)), 1, 1) if is_of_caffe_long(layer) else labels
+    return dict(zip(layer.top, [(size, image[2], height, width), (size, *own)], strict=False))
 
 
 @dataclass
@@ -83,13 +85,16 @@ class ImageFeed:
     def batch(self, index: int) -> dict[str, Tensor]:
         """This rank's share of the ``index``-th batch since the start of training, by top.
 
-        Data is (N, C, crop, crop) float32, channels last in memory; labels are (N,) float32,
-        or (N, label_size). Raises InputError, with the line of the list, for an image that cannot be served.
+        Data is (N, C, crop, crop) float32, channels last in memory; labels are (N,) float32, or
+        (N, label_size), and (N, label_size, 1, 1) in the series author's fork. Raises InputError, with the
+        line of the list, for an image that cannot be served.
         """
         rows, first = self.rows(index), self.rank * self.batch_size
         drawn = draw(self.seed, index, self.batch_size * self.world)[first : first + self.batch_size]
         data = self._apart(index, rows, drawn) if self.images.are_apart else self._together(rows, drawn)
         labels = torch.from_numpy(self.images.labels[rows]).float().to(self.device)
+        if is_of_caffe_long(self.images.layer):
+            labels = labels.reshape(len(rows), -1, 1, 1)
         return dict(zip(self.images.layer.top, (data, labels), strict=False))
 
     def _together(self, rows: Order, drawn: Drawn) -> Tensor:

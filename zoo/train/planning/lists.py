@@ -8,7 +8,6 @@ from converters.data.images.transform import check_resize
 from converters.graph import Graph
 from converters.host.places import missing, seek
 from converters.layers.checks import positive
-from converters.layers.parts.caffe_long import is_of_caffe_long
 from converters.layers.registry import record_of
 from converters.solver.nets import NetSource
 from prototxt.caffe_pb2 import LayerParameter
@@ -32,18 +31,17 @@ def check_data(graph: Graph, key: str) -> None:
                     f'the {key} net has "{layer.name}" (Input), which no file feeds: training needs a data '
                     "layer, such as ImageData"
                 )
-            if layer.type == "ImageData":
+            tops = record_of(layer).data_tops
+            if tops is not None and tops.is_list:
                 positive(layer, batch_size=layer.image_data_param.batch_size)
                 check_resize(layer)
 
 
 def sole_image_layer(graph: Graph) -> LayerParameter | None:
-    """The net's ImageData layer where that alone feeds it: such images are decoded once, and kept. Not one
-    that varies them, or has several labels, by rules of its own.
-    """
+    """The net's layer of a list of images where that alone feeds it: they are decoded once, and kept."""
     layers = data_layers(graph)
-    is_sole = len(layers) == 1 and layers[0].type == "ImageData" and not is_of_caffe_long(layers[0])
-    return layers[0] if is_sole else None
+    tops = record_of(layers[0]).data_tops if len(layers) == 1 else None
+    return layers[0] if tops is not None and tops.is_list else None
 
 
 def sole_pair_layer(graph: Graph) -> LayerParameter | None:

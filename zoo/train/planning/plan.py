@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from converters.data.images.lists import read_list
+from converters.data.forks.label_lists import entries_of, tells_classes
 from converters.graph import Graph
 from converters.host.places import existing_folder
 from converters.layers.dialects import dialects_of
@@ -122,8 +122,9 @@ def make_plan(options: Options, here: Path | None = None, recorded: Mapping[str,
     pairs = find_lists(draft.pair_layers, draft.nets, places, may_be_demo)
     ignored = {label for net in draft.nets.values() for label in ignored_labels(net.message.layer)}
     tells_numbers = any(compared_values(graph) for graph in draft.graphs.values())
-    labelled = lists if options.label_size is None and not tells_numbers else {}
-    rows = {path: read_list(path) for path in dict.fromkeys(labelled.values())}
+    have_classes = all(tells_classes(draft.layers[key], options.label_size) for key in lists)
+    labelled = lists if have_classes and not tells_numbers else {}
+    rows = {path: entries_of(draft.layers[key], path) for key, path in labelled.items()}
     classes = options.classes
     if classes is None and labelled:
         classes = listed_classes(labelled, rows, ignored)
