@@ -1,7 +1,7 @@
 """The images that runs were trained and tested on, as ``zoo bench`` and ``zoo report`` take them."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import torch
@@ -170,9 +170,9 @@ def _reading_layer(folder: RunFolder, key: str) -> LayerParameter:
 
 def in_batches(images: ImageSet) -> Iterator[tuple[Tensor, Tensor]]:
     """Every image once: (N, C, H, W) data, cropped at the centre, not mirrored, and (N,) or (N, K) labels."""
-    feed = ImageFeed(images, False, 0, torch.device("cpu"))
-    count, size = len(images.labels), feed.batch_size
-    for index in range(-(-count // size)):
-        batch, rest = feed.batch(index), min(size, count - index * size)
-        data, labels = (batch[top][:rest] for top in images.layer.top)
-        yield data, labels.reshape(rest, *images.labels.shape[1:])
+    with closing(ImageFeed(images, False, 0, torch.device("cpu"))) as feed:
+        count, size = len(images.labels), feed.batch_size
+        for index in range(-(-count // size)):
+            batch, rest = feed.batch(index), min(size, count - index * size)
+            data, labels = (batch[top][:rest] for top in images.layer.top)
+            yield data, labels.reshape(rest, *images.labels.shape[1:])

@@ -2,16 +2,18 @@
 image_data_layer.cpp, image_regressiondata_layer.cpp, data_layer.cpp, data_transformer.cpp)."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from converters.data.forks.augment import augmented, check_augmentation
+from converters.data.images.cut import Cutter, in_threads
 from converters.data.images.lists import Entry
 from converters.data.images.pixels import Array, PixelSource, Sample
 from converters.data.images.source import ImageSource
-from converters.data.images.transform import check, choose_crops, draw, transform
+from converters.data.images.transform import check, draw
 from converters.data.order import sample_generator
 from converters.data.records import RecordSource
 from converters.data.rows import sized
@@ -38,10 +40,13 @@ class AugmentedSource(PixelSource):
         Raises InputError naming the record that is broken, or that is too small after it was varied.
         """
         every = self.of_batch(lambda place, sample: self._varied(index, place, sample), index)
-        drawn = draw(self.options.seed, index, self.batch_size)
-        parts = [self._served(each, every[0], drawn[i : i + 1]) for i, each in enumerate(every)]
+        drawn, first = draw(self.options.seed, index, self.batch_size), every[0]
+        data = np.empty((len(every), *self._cutter.size(first.shape), first.shape[2]), np.float32)
+        in_threads(
+            self._pool, lambda place: self._serve(every[place], first, drawn[place], data[place]), len(every)
+        )
         labels = self.labels([each.sample for each in every])
-        return dict(zip(self.layer.top, (torch.cat(parts), labels), strict=False))
+        return dict(zip(self.layer.top, (torch.from_numpy(data).permute(0, 3, 1, 2), labels), strict=False))
 
     def _varied(self, index: int, place: int, sample: Sample) -> _Varied:
         """Raw pixels of a record are as they are in BVLC's Caffe."""
@@ -54,21 +59,27 @@ class AugmentedSource(PixelSource):
             raise InputError(f"{sample.name}: {error}", self.layer.name) from None
         return _Varied(replace(sample, pixels=pixels), sample.pixels.shape)
 
-    def _served(self, varied: _Varied, first: _Varied, drawn: Array) -> Tensor:
-        """(1, channels, height, width): cropped, mirrored, less the mean and scaled."""
-        sample = varied.sample
-        layer = self.layer if sample.is_encoded else as_caffes(self.layer)
-        height, width, channels = sample.pixels.shape
+    def _serve(self, varied: _Varied, first: _Varied, drawn: Array, into: Array) -> None:
+        """Cropped, mirrored, less the mean and scaled: a row of a batch, (height, width, channels)."""
+        cutter = self._cutter if varied.sample.is_encoded else self._caffes
+        height, width, channels = varied.sample.pixels.shape
         try:
-            check(layer, height, width, channels, self.mean)
+            check(cutter.layer, height, width, channels, self.mean)
         except InputError as error:
-            raise InputError(f"{sample.name}: {error}", self.layer.name) from None
-        pixels = self._fitted(varied, first)
-        choices = choose_crops(layer, self.options.train, (pixels.shape[0], pixels.shape[1]), drawn)
-        return transform(layer, torch.from_numpy(np.stack([pixels])), choices, self.mean)
+            raise InputError(f"{varied.sample.name}: {error}", self.layer.name) from None
+        self._check_fit(varied, first)
+        cutter.serve(varied.sample.pixels, drawn, into)
 
-    def _fitted(self, varied: _Varied, first: _Varied) -> Array:
-        """The pixels that a crop is taken of, or all that are served."""
+    @cached_property
+    def _cutter(self) -> Cutter:
+        return Cutter(self.layer, self.options.train, self.mean)
+
+    @cached_property
+    def _caffes(self) -> Cutter:
+        return Cutter(as_caffes(self.layer), self.options.train, self.mean)
+
+    def _check_fit(self, varied: _Varied, first: _Varied) -> None:
+        """Raise InputError for an image that cannot stand in a batch beside its ``first`` one."""
         shape, size = varied.sample.pixels.shape, first.shape
         crops = bool(self.layer.transform_param.crop_size)
         is_larger = varied.sample.is_encoded and shape[0] >= size[0] and shape[1] >= size[1]
@@ -78,14 +89,15 @@ class AugmentedSource(PixelSource):
                 f"{sized(size)} when it was read: they do not fit in one batch",
                 self.layer.name,
             )
-        return varied.sample.pixels if crops else varied.sample.pixels[: size[0], : size[1]]
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         check_augmentation(self.layer, self.options.train)
         first = self._varied(0, 0, self.sample(0))
-        data = self._served(first, first, draw(self.options.seed, 0, 1))
+        height, width = self._cutter.size(first.shape)
+        data = np.empty((height, width, first.shape[2]), np.float32)
+        self._serve(first, first, draw(self.options.seed, 0, 1)[0], data)
         labels = self.labels([first.sample] * self.batch_size)
-        shapes = ((self.batch_size, *data.shape[1:]), tuple(labels.shape))
+        shapes = ((self.batch_size, first.shape[2], height, width), tuple(labels.shape))
         return dict(zip(self.layer.top, shapes, strict=False))
 
 

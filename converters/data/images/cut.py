@@ -11,8 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from converters.data.forks.augment import is_augmented
-from converters.data.images.transform import check, means
+from converters.data.images.transform import check, means, mirrors
 from converters.host.machine import cores
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
@@ -33,7 +32,7 @@ class Cutter:
         self.layer, self.train = layer, train
         self.mean = None if mean is None else mean.numpy()
         self.crop, self.scale = param.crop_size, param.scale
-        self.mirrors = param.mirror and (train or not is_augmented(layer))
+        self.mirrors = mirrors(layer, train)
         self._amounts = cache(self._read_amounts)
 
     def size(self, first: tuple[int, ...]) -> Size:

@@ -107,10 +107,15 @@ def check_resize(layer: LayerParameter) -> None:
         raise InputError("new_height and new_width are given together or not at all", layer.name)
 
 
-def choose_crops(layer: LayerParameter, train: bool, size: tuple[int, int], drawn: np.ndarray) -> Choices:
-    """Crop positions (random in TRAIN, central in TEST) and mirroring (random in both where set; in TRAIN
-    alone where the layer is longpeng2008/Caffe_Long's).
+def mirrors(layer: LayerParameter, train: bool) -> bool:
+    """Whether images are mirrored, every other one: in both phases where set, in TRAIN alone where the layer
+    is longpeng2008/Caffe_Long's.
     """
+    return layer.transform_param.mirror and (train or not is_of_caffe_long(layer))
+
+
+def choose_crops(layer: LayerParameter, train: bool, size: tuple[int, int], drawn: np.ndarray) -> Choices:
+    """Crop positions (random in TRAIN, central in TEST) and mirroring, which is random."""
     param = layer.transform_param
     spare = np.array([side - param.crop_size if param.crop_size else 0 for side in size])
     corner = (
@@ -118,8 +123,7 @@ def choose_crops(layer: LayerParameter, train: bool, size: tuple[int, int], draw
         if train
         else np.tile(spare // 2, (len(drawn), 1))
     )
-    mirrors = param.mirror and (train or not is_of_caffe_long(layer))
-    mirror = (drawn[:, 2] < 0.5) & mirrors
+    mirror = (drawn[:, 2] < 0.5) & mirrors(layer, train)
     return Choices(torch.from_numpy(corner[:, 0]), torch.from_numpy(corner[:, 1]), torch.from_numpy(mirror))
 
 

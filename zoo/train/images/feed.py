@@ -75,7 +75,7 @@ class ImageFeed:
     def shapes(self) -> Shapes:
         """The shape of every top."""
         images = self.images
-        return batch_shapes(images.layer, images.pixels[0].shape, images.labels.shape[1:])
+        return batch_shapes(images.layer, images.pixels[self._rounds.row(0)].shape, images.labels.shape[1:])
 
     @property
     def is_pure(self) -> bool:
