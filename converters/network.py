@@ -22,9 +22,8 @@ from converters.graph import Graph, Node, Value
 from converters.host.memory import refuse_excess
 from converters.in_place import in_place_notices
 from converters.layers import Layer
-from converters.layers.registry import record_of
 from converters.state_names import child_names, name_state
-from converters.steps import Step, number_values, read_from_outside
+from converters.steps import Step, losses_of, number_values, read_from_outside
 from converters.weights.caffemodel import LayerBlobs, SavedLayer, save_caffemodel
 from converters.weights.formats import Report, load_weights
 from converters.weights.hdf5 import save_hdf5
@@ -76,12 +75,7 @@ class Network(nn.Module):
         self._numbers, self._steps = number_values(self.graph, self._children)
         self._values = list(self._numbers)
         self._ends = [(value.blob, self._numbers[value]) for value in self.graph.outputs]
-        self._weights = [
-            (value, weight)
-            for node in self.graph.nodes
-            for value, weight in zip(node.outputs, loss_weights(node), strict=False)
-            if weight or (self.graph.force_backward and record_of(node.layer).role == "loss")
-        ]
+        self._weights = losses_of(self.graph)
 
     def _allocate(self, modules: Mapping[Node, Layer]) -> None:
         """Find the modules' blobs, bring together those that share, and take memory for them."""
@@ -248,10 +242,3 @@ class Network(nn.Module):
             layer_diffs = None if diffs is None else diffs.get(node, [])
             saved.append(SavedLayer(message, self.blobs_of(node), layer_diffs))
         return saved
-
-
-def loss_weights(node: Node) -> list[float]:
-    """One weight per top: as given, else what the type's record says of the first (Layer::SetLossWeights)."""
-    if node.layer.loss_weight:
-        return list(node.layer.loss_weight)
-    return [record_of(node.layer).loss_weight]

@@ -1,9 +1,12 @@
-"""A graph's calls by number: a pass looks up no layer and no value, so that torch.compile can follow it."""
+"""A graph's calls by number: a pass looks up no layer and no value, so that torch.compile can follow it. And
+what of a pass counts as loss.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from converters.graph import Graph, Node, Value
+from converters.layers.registry import record_of
 
 
 class Step(NamedTuple):
@@ -46,3 +49,22 @@ def read_from_outside(steps: Iterable[Step]) -> list[int]:
         needed.update({} if step.child else dict.fromkeys(step.tops))
         made.update(step.tops)
     return list(needed)
+
+
+def losses_of(graph: Graph) -> list[tuple[Value, float]]:
+    """The tops that count as loss, with their weights. With force_backward a loss of weight 0 is among them:
+    what it learns by itself has a gradient.
+    """
+    return [
+        (value, weight)
+        for node in graph.nodes
+        for value, weight in zip(node.outputs, loss_weights(node), strict=False)
+        if weight or (graph.force_backward and record_of(node.layer).role == "loss")
+    ]
+
+
+def loss_weights(node: Node) -> list[float]:
+    """One weight per top: as given, else what the type's record says of the first (Layer::SetLossWeights)."""
+    if node.layer.loss_weight:
+        return list(node.layer.loss_weight)
+    return [record_of(node.layer).loss_weight]

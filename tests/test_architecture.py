@@ -36,7 +36,7 @@ def test_a_package_imports_only_what_stands_before_it(package: str) -> None:
 
 
 # What a room of layer types is made of.
-LAYER = "parts base checks choice data_tops registry spec"
+LAYER = "parts base checks choice data_tops facts registry spec"
 # What each room may import of its own package; "" is the package's own modules beside the rooms.
 ROOMS = {
     "prototxt": {"binary": "caffe_pb2 errors rawbytes byte_escapes forks"},
@@ -49,7 +49,7 @@ ROOMS = {
         "export": "host layers data weights network load graph net_state blobs in_place build dialects",
     },
     "converters.layers": {
-        "parts": "base checks choice data_tops registry spec",
+        "parts": "base checks choice data_tops facts registry spec",
         "elementwise": LAYER,
         "normalising": LAYER,
         "spatial": LAYER,

@@ -11,7 +11,8 @@ from golden_cases import GOLDEN, arrays
 
 from converters import Network, load_net
 from converters.dialects import settled
-from converters.layers.choice import Dialect, Stored, choose
+from converters.layers.choice import Dialect, Stored
+from converters.layers.choosing import choose
 from converters.layers.registry import Record, rules_of
 from converters.solver.nets import solver_nets
 from converters.weights.stored import stored_blobs

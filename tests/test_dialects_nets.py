@@ -12,7 +12,7 @@ from test_dialects import NET, SCALE, SLOPE, bn
 from converters import Network, load_net
 from converters.export.metadata import metadata
 from converters.graph import build_graph
-from converters.layers.choice import choose
+from converters.layers.choosing import choose
 from converters.layers.registry import rules_of
 from converters.net_state import net_state
 from eval.parity import write_onnx

@@ -7,7 +7,7 @@ import pytest
 from tiny import write_run
 from train_runs import train
 
-from converters.layers.choice import choose
+from converters.layers.choosing import choose
 from converters.layers.dialects import dialects_of
 from converters.layers.registry import rules_of
 from prototxt.caffe_pb2 import LayerParameter

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from converters import Network, load_net
 from converters.graph import Value
-from converters.network import loss_weights
 from converters.solver.net import share_trained_layers
+from converters.steps import loss_weights
 from prototxt.errors import InputError
 
 NETS = sorted((GOLDEN / "layers").glob("net_*.prototxt"))

@@ -7,7 +7,7 @@ from pathlib import Path
 from converters.data.source import DataSource, SourceOptions
 from converters.host.places import HERE
 from converters.layers.checks import check_fields
-from converters.layers.choice import choose
+from converters.layers.choosing import choose
 from converters.layers.dialects import has_rules
 from converters.layers.registry import record_of, rules_of
 from converters.net_state import trains

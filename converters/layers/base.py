@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from converters.filler import Random, fill
 from converters.layers.checks import check_count, check_fields, check_ints, check_listed
-from converters.layers.choice import choose
+from converters.layers.choosing import choose
 from converters.layers.registry import Record, Shapes, layer_types, record_of, rules_of
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import FillerParameter, LayerParameter

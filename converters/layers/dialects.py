@@ -7,11 +7,11 @@ from converters.layers.choice import (
     Dialect,
     Stored,
     check_recorded,
-    choose,
     dialect_of,
     fields_set,
     has_field,
 )
+from converters.layers.choosing import choose
 from converters.layers.registry import dialects, rules_of
 from prototxt.caffe_pb2 import LayerParameter, NetParameter
 from prototxt.errors import InputError, about, nearest

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from converters.layers.choice import CAFFE, Dialect
 from converters.layers.data_tops import DataTops
+from converters.layers.facts import Facts
 from prototxt.caffe_pb2 import LayerParameter
 
 if TYPE_CHECKING:
@@ -24,41 +25,6 @@ Reads = Literal["", "bottom", "top"]
 
 ONE_OR_MORE: Count = (1, None)
 DRAWS = "draws at random, which an ONNX file cannot do as Caffe does: not written"
-
-
-class Facts(TypedDict, total=False):
-    """What ``@layer`` may say; see :class:`Record`."""
-
-    source: str
-    role: Role
-    bottoms: Count
-    tops: Count
-    labels: tuple[int, ...]
-    unforced: tuple[int, ...]
-    default_loss_weight: float
-    scores_classes: bool
-    ignore_in: str
-    probabilities: str
-    runs_code: bool
-    blobs: tuple[str, ...]
-    learns: bool
-    macs: "Callable[[Layer, Shapes, Shapes], int]"
-    pointwise: bool
-    routes: bool
-    indices: "Mapping[int, Callable[[Layer, Shapes], int]]"
-    probes: "Mapping[int, Callable[[Layer, Shapes, np.random.Generator], NDArray[Any]]]"
-    backward_reads: Reads
-    mixes: bool
-    most: "Callable[[Layer, Shapes], Shapes]"
-    refuses_export: "Callable[[Layer, Shapes], str]"
-    export_limit: str
-    untraceable: bool
-    rows: int
-    data_tops: DataTops
-    dialect: Dialect
-    fields: tuple[str, ...]
-    grid: "Callable[[LayerParameter], Grid | None]"
-    aligns: bool
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,12 +17,12 @@ from uuid import uuid4
 
 from converters.host.files import alone_in, as_json, encoded, naming, owned, sweep, write_text
 from converters.layers.plugins import plugin_sums
-from converters.weights.formats import read_metadata
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError
 from prototxt.rawbytes import from_message
 from zoo.ours import digest, keep_others
 from zoo.runs.run_json import RunRecord
+from zoo.runs.snapshot_files import numbered, snapshot_writer
 from zoo.terminal.console import notice_once
 
 NET, SOLVER = "net.prototxt", "solver.prototxt"
@@ -185,25 +185,6 @@ def _wrote(record: RunRecord | None, path: Path) -> bool:
     if "texts" not in record:
         return bool(re.fullmatch(r"(net|solver|test_net\d*)\.prototxt", path.name))
     return bool(record["texts"].get(path.name) == digest(path.read_bytes()))
-
-
-def numbered(first: Path) -> dict[int, Path]:
-    """The files named as ``first``, a snapshot of iteration 0, but for that number, by their iteration."""
-    start, _, ending = first.name.rpartition("_iter_0")
-    pattern = re.compile(rf"{re.escape(start)}_iter_(\d+){re.escape(ending)}")
-    return {int(match[1]): path for path in first.parent.glob("*") if (match := pattern.fullmatch(path.name))}
-
-
-def snapshot_writer(path: Path) -> str | None:
-    """The id of the run that wrote a snapshot; None where it names none. Raises InputError for a file that is
-    not whole.
-    """
-    metadata = read_metadata(path)
-    try:
-        state = json.loads(metadata.get("zoo", "{}"))
-    except ValueError:
-        return None
-    return state.get("run") if isinstance(state, dict) else None
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

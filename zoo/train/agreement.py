@@ -11,8 +11,9 @@ from prototxt.errors import InputError
 from zoo.cli.choices import RUNS
 from zoo.runs.record import prototxts
 from zoo.runs.resume import begun_in, begun_with, check_kept, counted_from
-from zoo.runs.run_folder import RunFolder, check_plugins, read_record, snapshot_writer
+from zoo.runs.run_folder import RunFolder, check_plugins, read_record
 from zoo.runs.run_json import RunRecord, dialects_in
+from zoo.runs.snapshot_files import snapshot_writer
 from zoo.terminal.console import notice
 from zoo.train.planning.options import Options, check_begun
 from zoo.train.planning.plan import Plan, make_plan

@@ -7,7 +7,8 @@ from torch import Tensor
 from converters.layers.base import Layer
 from converters.layers.choice import Dialect
 from converters.layers.data_tops import DataTops
-from converters.layers.registry import Count, Facts, Shapes, free
+from converters.layers.facts import Facts
+from converters.layers.registry import Count, Shapes, free
 from prototxt.caffe_pb2 import LayerParameter
 
 Size = tuple[int, int]  # height and width

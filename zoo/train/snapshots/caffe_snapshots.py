@@ -8,8 +8,9 @@ from converters.solver.names import snapshot_paths
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.errors import InputError
 from zoo.ours import keep_others
-from zoo.runs.run_folder import CAFFE_SNAPSHOTS, RunFolder, numbered, read_record
+from zoo.runs.run_folder import CAFFE_SNAPSHOTS, RunFolder, read_record
 from zoo.runs.run_json import RunRecord
+from zoo.runs.snapshot_files import numbered
 from zoo.terminal.console import notice, notice_once
 
 

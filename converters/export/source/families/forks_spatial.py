@@ -15,7 +15,8 @@ from converters.export.source.part import Call, Part, make, one, tensors, unless
 from converters.export.source.rules import refusal, to_source
 from converters.layers.forks.connected.face import InnerDistance
 from converters.layers.forks.connected.inner_product import InnerProductOfTwo, NormalizedInnerProduct
-from converters.layers.forks.spatial.c3d import Convolution3D, Deconvolution3D, Pooling3D
+from converters.layers.forks.spatial.c3d import Convolution3D, Deconvolution3D
+from converters.layers.forks.spatial.pooling3d import Pooling3D
 from converters.layers.forks.spatial.resize import CropCenter, Interp
 from converters.layers.forks.spatial.upsample import NearestUpsample, Reorg, SegNetUpsample
 

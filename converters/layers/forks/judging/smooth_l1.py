@@ -10,11 +10,12 @@ from torch import Tensor
 from converters.layers.base import Layer
 from converters.layers.checks import positive
 from converters.layers.choice import Dialect
+from converters.layers.facts import Facts
 from converters.layers.judging.labels import LOSS_TOPS, normalization
 from converters.layers.judging.losses import check_one_size
 from converters.layers.parts.gradient import with_slope
 from converters.layers.parts.legacy_axes import four_axes
-from converters.layers.registry import Builder, Facts, Shapes, free, layer
+from converters.layers.registry import Builder, Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError

@@ -14,13 +14,14 @@ from torch import Tensor
 from converters.layers.base import Layer
 from converters.layers.checks import LARGEST
 from converters.layers.choice import Dialect
+from converters.layers.facts import Facts
 from converters.layers.parts.boxes.anchors import Anchors, deltas_to
 from converters.layers.parts.boxes.nms import overlaps
 from converters.layers.parts.boxes.rows import some
 from converters.layers.parts.indexing import Index
 from converters.layers.parts.legacy_axes import four_axes
 from converters.layers.parts.python_options import python_anchors, python_options
-from converters.layers.registry import Builder, Count, Facts, Shapes, free, layer
+from converters.layers.registry import Builder, Count, Shapes, free, layer
 from converters.layers.spec import Spec
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
