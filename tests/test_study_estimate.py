@@ -83,9 +83,11 @@ def test_what_is_said_before_the_runs_begin(
     folder.mkdir(parents=True)
     (folder / "metrics.jsonl").write_text('{"iteration": 6}\n')
     monkeypatch.setattr("zoo.study.estimate.measure", lambda each, slots, device: [TAKEN for _ in each])
-    say_how_long("tiny", jobs[:-1], len(jobs), [{}, {}], "cpu")
+    say_how_long("tiny", jobs[:-1], jobs, [{}, {}], "cpu")
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "tiny: 11 of 12 runs left, 104 iterations; measuring a few steps of each of 4 nets"
+    assert (
+        lines[0] == "tiny: 11 of 12 runs left, 104 of 120 iterations; measuring a few steps of each of 4 nets"
+    )
     assert lines[1] == "  baseline-low and 1 more: 0.5 s an iteration, 73 s for 4 runs"
     # eleven runs of 20 s, the first of 13 s, two at a time: 13 + 4·20 + … beside 6·20
     assert lines[-1] == "tiny: about 113 s on CPU (a fast one), 2 runs at a time"
@@ -106,3 +108,13 @@ def test_a_net_that_cannot_be_trained_has_no_time(solver: Path, capsys: pytest.C
         measure(kinds(jobs)[:1], [{}], "cpu")
     assert main(["study", "tiny.toml", "--device", "cpu"]) == 1
     assert "tiny: how long that takes cannot be told: " in capsys.readouterr().err
+
+
+def test_a_process_that_was_killed_is_no_more_than_a_time_that_is_not_known(
+    solver: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs = jobs_of(solver.parents[1])
+    monkeypatch.setattr("sys.executable", "true")
+    say_how_long("tiny", jobs, jobs, [{}, {}], "cpu")
+    said = capsys.readouterr().err.splitlines()
+    assert said[-1] == "tiny: how long that takes cannot be told: the process that measures has ended"

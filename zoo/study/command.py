@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         engine = pick_executor(args, lock.fileno())
         record = StudyRecord(folder, source_of(study, args.study, overrides), jobs)
         if to_do:
-            say_how_long(path.stem, to_do, len(jobs), slots_of(args), args.device)
+            say_how_long(path.stem, to_do, jobs, slots_of(args), args.device)
         with StudyDisplay(path.stem, to_do, len(jobs) - len(to_do)) as display:
             run_jobs(to_do, engine, record, display)
     for job, why in record.failures():

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from statistics import mean
 from types import TracebackType
@@ -72,16 +73,14 @@ def _steps(plan: Plan) -> _Steps:
     return _Steps(solver.test_interval, tuple(solver.test_iter), solver.type, solver.iter_size, texts)
 
 
-def say_how_long(name: str, jobs: Sequence[Job], of: int, slots: Slots, device: str) -> None:
-    """Say, on stderr, how long ``jobs`` of ``of`` runs will take here, as many at a time as there are slots.
+def say_how_long(name: str, jobs: Sequence[Job], every: Sequence[Job], slots: Slots, device: str) -> None:
+    """Say, on stderr, how long ``jobs``, those left of ``every``, take, as many at a time as there are slots.
 
     What cannot be trained has no time: that is said, and the runs then end with their reason.
     """
     each = kinds(jobs)
-    runs = f"{of} runs" if len(jobs) == of else f"{len(jobs)} of {of} runs left"
     nets = "its net" if len(each) == 1 else f"each of {len(each)} nets"
-    iterations = sum(job.left() for job in jobs)
-    notice(f"{name}: {runs}, {iterations:,} iterations; measuring a few steps of {nets}")
+    notice(f"{name}: {_extent(jobs, every)}; measuring a few steps of {nets}")
     try:
         measured = measure(each, slots, device)
     except InputError as error:
@@ -94,6 +93,14 @@ def say_how_long(name: str, jobs: Sequence[Job], of: int, slots: Slots, device: 
     total = in_words(spread([run for needed in seconds for run in needed], len(slots)))
     at_a_time = f"{len(slots)} run{'s' * (len(slots) > 1)} at a time"
     notice(f"{name}: about {total} on {measured[0].on}, {at_a_time}")
+
+
+def _extent(jobs: Sequence[Job], every: Sequence[Job]) -> str:
+    left, total = sum(job.left() for job in jobs), sum(job.max_iter for job in every)
+    runs = f"{len(every)} run{'s' * (len(every) > 1)}"
+    if left == total:
+        return f"{runs}, {total:,} iterations"
+    return f"{len(jobs)} of {runs} left, {left:,} of {total:,} iterations"
 
 
 def measure(each: Sequence[Kind], slots: Slots, device: str) -> list[Taken]:
@@ -146,8 +153,9 @@ class _Workers:
         """The mean of what every process takes."""
         for process in self.processes:
             assert process.stdin
-            process.stdin.write(json.dumps(asdict(asked)) + "\n")
-            process.stdin.flush()
+            with suppress(BrokenPipeError):  # one that has ended has no answer either
+                process.stdin.write(json.dumps(asdict(asked)) + "\n")
+                process.stdin.flush()
         every = [_answer(process) for process in self.processes]
         numbers = {name: mean(getattr(taken, name) for taken in every) for name in _NUMBERS}
         numbers["begin"] += self.beginning

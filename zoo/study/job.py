@@ -51,7 +51,7 @@ class Job:
         return int(lines[-1]["iteration"]) if lines else 0
 
     def left(self) -> int:
-        """How many iterations are still to be run, where the last lines are in a snapshot."""
+        """The iterations behind its last line of metrics; some more are left where its snapshot is older."""
         return max(0, self.max_iter - self.iteration())
 
     def state(self) -> tuple[str, str]:
