@@ -278,6 +278,7 @@ ABORTS = [
             ("group: 5", "12 channels by group 5 must be a multiple", "y"),
             ("group: 4", "12 channels by group 4 must be a multiple", "y"),
             ("group: 2 shuffle_channel_num: 4", "a multiple of that and of shuffle_channel_num 4", "y"),
+            ("shuffle_channel_num: 5", "12 channels by group 1 must be a multiple", "y"),
             ("group: 0", "group must be at least 1", "y"),
             ("shuffle_pattern: 2", "shuffle_pattern is 0 or 1, not 2", "y"),
             ("group: 2", "does not work in place", "x"),

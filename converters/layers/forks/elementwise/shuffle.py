@@ -108,7 +108,7 @@ class ChannelShuffle(Layer):
         spec, channels = self.spec, four(bottoms[0])[1]
         if spec.shuffle_pattern > 1:
             raise InputError(f"shuffle_pattern is 0 or 1, not {spec.shuffle_pattern}", message.name)
-        if spec.shuffle_pattern and spec.group != 1:
+        if spec.shuffle_pattern:
             _check_blocks(message, spec, channels)
         if not spec.shuffle_pattern or spec.group != 1:
             not_in_place(message)
