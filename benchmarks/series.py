@@ -1,15 +1,15 @@
 """Train the studies of the series and keep what they show: ``make series``, or ``python benchmarks/series.py
 --data FOLDER [STUDY …]``.
 
-Every shipped study that asks a question is carried out by ``zoo study``, by default at 64 pixels with three
-seeds, and its rows go to eval/results/series/STUDY.json, from which ``make readme`` fills docs/series.md. A
-study that was stopped, by Ctrl-C or otherwise, goes on where it stood with the same command; one that is
-finished is only measured. Hours, with nothing else running: the first line says how many here.
+Every shipped study that asks a question is carried out by ``zoo study`` as its file says, and its rows go to
+eval/results/series/STUDY.json, from which ``make readme`` fills docs/series.md. A study that was stopped, by
+Ctrl-C or otherwise, goes on where it stood with the same command; one that is finished is only measured.
+Hours, with nothing else running: the first lines say how many here, and with ``--estimate`` that is all.
 """
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from series_rows import FOLDER, rows_of, write_rows
@@ -19,29 +19,23 @@ from zoo.catalogue import find_study, studies
 from zoo.cli import main as zoo
 from zoo.study.file import read_study
 
-ROOT = Path(__file__).parents[1]
-SETTINGS = {"size": 64, "max_iter": 1200, "batch_size": 32, "seeds": 3}
+SETTINGS = ("size", "max_iter", "batch_size", "seeds")  # other than the study's own, for a try
 INTERRUPTED = 130  # what a command that Ctrl-C ended exits with, as zoo's do
 
 
 def asking() -> list[str]:
     """The shipped studies that ask something."""
-    return [name for name in studies() if read_study(find_study(name)).question]
-
-
-def command(name: str, data: str, settings: Mapping[str, int]) -> list[str]:
-    """The command that carries a study of the series out."""
-    words = [word for key, value in settings.items() for word in (f"--{key.replace('_', '-')}", str(value))]
-    return ["zoo", "study", name, "--data", data, *words]
+    return [name for name in studies() if read_study(find_study(name)).questions]
 
 
 def carried_out(name: str, options: argparse.Namespace) -> int:
     """Train a study's runs and write its rows; the exit code of ``zoo study``."""
     stem = find_study(name).stem
     folder = Path(options.runs) / stem
-    settings = {key: getattr(options, key) for key in SETTINGS}
-    own = [f"--output={folder}", f"--jobs={options.jobs}", f"--device={options.device}"]
-    code = zoo([*command(name, options.data, settings)[1:], *own])
+    own = [f"--data={options.data}", f"--output={folder}", f"--jobs={options.jobs}"]
+    given = {key: value for key in SETTINGS if (value := getattr(options, key))}
+    settings = [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
+    code = zoo(["study", name, *own, f"--device={options.device}", *settings])
     if code in (0, 1):  # 1: a run did not reach its end, which the rows say
         write_rows(rows_of(folder), Path(options.rows) / f"{stem}.json")
     return code
@@ -50,20 +44,14 @@ def carried_out(name: str, options: argparse.Namespace) -> int:
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """What is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument(
-        "studies", nargs="*", metavar="STUDY", help="of those that ask something (default: all)"
-    )
+    parser.add_argument("studies", nargs="*", metavar="STUDY", help="default: all that ask something")
     parser.add_argument("--data", required=True, metavar="DIR", help="photographs, as for zoo study")
-    for key, value in SETTINGS.items():
-        parser.add_argument(
-            f"--{key.replace('_', '-')}", type=int, default=value, metavar="N", help="%(default)s"
-        )
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument(
-        "--runs", default="runs/series", metavar="DIR", help="where the runs go (%(default)s)"
-    )
-    parser.add_argument("--rows", default=str(FOLDER), metavar="DIR", help="where the rows go")
+    parser.add_argument("--runs", default="runs/series", metavar="DIR", help="where runs go (%(default)s)")
+    parser.add_argument("--rows", default=str(FOLDER), metavar="DIR", help="where rows go")
+    for key in SETTINGS:
+        parser.add_argument(f"--{key.replace('_', '-')}", type=int, metavar="N", help="for a try")
     return parser.parse_args(argv)
 
 

@@ -1,81 +1,51 @@
 """What docs/series.md says of each study, and its pictures: from the committed rows, and nothing else."""
 
 import re
-import shlex
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from series import SETTINGS, asking, command
+from series import asking
 from series_rows import Rows, asked_in, read_rows
 
 from zoo.catalogue import find_study
 from zoo.plots.charts import standalone
 from zoo.plots.panels import wide
-from zoo.report.say.asked import Asked, asked_answer, short_answer
+from zoo.report.say.asked import Asked
+from zoo.report.say.asked_answer import asked_answer, short_answer
 from zoo.report.say.asked_picture import asked_drawing
+from zoo.report.say.sentences import Compared
 from zoo.report.say.wording import Words, bounds, bracketed, count, spread
 from zoo.report.write.as_markdown import blocks_as_markdown
-from zoo.report.write.document import Block, Code, Paragraph, Table, TwoForms
+from zoo.report.write.document import Block, Code, Heading, Paragraph, Table, TwoForms
 from zoo.study.file import read_study
+from zoo.study.question import Question
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "series"  # of the pictures
-Texts = Mapping[str, Any]
 DATA = "GroceryStoreDataset"  # as the pages' commands name it
+Texts = Mapping[str, Any]
+TEXTS: dict[str, Texts] = {
+    language: tomllib.loads(Path(__file__).with_name(f"series_{language}.toml").read_text(encoding="utf-8"))
+    for language in ("en", "zh")
+}
 # Of the page; a study that is not here comes after these.
-ORDER = ("learning-rate", "optimizers", "depth", "width")
-
-ENGLISH = {
-    "none": "Not trained yet: without rows of this study nothing is said of it; “make series” makes them.",
-    "none short": "not trained yet",
-    "claim yes": "Commonly it is said to be so, and here it is.",
-    "claim no": "Commonly it is said to be so; here it is not.",
-    "claim part": "Commonly it is said to be so; here it is for a part.",
-    "claim open": "Commonly it is said to be so; these runs neither bear that out nor contradict it.",
-    "short yes": "borne out",
-    "short no": "contradicted",
-    "short part": "in part",
-    "short open": "not decided",
-    "summary": ("study", "what it asks", "answer here", "what is commonly said", "training"),
-    "summary caption": "Every study in a line",
-    "table": (
-        "run",
-        "runs",
-        "top-1",
-        "95% interval",
-        "difference, points [95%]",
-        "parameters",
-        "MACs",
-        "a run",
-    ),
-    "table caption": "What each run came to",
-    "trained": "{iterations} iterations of {images} of {train} photographs, judged on {test}; {processor}.",
-    "failed": "{run}: {state}: {reason}",
-    "article": ("what the article asks", "answer here"),
-    "article caption": "The article itself, from the study grocery",
-}
-CHINESE = {
-    "none": "还没有训练：没有这个研究的数据，因此这里什么也不说。数据由“make series”生成。",
-    "none short": "还没有训练",
-    "claim yes": "通常的说法如此，这里也是如此。",
-    "claim no": "通常的说法如此，这里则不然。",
-    "claim part": "通常的说法如此，这里只有一部分如此。",
-    "claim open": "通常的说法如此，这些训练既未证实，也未推翻。",
-    "short yes": "成立",
-    "short no": "与结果相反",
-    "short part": "部分成立",
-    "short open": "未能判定",
-    "summary": ("研究", "问题", "这里的回答", "通常的说法", "训练时间"),
-    "summary caption": "每个研究一行",
-    "table": ("运行", "次数", "top-1", "95% 区间", "差，百分点 [95%]", "参数", "乘加次数", "每次训练"),
-    "table caption": "每组运行的结果",
-    "trained": "迭代 {iterations} 次，每次 {images} 张；照片 {train} 张，评判 {test} 张；{processor}。",
-    "failed": "{run}：{state}：{reason}",
-    "article": ("文章的问题", "这里的回答"),
-    "article caption": "文章本身，来自研究 grocery",
-}
+ORDER = (
+    "learning-rate",
+    "optimizers",
+    "depth",
+    "width",
+    "batchnorm",
+    "dropout",
+    "downsampling",
+    "one-by-one",
+    "bottleneck",
+    "skip",
+    "separable",
+    "augmentation",
+)
 
 
 def ordered() -> list[str]:
@@ -84,85 +54,91 @@ def ordered() -> list[str]:
     return [*(name for name in ORDER if name in names), *(name for name in names if name not in ORDER)]
 
 
+def questions(name: str) -> Sequence[Question]:
+    """What a study asks today."""
+    return read_study(find_study(name)).questions
+
+
 def summary(language: str, texts: Texts) -> str:
-    """A line a study: its question, the answer, what of the common claim, and how long all runs trained."""
+    """A line a question: its answer, what of the common claim, and how long all runs of its study trained."""
     words = Words(language)
-    lines = tuple(_line(name, words, texts) for name in ordered())
-    return _markdown([Table(texts["summary caption"], texts["summary"], lines, text_columns=4)])
+    lines = tuple(line for name in ordered() for line in _lines(name, words, texts))
+    return _markdown([Table(texts["summary caption"], tuple(texts["summary"]), lines, text_columns=4)])
 
 
-def _line(name: str, words: Words, texts: Texts) -> tuple[str, ...]:
-    rows, asks = read_rows(name), _question(name, words)
+def _lines(name: str, words: Words, texts: Texts) -> list[tuple[str, ...]]:
+    rows, asks = read_rows(name), [question.text(words.language) for question in questions(name)]
     if rows is None:
-        return name, asks, texts["none short"], "–", "–"
-    asked = asked_in(rows)
-    claim = "–" if asked.is_contest else texts[f"short {_claim(asked)}"]
-    return name, asks, short_answer(asked, words)[0], claim, words.duration(_seconds(rows))
-
-
-def _question(name: str, words: Words) -> str:
-    """As the study's file asks it today."""
-    question = read_study(find_study(name)).question
-    assert question is not None, name
-    return question.text(words.language)
+        return [(name, text, texts["none short"], "–", "–") for text in asks]
+    time = words.duration(sum(run.get("seconds", 0.0) for run in rows["runs"]))
+    return [
+        (name, text, short_answer(asked, words)[0], texts[f"short {_claim(asked)}"], time)
+        for text, asked in zip(asks, asked_in(rows), strict=True)
+    ]
 
 
 def _claim(asked: Asked) -> str:
-    """What becomes of the claim that the answer is yes: ``yes``, ``no``, ``part`` or ``open``."""
+    """What becomes of the claim that the answer is yes: ``yes``, ``no``, ``part``, ``open``; ``none`` where
+    it is asked which is best.
+    """
+    if asked.is_contest:
+        return "none"
     standing = short_answer(asked, Words("en"))[1]
-    if standing != "open":
-        return standing
     told = [pair for pair in asked.pairs if pair.difference.over_seeds and asked.outcome(pair) == "yes"]
-    return "part" if told else "open"
-
-
-def _seconds(rows: Rows) -> float:
-    return sum(run.get("seconds", 0.0) for run in rows["runs"])
+    return standing if standing != "open" else "part" if told else "open"
 
 
 def sections(language: str, texts: Texts) -> str:
-    """Every study: what it asks, the command, the picture, the answer, and the table."""
+    """Every study under its name."""
     return "\n\n".join(f"## {name}\n\n{section(name, language, texts)}" for name in ordered())
 
 
 def section(name: str, language: str, texts: Texts) -> str:
-    """What is said of a study; that there is nothing to be said where it has no rows."""
+    """What a study asks, its command, each question's picture and answer, and the runs; without rows, that
+    there is nothing to be said.
+    """
     words, rows = Words(language), read_rows(name)
-    settings = rows["overrides"] if rows else SETTINGS
-    blocks: list[Block] = [Paragraph(_question(name, words)), Code(shlex.join(command(name, DATA, settings)))]
-    blocks += _told(name, rows, words, texts) if rows else [Paragraph(texts["none"])]
-    return _markdown(blocks)
+    asks = [question.text(language) for question in questions(name)]
+    blocks: list[Block] = [Paragraph(texts[f"said {name}"]), Code(f"zoo study {name} --data {DATA}")]
+    if rows is None:
+        asked = Paragraph(words("asked.join").join(asks))
+        return _markdown([asked, *blocks, Paragraph(texts["none"])])
+    for number, (text, asked) in enumerate(zip(asks, asked_in(rows), strict=True), 1):
+        blocks += _told(text, asked, picture_of(name, number, language), words, texts)
+    blocks.append(_runs(rows, words, texts))
+    return _markdown(blocks + [Paragraph(line, "note") for line in _failed(rows, words, texts)])
 
 
-def _told(name: str, rows: Rows, words: Words, texts: Texts) -> list[Block]:
-    asked = asked_in(rows)
-    answer, key = asked_answer(asked, words), picture_of(name, words.language).stem
-    blocks: list[Block] = [
-        TwoForms(key, _question(name, words), "", ""),
-        Paragraph(answer.verdict, "verdict"),
-    ]
-    if not asked.is_contest:
-        blocks.append(Paragraph(texts[f"claim {_claim(asked)}"]))
-    blocks.append(_table(rows, asked, words, texts))
-    return blocks + [Paragraph(line, "note") for line in _failed(rows, words, texts)]
+def _told(text: str, asked: Asked, picture: Path, words: Words, texts: Texts) -> list[Block]:
+    """A question with its picture, its answer, and who differs from whom by how much."""
+    said = [Paragraph(texts[f"claim {_claim(asked)}"])] if not asked.is_contest else []
+    figure, answer = TwoForms(picture.stem, text, "", ""), asked_answer(asked, words)
+    pairs = tuple(_pair(asked, pair, texts) for pair in asked.pairs)
+    table = Table(texts["pairs caption"], tuple(texts["pairs"]), pairs, text_columns=2)
+    return [Heading(text), figure, Paragraph(answer.verdict, "verdict"), *said, *([table] if pairs else [])]
 
 
-def _table(rows: Rows, asked: Asked, words: Words, texts: Texts) -> Table:
-    differences = {pair.group.label: pair.difference for pair in asked.pairs}
+def _pair(asked: Asked, pair: Compared, texts: Texts) -> tuple[str, ...]:
+    stand = asked.outcome(pair) if pair.difference.over_seeds else "single"
+    key = f"best {stand}" if asked.is_contest and stand != "single" else stand
+    return pair.group.label, pair.other.label, bracketed(pair.difference), texts[f"pair {key}"]
+
+
+def _runs(rows: Rows, words: Words, texts: Texts) -> Table:
+    asked = {each.name: each for every in asked_in(rows) for each in every.entrants}
     lines = [
         (
-            each.label,
-            str(len(each.runs)),
-            spread(each.runs),
-            bounds(each.accuracy),
-            bracketed(differences[each.label]) if each.label in differences else "",
+            row["label"],
+            str(len(row["runs"])),
+            spread(row["runs"]),
+            bounds(asked[row["name"]].accuracy),
             count(row["parameters"]),
             count(row["macs"]),
             words.duration(row["seconds"]),
         )
-        for each, row in zip(asked.entrants, rows["entrants"], strict=True)
+        for row in rows["entrants"]
     ]
-    return Table(texts["table caption"], texts["table"], tuple(lines), note=_trained(rows, texts))
+    return Table(texts["runs caption"], tuple(texts["runs"]), tuple(lines), note=_trained(rows, texts))
 
 
 def _trained(rows: Rows, texts: Texts) -> str:
@@ -173,7 +149,8 @@ def _trained(rows: Rows, texts: Texts) -> str:
 
     data = {"train": count(rows["data"]["TRAIN"]), "test": count(rows["data"]["TEST"])}
     known = {"iterations": every("iterations"), "images": every("images_per_step")}
-    return texts["trained"].format(processor=every("processor"), **known, **data)
+    text: str = texts["trained"].format(processor=every("processor"), **known, **data)
+    return text
 
 
 def _failed(rows: Rows, words: Words, texts: Texts) -> list[str]:
@@ -192,30 +169,33 @@ def article(name: str, texts: Texts) -> str:
     found = re.findall(r"^(?:### |- )([^\n]+?)(?:\n\n| )\*\*([^*\n]+)\*\*", text, re.MULTILINE)
     lines = tuple((asks, said) for asks, said in found if re.search(r"[?？]", asks))
     assert lines, name
-    return _markdown([Table(texts["article caption"], texts["article"], lines, text_columns=2)])
+    return _markdown([Table(texts["article caption"], tuple(texts["article"]), lines, text_columns=2)])
 
 
 def _markdown(blocks: Sequence[Block]) -> str:
     return blocks_as_markdown(blocks, FOLDER.name)
 
 
-def picture_of(name: str, language: str) -> Path:
-    """Where a study's picture is."""
-    return FOLDER / f"{name}.svg" if language == "en" else FOLDER / f"{name}.{language}.svg"
+def picture_of(name: str, number: int, language: str) -> Path:
+    """Where the picture of a study's question is, which are counted from 1."""
+    stem = name if number == 1 else f"{name}-{number}"
+    return FOLDER / f"{stem}.svg" if language == "en" else FOLDER / f"{stem}.{language}.svg"
 
 
-def picture(name: str, language: str) -> str:
-    """A study's picture as its report begins with it."""
+def picture(name: str, number: int, language: str) -> str:
+    """The picture of a study's question, as its report begins with it."""
     rows = read_rows(name)
     assert rows is not None, name
-    return standalone(wide(asked_drawing(asked_in(rows), Words(language))))
+    drawing = asked_drawing(asked_in(rows)[number - 1], f"{name}-{number}", Words(language))
+    return standalone(wide(drawing))
 
 
 def blocks() -> dict[str, Callable[[], str]]:
     """What fills the pages."""
     made: dict[str, Callable[[], str]] = {}
-    for language, suffix, texts in (("en", "", ENGLISH), ("zh", "-zh", CHINESE)):
-        report = "report.md" if language == "en" else f"report.{language}.md"
+    for language, texts in TEXTS.items():
+        suffix = "" if language == "en" else f"-{language}"
+        report = f"report{suffix.replace('-', '.')}.md"
         made[f"series{suffix}"] = partial(sections, language, texts)
         made[f"series-summary{suffix}"] = partial(summary, language, texts)
         made[f"series-article{suffix}"] = partial(article, report, texts)
@@ -224,5 +204,11 @@ def blocks() -> dict[str, Callable[[], str]]:
 
 def pictures() -> dict[Path, Callable[[], str]]:
     """The pictures of the studies that have rows."""
-    known = [(name, language) for name in ordered() if read_rows(name) for language in ("en", "zh")]
+    known = [
+        (name, number, language)
+        for name in ordered()
+        if (rows := read_rows(name))
+        for number in range(1, len(rows["questions"]) + 1)
+        for language in ("en", "zh")
+    ]
     return {picture_of(*each): partial(picture, *each) for each in known}

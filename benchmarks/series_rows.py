@@ -16,7 +16,7 @@ from zoo.bench.files import model_columns
 from zoo.report.read.gather import gather
 from zoo.report.read.results import Results
 from zoo.report.read.runs import Group
-from zoo.report.say.asked import Asked, Entrant, asked_of, name_of
+from zoo.report.say.asked import Asked, Entrant, asked_of, entrant_of, name_of
 from zoo.report.say.sentences import Compared
 from zoo.report.say.wording import Words
 from zoo.study.question import question_of
@@ -32,23 +32,21 @@ def rows_of(folder: Path) -> Rows:
 
     ``blocks`` are rows of the validation list that are resampled together, ``right`` of a run has a bit for
     each of that list's photographs, first the highest of a byte. Raises InputError where no run is finished,
-    and AssertionError for a study that asks nothing.
+    and AssertionError for runs of no study.
     """
     results, study = gather(folder, None, Words("en"), conditions=(), is_benched=False)
-    asked = asked_of(results, study)
-    assert study and asked, f"{folder}: its study asks nothing"
+    assert study, f"{folder}: has no study.json"
+    every = asked_of(results, study)
+    entrants = {each.name: each for asked in every for each in asked.entrants}
     groups = {name_of(group.first.path.name): group for group in results.groups}
     data = results.first.record["data"]
     return {
         "title": study["title"],
-        "question": asdict(asked.question),
         "overrides": {key: value for key, value in study["overrides"].items() if key != "data"},
         "data": {key: data[key]["images"] for key in ("TRAIN", "TEST")}
         | {"content": data["TEST"]["content"]},
-        "entrants": [_entrant(each, groups[each.name]) for each in asked.entrants],
-        "pairs": [_pair(pair) for pair in asked.pairs],
-        "missing": list(asked.missing),
-        "chance": asked.chance,
+        "entrants": [_entrant(entrants[name], group) for name, group in groups.items() if name in entrants],
+        "questions": [_asked(asked) for asked in every],
         "runs": _runs(results, study),
         "blocks": results.blocks,
     }
@@ -69,10 +67,19 @@ def _entrant(each: Entrant, group: Group) -> dict[str, Any]:
     }
 
 
+def _asked(asked: Asked) -> dict[str, Any]:
+    return {
+        "question": asdict(asked.question),
+        "entrants": [each.name for each in asked.entrants],
+        "pairs": [_pair(pair) for pair in asked.pairs],
+        "missing": list(asked.missing),
+        "chance": asked.chance,
+    }
+
+
 def _pair(pair: Compared) -> dict[str, Any]:
-    ours, theirs = pair.group, pair.other
-    assert isinstance(ours, Entrant) and isinstance(theirs, Entrant)
-    return {"ours": ours.name, "theirs": theirs.name, "difference": asdict(pair.difference)}
+    ours, theirs = (entrant_of(each).name for each in (pair.group, pair.other))
+    return {"ours": ours, "theirs": theirs, "difference": asdict(pair.difference)}
 
 
 def _runs(results: Results, study: StudyJson) -> list[dict[str, Any]]:
@@ -123,20 +130,25 @@ def read_rows(name: str) -> Rows | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None  # type: ignore[no-any-return]
 
 
-def asked_in(rows: Rows) -> Asked:
-    """The question with its figures, as a report has them."""
+def asked_in(rows: Rows) -> tuple[Asked, ...]:
+    """The questions with their figures, as a report has them."""
     entrants = {
         each["name"]: Entrant(
             each["name"], each["label"], tuple(each["runs"]), Interval(**each["accuracy"]), each["planned"]
         )
         for each in rows["entrants"]
     }
-    pairs = [
+    return tuple(_asked_in(table, entrants) for table in rows["questions"])
+
+
+def _asked_in(table: Mapping[str, Any], entrants: Mapping[str, Entrant]) -> Asked:
+    pairs = tuple(
         Compared(entrants[each["ours"]], entrants[each["theirs"]], Interval(**each["difference"]))
-        for each in rows["pairs"]
-    ]
-    question = question_of({key: value for key, value in rows["question"].items() if value}, "rows")
-    return Asked(question, tuple(entrants.values()), tuple(pairs), tuple(rows["missing"]), rows["chance"])
+        for each in table["pairs"]
+    )
+    question = question_of({key: value for key, value in table["question"].items() if value}, "rows")
+    taking_part = tuple(entrants[name] for name in table["entrants"])
+    return Asked(question, taking_part, pairs, tuple(table["missing"]), table["chance"])
 
 
 def right_of(rows: Rows, name: str) -> Floats:

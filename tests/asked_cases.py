@@ -42,8 +42,8 @@ def asked(
     return Asked(Question(**TEXTS, yes=yes, against=against), tuple(entrants.values()), pairs, tuple(missing))
 
 
-def write_asking(folder: Path, question: Any, seeds: int = 3, failed: Sequence[str] = ()) -> None:
-    """A study's runs, with a bench, and a study.json that asks ``question``."""
+def write_asking(folder: Path, questions: Any, seeds: int = 3, failed: Sequence[str] = ()) -> None:
+    """A study's runs, with a bench, and a study.json that asks ``questions``."""
     entries = []
     for variant in ("baseline", "dropout0.9", "bn"):
         for seed in range(seeds):
@@ -53,5 +53,5 @@ def write_asking(folder: Path, question: Any, seeds: int = 3, failed: Sequence[s
                 write_run(folder, variant, seed)
             entries.append({"name": name, "state": "finished" if is_there else "diverged", "max_iter": 20})
     write_bench(folder)
-    study = {"title": "t", "file": "t.toml", "overrides": {}, "question": question, "runs": entries}
+    study = {"title": "t", "file": "t.toml", "overrides": {}, "questions": questions, "runs": entries}
     (folder / "study.json").write_text(json.dumps(study))

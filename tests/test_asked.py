@@ -1,9 +1,7 @@
 """What a study asks: how its file says it, what the report answers, and the picture that it begins with."""
 
-import json
 import re
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -15,7 +13,8 @@ from prototxt.errors import InputError
 from zoo.cli import main
 from zoo.plots.panels import narrow, wide
 from zoo.report.read.gather import gather
-from zoo.report.say.asked import Asked, against_of, asked_answer, asked_of, outcome
+from zoo.report.say.asked import Asked, against_of, asked_of, outcome
+from zoo.report.say.asked_answer import asked_answer
 from zoo.report.say.asked_picture import asked_drawing
 from zoo.report.say.wording import Words
 from zoo.study.expand import expand
@@ -141,17 +140,17 @@ def test_which_is_best_says_between_whom_it_cannot_be_told() -> None:
 @pytest.mark.parametrize("words", [EN, ZH])
 def test_the_picture_has_every_figure_and_names_who_stands_against_whom(words: Words) -> None:
     deep, shallow = ("deep-skip", "deep"), ("shallow-skip", "shallow")
-    figure = asked_drawing(asked({deep: (0.05, 0.15), shallow: (-0.09, 0.04)}), words)
+    figure = asked_drawing(asked({deep: (0.05, 0.15), shallow: (-0.09, 0.04)}), "asked-1", words)
     assert figure.names == ("deep-skip − deep", "deep", "shallow-skip − shallow", "shallow")
     assert figure.starred == (True, False, False, False)
     assert [cell.is_best for cell in figure.panels[1].cells] == [True, False, False, False]
     for svg in (wide(figure), narrow(figure)):
         ElementTree.fromstring(svg)
-        assert "asked-" in svg and "which-" not in svg
+        assert "asked-1-" in svg and "which-" not in svg
         numbers = re.findall(r"<tspan[^>]*>([^<]*)</tspan>", svg)
         assert numbers == ["60.0"] * 4 + ["+10.0", "–", "−2.5", "–"]
         assert words("asked.star_higher") in svg and ">0</text>" in svg
-    single = asked_drawing(asked({SKIP: (0.05, 0.15)}, runs=1), words)
+    single = asked_drawing(asked({SKIP: (0.05, 0.15)}, runs=1), "asked-1", words)
     assert not any(single.starred) and single.names == ("skip", "plain")
     assert words("asked.less", baseline="plain") == single.panels[1].title
 
@@ -164,7 +163,11 @@ def test_the_report_begins_with_the_answer(
     language: str, words: Words, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand_in(monkeypatch)
-    write_asking(tmp_path, ASKS, failed=["bn-seed0", "bn-seed1", "bn-seed2", "dropout0.9-seed1"])
+    write_asking(
+        tmp_path,
+        [ASKS, {"en": "Which is best?"}],
+        failed=["bn-seed0", "bn-seed1", "bn-seed2", "dropout0.9-seed1"],
+    )
     output = tmp_path / "page.html"
     assert main(["report", str(tmp_path), "--lang", language, "--no-images", "--output", str(output)]) == 0
     page = output.read_text(encoding="utf-8")
@@ -172,47 +175,45 @@ def test_the_report_begins_with_the_answer(
     places = [page.index(mark) for mark in (*marks, '<div class="answers">', '<section id="which">')]
     assert places == sorted(places)
     names = re.findall(r' id="([^"]*)"', page)
-    assert len(names) == len(set(names)) and page.count('<figure class="forms">') == 2
+    assert len(names) == len(set(names)) and page.count('<figure class="forms">') == 3
     assert words("asked.lost", group="dropout0.9", lost=1, planned=3) in page
     assert words("any.question", baseline="baseline") not in page
     text = output.with_suffix(".md").read_text(encoding="utf-8")
-    assert text.index("page-figures/asked.svg") < text.index("page-figures/which.svg")
+    assert (
+        text.index("page-figures/asked-1.svg")
+        < text.index("page-figures/asked-2.svg")
+        < text.index("page-figures/which.svg")
+    )
 
 
 def test_what_the_study_asks_comes_from_the_runs_figures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand_in(monkeypatch)
-    write_asking(tmp_path, ASKS | {"against": {"dropout0.9": "baseline", "fc": "bn"}})
+    against = {"dropout0.9": "baseline", "fc": "bn"}
+    write_asking(tmp_path, [ASKS | {"against": against}, {"en": "Which is best?"}])
     results, study = gather(tmp_path, None, EN)
-    found = asked_of(results, study)
-    assert found and [each.name for each in found.entrants] == ["baseline", "dropout0.9", "bn"]
+    found, best = asked_of(results, study)
+    assert [each.name for each in found.entrants] == ["baseline", "dropout0.9", "bn"]
     assert found.missing == ("fc",)
     (pair,) = found.pairs
     groups = {group.label: group for group in results.groups}
     assert pair.difference == results.difference(groups["dropout0.9"], groups["baseline"])
     assert found.entrants[1].runs == tuple(results.top1(groups["dropout0.9"]))
-    best = asked_of(*with_question(tmp_path, {"en": "Which is best?"}))
-    assert best and {each.name for each in best.entrants} == {"baseline", "dropout0.9", "bn"}
+    assert {each.name for each in best.entrants} == {"baseline", "dropout0.9", "bn"}
     means = {each.name: each.accuracy.mean for each in best.entrants}
     assert {pair.other.label for pair in best.pairs} == {max(means, key=lambda name: means[name])}
-
-
-def with_question(folder: Path, question: Any) -> Any:
-    path = folder / "study.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"question": question}))
-    return gather(folder, None, EN)
 
 
 def test_without_a_question_there_is_nothing_to_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand_in(monkeypatch)
-    write_asking(tmp_path, None, seeds=1)
+    write_asking(tmp_path, [], seeds=1)
     results, study = gather(tmp_path, None, EN)
-    assert study and "question" in study and asked_of(results, study) is None
-    del study["question"]  # as an earlier version wrote it
-    assert asked_of(results, study) is None and asked_of(results, None) is None
+    assert study and "questions" in study and asked_of(results, study) == ()
+    del study["questions"]  # as an earlier version wrote it
+    assert asked_of(results, study) == () == asked_of(results, None)
 
 
 def test_a_study_json_with_no_proper_question_is_one_line(
@@ -220,11 +221,15 @@ def test_a_study_json_with_no_proper_question_is_one_line(
 ) -> None:
     stand_in(monkeypatch)
     for question, says in (
-        (["?"], "question: is no table"),
-        ({"en": "?", "yes": "higher"}, "against and yes say together"),
-        ({"en": "?", "yes": "up", "against": {"a": "b"}}, "yes takes one of higher, lower, equal, not 'up'"),
+        (["?"], "questions: is no list of tables"),
+        ("?", "questions: is no list of tables"),
+        ([{"en": "?", "yes": "higher"}], "against and yes say together"),
+        (
+            [{"en": "?", "yes": "up", "against": {"a": "b"}}],
+            "yes takes one of higher, lower, equal, not 'up'",
+        ),
     ):
-        folder = tmp_path / says[:9].strip().replace(" ", "-").replace(":", "")
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
         write_asking(folder, question, seeds=1)
         assert main(["report", str(folder), "--no-images"]) == 2
         assert says in capsys.readouterr().err.splitlines()[-1]
@@ -237,25 +242,25 @@ BLOCK = '[[runs]]\nvariants = ["baseline", "bn"]\n'
 def test_a_study_file_says_what_it_asks(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
     path.write_text(
-        f'{HEAD}[question]\nzh = "更高吗？"\nyes = "higher"\n[question.against]\nbn = "baseline"\n{BLOCK}'
+        f'{HEAD}[[questions]]\nzh = "更高吗？"\nyes = "higher"\n[questions.against]\nbn = "baseline"\n{BLOCK}'
     )
     study = read_study(path)
-    assert study.question == Question("", "更高吗？", "higher", {"bn": "baseline"})
-    assert study.question.text("en") == "更高吗？" and len(expand(study, "own.toml")) == 2
+    assert study.questions == (Question("", "更高吗？", "higher", {"bn": "baseline"}),)
+    assert study.questions[0].text("en") == "更高吗？" and len(expand(study, "own.toml")) == 2
 
 
 @pytest.mark.parametrize(
     ("question", "says"),
     [
-        ("question = 'Which?'\n", "own.toml: question takes a table [question], not 'Which?'"),
-        ("[question]\n", "own.toml: question: en or zh is required and not given"),
-        ("[question]\nEN = 'x'\n", 'own.toml: question: no key "EN"; did you mean "en"?'),
-        ("[question]\nen = 'x'\nyes = 'higher'\n", "question: against and yes say together"),
-        ("[question]\nen = 'x'\nagainst = {bn = 'baseline'}\n", "question: against and yes say together"),
-        ("[question]\nen = 'x'\nyes = 'more'\n", "question: yes takes one of higher, lower, equal, not 'more'"),
-        ("[question]\nen = 'x'\nyes = 'lower'\nagainst = {bn = 'bn'}\n", "against takes for names of runs the"),
-        ("[question]\nen = 'x'\nyes = 'lower'\nagainst = {bnn = 'baseline'}\n",
-         'own.toml: question: against: no run "bnn"; did you mean "bn"? (known: baseline, bn)'),
+        ("questions = ['?']\n", "own.toml: questions takes blocks [[questions]], not ['?']"),
+        ("[[questions]]\n", "own.toml: questions[1]: en or zh is required and not given"),
+        ("[[questions]]\nEN = 'x'\n", 'own.toml: questions[1]: no key "EN"; did you mean "en"?'),
+        ("[[questions]]\nen = 'x'\nyes = 'higher'\n", "questions[1]: against and yes say together"),
+        ("[[questions]]\nen = 'x'\nagainst = {bn = 'baseline'}\n", "questions[1]: against and yes say together"),
+        ("[[questions]]\nen = 'x'\nyes = 'more'\n", "questions[1]: yes takes one of higher, lower, equal, not 'more'"),
+        ("[[questions]]\nen = 'x'\nyes = 'lower'\nagainst = {bn = 'bn'}\n", "against takes for names of runs the"),
+        ("[[questions]]\nen = 'x'\nyes = 'lower'\nagainst = {bnn = 'baseline'}\n",
+         'own.toml: questions[1]: against: no run "bnn"; did you mean "bn"? (known: baseline, bn)'),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_question_is_one_line(question: str, says: str, tmp_path: Path) -> None:

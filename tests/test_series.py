@@ -16,7 +16,8 @@ from report_runs import stand_in
 from eval.statistics import difference, interval
 from zoo.catalogue import find_study
 from zoo.report.read.gather import gather
-from zoo.report.say.asked import Asked, asked_answer, asked_of
+from zoo.report.say.asked import Asked, asked_of
+from zoo.report.say.asked_answer import asked_answer
 from zoo.report.say.wording import Words
 from zoo.study.expand import expand, overridden
 from zoo.study.file import read_study
@@ -44,7 +45,7 @@ def made(kept: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t
     """A study's made-up runs, of which one seed diverged, and their rows."""
     stand_in(monkeypatch)
     question = TEXTS | {"yes": "lower", "against": {"dropout0.9": "baseline", "fc": "baseline"}}
-    write_asking(tmp_path / "runs", question, failed=["dropout0.9-seed1"])
+    write_asking(tmp_path / "runs", [question, {"en": "Which?"}], failed=["dropout0.9-seed1"])
     path = tmp_path / "runs" / "study.json"
     study = json.loads(path.read_text())
     study["overrides"] = {"data": "/far/photos", "size": 24, "seeds": 3}
@@ -72,7 +73,8 @@ def test_rows_are_read_as_the_report_has_them(made: tuple[Path, Mapping[str, Any
             run["seconds"] > 0 and run["processor"] == "CPU (made up)" and run["versions"]["torch"] == "2.13"
         )
         assert 0 < run["top1"] < 1 and run["iterations"] == 20
-    assert rows["overrides"] == {"size": 24, "seeds": 3} and rows["missing"] == ["fc"]
+    assert rows["overrides"] == {"size": 24, "seeds": 3}
+    assert [table["missing"] for table in rows["questions"]] == [["fc"], []]
     assert "/far" not in (folder / "own.json").read_text()
 
 
@@ -81,14 +83,14 @@ def test_intervals_follow_from_the_rows_bits(made: tuple[Path, Mapping[str, Any]
 
 
 def recomputed(rows: Mapping[str, Any], kept: ModuleType) -> None:
-    found = kept.asked_in(rows)
-    rights = {each.label: kept.right_of(rows, each.name) for each in found.entrants}
-    for each in found.entrants:
-        assert interval(rights[each.label], rows["blocks"]) == each.accuracy
-        assert rights[each.label].mean(1).tolist() == pytest.approx(each.runs)
-    for pair in found.pairs:
-        ours, theirs = rights[pair.group.label], rights[pair.other.label]
-        assert difference(ours, theirs, rows["blocks"]) == pair.difference
+    rights = {each["label"]: kept.right_of(rows, each["name"]) for each in rows["entrants"]}
+    for found in kept.asked_in(rows):
+        for each in found.entrants:
+            assert interval(rights[each.label], rows["blocks"]) == each.accuracy
+            assert rights[each.label].mean(1).tolist() == pytest.approx(each.runs)
+        for pair in found.pairs:
+            ours, theirs = rights[pair.group.label], rights[pair.other.label]
+            assert difference(ours, theirs, rows["blocks"]) == pair.difference
 
 
 def as_rows(found: Asked) -> dict[str, Any]:
@@ -104,16 +106,25 @@ def as_rows(found: Asked) -> dict[str, Any]:
             runs.append(row)
     return {
         "title": "t",
-        "question": asdict(found.question),
-        "overrides": {"size": 64, "max_iter": 7, "seeds": 3},
+        "overrides": {},
         "data": {"TRAIN": 1406, "TEST": 1228},
         "entrants": [asdict(each) | columns for each in found.entrants],
-        "pairs": [
-            {"ours": pair.group.label, "theirs": pair.other.label, "difference": asdict(pair.difference)}
-            for pair in found.pairs
+        "questions": [
+            {
+                "question": asdict(found.question),
+                "entrants": [each.name for each in found.entrants],
+                "pairs": [
+                    {
+                        "ours": pair.group.label,
+                        "theirs": pair.other.label,
+                        "difference": asdict(pair.difference),
+                    }
+                    for pair in found.pairs
+                ],
+                "missing": list(found.missing),
+                "chance": found.chance,
+            }
         ],
-        "missing": list(found.missing),
-        "chance": found.chance,
         "runs": runs,
         "blocks": [],
     }
@@ -138,11 +149,13 @@ def test_the_page_says_what_the_rows_show(
     found, claim = CASES[case]
     rows = as_rows(found)
     monkeypatch.setattr(page, "read_rows", lambda name: rows if name == "width" else None)
-    words, texts = Words(language), page.ENGLISH if language == "en" else page.CHINESE
+    words, texts = Words(language), page.TEXTS[language]
     text = page.section("width", language, texts)
-    asks = read_study(find_study("width")).question
-    assert asks and text.startswith(asks.text(language))
-    assert "    zoo study width --data GroceryStoreDataset --size 64 --max-iter 7 --seeds 3\n" in text
+    (asks,) = read_study(find_study("width")).questions
+    said = texts["said width"]
+    assert text.startswith(
+        f"{said}\n\n    zoo study width --data GroceryStoreDataset\n\n### {asks.text(language)}\n"
+    )
     unescaped = text.replace("\\", "")
     assert f"**{asked_answer(found, words).verdict}**" in unescaped and texts[f"claim {claim}"] in text
     assert "| width16-16-32-32-64 |" in text and "12,345" in text and "678,900" in text
@@ -150,7 +163,7 @@ def test_the_page_says_what_the_rows_show(
     assert f"(series/{'width' if language == 'en' else 'width.zh'}.svg)" in text
     line = next(each for each in page.summary(language, texts).splitlines() if each.startswith("| width "))
     assert texts[f"short {claim}"] in line
-    picture = page.picture("width", language)
+    picture = page.picture("width", 1, language)
     assert "width16-16-32-32-64: top-1 60.0%" in picture.replace("：", ": ") and "background: #fff" in picture
 
 
@@ -159,7 +172,7 @@ def test_without_rows_the_page_has_no_figure(
     language: str, page: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(page, "read_rows", lambda name: None)
-    texts = page.ENGLISH if language == "en" else page.CHINESE
+    texts = page.TEXTS[language]
     assert page.pictures() == {}
     for name in page.ordered():
         text = page.section(name, language, texts)
@@ -172,9 +185,10 @@ def test_without_rows_the_page_has_no_figure(
 
 
 def test_the_languages_say_the_same(page: ModuleType) -> None:
-    assert page.ENGLISH.keys() == page.CHINESE.keys()
-    for key, text in page.ENGLISH.items():
-        other = page.CHINESE[key]
+    english, chinese = (page.TEXTS[language] for language in LANGUAGES)
+    assert english.keys() == chinese.keys() >= {f"said {name}" for name in page.ordered()}
+    for key, text in english.items():
+        other = chinese[key]
         assert type(text) is type(other) and (isinstance(text, str) or len(text) == len(other)), key
         assert set(re.findall(r"{(\w+)}", str(text))) == set(re.findall(r"{(\w+)}", str(other))), key
 
@@ -188,9 +202,9 @@ def committed() -> list[str]:
 def test_committed_rows_are_of_todays_study(name: str, kept: ModuleType) -> None:
     rows = kept.read_rows(name)
     study = read_study(find_study(name))
-    assert study.question is not None
-    found = kept.asked_in(rows).question
-    assert (found.yes, dict(found.against)) == (study.question.yes, dict(study.question.against))
+    asks = [(each.yes, dict(each.against)) for each in study.questions]
+    assert asks == [(each.question.yes, dict(each.question.against)) for each in kept.asked_in(rows)] and asks
+    assert rows["overrides"] == {}
     planned = expand(overridden(study, rows["overrides"]), name)
     assert [run["run"] for run in rows["runs"]] == [run.name for run in planned]
     for run in rows["runs"]:

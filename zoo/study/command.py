@@ -61,8 +61,8 @@ def run(args: argparse.Namespace) -> int:
 
 def source_of(study: Study, file: str, overrides: Mapping[str, Any]) -> StudySource:
     """What study.json says of where the study comes from, and of what it asks."""
-    question = asdict(study.question) if study.question else None
-    return {"title": study.title, "file": file, "overrides": overrides, "question": question}
+    questions = [asdict(question) for question in study.questions]
+    return {"title": study.title, "file": file, "overrides": overrides, "questions": questions}
 
 
 def planned_jobs(study: Study, path: Path, folder: Path, args: argparse.Namespace) -> list[Job]:

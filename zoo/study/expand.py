@@ -69,8 +69,8 @@ def expand(study: Study, source: str) -> list[PlannedRun]:
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"{source}: two runs are named {name}; name what differs in [runs.changes]")
-    if study.question:
-        check_names(study.question, names, f"{source}: question")
+    for number, question in enumerate(study.questions, 1):
+        check_names(question, names, f"{source}: questions[{number}]")
     return [
         PlannedRun(f"{name}-seed{seed}", _options(study, cell, seed))
         for seed in study.seeds

@@ -32,7 +32,7 @@ class RunBlock:
 class Study:
     """A study as its file says; None: as the solver says. ``data`` is the folder with the lists, ``dialect``
     names the forks whose rules are meant, as --dialect does, ``skip_bad`` passes over broken images;
-    ``question`` is what the report answers first.
+    ``questions`` are what the report answers first.
     """
 
     title: str
@@ -46,7 +46,7 @@ class Study:
     set: str | None = None
     dialect: str | None = None
     skip_bad: bool | None = None
-    question: Question | None = None
+    questions: Sequence[Question] = ()
 
 
 def read_study(path: Path) -> Study:
@@ -61,8 +61,8 @@ def read_study(path: Path) -> Study:
         raise InputError(f"{path}: cannot be read as TOML ({error})") from None
     known = checked(table, Study, str(path), required=("title", "runs"))
     known["runs"] = [_block(block, path, number) for number, block in enumerate(known["runs"], 1)]
-    if "question" in known:
-        known["question"] = question_of(known["question"], f"{path}: question")
+    asked = enumerate(known.get("questions", ()), 1)
+    known["questions"] = tuple(question_of(table, f"{path}: questions[{number}]") for number, table in asked)
     here: dict[str, Any] = {key: _beside(path, known[key]) for key in ("solver", "data") if key in known}
     return Study(**(known | here))
 

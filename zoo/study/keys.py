@@ -63,6 +63,10 @@ def _is_pairs(value: object) -> bool:
     )
 
 
+def _is_blocks(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(block, dict) for block in value)
+
+
 _TEXT = ("a text", _is_text)
 _NUMBER = ("a whole number from 1", _is_number)
 _TEXTS = ("a list of different texts", lambda value: _is_list(value, _is_text))
@@ -81,14 +85,11 @@ _KINDS: dict[str, tuple[str, Any]] = {
         "a list of different whole numbers from 0",
         lambda value: _is_list(value, lambda seed: _is_number(seed, 0, MOST_SEED)),
     ),
-    "runs": (
-        "blocks [[runs]]",
-        lambda value: isinstance(value, list) and bool(value) and all(isinstance(x, dict) for x in value),
-    ),
+    "runs": ("blocks [[runs]]", _is_blocks),
     "nets": _TEXTS,
     "variants": _TEXTS,
     "changes": ("texts by names of letters, digits and . _ + -", _is_changes),
-    "question": ("a table [question]", lambda value: isinstance(value, dict)),
+    "questions": ("blocks [[questions]]", _is_blocks),
     "en": _TEXT,
     "zh": _TEXT,
     "yes": (f"one of {', '.join(OUTCOMES)}", lambda value: value in OUTCOMES),

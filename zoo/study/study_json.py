@@ -27,9 +27,7 @@ class StudySource(TypedDict):
     title: str
     file: str  # as it was named on the command line
     overrides: Mapping[str, Any]  # what the command line put in place of the file's
-    question: NotRequired[
-        Mapping[str, Any] | None
-    ]  # of zoo.study.question.Question; earlier versions' lack it
+    questions: NotRequired[Sequence[Mapping[str, Any]]]  # of zoo.study.question.Question
 
 
 class StudyJson(StudySource):
@@ -53,13 +51,11 @@ def read_study_json(folder: Path) -> StudyJson | None:
     return cast(StudyJson, study)
 
 
-def question_in(study: StudyJson | None, folder: Path) -> Question | None:
-    """What the study asks; None where it asks nothing. Raises InputError for what is no question."""
-    table = study.get("question") if study else None
-    if not table:
-        return None
-    where = f"{folder / NAME}: question"
-    if not isinstance(table, dict):
-        raise InputError(f"{where}: is no table")
-    # Empty texts and None stand for what was not asked.
-    return question_of({key: value for key, value in table.items() if value}, where)
+def questions_in(study: StudyJson | None, folder: Path) -> list[Question]:
+    """What the study asks. Raises InputError, naming the file, for what is no list of questions."""
+    where = f"{folder / NAME}: questions"
+    tables = (study.get("questions") if study else None) or []
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise InputError(f"{where}: is no list of tables")
+    # Empty texts and None stand for what was not said.
+    return [question_of({key: value for key, value in table.items() if value}, where) for table in tables]

@@ -7,7 +7,8 @@ from eval.statistics import LEAST_BLOCKS, Interval
 from zoo.report.read.learning import COMMON_SHARE, learning, mean_final, reach, unevenness
 from zoo.report.read.results import Results
 from zoo.report.read.runs import Group
-from zoo.report.say.asked import Asked, asked_answer
+from zoo.report.say.asked import Asked
+from zoo.report.say.asked_answer import asked_answer
 from zoo.report.say.claims import (
     EQUAL_WITHIN,
     SeedOrder,
@@ -29,11 +30,11 @@ _STANDINGS: dict[str, Standing] = {"below": "yes", "above": "no"}  # of question
 _BETTER: dict[str, Standing] = {"above": "yes", "below": "no"}
 
 
-def answers(results: Results, asked: Asked | None, words: Words) -> AnswerList:
+def answers(results: Results, asked: Sequence[Asked], words: Words) -> AnswerList:
     """An answer to what the study asks and to every question of the article whose runs are there; where that
     is none, one for the groups."""
     dropouts = single_edits(results, "dropout")
-    every = [asked_answer(asked, words)] if asked else []
+    every = [asked_answer(each, words) for each in asked]
     if dropouts:
         every += _dropout(results, dropouts, words)
     norms = single_edits(results, "bn")

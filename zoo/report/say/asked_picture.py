@@ -1,28 +1,36 @@
 """The picture that a study's question is answered by: accuracies, and how far each lies from what it stands
 against, with intervals."""
 
+from collections.abc import Sequence
+
 from eval.statistics import Interval
 from zoo.plots.column import Cell, Panel, Value
 from zoo.plots.panels import Panels, narrow, wide
-from zoo.report.say.asked import Asked, Entrant, asked_answer, contest
+from zoo.report.say.asked import Asked, Entrant, contest
+from zoo.report.say.asked_answer import asked_answer
 from zoo.report.say.claims import EQUAL_WITHIN
 from zoo.report.say.sentences import Compared
 from zoo.report.say.wording import Words, bounds, percent
 from zoo.report.write.document import Block, Heading, Paragraph, TwoForms
 
 
-def asked_lead(asked: Asked, words: Words) -> tuple[Block, ...]:
-    """The question, the picture, the answer under it, and how the picture is to be read."""
-    answer = asked_answer(asked, words)
-    panels = asked_drawing(asked, words)
+def asked_lead(every: Sequence[Asked], words: Words) -> tuple[Block, ...]:
+    """Each question with its picture, the answer under it, and how the picture is to be read."""
+    return tuple(
+        block for number, asked in enumerate(every, 1) for block in _lead(asked, f"asked-{number}", words)
+    )
+
+
+def _lead(asked: Asked, key: str, words: Words) -> tuple[Block, ...]:
+    answer, panels = asked_answer(asked, words), asked_drawing(asked, key, words)
     figure = TwoForms(panels.key, panels.title, wide(panels), narrow(panels))
     reading = words("asked.reading_best" if asked.is_contest else "asked.reading")
     heading, said = Heading(answer.question), Paragraph(answer.verdict, "verdict")
     return (heading, figure, said, Paragraph(reading, "note"))
 
 
-def asked_drawing(asked: Asked, words: Words) -> Panels:
-    """A row an entrant: its accuracy, and that less what it stands against."""
+def asked_drawing(asked: Asked, key: str, words: Words) -> Panels:
+    """A row an entrant: its accuracy, and that less what it stands against. ``key`` is the figure's."""
     pairs = {pair.group.label: pair for pair in asked.pairs}
     rows = [(each, pairs.get(each.label)) for each in asked.entrants]
     accuracy = tuple(Cell(_value(each.accuracy), None, False) for each in asked.entrants)
@@ -40,7 +48,7 @@ def asked_drawing(asked: Asked, words: Words) -> Panels:
         whisker=words("which.whisker_accuracy"),
         bold=words("asked.bold") if asked.pairs else "",
         star=_star(asked, words) if asked.pairs else "",
-        key="asked",
+        key=key,
         is_even=True,
     )
 
