@@ -17,7 +17,12 @@ from series_rows import FOLDER, rows_of, write_rows
 from prototxt.errors import InputError
 from zoo.catalogue import find_study, studies
 from zoo.cli import main as zoo
+from zoo.study.command import planned_jobs
+from zoo.study.estimate import say_how_long
+from zoo.study.expand import overridden
 from zoo.study.file import read_study
+from zoo.study.job import Job
+from zoo.study.local import slots
 
 SETTINGS = ("size", "max_iter", "batch_size", "seeds")  # other than the study's own, for a try
 INTERRUPTED = 130  # what a command that Ctrl-C ended exits with, as zoo's do
@@ -28,13 +33,33 @@ def asking() -> list[str]:
     return [name for name in studies() if read_study(find_study(name)).questions]
 
 
+def given(options: argparse.Namespace) -> dict[str, int]:
+    """The settings that were given."""
+    return {key: value for key in SETTINGS if (value := getattr(options, key))}
+
+
+def say_how_long_all(names: Sequence[str], options: argparse.Namespace) -> None:
+    """Say how long what is left of the studies will take here, from a few steps of each distinct net."""
+    jobs = [job for name in names for job in planned(name, options)]
+    left = [job for job in jobs if job.state()[0] not in ("finished", "diverged")]
+    if left:
+        say_how_long("the series", left, len(jobs), slots(options.jobs, 0), options.device)
+
+
+def planned(name: str, options: argparse.Namespace) -> list[Job]:
+    """A study's runs, as ``zoo study`` plans them."""
+    path, settings = find_study(name), given(options) | {"data": options.data}
+    study = overridden(read_study(path), settings)
+    folder = (Path(options.runs) / path.stem).absolute()
+    return planned_jobs(study, path, folder, argparse.Namespace(device=options.device, tensorboard=None))
+
+
 def carried_out(name: str, options: argparse.Namespace) -> int:
     """Train a study's runs and write its rows; the exit code of ``zoo study``."""
     stem = find_study(name).stem
     folder = Path(options.runs) / stem
     own = [f"--data={options.data}", f"--output={folder}", f"--jobs={options.jobs}"]
-    given = {key: value for key in SETTINGS if (value := getattr(options, key))}
-    settings = [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
+    settings = [f"--{key.replace('_', '-')}={value}" for key, value in given(options).items()]
     code = zoo(["study", name, *own, f"--device={options.device}", *settings])
     if code in (0, 1):  # 1: a run did not reach its end, which the rows say
         write_rows(rows_of(folder), Path(options.rows) / f"{stem}.json")
@@ -50,6 +75,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--runs", default="runs/series", metavar="DIR", help="where runs go (%(default)s)")
     parser.add_argument("--rows", default=str(FOLDER), metavar="DIR", help="where rows go")
+    parser.add_argument("--estimate", action="store_true", help="say how long it takes, and no more")
     for key in SETTINGS:
         parser.add_argument(f"--{key.replace('_', '-')}", type=int, metavar="N", help="for a try")
     return parser.parse_args(argv)
@@ -58,16 +84,17 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Every study after the other; stop where one is interrupted or cannot be begun."""
     options = parse(argv)
-    for name in options.studies or asking():
-        try:
-            code = carried_out(name, options)
-        except InputError as error:
-            print(f"{name}: {error}", file=sys.stderr)
-            code = 2
-        except KeyboardInterrupt:
-            code = INTERRUPTED
-        if code not in (0, 1):
-            return code
+    names = options.studies or asking()
+    try:
+        say_how_long_all(names, options)
+        for name in () if options.estimate else names:
+            if (code := carried_out(name, options)) not in (0, 1):
+                return code
+    except InputError as error:
+        print(f"series: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return INTERRUPTED
     return 0
 
 
