@@ -156,13 +156,13 @@ def measure_accuracy(
     """
     if not images_tested(model):
         return unmeasured(model, unjudged=model.given.unjudged if model.given else None)
-    batches, content = _judged(model)
+    batches, content = judged(model)
     session, softmax = open_session(path or model.path), model.given is not None and model.given.softmax
     figures = model.task.measure(session, _counted(batches, advance), softmax)
     return cast(AccuracyColumns, {**unmeasured(model), **figures, "content": content})
 
 
-def _judged(model: Model) -> tuple[Iterator[tuple[Tensor, Tensor]], str | None]:
+def judged(model: Model) -> tuple[Iterator[tuple[Tensor, Tensor]], str | None]:
     """The labelled images in batches, and their content's sum, where it is known."""
     if model.given is not None and model.given.pictures is not None:
         return model.given.pictures.batches(), model.given.pictures.content

@@ -159,6 +159,11 @@ def is_judged(row: Row) -> bool:
     return main_of(row).in_row(by_key(row)) is not None
 
 
+def unjudged(row: Row) -> Row:
+    """The row without the figures that its net is judged by."""
+    return cast(Row, {**row, **{each.key: None for each in kind_of(row.get("task")).quantities}})
+
+
 def main_of(row: Row) -> Quantity:
     """The figure that nets of the row's task are compared by."""
     return kind_of(row.get("task")).quantities[0]

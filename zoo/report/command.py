@@ -11,13 +11,15 @@ from prototxt.rawbytes import readable
 from zoo.bench.command import elsewhere
 from zoo.cli.choices import LANGUAGES
 from zoo.ours import keep_others
-from zoo.report.read.gather import gather
+from zoo.report.figures_report import compose_figures, print_figures
+from zoo.report.read.gather import figures_of, read_folder, results_of
 from zoo.report.read.results import Results
 from zoo.report.say import gallery, provenance
-from zoo.report.say.accuracy_section import accuracy_section, cost_section, head_section
+from zoo.report.say.accuracy_section import accuracy_section, head_section, lost_in_int8
 from zoo.report.say.answers import answers
 from zoo.report.say.asked import asked_of
 from zoo.report.say.asked_picture import asked_lead
+from zoo.report.say.cost_section import cost_section
 from zoo.report.say.robustness_section import robustness_section
 from zoo.report.say.training_section import training_section
 from zoo.report.say.which import which
@@ -26,6 +28,7 @@ from zoo.report.write.as_html import as_html
 from zoo.report.write.as_markdown import as_markdown, write_figures
 from zoo.report.write.document import Document, Section
 from zoo.study.study_json import StudyJson
+from zoo.tasks.classes import Classes
 from zoo.terminal.console import stdout, table
 
 
@@ -40,10 +43,15 @@ def run(args: argparse.Namespace) -> int:
     where = elsewhere(args)
     words = Words(args.lang, where.list.name if where.list else None)
     conditions = [condition for condition in CONDITIONS if condition.kind in args.conditions]
-    results, study = gather(folder, args.title, words, where, conditions)
-    document = compose(results, study, words, has_photographs=not args.no_images)
-    write(document, output)
-    print_summary(results, words)
+    reading = read_folder(folder, where)
+    if isinstance(reading.runs[0].model.task, Classes):
+        results = results_of(reading, args.title, words, conditions)
+        write(compose(results, reading.study, words, has_photographs=not args.no_images), output)
+        print_summary(results, words)
+    else:
+        figures = figures_of(reading, args.title, words)
+        write(compose_figures(figures, reading.study, words), output)
+        print_figures(figures, words)
     stdout().print(str(output), soft_wrap=True, markup=False)
     return 0
 
@@ -66,7 +74,7 @@ def compose(results: Results, study: StudyJson | None, words: Words, has_photogr
         accuracy_section(results, words),
         training_section(results, words),
         head_section(results, words),
-        cost_section(results, words),
+        cost_section(results, words, lambda group: lost_in_int8(results, group)),
         robustness_section(results, words),
         gallery.confusion_section(results, words),
         gallery.worst_section(results, words) if has_photographs else None,

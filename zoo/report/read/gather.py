@@ -1,25 +1,77 @@
 """Reading a folder of runs, and measuring what has not been measured: everything a report draws on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from eval.robustness import CONDITIONS, Condition
 from prototxt.errors import InputError
 from zoo.bench.command import trained, write_json
 from zoo.bench.measure import measure_models
 from zoo.bench.models import HERE, Elsewhere, Model
-from zoo.bench.row import Row
+from zoo.bench.row import Row, is_judged
 from zoo.bench.timing import Settings
 from zoo.report.measure.images import open_list
 from zoo.report.measure.measured import Measured, measure_run
-from zoo.report.read.results import OtherList, Results, check_same_data, read_rows
-from zoo.report.read.runs import FinishedRun, group_runs, read_run
+from zoo.report.measure.summed import sum_run
+from zoo.report.read.figures import Figures
+from zoo.report.read.gathered import OtherList
+from zoo.report.read.results import Results, check_same_data, read_rows
+from zoo.report.read.runs import FinishedRun, Group, group_runs, read_run
 from zoo.report.say.wording import Words, count
 from zoo.study.study_json import RunEntry, StudyJson, read_study_json
 from zoo.terminal.console import notice
 
+M = TypeVar("M")
 _BATCHES, _PRECISIONS = (1, 8, 64), ("fp32", "int8")  # what the report's tables hold
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The finished runs of a folder, and its study.json where a study made it. ``known`` are all of them,
+    ``runs`` one of every kind and seed, ``twice`` each other one with that.
+    """
+
+    folder: Path
+    where: Elsewhere
+    models: Sequence[Model]
+    known: Sequence[FinishedRun]
+    runs: Sequence[FinishedRun]
+    twice: Sequence[tuple[FinishedRun, FinishedRun]]
+    study: StudyJson | None
+
+    @property
+    def planned(self) -> list[str]:
+        """The names of the study's run folders."""
+        return [entry["name"] for entry in self.study["runs"]] if self.study else []
+
+    def notes(self, failed: Sequence[str], words: Words) -> list[str]:
+        """A line about each run that is not in the report or is cut short."""
+        cut = _cut_short(self.folder, self.known, self.study, words)
+        return [*cut, *_doubled(self.twice, self.folder, words), *failed]
+
+    def title(self, asked: str | None, groups: Sequence[Group], words: Words) -> str:
+        """The report's title: as asked, as the study says, or as the groups are."""
+        return asked or (self.study.get("title") if self.study else None) or _title(groups, words)
+
+
+def read_folder(folder: Path, where: Elsewhere = HERE) -> Reading:
+    """Raises InputError where no run is finished, or runs are on different data or judged by different
+    things.
+    """
+    models = trained(folder, where)
+    study = read_study_json(folder)
+    planned = [entry["name"] for entry in study["runs"]] if study else []
+    known = [read_run(m) for m in sorted(models, key=lambda model: model.path.parent.name not in planned)]
+    runs, twice = _distinct(known)
+    if where.list is None:
+        check_same_data(runs)
+    tasks = {run.model.task.name: run for run in runs}
+    if len(tasks) > 1:
+        named = " and ".join(f"{run.path} by {name}" for name, run in tasks.items())
+        raise InputError(f"{named}: are judged by different things, which no report compares")
+    return Reading(folder, where, models, known, runs, twice, study)
 
 
 def gather(
@@ -30,26 +82,58 @@ def gather(
     conditions: Sequence[Condition] = CONDITIONS,
     is_benched: bool = True,
 ) -> tuple[Results, StudyJson | None]:
-    """The results of the finished runs of ``folder``, and its study.json where a study made it; without sizes
-    and latencies where not ``is_benched``.
+    """The results of the finished runs of a folder of classifiers, and its study.json where a study made it.
 
-    Raises InputError where no run is finished, runs are on different data, or a file cannot be read.
+    Raises InputError as :func:`read_folder`, and where a file cannot be read.
     """
-    models = trained(folder, where)
-    study = read_study_json(folder)
-    planned = [entry["name"] for entry in study["runs"]] if study else []
-    known = [read_run(m) for m in sorted(models, key=lambda model: model.path.parent.name not in planned)]
-    runs, twice = _distinct(known)
-    if where.list is None:
-        check_same_data(runs)
-    measured, failed = _measured(runs, folder, words, conditions)
-    runs = [run for run in runs if run.path in measured]
-    groups = group_runs(runs, planned)
-    other = _other_list(runs[0], where)
-    rows = _rows(folder, models, runs, other) if is_benched else {}
-    notes = [*_cut_short(folder, known, study, words), *_doubled(twice, folder, words), *failed]
-    heading = title or (study.get("title") if study else None) or _title(groups, words)
-    return Results(folder, heading, groups, measured, rows, notes, other, conditions), study
+    reading = read_folder(folder, where)
+    return results_of(reading, title, words, conditions, is_benched), reading.study
+
+
+def results_of(
+    reading: Reading,
+    title: str | None,
+    words: Words,
+    conditions: Sequence[Condition] = CONDITIONS,
+    is_benched: bool = True,
+) -> Results:
+    """What classifiers were measured to do; without sizes and latencies where not ``is_benched``. Raises
+    InputError where a file cannot be read.
+    """
+
+    def measure(run: FinishedRun) -> Measured:
+        return measure_run(run.model, conditions)
+
+    measured, failed = _measured(reading.runs, reading.folder, words, measure)
+    runs = [run for run in reading.runs if run.path in measured]
+    groups, other = group_runs(runs, reading.planned), _other_list(runs[0], reading.where)
+    return Results(
+        folder=reading.folder,
+        title=reading.title(title, groups, words),
+        groups=groups,
+        rows=_rows(reading, runs, other) if is_benched else {},
+        notes=reading.notes(failed, words),
+        judged_by=other,
+        measured=measured,
+        conditions=conditions,
+    )
+
+
+def figures_of(reading: Reading, title: str | None, words: Words) -> Figures:
+    """The same of nets that are judged by figures made of sums over photographs."""
+    summed, failed = _measured(reading.runs, reading.folder, words, lambda run: sum_run(run.model))
+    runs = [run for run in reading.runs if run.path in summed]
+    groups, where = group_runs(runs, reading.planned), reading.where
+    other = OtherList(where.list, summed[runs[0].path].content) if where.list else None
+    return Figures(
+        folder=reading.folder,
+        title=reading.title(title, groups, words),
+        groups=groups,
+        rows=_rows(reading, runs, other),
+        notes=reading.notes(failed, words),
+        judged_by=other,
+        summed=summed,
+    )
 
 
 def _distinct(runs: Sequence[FinishedRun]) -> tuple[list[FinishedRun], list[tuple[FinishedRun, FinishedRun]]]:
@@ -65,14 +149,14 @@ def _distinct(runs: Sequence[FinishedRun]) -> tuple[list[FinishedRun], list[tupl
 
 
 def _measured(
-    runs: Sequence[FinishedRun], folder: Path, words: Words, conditions: Sequence[Condition]
-) -> tuple[dict[Path, Measured], list[str]]:
+    runs: Sequence[FinishedRun], folder: Path, words: Words, measure: Callable[[FinishedRun], M]
+) -> tuple[dict[Path, M], list[str]]:
     """(what was measured of each run, a line about each that could not be). InputError where none could."""
-    measured: dict[Path, Measured] = {}
+    measured: dict[Path, M] = {}
     errors: dict[Path, InputError] = {}
     for run in runs:
         try:
-            measured[run.path] = measure_run(run.model, conditions)
+            measured[run.path] = measure(run)
         except InputError as error:
             errors[run.path] = error
     if not measured:
@@ -87,20 +171,20 @@ def _other_list(run: FinishedRun, where: Elsewhere) -> OtherList | None:
 
 
 def _rows(
-    folder: Path, models: Sequence[Model], runs: Sequence[FinishedRun], other: OtherList | None
+    reading: Reading, runs: Sequence[FinishedRun], other: OtherList | None
 ) -> Mapping[Path, Sequence[Row]]:
-    """What `zoo bench` measured of the runs; where it has measured nothing yet, all ``models`` are measured
-    now, and the rows are kept.
+    """What `zoo bench` measured of the runs; where it has measured nothing yet, all models are measured now,
+    and the rows are kept.
     """
-    path = folder / "bench.json"
+    path = reading.folder / "bench.json"
     if not path.is_file():
         notice(f"{path}: not there; measuring size and latency, as zoo bench does")
-        write_json(path, measure_models(models, Settings(_BATCHES, _PRECISIONS)))
+        write_json(path, measure_models(reading.models, Settings(_BATCHES, _PRECISIONS)))
     rows = read_rows(path, runs, other)
     for run in runs:
         if not rows[run.path]:
             notice(f"{path}: has nothing about {run.path.name}; zoo bench measures anew")
-        elif other and rows[run.path][0]["top1"] is None:
+        elif other and not is_judged(rows[run.path][0]):
             notice(
                 f"{path}: has no accuracy of {run.path.name} on {other.path}; zoo bench --list measures it"
             )

@@ -13,51 +13,27 @@ from eval.robustness import CONDITIONS, PLAIN, Condition
 from eval.series import name_blocks
 from eval.statistics import Floats, Interval, difference, interval
 from prototxt.errors import InputError
-from zoo.bench.row import Row, in_onnxruntime
+from zoo.bench.row import Row, unjudged
 from zoo.report.measure.measured import Measured
+from zoo.report.read.gathered import Gathered, OtherList
 from zoo.report.read.runs import FinishedRun, Group
 
 
-@dataclass(frozen=True)
-class OtherList:
-    """A list that --list names, and the sum of its rows and pictures, by which it is known."""
+@dataclass(frozen=True, kw_only=True)
+class Results(Gathered):
+    """The groups of a folder of classifiers' runs with what was measured of each run, by the run's folder.
 
-    path: Path
-    content: str
-
-
-@dataclass(frozen=True)
-class Results:
-    """The groups of a folder of runs with what was measured of each run, by the run's folder.
-
-    ``notes`` are lines about runs that are not in it or are cut short, ``conditions`` what photographs were
-    tried under.
+    ``conditions`` are what photographs were tried under.
     """
 
-    folder: Path
-    title: str
-    groups: Sequence[Group]
     measured: Mapping[Path, Measured]
-    rows: Mapping[Path, Sequence[Row]]
-    notes: Sequence[str] = ()
-    judged_by: OtherList | None = None  # in place of the runs' own validation lists
     conditions: Sequence[Condition] = CONDITIONS
     _intervals: dict[tuple[Any, ...], Interval] = field(default_factory=dict)
 
     @property
-    def first(self) -> FinishedRun:
-        """A run that stands for what all share: data, classes."""
-        return self.groups[0].first
-
-    @property
-    def baseline(self) -> Group:
-        """The group that others are compared with: the one without edits, else the first."""
-        return next((group for group in self.groups if not group.variant), self.groups[0])
-
-    @property
-    def others(self) -> list[Group]:
-        """Every group but the baseline."""
-        return [group for group in self.groups if group is not self.baseline]
+    def images(self) -> int:
+        """How many photographs runs are judged by."""
+        return len(self.measured[self.first.path].labels)
 
     @property
     def class_names(self) -> list[str]:
@@ -160,21 +136,9 @@ class Results:
             self._intervals[key] = make()
         return self._intervals[key]
 
-    def row(self, group: Group, precision: str = "fp32", batch: int | None = 1) -> Row | None:
-        """The group's row in onnxruntime; ``batch`` None: of the batch with most images a second."""
-        every = (row for run in group.runs for row in self.rows.get(run.path, ()))
-        rows = in_onnxruntime(every, precision)
-        if batch is None:
-            return max(rows, key=lambda row: float(row["images_per_second"]), default=None)
-        return next((row for row in rows if row.get("batch") == batch), None)
-
     def top1_at(self, group: Group, precision: str) -> list[float]:
         """Each run's accuracy at a precision, as the bench measured it."""
-        every = []
-        for run in group.runs:
-            rows = [row for row in self.rows.get(run.path, ()) if row.get("precision") == precision]
-            every += [share for row in rows if (share := row.get("top1")) is not None][:1]
-        return every
+        return self.benched(group, precision, "top1")
 
 
 def check_same_data(runs: Sequence[FinishedRun]) -> None:
@@ -215,7 +179,7 @@ def _of_one_list(rows: Sequence[Row], run: FinishedRun, other: OtherList | None)
     judged = [row for row in rows if _is_judged(row, run, other)]
     if judged or not rows:
         return judged
-    return [row | {"top1": None, "top5": None} for row in rows if row.get("list") == rows[0].get("list")]
+    return [unjudged(row) for row in rows if row.get("list") == rows[0].get("list")]
 
 
 def _is_judged(row: Row, run: FinishedRun, other: OtherList | None) -> bool:

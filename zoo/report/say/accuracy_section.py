@@ -1,11 +1,8 @@
 """How often the nets are right, and what they cost: all groups, then FC against GAP."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from eval.statistics import Interval
-from zoo.bench.notes import noise_warning
-from zoo.bench.plots import LABELS, accuracy_figure, latency_figure
 from zoo.bench.row import SIZES, Row, Size, ratio_of
 from zoo.report.read.results import Results
 from zoo.report.read.runs import Group, partners
@@ -67,74 +64,10 @@ def real_or_not(difference: Interval, words: Words) -> str:
     return words("real.yes" if difference.over_seeds else "real.one_seed")
 
 
-def cost_section(results: Results, words: Words) -> Section | None:
-    """Size and speed in onnxruntime, at fp32 and int8; None where nothing was benched."""
-    benched = [group for group in results.groups if results.row(group)]
-    if not benched:
-        return None
-    names = (
-        "group",
-        "parameters",
-        "macs",
-        "bytes",
-        "latency",
-        "rate",
-        "bytes_int8",
-        "latency_int8",
-        "lost_int8",
-    )
-    rows = tuple(_cost_row(results, group) for group in benched)
-    columns = tuple(words(f"column.{name}") for name in names)
-    table = Table(words.judged("size.caption"), columns, rows, note=_bench_note(results, benched[0], words))
-    rows_of = [row for group in benched for row in _named_rows(results, group)]
-    noise = [Paragraph(words("size.noise"), "note")] if noise_warning(rows_of) else []
-    return Section("size", words("size.title"), (table, *noise, _plots(rows_of, words)))
-
-
-def _bench_note(results: Results, group: Group, words: Words) -> str:
-    """What the figures were measured on."""
-    row: Mapping[str, Any] = results.row(group) or {}
-    return words(
-        "size.note",
-        processor=row.get("processor", "?"),
-        threads=row.get("threads", "?"),
-        provider=str(row.get("provider", "?")).removesuffix("ExecutionProvider"),
-        version=row.get("version_onnxruntime-gpu") or row.get("version_onnxruntime") or "?",
-    )
-
-
-def _cost_row(results: Results, group: Group) -> tuple[str, ...]:
-    row, small, most = results.row(group), results.row(group, "int8"), results.row(group, batch=None)
-    assert row is not None and most is not None
+def lost_in_int8(results: Results, group: Group) -> str:
+    """How many points of accuracy int8 changes."""
     full, lossy = results.top1_at(group, "fp32"), results.top1_at(group, "int8")
-    lost = points((sum(lossy) - sum(full)) / len(full)) if lossy and len(lossy) == len(full) else "–"
-    return (
-        group.label,
-        count(row["parameters"]),
-        count(row["macs"]),
-        count(row["model_bytes"]),
-        f"{row['latency_p50_ms']:.2f}",
-        f"{most['images_per_second']:,.0f} ({most['batch']})",
-        count(small["model_bytes"]) if small else "–",
-        f"{small['latency_p50_ms']:.2f}" if small else "–",
-        lost,
-    )
-
-
-def _plots(rows: Sequence[Row], words: Words) -> Charts:
-    """The bench's own figures, under the groups' names and in their colours."""
-    labels = {name: words(f"bench.{name}", batch="{batch}") for name in LABELS}
-    charts = [Chart.of("latency", words("size.chart_latency"), latency_figure(rows, labels), is_wide=True)]
-    if any(row["top1"] is not None for row in rows):
-        figure = accuracy_figure(rows, labels)
-        charts.append(Chart.of("accuracy-cost", words.judged("size.chart_accuracy"), figure, is_wide=True))
-    return Charts(tuple(charts))
-
-
-def _named_rows(results: Results, group: Group) -> list[Row]:
-    """A group's rows under the group's name, so that groups of one net are drawn as two."""
-    own = [row for run in group.runs for row in results.rows.get(run.path, ())]
-    return [{**row, "name": group.label, "latency_of": group.label} for row in own]
+    return points((sum(lossy) - sum(full)) / len(full)) if lossy and len(lossy) == len(full) else "–"
 
 
 def head_section(results: Results, words: Words) -> Section | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.cli.choices import KINDS
-from zoo.report.read.results import OtherList, Results
+from zoo.report.read.gathered import Gathered, OtherList
 from zoo.report.read.runs import FinishedRun
 from zoo.report.say.wording import Words, count
 from zoo.report.write.document import Block, Code, Definitions, Heading, Paragraph, Section, Table
@@ -18,7 +18,7 @@ from zoo.study.study_json import StudyJson
 _METHOD = ("intervals", "orders", "tests", "training", "macs")
 
 
-def warnings(results: Results, words: Words) -> tuple[Block, ...]:
+def warnings(results: Gathered, words: Words) -> tuple[Block, ...]:
     """What is said before anything else: that data is drawn, that runs are missing."""
     is_drawn = results.first.record["data"]["synthetic"]
     drawn = [Paragraph(words("lead.synthetic"), "warning")] if is_drawn else []
@@ -26,13 +26,13 @@ def warnings(results: Results, words: Words) -> tuple[Block, ...]:
     return (*drawn, *cut)
 
 
-def departures(results: Results, words: Words) -> tuple[Block, ...]:
+def departures(results: Gathered, words: Words) -> tuple[Block, ...]:
     """A line of all that is not as in the article; none where nothing is."""
     departed = _departures(results, words)
     return (Paragraph(words("lead.departures", departures=departed)),) if departed else ()
 
 
-def conditions(results: Results, words: Words) -> tuple[Block, ...]:
+def conditions(results: Gathered, words: Words) -> tuple[Block, ...]:
     """What was compared, on what data, and how it was trained."""
     about = results.first.record
     facts = [(words("lead.compared"), words.listed([group.label for group in results.groups]))]
@@ -45,7 +45,7 @@ def conditions(results: Results, words: Words) -> tuple[Block, ...]:
     return (Heading(words("conditions.title")), Definitions(tuple(facts)))
 
 
-def _every(results: Results, what: Any) -> list[str]:
+def _every(results: Gathered, what: Any) -> list[str]:
     """What the runs say, each text once, in order."""
     return list(dict.fromkeys(what(run) for group in results.groups for run in group.runs))
 
@@ -54,7 +54,7 @@ def _data(record: RunRecord, words: Words) -> str:
     data = record["data"]
     train, test = data.get("TRAIN", {}), data["TEST"]
     return words(
-        "lead.data_text",
+        "lead.data_text" if record.get("classes") else "lead.data_figures",
         name=Path(test["list"]).parent.name,
         train=count(train.get("images", 0)),
         test=count(test["images"]),
@@ -62,18 +62,17 @@ def _data(record: RunRecord, words: Words) -> str:
     )
 
 
-def _judged_by(results: Results, other: OtherList, words: Words) -> str:
-    images = count(len(results.measured[results.first.path].labels))
-    return words("lead.judged_text", name=other.path.name, images=images)
+def _judged_by(results: Gathered, other: OtherList, words: Words) -> str:
+    return words("lead.judged_text", name=other.path.name, images=count(results.images))
 
 
-def _seeds(results: Results, words: Words) -> str:
+def _seeds(results: Gathered, words: Words) -> str:
     seeds = sorted({run.seed for group in results.groups for run in group.runs})
     most = max(len(group.runs) for group in results.groups)
     return words("lead.seeds_text", seeds=", ".join(map(str, seeds)), most=most)
 
 
-def _length(results: Results, words: Words) -> str:
+def _length(results: Gathered, words: Words) -> str:
     lengths = sorted({run.record["iteration"] for group in results.groups for run in group.runs})
     batches = sorted({run.images_per_step for group in results.groups for run in group.runs})
     return words("lead.length_text", iterations=_joined(lengths), batch=_joined(batches))
@@ -83,7 +82,7 @@ def _joined(numbers: Sequence[int]) -> str:
     return ", ".join(map(count, numbers))
 
 
-def _departures(results: Results, words: Words) -> str:
+def _departures(results: Gathered, words: Words) -> str:
     """Each departure from the article once, with the groups it holds for where it does not hold for all."""
     groups_by_line: dict[str, list[str]] = {}
     for group in results.groups:
@@ -105,7 +104,7 @@ def departure(line: str, words: Words) -> str:
     return words("departure", name=name, ours=ours, theirs=theirs)
 
 
-def runs_section(results: Results, commands: str, words: Words) -> Section:
+def runs_section(results: Gathered, commands: str, words: Words) -> Section:
     """Every run with its device and time, versions, the data's fingerprints, and how to repeat it."""
     blocks: list[Block] = [_runs_table(results, words), Definitions(tuple(_versions(results, words)))]
     if results.notes:
@@ -114,7 +113,7 @@ def runs_section(results: Results, commands: str, words: Words) -> Section:
     return Section("runs", words("runs.title"), tuple(blocks))
 
 
-def _runs_table(results: Results, words: Words) -> Table:
+def _runs_table(results: Gathered, words: Words) -> Table:
     names = (
         "run",
         "group",
@@ -153,7 +152,7 @@ def _wall_seconds(record: RunRecord) -> float | None:
     return (ended - began).total_seconds()
 
 
-def _versions(results: Results, words: Words) -> list[tuple[str, str]]:
+def _versions(results: Gathered, words: Words) -> list[tuple[str, str]]:
     prints = results.first.record["data"]
     sums = [
         words("runs.fingerprint", name=Path(prints[key]["list"]).name, fingerprint=_print_of(prints[key]))
@@ -173,7 +172,7 @@ def _print_of(about: ListRecord) -> str:
     return str(about.get("content") or about["fingerprint"])
 
 
-def commands(results: Results, study: StudyJson | None) -> str:
+def commands(results: Gathered, study: StudyJson | None) -> str:
     """Lines that make the runs and this report again; DIR stands for a folder given by an absolute path."""
     report = f"zoo report {shlex.quote(results.folder.name)}"
     if results.judged_by:
@@ -214,8 +213,8 @@ def _portable(value: object) -> str:
     return Path(text).name if Path(text).is_absolute() else text
 
 
-def method_section(words: Words) -> Section:
+def method_section(words: Words, about: Sequence[str] = _METHOD) -> Section:
     """How the figures come about, and what they cannot show."""
-    keys = ("other_list" if key == "tests" and words.other_list else key for key in _METHOD)
+    keys = ("other_list" if key == "tests" and words.other_list else key for key in about)
     texts = tuple(Paragraph(words(f"method.{key}", list=words.other_list)) for key in keys)
     return Section("method", words("method.title"), texts)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from eval.convergence import TOP1
 from zoo.plots.charts import PALETTE
+from zoo.report.read.gathered import Gathered
 from zoo.report.read.learning import (
     COMMON_SHARE,
     SHARES,
@@ -25,6 +26,7 @@ from zoo.report.write.document import Block, Chart, Charts, Heading, Paragraph, 
 from zoo.report.write.figures import Series, curves
 
 _QUANTITIES = (("loss", "loss", False), ("top1", TOP1, True), ("top5", TOP5, True))
+_LOSSES = (("loss", "loss", False), ("test_loss", "test_loss", False))
 _MOST_TOGETHER = len(PALETTE)  # groups in one chart: as many as there are colours
 
 
@@ -35,6 +37,19 @@ def training_section(results: Results, words: Words) -> Section:
         blocks += [Heading(title), _charts(key, groups, is_full, words)]
     blocks += [Heading(words("speed.title")), _speed_table(results, words)]
     blocks += [Heading(words("steady.title")), _steady_table(results, words)]
+    return Section("training", words("training.title"), tuple(blocks))
+
+
+def losses_section(results: Gathered, words: Words) -> Section:
+    """Curves of the losses alone, for nets whose tests have no accuracy."""
+    every = len(results.groups) <= _MOST_TOGETHER
+    charted = (
+        [("all", words("curves.all"), list(results.groups), True)] if every else _in_tens(results, words)
+    )
+    blocks: list[Block] = [Paragraph(words("curves.band_losses"), "note")]
+    for key, title, groups, is_full in charted:
+        heading = [] if len(results.groups) == 1 else [Heading(title)]
+        blocks += [*heading, _charts(key, groups, is_full, words, _LOSSES)]
     return Section("training", words("training.title"), tuple(blocks))
 
 
@@ -54,7 +69,7 @@ def _comparisons(results: Results, words: Words) -> list[tuple[str, str, list[Gr
     return charted or _in_tens(results, words)
 
 
-def _in_tens(results: Results, words: Words) -> list[tuple[str, str, list[Group], bool]]:
+def _in_tens(results: Gathered, words: Words) -> list[tuple[str, str, list[Group], bool]]:
     """Of a large study as many groups at a time as there are colours, the baseline in each chart."""
     others = results.others
     parts = [others[at : at + _MOST_TOGETHER - 1] for at in range(0, len(others), _MOST_TOGETHER - 1)]
@@ -69,10 +84,16 @@ def _in_tens(results: Results, words: Words) -> list[tuple[str, str, list[Group]
     ]
 
 
-def _charts(key: str, groups: Sequence[Group], is_full: bool, words: Words) -> Charts:
+def _charts(
+    key: str,
+    groups: Sequence[Group],
+    is_full: bool,
+    words: Words,
+    quantities: Sequence[tuple[str, str, bool]] = _QUANTITIES,
+) -> Charts:
     charts = []
     for is_time in (False, True) if is_full else (False,):
-        for name, metric, is_share in _QUANTITIES:
+        for name, metric, is_share in quantities:
             series = _series(groups, metric)
             if not series:
                 continue

@@ -68,7 +68,7 @@ def _legend(figure: Figure, axes: Any, count: int) -> None:
 
 
 class Spot(NamedTuple):
-    """A group's accuracy: of every seed, their mean and its interval, as shares."""
+    """A group's accuracy, or another figure: of every seed, their mean and its interval."""
 
     label: str
     place: int
@@ -78,7 +78,7 @@ class Spot(NamedTuple):
     high: float
 
 
-def accuracies(spots: Sequence[Spot], x_title: str) -> Figure:
+def accuracies(spots: Sequence[Spot], x_title: str, is_share: bool = True) -> Figure:
     """One row a group: the interval, the mean, and a ring for each seed."""
     figure = new_figure(_SIZE[0] * 1.3, 0.75 + 0.36 * len(spots))
     with style():
@@ -93,7 +93,8 @@ def accuracies(spots: Sequence[Spot], x_title: str) -> Figure:
         axes.set_yticks(range(len(spots)), [spot.label for spot in spots])
         axes.set_ylim(len(spots) - 0.5, -0.5)
         axes.grid(axis="y", visible=False)
-        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        if is_share:
+            axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axes.set_xlabel(x_title)
     return figure
 

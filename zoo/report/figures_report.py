@@ -1,0 +1,69 @@
+"""The report of nets that are judged by figures made of sums over photographs: numbers, distributions, label
+maps.
+"""
+
+from zoo.cli.choices import LANGUAGES
+from zoo.report.read.figures import Figures
+from zoo.report.say import provenance
+from zoo.report.say.cost_section import cost_section
+from zoo.report.say.figures_section import (
+    best_of,
+    bounds_of,
+    figures_section,
+    figures_verdict,
+    lost_in_int8,
+    spread_of,
+)
+from zoo.report.say.scatter_section import scatter_section, scatters
+from zoo.report.say.training_section import losses_section
+from zoo.report.say.wording import Words, count
+from zoo.report.write.document import Document, Section
+from zoo.study.study_json import StudyJson
+from zoo.terminal.console import table
+
+
+def compose_figures(figures: Figures, study: StudyJson | None, words: Words) -> Document:
+    """The whole report: what the best nets tell, the verdict, and what it rests on."""
+    picture = scatters(figures, best_of(figures), words)
+    sections: list[Section | None] = [
+        figures_section(figures, words),
+        scatter_section(figures, words),
+        losses_section(figures, words),
+        cost_section(figures, words, lambda group: lost_in_int8(figures, group), "lost_int8_figure"),
+        Section("compared", words("conditions.title"), provenance.conditions(figures, words)[1:]),
+        provenance.runs_section(figures, provenance.commands(figures, study), words),
+        provenance.method_section(words, ("figures", "training", "macs")),
+    ]
+    return Document(
+        LANGUAGES[words.language],
+        figures.title,
+        (
+            *provenance.warnings(figures, words),
+            *([picture] if picture else []),
+            *figures_verdict(figures, words),
+            *provenance.departures(figures, words),
+        ),
+        tuple(section for section in sections if section),
+        words("contents"),
+        words("footer", runs=sum(len(group.runs) for group in figures.groups)),
+    )
+
+
+def print_figures(figures: Figures, words: Words) -> None:
+    """A table of the groups: the main figure with its interval, parameters, latency."""
+    main = figures.task.main
+    title = words.judged(
+        "terminal.figures",
+        folder=figures.folder.name or str(figures.folder),
+        quantity=words(f"quantity.{main.key}"),
+    )
+    columns = [words("column.group"), words("column.runs"), words(f"quantity.{main.key}")]
+    columns += [words(f"column.{name}") for name in ("interval", "parameters", "latency")]
+    rows = []
+    for group in figures.groups:
+        row = figures.row(group)
+        own = [group.label, str(len(group.runs)), spread_of(figures.values(group, main), main)]
+        speed = f"{row['latency_p50_ms']:.2f}" if row else "–"
+        interval = bounds_of(figures.interval(group, main), main)
+        rows.append([*own, interval, count(row["parameters"] if row else None), speed])
+    table(title, columns, rows)
