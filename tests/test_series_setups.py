@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from train_runs import lines, train
+from train_runs import lines, same, train, weights
 
 from zoo.cli import main
 
@@ -94,6 +94,20 @@ def test_a_set_up_trains_to_its_end_and_is_judged(
     )
     (row,) = json.loads(Path("rows.json").read_text(encoding="utf-8"))
     assert row["task"] == task and row["failed"] is None and math.isfinite(row[figure])
+
+
+@pytest.mark.parametrize("kind", QUICK)
+def test_what_is_drawn_goes_on_after_a_snapshot_to_the_same_bits(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Angle, size, colour, contrast, smoothing, crop, mirror, Dropout: told by seed, iteration and sample."""
+    shutil.copytree(SETUPS / kind, tmp_path / kind)
+    draw(tmp_path / kind, KINDS[kind][0])
+    monkeypatch.chdir(tmp_path / kind)
+    assert train(Path("solver.prototxt"), "--output", "whole") == 0
+    (half, _) = sorted(Path("whole").rglob("*_iter_*.safetensors"))
+    assert train(Path("solver.prototxt"), "--resume", str(half), "--output", "halves") == 0
+    assert same(weights("whole"), weights("halves"))
 
 
 LEARNING = """name: "学生" layer { name: "d" type: "DummyData" top: "x" top: "marks" dummy_data_param {
