@@ -13,6 +13,7 @@ from train_runs import same, train, weights
 
 from converters.data.opening import open_data
 from zoo.cli import main
+from zoo.preparation import Asked, Stated, prepare
 from zoo.train.images.dataset import open_images
 from zoo.train.images.feed import ImageFeed
 
@@ -138,3 +139,17 @@ def test_a_label_that_no_output_stands_for_is_named(capsys: pytest.CaptureFixtur
     Path("列表/train.txt").write_text(text.replace("3.png\t1", "3.png\t-1"))
     assert train(Path("solver.prototxt"), "--output", "whole") == 2
     assert "列表/train.txt:4: label -1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("fields", ["", "use_deformed_resize: true deformed_resize_th: 0"])
+def test_a_picture_to_classify_is_resized_as_in_test(fields: str) -> None:
+    lists("classes")
+    layer = message(f"{VARIED} {fields} scale: 0.02", "batch_size: 12 root_folder: '图片/'")
+    layer.image_data_param.source = "列表/train.txt"
+    preparation = prepare(Stated(layer), (3, 20, 20), Asked())
+    paths = [Path(f"图片/{number}.png") for number in range(12)]
+    pictures = [cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR) for path in paths]
+    with open_data(layer, "TEST") as source:
+        assert torch.equal(preparation.tensor(pictures), source.batch(0)["data"])
+    assert "whole pictures at their own size, then resized to 20" in str(preparation)
+    assert prepare(Stated(layer), (3, 20, 20), Asked(resize=(24, 24))).resizing is None

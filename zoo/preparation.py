@@ -10,10 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from converters.data.forks.augment import augmented, resizes
 from converters.data.images.crops import TEN, oversample
 from converters.data.images.transform import Choices, check, means, open_mean, transform
+from converters.data.order import sample_generator
 from converters.export.metadata import with_mean
 from converters.host.places import HERE
+from converters.layers.registry import record_of
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 from zoo.cli.choices import ORDERS
@@ -62,7 +65,8 @@ class Preparation:
 
     ``layer`` is an ImageData that reads and resizes them, and whose transform_param has the mean and scale;
     ``mean`` its mean image, (H, W, C); ``is_rgb`` whether the net takes red first. Of what is larger than
-    the input the centre is taken, or ten ``crops``. ``origin`` is who says so.
+    the input the centre is taken, or ten ``crops``. ``origin`` is who says so. ``resizing`` is a layer of the
+    series author's fork that resizes each picture first, to its crop_size, as it does in TEST.
     """
 
     layer: LayerParameter
@@ -71,6 +75,7 @@ class Preparation:
     is_rgb: bool
     crops: int
     origin: str
+    resizing: LayerParameter | None = None
 
     def tensor(self, pictures: Sequence[Array]) -> Tensor:
         """(height, width, channels) BGR or grey pictures, uint8 or float32, as (N·crops, C, H, W), the crops
@@ -79,6 +84,9 @@ class Preparation:
         Raises InputError for a picture of other channels, smaller than the input, or of another size than the
         mean image.
         """
+        if self.resizing is not None:
+            drawn = sample_generator(0, 0, 0)
+            pictures = [augmented(picture, self.resizing, False, drawn) for picture in pictures]
         if len({picture.shape for picture in pictures}) == 1:
             return self._tensor(np.stack(pictures))
         return torch.cat([self._tensor(picture[None]) for picture in pictures])
@@ -102,6 +110,8 @@ class Preparation:
         images, param = self.layer.image_data_param, self.layer.transform_param
         size = f"{images.new_height}×{images.new_width}" if images.new_height else "their own size"
         steps = [f"whole pictures at {size}"]
+        if self.resizing is not None:
+            steps.append(f"then resized to {self.resizing.transform_param.crop_size}")
         if images.new_height != self.shape[1] or images.new_width != self.shape[2]:
             cut = "ten crops" if self.crops == TEN else "the centre"
             steps.append(f"{cut} of {_sized(self.shape)}")
@@ -143,7 +153,9 @@ def prepare(
         raise InputError(f"--channel-order {asked.order}: the net's input has {shape[0]} channels")
     is_rgb = (asked.order or stated.order) == ORDERS[1]
     origin = ", ".join(part for part in (stated.origin, *asked.options) if part)
-    return Preparation(layer, shape, mean, is_rgb, asked.crops, origin or "no option and no layer says more")
+    origin = origin or "no option and no layer says more"
+    own = stated.layer if stated.layer is not None and resizes(stated.layer) and not asked.resize else None
+    return Preparation(layer, shape, mean, is_rgb, asked.crops, origin, own)
 
 
 def _mean_image(layer: LayerParameter, stated: Stated, asked: Asked) -> Tensor | None:
@@ -155,12 +167,17 @@ def _mean_image(layer: LayerParameter, stated: Stated, asked: Asked) -> Tensor |
 
 
 def _reader(own: LayerParameter | None, channels: int) -> LayerParameter:
-    """An ImageData that reads pictures as the net's ``own`` data layer does, whole and not mirrored."""
+    """An ImageData, or what else reads lists of images, that reads pictures as the net's ``own`` data layer
+    does, whole and not mirrored.
+    """
     layer = LayerParameter(name="--mean", type="ImageData", top=["data", "label"])
     if own is not None:
         layer.name = own.name
         layer.transform_param.CopyFrom(own.transform_param)
         layer.image_data_param.CopyFrom(own.image_data_param)
+        tops = record_of(own).data_tops
+        if tops is not None and tops.is_list:
+            layer.type, layer.dialect = own.type, own.dialect
     for field in ("crop_size", "mirror"):
         layer.transform_param.ClearField(field)
     layer.image_data_param.is_color = channels != 1
@@ -198,6 +215,7 @@ def _resize(
     images = layer.image_data_param
     size = asked.resize or (images.new_height, images.new_width)
     crops_alone = own is not None and own.type == "ImageData" and own.transform_param.crop_size
+    crops_alone = crops_alone or (own is not None and resizes(own))
     if not size[0] and not crops_alone:
         size = (mean.shape[0], mean.shape[1]) if mean is not None else shape[1:]
     images.new_height, images.new_width = size

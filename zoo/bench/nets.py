@@ -12,6 +12,7 @@ from converters.export.metadata import Transform
 from converters.export.onnx_file import deploy_message
 from converters.graph import Graph, refuse_python
 from converters.host.places import existing_folder, seek
+from converters.layers.registry import record_of
 from converters.network import Network
 from eval.parity import write_onnx
 from prototxt.caffe_pb2 import LayerParameter
@@ -187,7 +188,8 @@ def _pictures(it: _Net, judging: _Judging) -> Pictures:
         )
     folder = it.graph.file.path.parent if it.graph.file else Path()
     places = [place for place in (judging.root, Path(), folder) if place is not None]
-    if judging.list is None and own is not None and own.type != "ImageData":
+    tops = record_of(own).data_tops if own is not None else None
+    if judging.list is None and own is not None and not (tops and tops.is_list):
         return _stored(own, found, judging.asked, places)
     path = judging.list or _own_list(own, places)
     ignored = frozenset(ignored_labels(it.graph.file.message.layer if it.graph.file else ()))

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from converters.data.images.lists import read_list
+from converters.data.forks.label_lists import entries_of
 from converters.data.images.pixels import PixelSource
 from converters.data.opening import open_data
 from converters.host.files import encoded, write_text
@@ -106,7 +106,7 @@ def listed(
     Raises InputError, naming list and line, for a picture that cannot be read and a label that none of
     ``classes`` outputs stands for and that is not ``ignored``.
     """
-    check_labels(path, classes, ignored, ignores_negative=True)
+    check_labels(path, classes, ignored, ignores_negative=True, layer=preparation.layer)
     layer = _with_root(preparation.layer, path, places)
     with counting(f"decoding {path.name}") as advance:
         images = of_classes(open_images(layer, path, places, advance), classes)
@@ -127,7 +127,7 @@ def _with_root(layer: LayerParameter, path: Path, places: Sequence[Path]) -> Lay
     bare = LayerParameter()
     bare.CopyFrom(layer)
     bare.image_data_param.ClearField("root_folder")
-    entries = read_list(path)
+    entries = entries_of(layer, path)
     for each in (layer, bare):
         base = image_base(each.image_data_param, path, entries, [*places, path.parent])
         if (base / entries[0].path).is_file():

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from converters.data.forks.colours import scaled
 from converters.data.forks.cropping import feasible, resizable
-from converters.layers.parts.caffe_long import AUGMENTS, CAFFE_LONG
+from converters.layers.parts.caffe_long import AUGMENTS, is_of_caffe_long
 from prototxt.caffe_pb2 import LayerParameter, TransformationParameter
 from prototxt.errors import InputError
 
@@ -22,8 +22,10 @@ Size = tuple[int, int]  # height and width
 
 
 def is_augmented(layer: LayerParameter) -> bool:
-    """Whether a layer follows the fork's rules, or asks for one of its steps."""
-    return layer.dialect == CAFFE_LONG or any(getattr(layer.transform_param, name) for name in AUGMENTS)
+    """Whether a layer follows the fork's rules, or asks for one of its steps and for no other's rules."""
+    if layer.dialect or is_of_caffe_long(layer):
+        return is_of_caffe_long(layer)
+    return any(getattr(layer.transform_param, name) for name in AUGMENTS)
 
 
 def augmented(image: Image, layer: LayerParameter, train: bool, drawn: Drawn) -> Image:
@@ -74,6 +76,12 @@ def may_deform(param: TransformationParameter) -> bool:
 def keeps_aspect(param: TransformationParameter) -> bool:
     """Whether images that are not squeezed are resized by a side: one bound alone does nothing."""
     return bool(param.min_side_min and param.min_side_max)
+
+
+def resizes(layer: LayerParameter) -> bool:
+    """Whether a layer of the fork resizes images in TEST, to its crop_size."""
+    param = layer.transform_param
+    return is_augmented(layer) and (may_deform(param) or keeps_aspect(param))
 
 
 def drawn_side(param: TransformationParameter, drawn: Drawn) -> int:
