@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from converters.build import infer_shapes
+from converters.solver.ahead import made_ahead
 from converters.solver.update.rates import learning_rate
 from prototxt.caffe_pb2 import SolverParameter
 from prototxt.text import read_net
@@ -218,11 +219,11 @@ def test_the_studies_for_a_processor_have_one_set_up() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[pytest.mark.slow] * (name in ("article", "depth"))) for name in studies()],
+    [pytest.param(name, marks=[pytest.mark.slow] * (name not in OF_THE_SERIES)) for name in studies()],
 )
-def test_every_net_of_a_study_trains_shrunk(name: str, root: str) -> None:
+def test_every_net_of_a_study_trains_shrunk(name: str, photos: str) -> None:
     seen = set()
-    for plan in shipped(name, root, max_iter=2, batch_size=4, size=32).values():
+    for plan in shipped(name, photos, max_iter=2, batch_size=4, size=32).values():
         layer = plan.nets["TRAIN"].message.layer[0]
         assert (layer.image_data_param.batch_size, layer.transform_param.crop_size) == (4, 32)
         assert plan.solver.max_iter == 2 and plan.solver.iter_size == 1
@@ -230,11 +231,12 @@ def test_every_net_of_a_study_trains_shrunk(name: str, root: str) -> None:
         if (net, plan.solver.type) in seen:
             continue
         seen.add((net, plan.solver.type))
-        trainer = Trainer(plan, open_feeds(plan, CPU, Ranks()).feeds, CPU, Ranks())
-        before = [blob.detach().clone() for blob in trainer.net.parameters()]
-        for _ in range(2):
-            trainer.solver.iterate()
+        with made_ahead(open_feeds(plan, CPU, Ranks()).feeds) as feeds:
+            trainer = Trainer(plan, feeds, CPU, Ranks())
+            before = [blob.detach().clone() for blob in trainer.net.parameters()]
+            for _ in range(2):
+                trainer.solver.iterate()
+            trainer.solver.test(0)
         assert isfinite(trainer.solver.loss)
         moved = [not a.equal(b) for a, b in zip(before, trainer.net.parameters(), strict=True)]
         assert sum(moved) > len(moved) / 2, plan.name
-        trainer.solver.test(0)
