@@ -32,7 +32,7 @@ def test_a_record_says_what_no_file_can(tmp_path: Path, monkeypatch: pytest.Monk
     assert caught.value.layer == "lot"
     refusing = {record.type for record in records() if record.refuses_export}
     of_forks = {"BoxAnnotatorOHEM", "MultiStageMeanfield", "RReLU", "spatial_dropout.SpatialDropoutLayer"}
-    assert refusing == {"Dropout", "Pooling", "DummyData", "DetectionOutput"} | of_forks
+    assert refusing == {"Dropout", "Pooling", "DummyData"} | of_forks
 
 
 def test_a_python_layer_that_torch_cannot_trace_is_named(

@@ -2,7 +2,6 @@
 
 import zlib
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -19,9 +18,7 @@ from converters.export.nodes import by_torch
 from converters.export.nodes.free import Free
 from converters.export.nodes.net import onnx_net
 from converters.export.onnx_file import file_net
-from eval.parity import write_onnx
 from eval.rows import rows_nearest
-from prototxt.errors import InputError
 
 Arrays = dict[str, np.ndarray]
 HEADS = (
@@ -35,7 +32,7 @@ HEADS = (
     "roi_",
 )
 FOUND = ("detection_output_", "yolo_output_", "yolov3_output_", "proposal_")
-DETECTORS = [case for case in OF_FORKS if case.startswith(FOUND) and "eta" not in case]
+DETECTORS = [case for case in OF_FORKS if case.startswith(FOUND)]
 MODELS = ROOT.parent / "shared" / "models"
 
 
@@ -61,13 +58,6 @@ def test_what_caffe_recorded_comes_out_of_the_file(case: str, size: bool) -> Non
         theirs = data[f"out/{name}"]
         assert ours.shape == theirs.shape
         assert abs(ours - theirs).max() <= 1e-6 * max(1.0, abs(theirs).max())
-
-
-def test_a_threshold_that_shrinks_is_refused(tmp_path: Path) -> None:
-    net, _, _ = load("detection_output_nms_eta")
-    with pytest.raises(InputError, match=r"shrinks its nms_threshold .* \(eta: 0.9\)") as caught:
-        write_onnx(net, tmp_path / "a.onnx")
-    assert caught.value.layer and not list(tmp_path.iterdir())
 
 
 def detector(param: str, classes: int, located: int, stages: int = 1) -> Network:
@@ -118,6 +108,10 @@ RULES = {
     "middle is background": ("background_label_id: 1 keep_top_k: 9", 3, 1, 1),
     "of each class": ("share_location: false nms_param { top_k: 10 } keep_top_k: 13", 3, 3, 1),
     "no background": ("share_location: false background_label_id: -1 keep_top_k: 13", 3, 3, 1),
+    "a threshold that shrinks": ("nms_param { nms_threshold: 0.9 top_k: 12 eta: 0.7 } keep_top_k: 20 confidence_threshold: 0.1", 4, 1, 1),
+    "one class, and shrinks": ("nms_param { nms_threshold: 0.8 eta: 0.8 } keep_top_k: 5", 2, 1, 1),
+    "shrinks for each class": ("share_location: false nms_param { nms_threshold: 0.8 top_k: 9 eta: 0.6 } keep_top_k: 13", 3, 3, 1),
+    "shrinks for none": ("nms_param { nms_threshold: 0.8 top_k: 0 eta: 0.6 } keep_top_k: 13", 3, 1, 1),
     "nothing": ("confidence_threshold: 2 keep_top_k: 5", 3, 1, 1),
     "none at the top": ("nms_param { top_k: 0 } keep_top_k: 5", 3, 1, 1),
     "none kept": ("keep_top_k: 0", 3, 1, 1),

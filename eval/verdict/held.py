@@ -70,7 +70,8 @@ class Verdict:
     @property
     def drifted(self) -> Held | None:
         """The first that is beyond a whole net's tolerance although no layer before it is wrong."""
-        return next((each for each in self.held if each.so_far.differs), None)
+        far = (each for each in self.held if each.so_far.differs and not each.is_rounding)
+        return next(far, None)
 
     @property
     def ran(self) -> bool:

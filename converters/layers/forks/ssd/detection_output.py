@@ -48,15 +48,6 @@ def _most(module: Layer, bottoms: Shapes) -> Shapes:
     return [torch.Size((1, 1, images * max(rows, 1), 7))]
 
 
-def _not_in_a_file(module: Layer, bottoms: Shapes) -> str:
-    if module.spec.eta >= 1:
-        return ""
-    return (
-        f"shrinks its nms_threshold with each box that stays (eta: {module.spec.eta:g}), which ONNX's"
-        " NonMaxSuppression does not: end the file before it (--until, output_blobs)"
-    )
-
-
 class _Candidates(NamedTuple):
     """The best of each image's class, best first: (images, classes, most there are)."""
 
@@ -73,7 +64,6 @@ class _Candidates(NamedTuple):
     most=_most,
     untraceable=True,
     rows=2,
-    refuses_export=_not_in_a_file,
     fields=("detection_output_param",),
 )
 class DetectionOutput(Layer):

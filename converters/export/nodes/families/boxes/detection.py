@@ -14,6 +14,7 @@ from converters.export.nodes.families.boxes.rows import (
     uncrossed,
     with_one_more,
 )
+from converters.export.nodes.families.boxes.shrinking import shrinking
 from converters.export.nodes.rules import Tops, to_onnx
 from converters.export.nodes.writer import Copy, Tensor, Writer
 from converters.layers.forks.ssd.detection_output import DetectionOutput, DetectionOutputSpec
@@ -22,8 +23,6 @@ from converters.layers.forks.ssd.detection_output import DetectionOutput, Detect
 @to_onnx.register
 def _(layer: DetectionOutput, g: Writer, *bottoms: Tensor) -> Tops:
     """NonMaxSuppression's rows come image by image, class by class, the best first: Caffe's order."""
-    if layer.spec.eta < 1:
-        return None
     images = g.side(bottoms[0], 0)
     boxes, scores = _grouped(g, layer.spec, bottoms)
     found = _found(g, layer.spec, boxes, scores, images)
@@ -45,14 +44,17 @@ def _grouped(g: Writer, spec: DetectionOutputSpec, bottoms: Sequence[Tensor]) ->
 
 def _found(g: Writer, spec: DetectionOutputSpec, boxes: str, scores: Tensor, images: str) -> Rows:
     """What stays of each class, and of each image."""
+    classes, places = len(spec.labels), scores.shape[2]
+    each = None if places is None else classes * places
+    if spec.eta < 1 and spec.top_k != 0:
+        rows = shrinking(g, boxes, scores, spec)
+        return with_one_more(g, best_of_groups(g, rows, scores, images, each, spec.keep_top_k), scores)
     few = Tensor(best(g, scores, spec.top_k), scores.shape)
     lines = boxes if spec.code_type == "CENTER_SIZE" else uncrossed(g, boxes)
     most = min((n for n in (spec.top_k, spec.keep_top_k) if n is not None), default=None)
     rows = suppressed(g, lines, few, most, spec.nms_threshold, spec.confidence_threshold)
-    classes, places = len(spec.labels), scores.shape[2]
     if classes == 1:
         return with_one_more(g, rows, scores)
-    each = None if places is None else classes * places
     return with_one_more(g, best_of_groups(g, rows, scores, images, each, spec.keep_top_k), scores)
 
 
