@@ -126,9 +126,9 @@ class Network(nn.Module):
     @torch.no_grad()
     def take_blobs(self, net: "Network") -> None:
         """Copy the blobs of ``net``, from whose graph this net's layers were taken."""
-        theirs = {id(node.layer): node for node in net.graph.nodes}
+        theirs = {node.outputs[:1]: node for node in net.graph.nodes}  # their layers may be others by now
         for node in self._blobs_by_node:
-            for blob, source in zip(self.blobs_of(node), net.blobs_of(theirs[id(node.layer)]), strict=True):
+            for blob, source in zip(self.blobs_of(node), net.blobs_of(theirs[node.outputs[:1]]), strict=True):
                 blob.copy_(source)
 
     def module_of(self, node: Node) -> Layer:

@@ -10,6 +10,7 @@ from one_layer import close, one_layer, random, run
 
 from converters import Network, load_net
 from converters.export.deploy import deploy, with_softmax
+from converters.export.onnx_file import deploy_net
 from eval.parity import write_onnx
 from prototxt.errors import InputError
 
@@ -243,7 +244,7 @@ def test_the_labels_angle_is_multiplied_and_its_gradient_is_the_derivative(kind:
     )
 
 
-def test_lambda_falls_and_axes_before_the_features_stay(tmp_path: Path) -> None:
+def test_lambda_falls_and_axes_before_the_features_stay() -> None:
     net = one_layer(
         LARGE % ('top: "y" top: "l"', "type: DOUBLE axis: 2 base: 10 gamma: 0.5 iteration: 1 lambda_min: 3"),
         x=(2, 3, 4),
@@ -257,7 +258,6 @@ def test_lambda_falls_and_axes_before_the_features_stay(tmp_path: Path) -> None:
     flat.load_state_dict(net.state_dict())
     other = run(flat, x=x.reshape(6, 4), label=label.reshape(6))["y"]
     close(blobs["y"].reshape(6, 3), other.detach().numpy())
-    assert write_onnx(net, tmp_path / "n.onnx")
 
 
 TWO = {"x": (2, 4), "t": (2, 4)}
@@ -317,13 +317,29 @@ def test_a_softmax_in_a_losss_place_weighs_no_class() -> None:
     assert len(ending.softmax_param.ListFields()) == 1
 
 
-def test_a_deploy_nets_inner_product_takes_the_margins_blob(tmp_path: Path) -> None:
-    """What a net that was trained by a margin is deployed as: no label, no lambda, the plain products."""
-    learned = one_layer(LARGE % ('top: "y" top: "l"', "type: TRIPLE"), x=(2, 4), label=(2,))
-    learned.save_caffemodel(tmp_path / "n.caffemodel")
-    plain = one_layer(
-        'type: "InnerProduct" top: "y" inner_product_param { num_output: 3 bias_term: false }', x=(2, 4)
+@pytest.mark.parametrize("axis", [1, 2])
+def test_a_deployed_net_has_the_plain_products_and_no_label(axis: int, tmp_path: Path) -> None:
+    """As a deploy prototxt of such a net has them, an InnerProduct, which takes the layer's blob."""
+    shape = (2, 5, 4)[: axis + 1]
+    param = f"type: TRIPLE axis: {axis} base: 3"
+    head = 'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "y" bottom: "label" softmax_param { axis: -1 } }'
+    text = LARGE % ('bottom: "x" bottom: "label" top: "y" top: "l"', param)
+    net = one_layer(f"{text} }} {head[:-1]}", x=shape, label=shape[:-1])
+    assert [(value.blob) for value in deploy(net.graph).inputs] == ["x"]
+    assert write_onnx(net, tmp_path / "n.onnx")
+    small, x = deploy_net(net), random(*shape)
+    wanted = (x.reshape(2, -1) if axis == 1 else x) @ net.params["it"][0].detach().numpy().T
+    close(run(small, x=x)["y"], wanted)
+    net.save_caffemodel(tmp_path / "n.caffemodel")
+    kept = (
+        f'type: "InnerProduct" top: "y" inner_product_param {{ num_output: 3 bias_term: false axis: {axis} }}'
     )
+    plain = one_layer(kept, x=shape)
     assert plain.load_weights(tmp_path / "n.caffemodel") == ([], [])
-    x = random(2, 4)
-    close(run(plain, x=x)["y"], x @ learned.params["it"][0].detach().numpy().T)
+    close(run(plain, x=x)["y"], wanted)
+
+
+def test_a_layer_that_goes_on_with_lambda_keeps_its_label() -> None:
+    text = LARGE % ('bottom: "x" bottom: "label" top: "y" top: "l"', "")
+    net = one_layer(f'{text} }} layer {{ name: "p" type: "Power" bottom: "l" top: "p"', x=(2, 4), label=(2,))
+    assert [value.blob for value in deploy(net.graph).inputs] == ["x", "label"]

@@ -49,7 +49,8 @@ Where forks are not of one mind, and what is taken here:
   ChannelShuffle of several groups, of which the last one's channels stay. ChannelShuffle is not ShuffleNet's
   shuffle, which is ShuffleChannel: either refuses the other's field.
 - Lambda of MarginInnerProduct and LargeMarginInnerProduct falls with each pass, in TEST too; in an ONNX file
-  or a source it is the first pass's.
+  of the former it is the first pass's. A deployed net has InnerProduct in place of the latter, the plain
+  products, and so no label.
 - CompactBilinear's sums are not divided by `num_output`, as its CPU code has them.
 
 | type | file | follows | bottoms | tops | recordings | nets |

@@ -1,6 +1,6 @@
 """What of a graph is deployed: the way from its data to its predictions, without what judges them."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from converters.graph import Graph, Node, Value, unread
@@ -25,10 +25,12 @@ def is_judge(layer: LayerParameter) -> bool:
 def deploy(graph: Graph) -> Graph:
     """The net from its data to its predictions: what leads to a judge's prediction bottoms stays, what
     leads only to label bottoms goes, and so does what is computed from a label. What the judges alone
-    read becomes an output; an output that no judge reads stays one.
+    read becomes an output; an output that no judge reads stays one. For a layer that a label has a say in
+    stands what its record says (``deployed``).
 
     Raises InputError where nothing is left to put out.
     """
+    graph = replace(graph, nodes=tuple(_unlabelled(graph)))
     judges = [node for node in graph.nodes if is_judge(node.layer)]
     labels = {value for node in judges for value in _label_values(graph, node)}
     predictions = {value for node in judges for value in node.inputs} - labels
@@ -46,6 +48,19 @@ def deploy(graph: Graph) -> Graph:
             nodes.append(node)
     unwanted = gone | (labels | silenced) - predictions
     return _ending_in(graph, [value for value in unread(nodes) if value not in unwanted])
+
+
+def _unlabelled(graph: Graph) -> Iterator[Node]:
+    """The nodes, in place of those that a label has a say in what is deployed for them; but not where another
+    layer goes on with more than their first top.
+    """
+    read = {value for node in graph.nodes if node.outputs for value in node.inputs}
+    for node in graph.nodes:
+        rule = record_of(node.layer).deployed
+        if rule is None or read.intersection(node.outputs[1:]):
+            yield node
+        else:
+            yield Node(rule(node.layer), node.inputs[:1], node.outputs[:1])
 
 
 def ending_in(graph: Graph, blobs: Sequence[str]) -> Graph:

@@ -42,6 +42,7 @@ class Facts(TypedDict, total=False):
     most: "Callable[[Layer, Shapes], Shapes]"
     refuses_export: "Callable[[Layer, Shapes], str]"
     export_limit: str
+    deployed: "Callable[[LayerParameter], LayerParameter]"
     untraceable: bool
     rows: int
     data_tops: DataTops

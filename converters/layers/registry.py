@@ -57,10 +57,11 @@ class Record:
 
     ``refuses_export``: why a module, in its phase and with bottoms of these shapes, cannot be in an ONNX
     file; "" where it can. ``export_limit``: what else may keep a layer out of one, or the file's batch from
-    being dynamic, in words that follow "layer NAME". ``untraceable``: values decide what is computed next
-    (which boxes are left), which torch.compile and torch.export cannot follow, so that a file has it by a
-    rule of its own (``converters/export/nodes``) or not at all. ``rows``: the axis of its tops along which
-    values decide how many there are.
+    being dynamic, in words that follow "layer NAME". ``deployed``: the layer that a deployed net has in place
+    of one that a label has a say in, with the same blobs, of its first bottom and top alone. ``untraceable``:
+    values decide what is computed next (which boxes are left), which torch.compile and torch.export cannot
+    follow, so that a file has it by a rule of its own (``converters/export/nodes``) or not at all. ``rows``:
+    the axis of its tops along which values decide how many there are.
     ``dialect``: what tells this rule from others of the type's name. ``fields``: what the rule reads that
     Caffe 1.0's schema lacks, as "pooling_param.ceil_mode", or "roi_pooling_param" for all that is in it; a
     layer that sets others is refused. ``grid``: where the pixels of its top lie on its first bottom; a
@@ -95,6 +96,7 @@ class Record:
     most: "Callable[[Layer, Shapes], Shapes] | None" = None
     refuses_export: "Callable[[Layer, Shapes], str] | None" = None
     export_limit: str = ""
+    deployed: Callable[[LayerParameter], LayerParameter] | None = None
     untraceable: bool = False
     rows: int | None = None
     data_tops: DataTops | None = None

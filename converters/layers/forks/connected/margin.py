@@ -15,7 +15,7 @@ from converters.layers.spec import Spec, numbers_of
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
 
-NEAR = 1e-9  # what LargeMarginInnerProduct adds to the lengths that it divides by
+_NEAR = 1e-9  # what LargeMarginInnerProduct adds to the lengths that it divides by
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,14 @@ class _Margin(Counted):
         self.weight = nn.Parameter(torch.empty(checked_size(message, "weights", (param.num_output, width))))
         self.fillers = {"weight": param.weight_filler}
 
-    def share(self, before: Tensor) -> Tensor:
-        """Lambda, of a pass that so many came ``before``."""
+    def _lambda(self, x: Tensor) -> Tensor:
         spec = self.spec
-        falling = spec.base * (1 + spec.gamma * (before + 1)) ** -spec.power
-        return falling.clamp(min=spec.lambda_min)
+        falling = spec.base * (1 + spec.gamma * (self.count(x) + 1)) ** -spec.power
+        return falling.clamp(min=spec.lambda_min).to(x.dtype)
 
     def _with_margin(self, x: Tensor, label: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """The products of ``x`` with all vectors, and of the label's what is asked beyond; lambda."""
-        share, flat = self.share(self.count(x)).to(x.dtype), x.flatten(self.spec.axis)
+        share, flat = self._lambda(x), x.flatten(self.spec.axis)
         plain = F.linear(flat, vectors)
         if self.spec.type != "SINGLE":
             target = self.index(label, len(vectors)).reshape(*flat.shape[:-1], 1)
@@ -112,6 +111,20 @@ class MarginInnerProduct(_Margin):
         return beyond + ((x - x.detach()) * slope).sum(-1, keepdim=True)
 
 
+def _without_label(message: LayerParameter) -> LayerParameter:
+    """The InnerProduct that is left of a LargeMarginInnerProduct where no label says whose angle counts."""
+    plain = LayerParameter()
+    plain.CopyFrom(message)
+    plain.type = "InnerProduct"
+    del plain.bottom[1:], plain.top[1:]
+    margin, product = plain.largemargin_inner_product_param, plain.inner_product_param
+    product.num_output, product.axis, product.bias_term = margin.num_output, margin.axis, False
+    product.weight_filler.CopyFrom(margin.weight_filler)
+    for field in ("largemargin_inner_product_param", "loss_weight", "propagate_down"):
+        plain.ClearField(field)
+    return plain
+
+
 @layer(
     "LargeMarginInnerProduct",
     source="longpeng2008/Caffe_Long: largemargin_inner_product_layer.cpp",
@@ -119,6 +132,7 @@ class MarginInnerProduct(_Margin):
     tops=(2, 2),
     blobs=("weight",),
     fields=("largemargin_inner_product_param",),
+    deployed=_without_label,
     learns=True,
     macs=per_output,
     indices={1: lambda module, bottoms: module.spec.num_output},
@@ -139,7 +153,7 @@ class LargeMarginInnerProduct(_Margin):
         plain = (x * own).sum(-1, keepdim=True)
         size = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
         size = size * torch.linalg.vector_norm(own, dim=-1, keepdim=True)
-        psi, *_ = _PSI[self.spec.type](plain / (size + NEAR))
+        psi, *_ = _PSI[self.spec.type](plain / (size + _NEAR))
         beyond: Tensor = size * psi - plain
         return beyond
 
