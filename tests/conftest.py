@@ -14,6 +14,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # read once, when torch is loaded
 
 import pytest
 from hypothesis import settings
+from mask_runs import write_mask_run
 from tiny import write_images, write_run
 
 from eval.parity import write_onnx
@@ -72,6 +73,24 @@ def photos(root: str, tmp_path_factory: pytest.TempPathFactory) -> str:
         text = content.replace(b"class ", b"class") if path.suffix == ".txt" else content
         (folder / path.name.replace(" ", "")).write_bytes(text)
     return str(folder)
+
+
+@pytest.fixture(scope="session")
+def mask_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with drawn masks and a run on them, made once."""
+    folder = tmp_path_factory.mktemp("masks")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("ZOO_CACHE", str(tmp_path_factory.mktemp("masks-cache")))
+        write_mask_run()
+    return folder
+
+
+@pytest.fixture
+def masks(mask_run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same, the current folder."""
+    monkeypatch.chdir(mask_run)
+    return mask_run
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mask_runs import rows
 from PIL import Image
 from train_runs import train
 
@@ -22,38 +23,11 @@ from zoo.cli import main
 from zoo.data.masks import CLASSES, draw_pair, make_masks
 from zoo.tasks.masks import palette
 
-BENCH = ["--batch-sizes", "1", "--runs", "1"]
 MEAN, SCALE = 80, 0.0078125  # of the shipped net
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a small set of drawn masks in data, and in runs/masks a run on it of three iterations."""
-    folder = tmp_path_factory.mktemp("masks")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("ZOO_CACHE", str(tmp_path_factory.mktemp("masks-cache")))
-        make_masks(folder / "data", train=9, val=6)
-        short = ("--max-iter", "3", "--batch-size", "3", "--set", "test_iter: 2 base_lr: 0.01")
-        assert train(Path("masknet_solver"), "--root", "data", *short, "--output", "runs/masks") == 0
-    return folder
-
-
-@pytest.fixture
-def here(made: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(made)
-    return made
 
 
 def record() -> dict[str, Any]:
     found: dict[str, Any] = json.loads(Path("runs/masks/run.json").read_text())
-    return found
-
-
-def rows(*options: str) -> list[dict[str, Any]]:
-    Path("runs/bench.json").unlink(missing_ok=True)  # rows on other lists would stay
-    assert main(["bench", "runs", *BENCH, *options]) == 0
-    found: list[dict[str, Any]] = json.loads(Path("runs/bench.json").read_text())
     return found
 
 
@@ -106,15 +80,15 @@ def test_the_set_is_whole_and_known_again(tmp_path: Path, capsys: pytest.Capture
     assert "wanted kind masks, seed 0, train 320" in capsys.readouterr().err
 
 
-def test_the_record_knows_list_and_files(here: Path) -> None:
+def test_the_record_knows_list_and_files(masks: Path) -> None:
     about = record()
     assert about["class_names"] == list(CLASSES)
     assert about["data"]["TEST"]["images"] == 6 and about["data"]["synthetic"]
-    assert Path(about["data"]["TEST"]["list"]) == here / "data" / "masks_val.txt"
+    assert Path(about["data"]["TEST"]["list"]) == masks / "data" / "masks_val.txt"
     assert about["departures"] == []
 
 
-def test_bench_counts_as_numpy_does(here: Path) -> None:
+def test_bench_counts_as_numpy_does(masks: Path) -> None:
     (row,) = rows()
     pairs = [(told(image), mask) for image, mask in validation()]
     right = sum(int((named == true).sum()) for named, true in pairs)
@@ -128,7 +102,7 @@ def test_bench_counts_as_numpy_does(here: Path) -> None:
     assert row["top1"] is None and row["failed"] is None and row["unjudged"] is None
 
 
-def test_bench_shows_figures_and_every_class(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bench_shows_figures_and_every_class(masks: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows("--precisions", "fp32", "int8", "--plot", "figures", "--csv", "rows.csv")
     said = capsys.readouterr().out
     assert "label maps and size" in said and "mean IoU" in said and "IoU of each class" in said
@@ -138,7 +112,7 @@ def test_bench_shows_figures_and_every_class(here: Path, capsys: pytest.CaptureF
 
 
 def test_other_masks_are_no_data_of_the_run(
-    here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    masks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A mask that was changed is named with its line; --list judges by other pictures."""
     make_masks(tmp_path / "moved", train=9, val=6)
@@ -153,7 +127,7 @@ def test_other_masks_are_no_data_of_the_run(
     assert (other["images"], other["list"]) == (3, str(tmp_path / "other" / "masks_val.txt"))
 
 
-def test_a_run_does_not_go_on_with_other_masks(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_does_not_go_on_with_other_masks(masks: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = Path("data/masks/train_0004.png")
     whole = path.read_bytes()
     options = ("--root", "data", "--batch-size", "3", "--output", "runs/masks", "--resume", "--max-iter", "4")
@@ -165,7 +139,7 @@ def test_a_run_does_not_go_on_with_other_masks(here: Path, capsys: pytest.Captur
     assert "masks_train.txt:4: images/train_0004.png is another picture" in capsys.readouterr().err
 
 
-def test_pictures_of_several_sizes_are_judged_as_they_are(here: Path, tmp_path: Path) -> None:
+def test_pictures_of_several_sizes_are_judged_as_they_are(masks: Path, tmp_path: Path) -> None:
     sizes = [(64, 64), (40, 72), (53, 61)]
     for number, (height, width) in enumerate(sizes):
         image, mask = draw_pair(0, "val", number)
@@ -183,7 +157,7 @@ def test_pictures_of_several_sizes_are_judged_as_they_are(here: Path, tmp_path: 
     assert row["images"] == 3 and row["mean_iou"] is not None
 
 
-def test_classify_writes_the_mask_that_the_net_tells(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_classify_writes_the_mask_that_the_net_tells(masks: Path, capsys: pytest.CaptureFixture[str]) -> None:
     picture = "data/images/val_0001.png"
     for net, folder in (("runs/masks", "by-run"), ("runs/masks/model.onnx", "by-file")):
         assert main(["classify", picture, "--net", net, "--output", folder]) == 0
@@ -201,7 +175,7 @@ def test_classify_writes_the_mask_that_the_net_tells(here: Path, capsys: pytest.
         assert "less 80, 80, 80, times 0.0078125" in said.err
 
 
-def test_a_mask_is_of_its_pictures_own_size(here: Path, tmp_path: Path) -> None:
+def test_a_mask_is_of_its_pictures_own_size(masks: Path, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "odd.jpg"), cv2.resize(draw_pair(0, "val", 1)[0], (75, 50)))
     pixels = cv2.imread(str(tmp_path / "odd.jpg"))
     for options in ([], ["--resize", "64x64"]):
@@ -214,7 +188,7 @@ def test_a_mask_is_of_its_pictures_own_size(here: Path, tmp_path: Path) -> None:
         assert np.mean(indices != expected) < 1e-3
 
 
-def test_masks_are_written_over_masks_alone(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_masks_are_written_over_masks_alone(masks: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("mine").mkdir()
     Path("mine/val_0001.png").write_bytes(Path("data/masks/val_0001.png").read_bytes())
     command = ["classify", "data/images/val_0001.png", "--net", "runs/masks", "--output", "mine"]

@@ -42,15 +42,16 @@ def run(args: argparse.Namespace) -> int:
         keep_others(path, "report", is_report)
     where = elsewhere(args)
     words = Words(args.lang, where.list.name if where.list else None)
+    has_photographs = not args.no_images
     conditions = [condition for condition in CONDITIONS if condition.kind in args.conditions]
     reading = read_folder(folder, where)
     if isinstance(reading.runs[0].model.task, Classes):
         results = results_of(reading, args.title, words, conditions)
-        write(compose(results, reading.study, words, has_photographs=not args.no_images), output)
+        write(compose(results, reading.study, words, has_photographs), output)
         print_summary(results, words)
     else:
         figures = figures_of(reading, args.title, words)
-        write(compose_figures(figures, reading.study, words), output)
+        write(compose_figures(figures, reading.study, words, has_photographs), output)
         print_figures(figures, words)
     stdout().print(str(output), soft_wrap=True, markup=False)
     return 0

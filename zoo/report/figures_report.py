@@ -14,20 +14,27 @@ from zoo.report.say.figures_section import (
     lost_in_int8,
     spread_of,
 )
+from zoo.report.say.mask_sections import class_section, masks_section
 from zoo.report.say.scatter_section import scatter_section, scatters
 from zoo.report.say.training_section import losses_section
 from zoo.report.say.wording import Words, count
 from zoo.report.write.document import Document, Section
 from zoo.study.study_json import StudyJson
+from zoo.tasks.maps import Maps
 from zoo.terminal.console import table
 
 
-def compose_figures(figures: Figures, study: StudyJson | None, words: Words) -> Document:
+def compose_figures(
+    figures: Figures, study: StudyJson | None, words: Words, has_photographs: bool
+) -> Document:
     """The whole report: what the best nets tell, the verdict, and what it rests on."""
+    are_maps = isinstance(figures.task, Maps)
     picture = scatters(figures, best_of(figures), words)
     sections: list[Section | None] = [
         figures_section(figures, words),
         scatter_section(figures, words),
+        class_section(figures, words) if are_maps else None,
+        masks_section(figures, words) if are_maps and has_photographs else None,
         losses_section(figures, words),
         cost_section(figures, words, lambda group: lost_in_int8(figures, group), "lost_int8_figure"),
         Section("compared", words("conditions.title"), provenance.conditions(figures, words)[1:]),

@@ -58,7 +58,7 @@ def _data(record: RunRecord, words: Words) -> str:
         name=Path(test["list"]).parent.name,
         train=count(train.get("images", 0)),
         test=count(test["images"]),
-        classes=record["classes"] or "–",
+        classes=record["classes"] or len(record.get("class_names") or ()) or "–",
     )
 
 

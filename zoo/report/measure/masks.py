@@ -1,0 +1,55 @@
+"""Pictures of a run's validation list with their masks, the true ones and those that nets tell."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from converters.data.images.transform import means
+from eval.accuracy import run_outputs
+from eval.runtime import open_session
+from prototxt.caffe_pb2 import LayerParameter
+from zoo.bench.label_maps import LabelMaps, judged_pairs
+from zoo.bench.models import Model
+from zoo.tasks.maps import told_map
+from zoo.tasks.masks import LabelMap
+
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+
+
+@dataclass(frozen=True)
+class MaskedPicture:
+    """A validation picture, (height, width, 3) RGB, and its true mask, as the TEST net has them."""
+
+    pixels: Pixels
+    mask: LabelMap
+
+
+def masked_pictures(model: Model, rows: list[int]) -> list[MaskedPicture]:
+    """These pictures of the run's validation list."""
+    return [_picture(pairs, images, labels) for pairs, images, labels in _served(model, rows)]
+
+
+def told_masks(model: Model, rows: list[int]) -> list[LabelMap]:
+    """What the run's net tells of them."""
+    session = open_session(model.path)
+    return [told_map(run_outputs(session, images)[0]) for _, images, _ in _served(model, rows)]
+
+
+def _served(model: Model, rows: list[int]) -> list[tuple[LabelMaps, Tensor, Tensor]]:
+    pairs = judged_pairs(model)
+    return [(pairs, images, labels) for row in rows for images, labels in pairs.batches([row])]
+
+
+def _picture(pairs: LabelMaps, images: Tensor, labels: Tensor) -> MaskedPicture:
+    pixels = _undone(pairs.source.layer, images[0].permute(1, 2, 0).numpy())
+    colours = pixels[..., ::-1] if pixels.shape[2] == 3 else pixels.repeat(3, 2)
+    return MaskedPicture(np.ascontiguousarray(colours), labels[0, 0].numpy().astype(np.uint8))
+
+
+def _undone(layer: LayerParameter, image: Any) -> Pixels:
+    """The pixels that mean and scale of a data layer were taken of."""
+    taken = means(layer, image.shape[2])
+    pixels = image / (layer.transform_param.scale or 1) + (0 if taken is None else np.array(taken))
+    return np.asarray(np.clip(np.rint(pixels), 0, 255), np.uint8)
