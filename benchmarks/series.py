@@ -43,7 +43,7 @@ def say_how_long_all(names: Sequence[str], options: argparse.Namespace) -> None:
     jobs = [job for name in names for job in planned(name, options)]
     left = [job for job in jobs if job.state()[0] not in ("finished", "diverged")]
     if left:
-        say_how_long("the series", left, len(jobs), slots(options.jobs, 0), options.device)
+        say_how_long("the series", left, jobs, slots(options.jobs, 0), options.device)
 
 
 def planned(name: str, options: argparse.Namespace) -> list[Job]:

@@ -211,6 +211,47 @@ def test_committed_rows_are_of_todays_study(name: str, kept: ModuleType) -> None
         assert "top1" not in run or (run["processor"] and run["versions"]["torch"] and run["seconds"] > 0)
 
 
+TINY = """title = "tiny"
+solver = "demo_solver"
+seeds = [0, 1]
+max_iter = 2
+batch_size = 4
+size = 32
+set = "test_interval: 1 test_iter: 1"
+[[runs]]
+variants = ["xavier+baseline", "xavier+fc"]
+[[questions]]
+en = "Does the head matter?"
+yes = "lower"
+against = { "xavier+fc" = "xavier+baseline" }
+"""
+
+
+@pytest.mark.slow
+def test_a_study_is_estimated_trained_and_kept_and_once_more_only_kept(
+    kept: ModuleType, root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    series = load_script("series")
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.toml").write_text(TINY)
+    command = ["tiny.toml", "--data", root, "--runs", "runs", "--rows", "rows", "--jobs", "1"]
+    assert series.main([*command, "--estimate"]) == 0
+    said = capsys.readouterr().err
+    assert "the series: 4 runs, 8 iterations; measuring a few steps" in said and "the series: about " in said
+    assert not Path("runs").exists()
+    assert series.main([*command, "--seeds", "1"]) == 0
+    assert len(json.loads(Path("rows/tiny.json").read_text())["runs"]) == 2
+    assert series.main(command) == 0
+    assert "the series: 2 of 4 runs left, 4 of 8 iterations" in capsys.readouterr().err
+    written = Path("rows/tiny.json").read_text()
+    (found,) = kept.asked_in(json.loads(written))
+    assert [len(each.runs) for each in found.entrants] == [2, 2] and found.chance > 0
+    recomputed(json.loads(written), kept)
+    Path("rows/tiny.json").unlink()
+    assert series.main(command) == 0  # nothing is left to train
+    assert Path("rows/tiny.json").read_text() == written and "measuring a few" not in capsys.readouterr().err
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", committed())
 def test_committed_intervals_follow_from_their_bits(name: str, kept: ModuleType) -> None:
