@@ -112,6 +112,7 @@ def test_the_optimisers_study(root: str) -> None:
         **{f"adam0.99-1e-{n}": ("Adam", 0.9, 10.0**-n, "poly", 0.99, 0.99) for n in (5, 4, 3, 2)},
         **{f"adam0.999-1e-{n}": ("Adam", 0.9, 10.0**-n, "poly", 0.999, 0.99) for n in (5, 4, 3)},
         "adam0.999-3e-3": ("Adam", 0.9, 0.003, "poly", 0.999, 0.99),
+        **{f"adam0.999-1e-3-beta{m:g}": ("Adam", m, 0.001, "poly", 0.999, 0.99) for m in (0.5, 0.99)},
     }
     assert {told(plan.solver, "weight_decay") for plan in plans.values()} == {0.005}
 
