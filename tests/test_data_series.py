@@ -16,9 +16,14 @@ from converters.data.forks.label_lists import read_labelled
 from converters.data.memory import MemorySource
 from converters.data.opening import open_data
 from converters.data.source import DataSource
+from converters.dialects import settled
+from converters.graph import graph_of
+from converters.net_state import net_state
+from converters.solver.feed import open_feed
 from converters.weights.mean_image import write_mean
 from prototxt.caffe_pb2 import Datum, LayerParameter, NetParameter
 from prototxt.errors import InputError
+from prototxt.net_file import NetFile
 from prototxt.text import parse, read_net
 
 DATA = GOLDEN / "series" / "data"
@@ -246,6 +251,30 @@ def test_labels_that_do_not_fit_are_said(folder: Path) -> None:
         source.batch(0)
     with open_data(message("", own % 2, "Data", "caffe"), "TEST") as source:  # Caffe's parser takes the last
         assert source.batch(0)["label"].tolist() == [2, 1]
+
+
+def test_labels_that_nobody_asks_for_are_not_in_the_way(folder: Path) -> None:
+    layer = message("", database({"0": labelled(1, 2)}, folder) % 1, "Data")
+    del layer.top[1]
+    with open_data(layer, "TEST") as source:
+        assert list(source.batch(0)) == ["data"] == list(source.shapes)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if "_train_" in case])
+def test_a_net_built_for_test_takes_a_layers_own_phase(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recordings were made so; the layers say phase: TRAIN."""
+    monkeypatch.chdir(DATA)
+    recorded = arrays(Path(f"{case}.npz"))
+    graph = graph_of(settled(NetFile.read(f"{case}.prototxt")), net_state("TEST"))
+    feed = open_feed(graph, "TEST", 0, [DATA])
+    for top, ours in feed.batch(0).items():
+        assert np.array_equal(ours, recorded[f"batch0/{top}"])
+    feed.close()
+    plain = read_net(f"{case}.prototxt").layer[0]
+    plain.ClearField("phase")
+    if "Seg" in plain.type or "Prob" in plain.type:
+        with pytest.raises(InputError, match="draws at random"):  # as his TEST does without mirror
+            open_data(plain, "TEST")
 
 
 def test_memory_data_has_labels_of_four_axes_and_32_items_at_most() -> None:

@@ -53,6 +53,8 @@ class RecordSource(PixelSource):
         labels stand one after the other from the start, with 0 behind them: so longpeng2008/Caffe_Long has
         them (data_layer.cpp), and Caffe 1.0 the last alone. Raises InputError where they do not fit.
         """
+        if len(self.layer.top) < 2:
+            return torch.empty(0)  # nobody asks for them
         each = [np.ravel(sample.label) for sample in samples]
         for sample, own in zip(samples, each, strict=True):
             if len(own) != len(each[0]):
