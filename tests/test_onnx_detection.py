@@ -36,9 +36,9 @@ DETECTORS = [case for case in OF_FORKS if case.startswith(FOUND)]
 MODELS = ROOT.parent / "shared" / "models"
 
 
-def run(net: Network, free: Free, feeds: Arrays) -> tuple[onnx.ModelProto, Arrays]:
+def run(net: Network, free: Free, feeds: Arrays, opset: int = 18) -> tuple[onnx.ModelProto, Arrays]:
     """The net as a model, and every output of it."""
-    model = onnx_net(file_net(net), free, 18)
+    model = onnx_net(file_net(net), free, opset)
     content = model.content()
     onnx.checker.check_model(content, full_check=True)
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
@@ -134,6 +134,17 @@ def test_rows_are_the_modules(rule: str) -> None:
             _, found = run(net, free, feeds)
             assert found["rows"].shape == theirs.shape, (rule, seed)
             np.testing.assert_allclose(found["rows"], theirs, atol=2e-6, rtol=2e-6)
+
+
+@pytest.mark.parametrize("opset", [13, 23])
+def test_a_threshold_that_shrinks_is_of_any_opset(opset: int) -> None:
+    """Where sizes are open, onnxruntime cannot tell itself how many axes a step of the Scan has."""
+    net = detector(*RULES["a threshold that shrinks"])
+    feeds = drawn(net, 2, 1, (3, 4))
+    with torch.no_grad():
+        theirs = net.all_blobs(**{name: torch.from_numpy(x) for name, x in feeds.items()})["rows"].numpy()
+    _, found = run(net, Free(batch=True, size=True), feeds, opset)
+    np.testing.assert_allclose(found["rows"], theirs, atol=2e-6, rtol=2e-6)
 
 
 YOLO = {

@@ -9,12 +9,14 @@ import pytest
 from verified import NET, Faulty, line, lines, small_files
 
 from converters import Network
+from eval.difference import Difference
 from eval.runtime import Feeds
 from eval.verdict import engines
 from eval.verdict.held import hold, net_values
 from prototxt.errors import InputError
 from zoo.api import load
 from zoo.cli import main
+from zoo.convert import print_differences
 
 
 @pytest.fixture
@@ -87,6 +89,23 @@ def test_what_is_rounding_of_what_was_read_is_no_fault(
     data["probe/none"] = data["probe/none"] + np.float32(scale)
     np.savez(path, **data)
     assert main(["verify", *files, "--reference", str(path)]) == code
+
+
+def test_a_conversion_says_where_rounding_is_all(capsys: pytest.CaptureFixture[str]) -> None:
+    """A blob as far off as its layer's own values move is named, and not counted among the rest."""
+    print_differences(
+        [
+            Difference("mvn", 2.0, 1.0, layer="mvn", rounding=3.0),
+            Difference("far", 2.0, 1.0, layer="far", rounding=1.0),
+            Difference("conv", 3e-7, 1.0, layer="conv"),
+        ],
+        [],
+    )
+    assert lines(capsys) == [
+        "verify mvn: largest difference 2, 2 of its scale (at most 0.0001): rounding of what its layer reads",
+        "verify far: largest difference 2, 2 of its scale (at most 0.0001): DIFFERENT",
+        "verify 1 weights and blobs before: at most 3e-07 of their scale: ok",
+    ]
 
 
 def test_small_numbers_of_small_ones_are_no_rounding(tmp_path: Path) -> None:

@@ -174,11 +174,21 @@ def verify(net: Network, part: Graph, path: Path, preprocess: Preprocess | None)
 
 
 def print_differences(differences: Sequence[Difference], outputs: Sequence[tuple[str, str]]) -> None:
-    """A line for every output (blob, layer) and all that differs, and one for the rest."""
-    rest = [item for item in differences if item.is_close and (item.output, item.layer) not in outputs]
+    """A line for every output (blob, layer) and all that is far off, and one for the rest."""
+    rest = [
+        item
+        for item in differences
+        if item.is_close and not item.is_far and (item.output, item.layer) not in outputs
+    ]
     for item in differences:
         if item not in rest:
-            verdict = "ok" if item.is_close else "DIFFERENT"
+            verdict = (
+                "DIFFERENT"
+                if not item.is_close
+                else "rounding of what its layer reads"
+                if item.is_far
+                else "ok"
+            )
             stdout().print(
                 f"verify {readable(item.output)}: largest difference {item.largest:.3g}, {item.relative:.2g} "
                 f"of its scale (at most {item.tolerance:g}): {verdict}",

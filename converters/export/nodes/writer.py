@@ -185,17 +185,26 @@ class Writer:
             return [x]
         return self.add_all("Split", len(sizes), x, self.ints(sizes), axis=axis)
 
-    def scan(self, step: Callable[..., list[str]], inputs: Sequence[str], states: Sequence[str]) -> list[str]:
+    def scan(
+        self,
+        step: Callable[..., list[str]],
+        inputs: Sequence[str],
+        states: Sequence[str],
+        axes: Sequence[int] | None = None,
+    ) -> list[str]:
         """A Scan over axis 0 of ``inputs``, which gives the last states and, stacked, what ``step`` makes
         beside them. It takes an input's slices and the states by name, and puts down the nodes of one step.
+        ``axes`` says how many axes slices, states and what is made beside them have, where no reader of the
+        file could tell.
         """
         outside, self.nodes = self.nodes, []
         slices, before = ([self.fresh() for _ in names] for names in (inputs, states))
         made = step(*slices, *before)
         inside, self.nodes = self.nodes, outside
+        many = dict(zip([*slices, *before, *made[len(before) :]], axes or (), strict=False))
+        many |= {after: many[name] for after, name in zip(made, before, strict=False) if name in many}
         taken, given = (
-            [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names]
-            for names in ([*before, *slices], made)
+            [_value(name, many.get(name)) for name in names] for names in ([*before, *slices], made)
         )
         body = helper.make_graph(inside, f"{self.layer} step", taken, given)
         return self.add_all("Scan", len(made), *states, *inputs, body=body, num_scan_inputs=len(inputs))
@@ -226,3 +235,9 @@ class Writer:
     def _read(self) -> list[str]:
         names = (name for node in all_nodes(self.nodes) for name in node.input if name in self.arrays)
         return list(dict.fromkeys(names))
+
+
+def _value(name: str, axes: int | None) -> onnx.ValueInfoProto:
+    """A tensor of so many axes, None of any number, each of any size."""
+    shape = None if axes is None else [None] * axes
+    return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
