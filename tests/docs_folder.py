@@ -1,10 +1,12 @@
 """A folder with the files that the pages' commands name: small nets, weights, pictures and finished runs."""
 
 import shutil
+from functools import partialmethod
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 from docs_pages import ROOT, text_of
 from report_runs import write_bench
 from test_data_grocery import CSV
@@ -16,6 +18,7 @@ from eval.probe import probe_inputs
 from eval.verdict.held import net_values
 from eval.verdict.recording import write_recording
 from zoo.cli import main
+from zoo.data.measured_sets import MeasuredSet
 
 DEPLOY = """name: "small"
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 224 dim: 224 } } }
@@ -119,3 +122,23 @@ def _write_runs(folder: Path) -> None:
     write_bench(folder / "runs" / "article")
     shutil.copytree(folder / "runs" / "article", folder / "runs" / "grocery")
     shutil.copytree(folder / "runs" / "article" / "baseline-seed0", folder / "runs" / "tiny-baseline")
+    with pytest.MonkeyPatch.context() as patch:
+        few_pictures(patch)
+        _write_runs_of_numbers(folder)
+
+
+def few_pictures(patch: pytest.MonkeyPatch) -> None:
+    """Draw few of the pictures that numbers are told of."""
+    patch.setattr(MeasuredSet, "make", partialmethod(MeasuredSet.make, train=6, val=4))
+
+
+def _write_runs_of_numbers(folder: Path) -> None:
+    """A run of each shipped net that tells numbers, with a bench's rows, and a picture for each."""
+    for kind, net, picture in (("angle", "anglenet", "needle"), ("votes", "votesnet", "tank")):
+        data = folder / f"{picture}s"
+        assert main(["data", "demo", str(data), "--kind", kind]) == 0
+        shutil.copy(data / "val" / f"{kind}_0001.png", folder / f"{picture}.png")
+        own = ["--root", str(data), "--device", "cpu", "--max-iter", "1", "--batch-size", "2"]
+        assert main(["train", "--solver", f"{net}_solver", *own]) == 0
+        bench = ["--batch-sizes", "1", "--runs", "1", "--precisions", "fp32"]
+        assert main(["bench", f"runs/{net}-baseline", *bench]) == 0

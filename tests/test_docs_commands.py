@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from docs_folder import write_folder
+from docs_folder import few_pictures, write_folder
 from docs_pages import PAGES, ROOT, commands, name_of, python_blocks, text_of
 
 from zoo.catalogue import find_study, studies
@@ -39,6 +39,7 @@ _TRAIN = "zoo train --solver solver.prototxt"
 _UNTRAINED = "zoo bench --untrained baseline fc bn --batch-sizes 1 16 --precisions fp32 fp16 int8 --against opencv,torch,torch-compile"
 _DEPLOYED = "deploy.prototxt --weights weights.caffemodel"
 _FILES = "deploy.prototxt weights.caffemodel"
+_FEW = "--max-iter 1 --batch-size 2"
 _STUDIES = ("runs/article", "runs/grocery")
 _OWN_LISTS = tuple(f"photos/{name}" for name in LISTS)
 RUN = {
@@ -112,6 +113,17 @@ RUN = {
     "zoo data demo demo-data": Run(without=("demo-data",)),
     "zoo data lmdb photos/list_train_shuffle.txt --output train_lmdb": Run(),
     "zoo data lmdb photos/list_val_shuffle.txt --output val_lmdb --resize 256x256 --encode-type jpg": Run(),
+    "zoo data demo needles --kind angle --seed 1": Run(without=("needles",)),
+    "zoo train --solver anglenet_solver": Run(_FEW, ("runs/anglenet-baseline",)),
+    "zoo train --solver votesnet_solver": Run(_FEW, ("runs/votesnet-baseline",)),
+    "zoo train --solver anglenet_solver --root needles --output runs/needles": Run(_FEW),
+    "zoo bench runs/anglenet-baseline": Run(BENCH),
+    "zoo bench runs/votesnet-baseline": Run(BENCH),
+    "zoo bench runs/anglenet-baseline --list needles/angle_val.txt": Run(BENCH),
+    "zoo report runs/anglenet-baseline": Run(),
+    "zoo report runs/votesnet-baseline": Run(is_slow=True),
+    "zoo classify needle.png --net runs/anglenet-baseline": Run(),
+    "zoo classify tank.png --net runs/votesnet-baseline": Run(),
     "zoo train --root photos --variant bn --max-iter 2000": Run(SHORT),
     "zoo train --root photos --skip-bad --size 112 --max-iter 2000": Run(SHORT),
     "zoo train --root demo-data --variant xavier+bn --solver demo_solver --max-iter 200": Run(SHORT),
@@ -215,6 +227,7 @@ def in_short(monkeypatch: pytest.MonkeyPatch) -> None:
     """What no option shortens: a study's runs have no process and no ONNX file, the demo set few pictures."""
     monkeypatch.setattr(Job, "start", run_here)
     monkeypatch.setattr("zoo.data.command.make_demo", partial(make_demo, train=40, val=20))
+    few_pictures(monkeypatch)
 
 
 @pytest.mark.parametrize(
