@@ -6,7 +6,7 @@ first 1×1), and its modules in the order of that net's layers, so that both can
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -155,14 +155,17 @@ class MobileNetSSD(nn.Module):
         told: tuple[list[Tensor], list[Tensor]] = ([], [])
         for part, heads in zip(self.parts, self.heads, strict=True):
             x = part(x)
-            for head, rows in zip(heads, told, strict=True):
+            for rows, head in zip(told, heads.children(), strict=True):
                 rows.append(head(x).permute(0, 2, 3, 1).flatten(1))
         offsets, scores = torch.cat(told[0], 1), torch.cat(told[1], 1)
-        shares = scores.unflatten(1, (-1, CLASSES)).softmax(2)
+        shares = scores.unflatten(1, (-1, CLASSES)).softmax(2)  # type: ignore[no-untyped-call]
         return offsets, shares.flatten(1)
 
 
-MADE = {"allconv6": (allconv6, "fc"), "ResNet-152": (partial(resnet, "ResNet-152"), "prob")}
+MADE: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "allconv6": (allconv6, "fc"),
+    "ResNet-152": (partial(resnet, "ResNet-152"), "prob"),
+}
 
 
 def export(module: nn.Module, images: Tensor, outputs: Sequence[str], path: Path) -> None:

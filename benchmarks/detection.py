@@ -130,7 +130,7 @@ def nms(count: int) -> tuple[Call, Call]:
         return suppressed(tensor, 0.45).nonzero().flatten().numpy().astype(np.float32)
 
     def run_theirs() -> Array:
-        return np.asarray(cv2.dnn.NMSBoxes(sides, scores, 0.0, 0.45), np.float32)  # type: ignore[call-overload]
+        return np.asarray(cv2.dnn.NMSBoxes(sides, scores, 0.0, 0.45), np.float32)  # type: ignore[arg-type]
 
     return run_ours, run_theirs
 

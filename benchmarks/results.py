@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import series_page
 from exporter_tables import CHINESE, ENGLISH, exporter_tables, measured
@@ -48,7 +48,7 @@ PAGES = (
     RESULTS / "README.md",
 )
 _BLOCK = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- /results -->)", re.DOTALL)
-Rows = Sequence[dict[str, Any]]
+Rows = Sequence[Row]
 
 
 def rows_of(name: str) -> Rows:
@@ -136,7 +136,10 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "heads": partial(heads, "grocery"),
     "bench-machine": lambda: measured_on("untrained"),
     "bench-runtimes": lambda: bench("untrained", engine_grid),
-} | {f"all-{name}": partial(everything, name) for name in ("untrained", "demo", "grocery", "grocery-bn")}
+}
+BLOCKS |= {
+    f"all-{name}": partial(everything, name) for name in ("untrained", "demo", "grocery", "grocery-bn")
+}
 BLOCKS |= {
     f"example-{name}": partial(example, name) for name in ("convert", "pasted", "train", "load", "build")
 }
@@ -163,14 +166,19 @@ def accuracies(name: str) -> dict[str, Interval]:
     """A published report's accuracy of every group with its interval, over seeds, from its first table."""
     row = re.compile(r"^\| (\S+) \| \d+ \| ([\d.]+) ± [\d.]+% \| ([\d.]+)–([\d.]+)% \|", re.MULTILINE)
     found = row.findall(first_table(name))
-    return {group: Interval(*(float(each) / 100 for each in shares), True) for group, *shares in found}
+    return {group: Interval(*_shares(shares), over_seeds=True) for group, *shares in found}
+
+
+def _shares(percents: Sequence[str]) -> tuple[float, float, float]:
+    mean, low, high = (float(each) / 100 for each in percents)
+    return mean, low, high
 
 
 def which_picture(name: str, known: Mapping[str, Interval]) -> str:
     """The first figure of a report, drawn from a committed bench and from accuracies by group."""
     rows: dict[str, list[Row]] = {}
     for row in rows_of(name):
-        rows.setdefault(group_of(row), []).append(cast(Row, row))
+        rows.setdefault(group_of(row), []).append(row)
     candidates = [from_rows(group, own, known.get(group)) for group, own in rows.items()]
     order = [*known, *rows]
     candidates.sort(key=lambda each: order.index(each.label))

@@ -101,8 +101,8 @@ def section(name: str, language: str, texts: Texts) -> str:
     asks = [question.text(language) for question in questions(name)]
     blocks: list[Block] = [Paragraph(texts[f"said {name}"]), Code(f"zoo study {name} --data {DATA}")]
     if rows is None:
-        asked = Paragraph(words("asked.join").join(asks))
-        return _markdown([asked, *blocks, Paragraph(texts["none"])])
+        together = Paragraph(words("asked.join").join(asks))
+        return _markdown([together, *blocks, Paragraph(texts["none"])])
     for number, (text, asked) in enumerate(zip(asks, asked_in(rows), strict=True), 1):
         blocks += _told(text, asked, picture_of(name, number, language), words, texts)
     blocks.append(_runs(rows, words, texts))

@@ -127,7 +127,7 @@ def _listed(value: Any) -> str:
 def read_rows(name: str) -> Rows | None:
     """The committed rows of a study; None where there are none yet."""
     path = FOLDER / f"{name}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None  # type: ignore[no-any-return]
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def asked_in(rows: Rows) -> tuple[Asked, ...]:
