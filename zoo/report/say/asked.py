@@ -9,7 +9,7 @@ from eval.statistics import Interval
 from zoo.report.read.results import Results
 from zoo.report.read.runs import Group
 from zoo.report.say.choice import Candidate, Choice, relation
-from zoo.report.say.claims import is_equal
+from zoo.report.say.claims import EQUAL_WITHIN, is_equal
 from zoo.report.say.sentences import Compared
 from zoo.study.question import Outcome, Question
 from zoo.study.study_json import StudyJson, questions_in
@@ -49,8 +49,8 @@ class Asked:
 
     @property
     def unlearned(self) -> list[str]:
-        """The labels of those that are not shown to do better than a guess."""
-        return [each.label for each in self.entrants if each.accuracy.low <= self.chance]
+        """The labels of those not shown to be above a guess by more than what counts as about equal."""
+        return [each.label for each in self.entrants if each.accuracy.low <= self.chance + EQUAL_WITHIN]
 
     def outcome(self, pair: Compared) -> str:
         """``yes``, ``open`` where it cannot be told, or what it is instead: above, below, equal. That two are

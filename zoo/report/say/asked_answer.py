@@ -10,7 +10,8 @@ from zoo.report.say.verdict import most_accurate
 from zoo.report.say.wording import Words, percent, points
 from zoo.report.write.document import Answer, Standing
 
-_STANDINGS: dict[str, Standing] = {"yes": "yes", "open": "open"}  # of an outcome; no of every other
+# Of an outcome; no of every other. About equal leaves room for a small difference, either way.
+_STANDINGS: dict[str, Standing] = {"yes": "yes", "open": "open", "equal": "open"}
 _MOST_NAMED = 4  # runs that a part of a sentence names; of more, their number
 
 
@@ -21,8 +22,8 @@ def asked_answer(asked: Asked, words: Words) -> Answer:
     if asked.missing:
         parts.append(words("asked.missing", groups=words.listed(asked.missing)))
     if asked.unlearned:
-        chance = percent(asked.chance)
-        parts.append(words("asked.unlearned", groups=words.listed(asked.unlearned), chance=chance))
+        known = {"chance": percent(asked.chance), "points": f"{100 * EQUAL_WITHIN:.0f}"}
+        parts.append(words("asked.unlearned", groups=words.listed(asked.unlearned), **known))
     sentences = [_told(pair, words) for pair in asked.pairs]
     sentences += [
         words("asked.lost", group=each.label, lost=each.planned - len(each.runs), planned=each.planned)
