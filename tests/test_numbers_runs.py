@@ -9,6 +9,8 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
+from zoo.bench.notes import notes
+from zoo.bench.plots import accuracy_figure
 from zoo.cli import main
 
 NET = """
@@ -65,7 +67,9 @@ def told_by(run: Path, folder: Path) -> np.ndarray[Any, np.dtype[Any]]:
     """What the run's ONNX file tells of the validation pictures, by onnxruntime alone."""
     session = ort.InferenceSession(run / "model.onnx")
     paths = [line.split()[0] for line in (folder / "val.txt").read_text().splitlines()]
-    images = np.stack([cv2.imread(str(folder / path)) for path in paths]).astype(np.float32) * 0.01
+    images = (
+        np.stack([np.asarray(cv2.imread(str(folder / path))) for path in paths]).astype(np.float32) * 0.01
+    )
     told = session.run(None, {session.get_inputs()[0].name: images.transpose(0, 3, 1, 2)})[0]
     return np.asarray(told).reshape(len(paths), -1)
 
@@ -171,3 +175,14 @@ def test_classify_prints_a_distribution_in_its_order(
     values = [float(line.partition(" - ")[0]) for line in lines]
     assert values[:3] == pytest.approx(told, abs=1e-4)
     assert values[3] == pytest.approx(told @ [1, 2, 3], abs=1e-3)
+
+
+def test_a_figure_has_nets_that_are_judged_alike(tmp_path: Path) -> None:
+    """Errors in years and shares of right answers have no axis in common."""
+    write_pictures(tmp_path, AGES)
+    row = benched(trained(write_run(tmp_path)))
+    classes = {**row, "task": "classes", "top1": 0.5, "top1_low": 0.4, "top1_high": 0.6, "name": "other"}
+    figure = accuracy_figure([row, classes])  # type: ignore[list-item]
+    assert {axes.get_ylabel() for axes in figure.axes} == {"MAE", ""}
+    assert all(len(axes.containers) == 1 for axes in figure.axes)
+    assert [note for note in notes([row]) if note.startswith("figures over the whole validation list")]  # type: ignore[list-item]

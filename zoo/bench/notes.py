@@ -6,8 +6,9 @@ import numpy as np
 
 from eval.cost import CONVENTION
 from eval.speed.rounds import NOISY
-from zoo.bench.row import Row, by_key
+from zoo.bench.row import Row, by_key, main_of
 from zoo.bench.tables import distinct, other_lists
+from zoo.tasks.classes import Classes
 
 
 def notes(rows: Sequence[Row]) -> list[str]:
@@ -42,7 +43,8 @@ def _images_note(rows: Sequence[Row]) -> list[str]:
     kind = " (SYNTHETIC demo images)" if any(row["synthetic"] for row in rows) else ""
     images = _span(row["images"] for row in rows if row["images"])
     whole = ", ".join(other_lists(rows)) or "the whole validation list"
-    return [f"accuracy over {whole}, in onnxruntime on the CPU: {images} images{kind}"]
+    what = "accuracy" if all(main_of(row) is Classes.quantities[0] for row in rows) else "figures"
+    return [f"{what} over {whole}, in onnxruntime on the CPU: {images} images{kind}"]
 
 
 def _shared_note(rows: Sequence[Row]) -> list[str]:

@@ -50,11 +50,13 @@ def latency_figure(rows: Sequence[Row], labels: Mapping[str, str] = LABELS) -> F
 def accuracy_figure(rows: Sequence[Row], labels: Mapping[str, str] = LABELS) -> Figure:
     """Accuracy with its 95% interval against the file's size, and against latency at the smallest batch.
 
-    Only what onnxruntime ran, since accuracy is measured there, and only rows that have one.
+    Only what onnxruntime ran, since accuracy is measured there, and only rows that have one; of nets that are
+    judged by different things those that are judged as the first is.
     """
     figure = new_figure(7.2, 3.8)
     judged = [row for row in rows if is_judged(row) and row["runtime"] == "onnxruntime"]
     main = main_of(judged[0])
+    judged = [row for row in judged if main_of(row) is main]
     first = min(row["batch"] for row in rows)
     looks = _Looks(judged)
     with style():
