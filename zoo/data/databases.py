@@ -4,7 +4,7 @@ import argparse
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,26 +73,44 @@ def write_lmdb(
     path is too long for a key.
     """
     base, bad = image_base(ImageDataParameter(), list_path, entries, places), list[int]()
-
-    def records() -> Iterator[tuple[bytes, bytes]]:
-        first: Datum | None = None
-        for index, entry in enumerate(entries):
-            with _at(list_path, entry):
-                image = _image(base / entry.path, form.images, skip_bad)
-                if image is None:
-                    bad.append(entry.line)
-                else:
-                    datum = make_datum(base / entry.path, image, entry.label, form)
-                    first = first or datum
-                    _check_size(datum, first)
-                    yield _key(index, entry), datum.SerializeToString()
-            advance(index + 1, len(entries))
-        if first is None:
-            raise InputError(f"{list_path}: none of its {len(entries)} images can be read")
-
+    images = (_read(base, list_path, entry, form, bad if skip_bad else None) for entry in entries)
     with _whole_folder(output) as beside:
-        _store(beside, records())
+        _store(beside, _records(list_path, entries, images, advance))
     return bad
+
+
+def _read(base: Path, list_path: Path, entry: Entry, form: Form, bad: list[int] | None) -> Datum | None:
+    """An entry's record; None for an image that is passed over, whose line is added to ``bad``."""
+    path = base / entry.path
+    with _at(list_path, entry):
+        try:
+            image = read_image(path, form.images)
+        except InputError as error:
+            if bad is None:
+                raise InputError(f"{error} (--skip-bad passes over such images)") from None
+            bad.append(entry.line)
+            return None
+        return make_datum(path, image, entry.label, form)
+
+
+def _records(
+    list_path: Path,
+    entries: Sequence[Entry],
+    images: Iterable[Datum | None],
+    advance: Callable[[int, int], None],
+) -> Iterator[tuple[bytes, bytes]]:
+    """Keys and records, all of the first one's size."""
+    first: Datum | None = None
+    for index, (entry, datum) in enumerate(zip(entries, images, strict=True)):
+        if datum is not None:
+            first = first or datum
+            with _at(list_path, entry):
+                _check_size(datum, first)
+                key = _key(index, entry)
+            yield key, datum.SerializeToString()
+        advance(index + 1, len(entries))
+    if first is None:
+        raise InputError(f"{list_path}: none of its {len(entries)} images can be read")
 
 
 @contextmanager
@@ -102,16 +120,6 @@ def _at(list_path: Path, entry: Entry) -> Iterator[None]:
         yield
     except InputError as error:
         raise InputError(f"{list_path}:{entry.line}: {error}") from None
-
-
-def _image(path: Path, form: ImageDataParameter, skip_bad: bool) -> Pixels | None:
-    """The image; None for a bad one that is to be passed over."""
-    try:
-        return read_image(path, form)
-    except InputError as error:
-        if skip_bad:
-            return None
-        raise InputError(f"{error} (--skip-bad passes over such images)") from None
 
 
 def make_datum(path: Path, image: Pixels, label: int, form: Form) -> Datum:

@@ -1,6 +1,5 @@
 """Layers that read regions of a feature map."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -107,30 +106,20 @@ def _(layer: ROIAlign, g: Writer, x: Tensor, rois: Tensor) -> Tops:
     spec = layer.spec
     image, first, last = _larger(g, _rows(g, rois), spec.pad_ratio)
     start, end = (g.shifted(g.scaled(edge, spec.spatial_scale), -0.5) for edge in (first, last))
+    (left, top), (right, below) = (g.split(edge, [1, 1], 1) for edge in (start, end))
     columns, rows = (
-        _corners(
-            g, x, axis, bins, [part[at] for part in (g.split(start, [1, 1], 1), g.split(end, [1, 1], 1))]
-        )
-        for at, (axis, bins) in enumerate([(3, spec.pooled_w), (2, spec.pooled_h)])
+        _corners(g, x, 3, spec.pooled_w, left, right),
+        _corners(g, x, 2, spec.pooled_h, top, below),
     )
     by_place = g.add("Transpose", x.name, perm=[0, 2, 3, 1])
     pixels = g.add("Reshape", by_place, g.ints([-1, x.shape[1] or 1]))
     number = g.add("Unsqueeze", g.cast(image, TensorProto.INT64), g.ints([2]))
-    lines = []
-    for row in (rows.near, rows.far):
-        at = g.add("Add", g.add("Mul", number, g.side(x, 2)), g.add("Unsqueeze", row, g.ints([2])))
-        begins = g.add("Mul", at, g.side(x, 3))
-        near, far = (
-            g.add("Gather", pixels, g.add("Add", begins, g.add("Unsqueeze", column, g.ints([1]))))
-            for column in (columns.near, columns.far)
-        )
-        lines.append(_blended(g, near, far, g.add("Unsqueeze", columns.share, g.ints([1, 3]))))
+    lines = [_line(g, pixels, _begins(g, x, number, row), columns) for row in (rows.near, rows.far)]
     values = _blended(g, lines[0], lines[1], g.add("Unsqueeze", rows.share, g.ints([2, 3])))
-    counts = g.add(
-        "And",
-        g.add("Unsqueeze", rows.counts, g.ints([2, 3])),
-        g.add("Unsqueeze", columns.counts, g.ints([1, 3])),
+    of_rows, of_columns = (
+        g.add("Unsqueeze", part.counts, g.ints(axes)) for part, axes in ((rows, [2, 3]), (columns, [1, 3]))
     )
+    counts = g.add("And", of_rows, of_columns)
     return [g.add("Transpose", g.add("Where", counts, values, g.constant(0.0)), perm=[0, 3, 1, 2])]
 
 
@@ -145,8 +134,22 @@ class _Corners(NamedTuple):
     counts: str
 
 
-def _corners(g: Writer, x: Tensor, axis: int, bins: int, ends: Sequence[str]) -> _Corners:
-    start, end = ends
+def _begins(g: Writer, x: Tensor, image: str, row: str) -> str:
+    """The numbers of the pixels with which rows (R, bins + 1) of images (R, 1, 1) begin: (R, bins + 1, 1)."""
+    at = g.add("Add", g.add("Mul", image, g.side(x, 2)), g.add("Unsqueeze", row, g.ints([2])))
+    return g.add("Mul", at, g.side(x, 3))
+
+
+def _line(g: Writer, pixels: str, begins: str, columns: _Corners) -> str:
+    """Rows' pixels (N·H·W, C) at the columns, blended: (R, bins + 1, bins + 1, C)."""
+    near, far = (
+        g.add("Gather", pixels, g.add("Add", begins, g.add("Unsqueeze", column, g.ints([1]))))
+        for column in (columns.near, columns.far)
+    )
+    return _blended(g, near, far, g.add("Unsqueeze", columns.share, g.ints([1, 3])))
+
+
+def _corners(g: Writer, x: Tensor, axis: int, bins: int, start: str, end: str) -> _Corners:
     step = g.add("Div", g.add("Sub", end, start), g.constant(bins))
     at = g.add("Add", start, g.add("Mul", step, g.constant(np.arange(bins + 1))))
     last = g.shifted(side(g, x, axis), -1.0)
