@@ -9,13 +9,15 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from mask_runs import rows
+from mask_runs import BENCH, rows
 from PIL import Image
 from train_runs import train
 
 from converters import load_net
+from converters.export.onnx_file import deploy_message, deploy_net
 from eval.runtime import open_session
 from prototxt.errors import InputError
+from prototxt.text import to_text
 from zoo.bench.command import trained
 from zoo.bench.label_maps import listed_pairs
 from zoo.bench.models import Elsewhere
@@ -155,6 +157,43 @@ def test_pictures_of_several_sizes_are_judged_as_they_are(masks: Path, tmp_path:
     assert [tuple(data.shape[2:]) for data, _ in served] == sizes
     (row,) = rows("--list", str(path))
     assert row["images"] == 3 and row["mean_iou"] is not None
+
+
+def given(net: str, *options: str) -> dict[str, Any]:
+    """The row of a net that is named with the run's weights."""
+    words = ["bench", f"{net}=runs/masks/weights.safetensors", *BENCH, *options, "--json", "given.json"]
+    assert main(words) == 0
+    (row,) = json.loads(Path("given.json").read_text())
+    return dict(row)
+
+
+def same_figures(row: dict[str, Any], other: dict[str, Any]) -> bool:
+    keys = ("task", "images", "class_names", "mean_iou", "pixel_accuracy", "class_iou")
+    return [row[key] for key in keys] == [pytest.approx(other[key]) for key in keys]
+
+
+def test_a_net_that_is_named_is_judged_as_its_run(masks: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By its own TEST layer; and without one by a list, with the mean and scale that options say."""
+    (run,) = rows()
+    own = given("runs/masks/net.prototxt", "--root", "data", "--input-shape", "data=1,3,64,64")
+    assert same_figures(own, run) and own["run"] is None
+    shapes = {"data": (1, 3, 64, 64), "label": (1, 1, 64, 64)}
+    net = deploy_net(load_net(Path("runs/masks/net.prototxt"), input_shapes=shapes))
+    Path("deploy.prototxt").write_text(to_text(deploy_message(net)))
+    how = ("--list", "data/masks_val.txt", "--mean", "80,80,80", "--scale", str(SCALE))
+    assert same_figures(given("deploy.prototxt", *how), run)
+    turned = given("deploy.prototxt", *how, "--channel-order", "RGB")
+    assert turned["mean_iou"] != pytest.approx(run["mean_iou"])
+    small = given("deploy.prototxt", *how, "--resize", "32x32")
+    assert small["pixel_accuracy"] is not None and small["pixel_accuracy"] != run["pixel_accuracy"]
+    assert "judged by 6 of data/masks_val.txt" in capsys.readouterr().err
+
+
+def test_ten_crops_are_for_classes(masks: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    net = "runs/masks/net.prototxt=runs/masks/weights.safetensors"
+    shape = ("--input-shape", "data=1,3,64,64")
+    assert main(["bench", net, *BENCH, *shape, "--list", "data/masks_val.txt", "--crops", "10"]) == 2
+    assert "--crops: is for nets that tell one class" in capsys.readouterr().err
 
 
 def test_classify_writes_the_mask_that_the_net_tells(masks: Path, capsys: pytest.CaptureFixture[str]) -> None:

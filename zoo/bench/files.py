@@ -95,7 +95,8 @@ def unmeasured(model: Model, failed: str | None = None, unjudged: str | None = N
     """The columns of a model without a figure, with the reason."""
     about: dict[str, object] = {"task": model.task.name, "failed": failed, "unjudged": unjudged}
     if isinstance(model.task, Maps):
-        about["class_names"] = (model.record or {}).get("class_names") or []
+        names = model.given.class_names if model.given else (model.record or {}).get("class_names")
+        about["class_names"] = list(names or ())
     return cast(AccuracyColumns, {**_UNMEASURED, **about})
 
 

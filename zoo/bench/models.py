@@ -1,5 +1,6 @@
 """What ``zoo bench`` measures: runs, untrained variants, and nets that were named with their weights."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -55,6 +56,7 @@ class Given:
     unjudged: str | None
     softmax: bool
     task: Task
+    class_names: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

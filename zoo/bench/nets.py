@@ -9,7 +9,7 @@ from pathlib import Path
 
 from converters.export.deploy import deploy
 from converters.export.metadata import Transform
-from converters.export.onnx_file import deploy_message
+from converters.export.onnx_file import deploy_message, file_net, onnx_model
 from converters.graph import Graph, refuse_python
 from converters.host.places import existing_folder, seek
 from converters.layers.registry import record_of
@@ -20,6 +20,7 @@ from prototxt.errors import InputError, nearest
 from prototxt.net_file import NetFile
 from prototxt.rawbytes import from_message
 from zoo import catalogue
+from zoo.bench.masked import Masked, masked
 from zoo.bench.models import Given, Model
 from zoo.bench.pictures import Listed, Pictures, list_of_folder, listed, numbered, stored
 from zoo.classifier import Classifier, classifier_of, ends_in_softmax_loss, picture_layer
@@ -27,9 +28,11 @@ from zoo.cli.choices import ORDERS
 from zoo.conversion import Request, built, check_weights, places_of, put_out, read_file, wired, write_file
 from zoo.preparation import Asked, Preparation, Stated, asked_of, prepare
 from zoo.tasks.classes import Classes
+from zoo.tasks.maps import Maps
 from zoo.tasks.told import least_values, task_of, told_by_labels
 from zoo.terminal.console import notice
 from zoo.train.images.dataset import class_names
+from zoo.train.planning.lists import source_of
 from zoo.variants.sizing import ignored_labels
 
 
@@ -120,14 +123,28 @@ def _model(it: _Net, pictures: Pictures | None, why: str | None, asked: Asked, p
     """Raises InputError where ONNX cannot have the net."""
     images = pictures.images if isinstance(pictures, Listed) else None
     task = told_by_labels(task_of(it.graph), images.labels) if images else task_of(it.graph)
-    has_classes = isinstance(task, Classes)
-    names = class_names(images.list_path, classifier_of(it.net).classes) if images and has_classes else ()
+    names: Sequence[str] = ()
+    if isinstance(pictures, Masked):
+        task, names = task if isinstance(task, Maps) else Maps(), pictures.class_names
+    elif images and isinstance(task, Classes):
+        names = class_names(images.list_path, classifier_of(it.net).classes)
     part = it.net.graph
     transform = Transform(asked.mean or "", asked.scale, asked.order or ORDERS[0], places_of(part))
-    write_file(it.net, part, path, notice, partial(write_onnx, classes=names, transform=transform))
+    any_size = isinstance(pictures, Masked) and takes_any_size(it)
+    write = partial(write_onnx, classes=names, transform=transform, dynamic_size=any_size)
+    write_file(it.net, part, path, notice, write)
     softmax = ends_in_softmax_loss(it.graph, part)
-    given = Given(part, tuple(it.request.weights), pictures, why, softmax, task)
+    given = Given(part, tuple(it.request.weights), pictures, why, softmax, task, names)
     return Model(it.name, path, deploy_message(it.net), given=given)
+
+
+def takes_any_size(it: _Net) -> bool:
+    """Whether the net's ONNX file can be one for pictures of any size."""
+    try:
+        onnx_model(file_net(it.net, it.net.graph), dynamic_size=True)
+    except InputError:
+        return False
+    return True
 
 
 def _requests(args: argparse.Namespace) -> list[Request]:
@@ -173,7 +190,7 @@ def _pictures(it: _Net, judging: _Judging) -> Pictures:
     """What the net is judged by. Raises UnjudgedError where there is nothing."""
     task = task_of(it.graph)
     try:
-        found = classifier_of(it.net, least_values(task))
+        found = classifier_of(it.net, least_values(task), may_be_map=True)
     except InputError as error:
         raise UnjudgedError(str(error)) from None
     own = picture_layer(it.graph, found.input)
@@ -181,6 +198,10 @@ def _pictures(it: _Net, judging: _Judging) -> Pictures:
         raise UnjudgedError("no --list, no --data, and no data layer of its own that reads pictures")
     if not it.request.weights:
         raise UnjudgedError("no weights were given")
+    if found.is_map and judging.folders is not None:
+        raise InputError(
+            f"--data {judging.name}: has class folders, and {it.name} tells label maps: give a --list"
+        )
     if judging.folders not in (None, found.classes):
         raise InputError(
             f"--data {judging.name}: has {judging.folders} class folders, and {it.name} scores "
@@ -189,6 +210,11 @@ def _pictures(it: _Net, judging: _Judging) -> Pictures:
     folder = it.graph.file.path.parent if it.graph.file else Path()
     places = [place for place in (judging.root, Path(), folder) if place is not None]
     tops = record_of(own).data_tops if own is not None else None
+    if found.is_map:
+        if judging.list is None and not (tops and tops.are_pairs):
+            raise UnjudgedError("no --list, and no data layer of its own that reads label maps")
+        path = judging.list or _own_list(own, places)
+        return masked(path, judging.name or str(path), own, found, judging.asked, places, takes_any_size(it))
     if judging.list is None and own is not None and not (tops and tops.is_list):
         return _stored(own, found, judging.asked, places)
     path = judging.list or _own_list(own, places)
@@ -201,9 +227,9 @@ def _pictures(it: _Net, judging: _Judging) -> Pictures:
 
 def _own_list(own: LayerParameter | None, places: Sequence[Path]) -> Path:
     assert own is not None
-    path = seek(own.image_data_param.source, places)
+    path = seek(source_of(own), places)
     if path is None:
-        raise UnjudgedError(f'the list of layer "{own.name}", {own.image_data_param.source}, is not there')
+        raise UnjudgedError(f'the list of layer "{own.name}", {source_of(own)}, is not there')
     return path
 
 
