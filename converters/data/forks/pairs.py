@@ -2,7 +2,7 @@
 
 import codecs
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -157,13 +157,15 @@ class PairSource(RowSource[Pair]):
         return dict(zip(self.layer.top, tops, strict=False))
 
     def _drawn(self, index: int, place: int, pair: Pair) -> Varied:
+        """The pair as it is served."""
         try:
-            return self.varied(pair, sample_generator(self.options.seed, index, place))
+            varied = self.varied(pair, sample_generator(self.options.seed, index, place))
         except InputError as error:
             raise InputError(f"{pair.name}: {error}", self.layer.name) from None
+        return replace(varied, image=less_mean(self.layer, varied.image))
 
     def _tops(self, every: list[Varied]) -> list[Tensor]:
-        images = torch.from_numpy(np.stack([less_mean(self.layer, each.image) for each in every]))
+        images = torch.from_numpy(np.stack([each.image for each in every]))
         labels = torch.from_numpy(np.stack([each.labels for each in every])).float()
         most = images.shape[1:3]
         sizes = [[min(most[0], each.read_size[0]), min(most[1], each.read_size[1])] for each in every]

@@ -93,11 +93,15 @@ def less_mean(layer: LayerParameter, image: NDArray[Any], mean: Tensor | None = 
     """(pixel - mean)·scale of one image, (height, width, channels); ``mean``, that of ``mean_file``, is
     neither cropped nor mirrored with it.
     """
-    pixels = image.astype(np.float32)
-    each = means(layer, image.shape[2]) if mean is None else mean.numpy()
-    if each is not None:
-        pixels -= each
-    return pixels * np.float32(layer.transform_param.scale)
+    pixels = image.astype(np.float32, order="C")
+    if mean is not None:
+        pixels -= mean.numpy()
+    elif (each := means(layer, image.shape[2])) is not None:
+        rows = pixels.reshape(len(pixels), -1)
+        rows -= np.tile(each, image.shape[1])  # pixel by pixel numpy takes six times as long
+    if layer.transform_param.scale != 1:
+        pixels *= np.float32(layer.transform_param.scale)
+    return pixels
 
 
 def check_resize(layer: LayerParameter) -> None:
