@@ -88,15 +88,18 @@ def test_they_are_served_as_the_data_layer_serves_them(
     "text", [CROP, "transform_param { crop_size: 20 }", "transform_param { mirror: true }"]
 )
 @pytest.mark.parametrize("train", [True, False])
-def test_one_by_one_is_as_all_at_once(text: str, train: bool) -> None:
-    images = np.random.default_rng(0).integers(0, 256, (50, 23, 29, 3), np.uint8)
-    mean = torch.from_numpy(np.random.default_rng(1).normal(99, 9, (23, 29, 3)).astype(np.float32))
+@pytest.mark.parametrize("channels", [1, 3, 6])
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_one_by_one_is_as_all_at_once(text: str, train: bool, channels: int, kind: type) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (50, 23, 29, channels)).astype(kind)
+    mean = torch.from_numpy(np.random.default_rng(1).normal(99, 9, (23, 29, channels)).astype(np.float32))
+    text = text.replace("mean_value: 9 mean_value: 8 mean_value: 7", "mean_value: 8.7 " * channels)
     message, drawn = layer(text), draw(1, 2, 50)
     for each in (None, mean):
         choices = choose_crops(message, train, (23, 29), drawn)
         wanted = transform(message, torch.from_numpy(images), choices, each)
         cutter = Cutter(message, train, each)
-        ours = np.empty((50, *cutter.size(images[0].shape), 3), np.float32)
+        ours = np.empty((50, *cutter.size(images[0].shape), channels), np.float32)
         for place in range(50):
             cutter.serve(images[place], drawn[place], ours[place])
         assert torch.equal(torch.from_numpy(ours).permute(0, 3, 1, 2), wanted)

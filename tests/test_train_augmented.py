@@ -1,8 +1,7 @@
 """zoo train on nets of the series author's fork: images are decoded once and varied after it, in threads beside
 the step, as load_data serves them; and the run is the same to the bit whoever makes its batches when."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from train_runs import lines, same, start, train, weights
 
 from converters import load_data
 from converters.data.opening import open_data
-from converters.solver.feed import Batches
 from converters.weights.mean_image import write_mean
 from prototxt.caffe_pb2 import LayerParameter, NetParameter
 from prototxt.errors import InputError
@@ -170,11 +168,6 @@ def solver(folder: Path) -> Path:
     return Path("solver.prototxt")
 
 
-@contextmanager
-def made_when_asked(feeds: Mapping[str, Batches]) -> Iterator[Mapping[str, Batches]]:
-    yield feeds
-
-
 def test_a_run_in_the_authors_manner_sees_what_load_data_serves(
     solver: Path, monkeypatch: pytest.MonkeyPatch, without_export: None
 ) -> None:
@@ -202,7 +195,7 @@ def test_resumed_or_made_when_asked_for_it_is_the_same_run(
     assert train(solver, "--output", "whole") == 0
     assert train(solver, "--output", "cut", "--max-iter", "5") == 0
     assert train(solver, "--output", "cut", "--max-iter", "8", "--resume") == 0
-    monkeypatch.setattr("zoo.train.command.made_ahead", made_when_asked)
+    monkeypatch.setattr("zoo.train.command.made_ahead", nullcontext)
     assert train(solver, "--output", "asked") == 0
     assert same(weights("whole"), weights("cut")) and same(weights("whole"), weights("asked"))
     assert lines("whole") == lines("asked")

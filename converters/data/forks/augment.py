@@ -3,7 +3,7 @@
 uint8, and what is random comes from the generator that a caller hands over."""
 
 from collections.abc import Collection
-from math import ceil, isfinite
+from math import ceil, floor, isfinite
 from typing import Any
 
 import cv2
@@ -54,13 +54,14 @@ def rotated(image: Image, angle: int) -> Image:
     if not angle:
         return image
     height, width = image.shape[:2]
-    centre = np.array([width / 2, height / 2])
-    corners = cv2.boxPoints(((width / 2, height / 2), (width, height), angle))
-    size = np.ceil(corners.max(0)) - np.floor(corners.min(0)) + 1  # cv::RotatedRect::boundingRect
+    corners = cv2.boxPoints(((width / 2, height / 2), (width, height), angle)).tolist()
+    # cv::RotatedRect::boundingRect
+    size = tuple(ceil(max(each)) - floor(min(each)) + 1 for each in zip(*corners, strict=True))
     turn = cv2.getRotationMatrix2D((width / 2, height / 2), angle, 1)
-    turn[:, 2] += size / 2 - centre
+    turn[0, 2] += size[0] / 2 - width / 2
+    turn[1, 2] += size[1] / 2 - height / 2
     with feasible(f"rotated by {angle} degrees"):
-        return _with_channels(cv2.warpAffine(image, turn, (int(size[0]), int(size[1]))), image)
+        return _with_channels(cv2.warpAffine(image, turn, size))
 
 
 def is_deformed(param: TransformationParameter, drawn: Drawn) -> bool:
@@ -97,7 +98,7 @@ def _resized(image: Image, param: TransformationParameter, train: bool, drawn: D
     side = drawn_side(param, drawn) if train else param.crop_size
     height, width = (side, side) if deformed else _fitted((image.shape[0], image.shape[1]), side)
     with resizable(f"to {height}×{width}"):
-        return _with_channels(cv2.resize(image, (width, height)), image)
+        return _with_channels(cv2.resize(image, (width, height)))
 
 
 def _fitted(size: Size, side: int) -> Size:
@@ -117,7 +118,7 @@ def shifted(image: Image, param: TransformationParameter, drawn: Drawn) -> Image
     by = np.zeros(4)  # a fourth channel stays
     by[:3] = drawn.integers(param.max_color_shift, size=3, endpoint=True)
     change = cv2.add if drawn.random() < 0.5 else cv2.subtract  # ten times as fast as a table
-    return _with_channels(change(image, by), image)
+    return _with_channels(change(image, by))
 
 
 def contrasted(image: Image, param: TransformationParameter, drawn: Drawn) -> Image:
@@ -135,7 +136,7 @@ def _smoothed(image: Image, param: TransformationParameter, drawn: Drawn) -> Ima
         return image
     kind, width = int(drawn.integers(4)), 1 + 2 * int(drawn.integers(int(param.max_smooth / 2)))
     with feasible(f"smoothed over {width} pixels"):
-        return _with_channels(_filtered(image, kind, width), image)
+        return _with_channels(_filtered(image, kind, width))
 
 
 def _filtered(image: Image, kind: int, width: int) -> Any:
@@ -156,9 +157,10 @@ def _happens(param: TransformationParameter, drawn: Drawn) -> bool:
     return bool(drawn.random() > 1 - param.apply_probability)
 
 
-def _with_channels(image: Any, like: Image) -> Image:
+def _with_channels(image: Any) -> Image:
     """OpenCV's image with an axis of channels, which it leaves out of a grey one."""
-    return np.asarray(image, np.uint8).reshape(*image.shape[:2], like.shape[2])
+    made: Image = image if image.ndim == 3 else image[:, :, None]
+    return made
 
 
 def check_augmentation(layer: LayerParameter, train: bool) -> None:

@@ -18,6 +18,7 @@ from prototxt.errors import InputError
 
 Array = NDArray[Any]
 Size = tuple[int, int]  # height and width
+_MOST = 4  # channels of which OpenCV subtracts a number each
 
 
 class Cutter:
@@ -64,17 +65,19 @@ class Cutter:
         part, mean = self.cut(image, drawn, (into.shape[0], into.shape[1]))
         if mean is not None:
             np.subtract(part, mean, out=into)
-        elif (amounts := self._amounts(part.shape[2])) is not None:
-            cv2.subtract(part, amounts, into, dtype=cv2.CV_32F)  # numpy takes ten times as long
-        else:
+        elif (amounts := self._amounts(part.shape[2])) is None:
             into[:] = part
+        elif part.shape[2] > _MOST:
+            np.subtract(part, amounts.astype(np.float32), out=into)
+        else:
+            cv2.subtract(part, amounts, into, dtype=cv2.CV_32F)  # numpy takes ten times as long
         if self.scale != 1:
             into *= np.float32(self.scale)
 
     def _read_amounts(self, channels: int) -> Array | None:
-        """mean_value as OpenCV takes it, of four channels; None where none is said."""
+        """mean_value by channel, of four at least, as OpenCV takes it; None where none is said."""
         each = means(self.layer, channels)
-        return None if each is None else np.pad(each.astype(np.float64), (0, 4 - channels))
+        return None if each is None else np.pad(each.astype(np.float64), (0, max(0, _MOST - channels)))
 
     def _check(self, shape: tuple[int, ...], size: Size) -> None:
         mean = None if self.mean is None else torch.from_numpy(self.mean)
