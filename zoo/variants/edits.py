@@ -130,7 +130,7 @@ EDITS = {
     "skip": Edit(structure.set_skip, _SKIP),
     "depthwise": Edit(structure.set_depthwise, _SEPARABLE),
     "noaugment": Edit(augmentation.set_none, _COUNTED),
-    "crop": Edit(augmentation.set_crop, _POOLED),
+    "crop": Edit(augmentation.set_crop, _POOLED),  # some turn behind that of noaugment
     "mirror": Edit(augmentation.set_mirror, _LAST),
     "colour": Edit(augmentation.set_colour, _LAST),
     "rotation": Edit(augmentation.set_rotation, _LAST),
