@@ -168,13 +168,14 @@ def test_classify_prints_a_distribution_in_its_order(
     softmax = 'layer { name: "shares" type: "Softmax" bottom: "told" top: "shares" }'
     run = trained(write_run(tmp_path, 3, softmax, "shares"), "--label-size", "3")
     told = told_by(run, tmp_path)[0]
-    capsys.readouterr()
-    assert main(["classify", str(tmp_path / "val_0.png"), "--net", str(run), "--top", "1"]) == 0
-    _, *lines = capsys.readouterr().out.splitlines()
-    assert [line.partition(" - ")[2] for line in lines] == ['"1"', '"2"', '"3"', "mean"]
-    values = [float(line.partition(" - ")[0]) for line in lines]
-    assert values[:3] == pytest.approx(told, abs=1e-4)
-    assert values[3] == pytest.approx(told @ [1, 2, 3], abs=1e-3)
+    for net in (run, run / "model.onnx"):
+        capsys.readouterr()
+        assert main(["classify", str(tmp_path / "val_0.png"), "--net", str(net), "--top", "1"]) == 0
+        _, *lines = capsys.readouterr().out.splitlines()
+        assert [line.partition(" - ")[2] for line in lines] == ['"1"', '"2"', '"3"', "mean"]
+        values = [float(line.partition(" - ")[0]) for line in lines]
+        assert values[:3] == pytest.approx(told, abs=1e-4)
+        assert values[3] == pytest.approx(told @ [1, 2, 3], abs=1e-3)
 
 
 def test_a_figure_has_nets_that_are_judged_alike(tmp_path: Path) -> None:

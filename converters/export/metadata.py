@@ -34,11 +34,16 @@ class Transform:
 
 
 def metadata(
-    net: Network, classes: Sequence[str] = (), told: Transform = Transform(), is_preprocessed: bool = False
+    net: Network,
+    classes: Sequence[str] = (),
+    told: Transform = Transform(),
+    is_preprocessed: bool = False,
+    task: str = "",
 ) -> dict[str, str]:
     """Each entry as JSON: channel_order (BGR, or grey; only where the first input's channels tell),
     input_size (height, width; of an input of 4 axes), what its data layer, or ``told``, did to the pixels
-    (mean a channel, scale), classes, and dialects (type to the fork whose rule it follows).
+    (mean a channel, scale), classes, the ``task`` (what the outputs are, where they are no scores of
+    classes), and dialects (type to the fork whose rule it follows).
 
     A mean image stands as its mean a channel, and as mean_image, {"file", "shape" (C, H, W)}. Where the file
     itself does all that (``is_preprocessed``), channel_order is RGB and nothing is left to do.
@@ -52,6 +57,8 @@ def metadata(
         entries |= _preprocessed(entries) if is_preprocessed else _transform(layer, told)
     if classes:
         entries["classes"] = list(classes)
+    if task:
+        entries["task"] = task
     if dialects := dialects_of(node.layer for node in net.graph.nodes):
         entries["dialects"] = dialects
     return {name: json.dumps(value, ensure_ascii=False) for name, value in entries.items()}

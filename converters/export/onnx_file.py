@@ -67,7 +67,8 @@ class About(TypedDict, total=False):
     """What a file says of itself besides the net, the ``transform`` of its pictures and ``note``, its
     doc_string; and what it is: its ``opset``, from 13 on, whether height and width are dynamic as well as the
     batch, and whether it takes pixels as they are (:class:`converters.export.preprocess.Preprocess`).
-    ``warn`` takes a line for what is not as asked.
+    ``warn`` takes a line for what is not as asked. ``task`` says what the outputs are, where they are no
+    scores of classes.
     """
 
     transform: Transform
@@ -76,6 +77,7 @@ class About(TypedDict, total=False):
     dynamic_size: bool
     preprocess: bool
     warn: Warn
+    task: str
 
 
 def export_onnx(
@@ -136,7 +138,7 @@ def onnx_model(small: Network, classes: Sequence[str] = (), **about: Unpack[Abou
     model, form = _model(small, about, preprocess)
     model.proto.doc_string = about.get("note", "")
     told = about.get("transform", Transform())
-    entries = metadata(small, classes, told, about.get("preprocess", False))
+    entries = metadata(small, classes, told, about.get("preprocess", False), about.get("task", ""))
     onnx.helper.set_model_props(model.proto, entries)
     return model, form
 

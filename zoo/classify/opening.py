@@ -23,6 +23,7 @@ from zoo.cli.choices import ORDERS
 from zoo.conversion import Request, built, check_weights, put_out, read_file, request_of, wired
 from zoo.preparation import Stated
 from zoo.tasks.classes import Classes
+from zoo.tasks.distributions import Distributions
 from zoo.tasks.numbers import Numbers
 from zoo.tasks.task import Task
 from zoo.tasks.told import least_values, task_of
@@ -144,8 +145,15 @@ def _of_onnx(path: Path) -> Opened:
         with about(path):
             return run_outputs(session, pictures) if found.is_map else run_scores(session, pictures)
 
-    task = CLASSES if found.classes > 1 else Numbers()
+    task = _task(entries.get("task"), found)
     return Opened(scores, found, _stated(path, entries), list(map(str, names)), task, any_size)
+
+
+def _task(said: object, found: Classifier) -> Task:
+    """What a file's metadata say that it tells; without a word one value is a number."""
+    if said == Distributions.name:
+        return Distributions()
+    return Numbers() if said == Numbers.name or found.classes == 1 else CLASSES
 
 
 def _stated(path: Path, entries: Mapping[str, Any]) -> Stated:

@@ -1,11 +1,12 @@
 """What a run folder says of a run: its texts and record at the start, its results at the end."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from converters.export.onnx_file import About
 from converters.host.files import encoded, write_text
 from converters.layers.plugins import plugin_sums
 from converters.solver.net import SolverNet
@@ -159,16 +160,18 @@ def finish(trainer: Trainer, folder: RunFolder, record: RunRecord, data: Data, i
     metadata = {"net": trainer.plan.name, "iteration": str(trainer.iteration)}
     write_safetensors(folder.weights, net.state_dict(), metadata)
     try:
-        _write_model(net, folder.model, record["class_names"], trainer.plan)
+        _write_model(net, folder.model, record, trainer.plan)
     except InputError as error:  # the training stands without it
         notice(f"no {folder.model.name}: {error}")
     folder.write_record({**record, "finished": True, "ended": _now()})
 
 
-def _write_model(net: SolverNet, path: Path, classes: Sequence[str], plan: Plan) -> None:
+def _write_model(net: SolverNet, path: Path, record: RunRecord, plan: Plan) -> None:
     """The ONNX file: of a segmentation net one for pictures of any size, where its layers allow that."""
+    classes, numbers = record["class_names"], record["numbers"]
     if isinstance(task_of(plan.graphs["TEST" if plan.tests else "TRAIN"]), Maps):
         with suppress(InputError):
             write_onnx(net, path, classes, dynamic_size=True)
             return
-    write_onnx(net, path, classes)
+    about: About = {"task": numbers["task"]} if numbers else {}
+    write_onnx(net, path, classes, **about)
