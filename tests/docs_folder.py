@@ -13,11 +13,15 @@ from test_data_grocery import CSV
 from tiny import NET, SOLVER
 
 from converters import load_net, load_solver
+from converters.export.onnx_file import deploy_message, deploy_net
 from converters.weights.mean_image import write_mean
 from eval.probe import probe_inputs
 from eval.verdict.held import net_values
 from eval.verdict.recording import write_recording
+from prototxt.text import to_text
+from zoo.catalogue import find_prototxt
 from zoo.cli import main
+from zoo.data.masks import make_masks
 from zoo.data.measured_sets import MeasuredSet
 
 DEPLOY = """name: "small"
@@ -30,6 +34,7 @@ layer { name: "fc" type: "InnerProduct" bottom: "pool1" top: "fc"
 layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }
 """
 BN = 'layer { name: "bn" type: "BN" bottom: "pool1" top: "pool1" }\nlayer { name: "fc"'
+BENCH_ONCE = ["--batch-sizes", "1", "--runs", "1", "--precisions", "fp32"]
 CLASSES, EACH = 6, 6  # as many classes as the top 5 of an Accuracy need
 
 
@@ -125,6 +130,7 @@ def _write_runs(folder: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         few_pictures(patch)
         _write_runs_of_numbers(folder)
+    _write_run_of_masks(folder)
 
 
 def few_pictures(patch: pytest.MonkeyPatch) -> None:
@@ -140,5 +146,17 @@ def _write_runs_of_numbers(folder: Path) -> None:
         shutil.copy(data / "val" / f"{kind}_0001.png", folder / f"{picture}.png")
         own = ["--root", str(data), "--device", "cpu", "--max-iter", "1", "--batch-size", "2"]
         assert main(["train", "--solver", f"{net}_solver", *own]) == 0
-        bench = ["--batch-sizes", "1", "--runs", "1", "--precisions", "fp32"]
-        assert main(["bench", f"runs/{net}-baseline", *bench]) == 0
+        assert main(["bench", f"runs/{net}-baseline", *BENCH_ONCE]) == 0
+
+
+def _write_run_of_masks(folder: Path) -> None:
+    """A run of the shipped net that tells label maps, a picture, and the net as a deploy one with weights."""
+    make_masks(folder / "shapes", train=4, val=3)
+    shutil.copy(folder / "shapes" / "images" / "val_0001.png", folder / "shapes.png")
+    own = ["--root", "shapes", "--device", "cpu", "--max-iter", "1", "--batch-size", "2"]
+    assert main(["train", "--solver", "masknet_solver", *own]) == 0
+    assert main(["bench", "runs/masknet-baseline", *BENCH_ONCE]) == 0
+    shapes = {"data": (1, 3, 64, 64), "label": (1, 1, 64, 64)}
+    net = deploy_net(load_net(find_prototxt("masknet")[0], input_shapes=shapes))
+    (folder / "fcn.prototxt").write_text(to_text(deploy_message(net)))
+    net.save_caffemodel(folder / "fcn.caffemodel")

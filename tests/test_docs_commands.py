@@ -14,6 +14,7 @@ from docs_pages import PAGES, ROOT, commands, name_of, python_blocks, text_of
 from zoo.catalogue import find_study, studies
 from zoo.cli import main
 from zoo.data.demo import make_demo
+from zoo.data.masks import make_masks
 from zoo.study.expand import arguments
 from zoo.study.file import read_study
 from zoo.study.job import Job
@@ -124,6 +125,16 @@ RUN = {
     "zoo report runs/votesnet-baseline": Run(is_slow=True),
     "zoo classify needle.png --net runs/anglenet-baseline": Run(),
     "zoo classify tank.png --net runs/votesnet-baseline": Run(),
+    "zoo data demo shapes --kind masks --seed 1": Run(without=("shapes",)),
+    "zoo train --solver masknet_solver": Run(_FEW, ("runs/masknet-baseline",)),
+    "zoo train --solver masknet_solver --root shapes --output runs/shapes": Run(_FEW),
+    "zoo bench runs/masknet-baseline": Run(BENCH),
+    "zoo bench runs/masknet-baseline --list shapes/masks_val.txt": Run(BENCH),
+    "zoo bench fcn.prototxt=fcn.caffemodel --list shapes/masks_val.txt --mean 80,80,80 --scale 0.0078125": Run(
+        BENCH
+    ),
+    "zoo report runs/masknet-baseline": Run(),
+    "zoo classify shapes.png --net runs/masknet-baseline": Run(),
     "zoo train --root photos --variant bn --max-iter 2000": Run(SHORT),
     "zoo train --root photos --skip-bad --size 112 --max-iter 2000": Run(SHORT),
     "zoo train --root demo-data --variant xavier+bn --solver demo_solver --max-iter 200": Run(SHORT),
@@ -227,6 +238,7 @@ def in_short(monkeypatch: pytest.MonkeyPatch) -> None:
     """What no option shortens: a study's runs have no process and no ONNX file, the demo set few pictures."""
     monkeypatch.setattr(Job, "start", run_here)
     monkeypatch.setattr("zoo.data.command.make_demo", partial(make_demo, train=40, val=20))
+    monkeypatch.setattr("zoo.data.command.make_masks", partial(make_masks, train=4, val=3))
     few_pictures(monkeypatch)
 
 
