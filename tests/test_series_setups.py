@@ -112,6 +112,30 @@ def test_what_is_drawn_goes_on_after_a_snapshot_to_the_same_bits(
     assert same(weights("whole"), weights("halves"))
 
 
+@pytest.mark.slow
+def test_labels_of_which_no_figure_is_are_said_and_the_rest_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several marks a picture, each above or below 0: zoo train tells MultiLabelAccuracy's figures."""
+    setup = tmp_path / "年龄回归"
+    shutil.copytree(SETUPS / "年龄回归", setup)
+    draw(setup, lambda number, folder: f"{1 if number % 2 else -1} {number % 3 - 1}")
+    net = (setup / "train_val.prototxt").read_text(encoding="utf-8").replace("label_size: 1", "label_size: 2")
+    net = net.replace("num_output: 1 ", "num_output: 2 ").replace("EuclideanLoss", "MultiLabelSigmoidLoss")
+    metric = 'layer { name: "hits" type: "MultiLabelAccuracy" bottom: "age" bottom: "label" top: "hits" }'
+    (setup / "train_val.prototxt").write_text(net + metric, encoding="utf-8")
+    monkeypatch.chdir(setup)
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    assert train(Path("solver.prototxt"), "--output", "runs/一") == 0
+    assert "hits[4]" in lines("runs/一")[-1]
+    assert (
+        main(["bench", "runs", "--runs", "1", "--batch-sizes", "1", "--threads", "1", "--json", "rows.json"])
+        == 0
+    )
+    (row,) = json.loads(Path("rows.json").read_text(encoding="utf-8"))
+    assert row["unjudged"] == "pictures of 2 labels each are not judged" and row["latency_p50_ms"] > 0
+
+
 LEARNING = """name: "学生" layer { name: "d" type: "DummyData" top: "x" top: "marks" dummy_data_param {
   shape { dim: 8 dim: 3 } shape { dim: 8 dim: 2 } data_filler { type: "gaussian" } data_filler { type: "constant" value: -1 } } }
 layer { name: "teacher" type: "InnerProduct" bottom: "x" top: "teacher" param { lr_mult: 0 } param { lr_mult: 0 }

@@ -18,7 +18,7 @@ from eval.speed.rounds import CountImages
 from prototxt.errors import InputError
 from prototxt.text import to_text
 from zoo.bench.calibration import calibrated_on, calibration
-from zoo.bench.images import OtherDataError, in_batches, judged_images
+from zoo.bench.images import NoFigureError, OtherDataError, in_batches, judged_images
 from zoo.bench.label_maps import judged_pairs
 from zoo.bench.models import Model, deployed
 from zoo.bench.row import AccuracyColumns, FileColumns, ModelColumns
@@ -81,7 +81,7 @@ def subjects(model: Model, precisions: Sequence[str], scratch: Path, advance: Co
 def _accuracy(model: Model, precision: str, path: Path, advance: CountImages) -> AccuracyColumns:
     try:
         return measure_accuracy(model, path, advance)
-    except OtherDataError as error:
+    except (OtherDataError, NoFigureError) as error:
         notice(f"{model.where or model.name}: no accuracy: {error}")
         return unmeasured(model, unjudged=str(error))
     except InputError as error:

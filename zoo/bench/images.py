@@ -39,17 +39,27 @@ class OtherDataError(InputError):
     """A list, or its pictures, are not those that a run saw."""
 
 
+class NoFigureError(InputError):
+    """Nothing that is measured here is of labels such as a run's pictures have."""
+
+
 def validation(model: Model) -> Iterator[tuple[Tensor, Tensor]]:
     """The validation list once, in batches, as the TEST net's data layer served it to the training."""
     yield from in_batches(judged_images(model))
 
 
 def judged_images(model: Model) -> ImageSet:
-    """The validation list's images that accuracy is over. Raises InputError as :func:`listed_images`."""
+    """The validation list's images that accuracy is over. Raises InputError as :func:`listed_images`, and
+    NoFigureError for pictures of several labels whose net tells neither numbers nor distributions.
+    """
     images = listed_images(model, "TEST")
     assert images is not None
     assert model.record is not None
-    return of_classes(images, model.record.get("classes")) if isinstance(model.task, Classes) else images
+    if not isinstance(model.task, Classes):
+        return images
+    if images.labels.ndim > 1:
+        raise NoFigureError(f"pictures of {images.labels.shape[1]} labels each are not judged")
+    return of_classes(images, model.record.get("classes"))
 
 
 def decode_lists(models: Sequence[Model], keys: Sequence[str]) -> None:
