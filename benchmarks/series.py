@@ -25,6 +25,7 @@ from zoo.study.job import Job
 from zoo.study.local import slots
 
 SETTINGS = ("size", "max_iter", "batch_size", "seeds")  # other than the study's own, for a try
+CARRIED_OUT = (0, 1)  # exit codes of zoo study; 1: a run did not reach its end, which the rows say
 INTERRUPTED = 130  # what a command that Ctrl-C ended exits with, as zoo's do
 
 
@@ -55,14 +56,19 @@ def planned(name: str, options: argparse.Namespace) -> list[Job]:
 
 
 def carried_out(name: str, options: argparse.Namespace) -> int:
-    """Train a study's runs and write its rows; the exit code of ``zoo study``."""
+    """Train a study's runs and write its rows; the exit code of ``zoo study``. Of a study of which no run
+    reached its end there are no rows, which is said.
+    """
     stem = find_study(name).stem
     folder = Path(options.runs) / stem
     own = [f"--data={options.data}", f"--output={folder}", f"--jobs={options.jobs}"]
     settings = [f"--{key.replace('_', '-')}={value}" for key, value in given(options).items()]
     code = zoo(["study", name, *own, f"--device={options.device}", *settings])
-    if code in (0, 1):  # 1: a run did not reach its end, which the rows say
-        write_rows(rows_of(folder), Path(options.rows) / f"{stem}.json")
+    if code in CARRIED_OUT:
+        try:
+            write_rows(rows_of(folder), Path(options.rows) / f"{stem}.json")
+        except InputError as error:
+            print(f"{stem}: no rows: {error}", file=sys.stderr)
     return code
 
 
@@ -88,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         say_how_long_all(names, options)
         for name in () if options.estimate else names:
-            if (code := carried_out(name, options)) not in (0, 1):
+            if (code := carried_out(name, options)) not in CARRIED_OUT:
                 return code
     except InputError as error:
         print(f"series: {error}", file=sys.stderr)

@@ -211,6 +211,22 @@ def test_committed_rows_are_of_todays_study(name: str, kept: ModuleType) -> None
         assert "top1" not in run or (run["processor"] and run["versions"]["torch"] and run["seconds"] > 0)
 
 
+def test_a_study_of_which_no_run_ended_stops_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    series = load_script("series")
+    begun: list[str] = []
+    monkeypatch.setattr(series, "say_how_long_all", lambda names, options: None)
+    monkeypatch.setattr(series, "zoo", lambda words: begun.append(words[1]) or {"skip": 130}.get(words[1], 1))
+    command = ["--data", "photos", "--runs", str(tmp_path / "runs"), "--rows", str(tmp_path / "rows")]
+    (tmp_path / "runs" / "width").mkdir(parents=True)
+    (tmp_path / "runs" / "depth").mkdir()
+    assert series.main(["width", "depth", *command]) == 0
+    assert capsys.readouterr().err.count("no rows: ") == 2 and not (tmp_path / "rows").exists()
+    assert series.main(["skip", "width", *command]) == 130  # interrupted: the next is not begun
+    assert begun == ["width", "depth", "skip"]
+
+
 TINY = """title = "tiny"
 solver = "demo_solver"
 seeds = [0, 1]
