@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from test_numbers_runs import AGES, BENCH, told_by, trained, write_pictures, write_run
 
 from eval.statistics import Floats
@@ -18,6 +19,7 @@ from zoo.report.measure.summed import Summed
 from zoo.report.read.figures import Figures
 from zoo.report.read.runs import FinishedRun, Group
 from zoo.report.say.figures_section import figures_section, figures_verdict, signed
+from zoo.report.say.scatter_section import each_number, scatters
 from zoo.report.say.wording import Words
 from zoo.report.write.document import Paragraph, Table
 from zoo.tasks.maps import Maps
@@ -115,6 +117,24 @@ def test_the_scatter_has_a_point_a_picture() -> None:
     assert "<svg" in to_svg(figure)
     many = scatter([1.0] * 50_000, [2.0] * 50_000, ("true", "told"))
     assert max(len(np.atleast_1d(line.get_xdata())) for line in many.axes[0].lines) == 1000
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_each_of_several_numbers_has_its_errors(language: str) -> None:
+    true = np.array([[1.0, 10], [4, 20], [6, 30], [7, 40]])
+    told = true + np.array([[1.0, 10], [-2, 0], [3, -20], [6, 10]])
+    task = Numbers((5.0, 30.0))
+    sums = task.sums(torch.from_numpy(told), torch.from_numpy(true))
+    run = FinishedRun(Model("a", Path("a/model.onnx"), NetParameter()), ())
+    group = Group("a", 0, (run,), frozenset())
+    summed = {run.path: Summed(task, "", sums, told, true)}
+    figures = Figures(folder=Path("runs"), title="", groups=[group], rows={}, summed=summed)
+    table = each_number(figures, Words(language))
+    assert table is not None and len(table.columns) == 5
+    assert [(row[1], row[2], row[4]) for row in table.rows] == [("1", "3.00", "2.00"), ("2", "10.0", "10.0")]
+    charts = scatters(figures, group, Words(language))
+    assert charts is not None and len(charts.charts) == 2
+    assert each_number(made_up({"a": [2.0]}), Words(language)) is None
 
 
 def mean_error(run: Path, folder: Path) -> float:
