@@ -111,3 +111,9 @@ def test_distributions_by_hand() -> None:
 def test_another_number_of_labels_is_told() -> None:
     with pytest.raises(InputError, match="the net tells 3 numbers a picture, its labels are 2"):
         Numbers().sums(torch.zeros(4, 3), torch.zeros(4, 2))
+
+
+def test_of_several_crops_the_mean_is_told() -> None:
+    told, true = torch.tensor([[1.0], [3], [10], [20]]), torch.tensor([2.0, 12])
+    task = Numbers()
+    assert task.columns(task.sums(told, true))["mae"] == 1.5

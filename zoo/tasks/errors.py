@@ -4,6 +4,7 @@ import math
 
 from torch import Tensor
 
+from eval.accuracy import averaged
 from eval.resampling import Statistic
 from eval.statistics import Floats
 from prototxt.errors import InputError
@@ -24,10 +25,11 @@ def error(
 
 
 def sides(answers: Tensor, truth: Tensor) -> tuple[Floats, Floats]:
-    """(N, K) told and (N, K) true numbers of a net's (N, …) answers and (N, …) labels. Raises InputError
-    where a picture has not as many of both.
+    """(N, K) told and (N, K) true numbers of a net's (N, …) answers, or (N·crops, …) of which each picture's
+    mean counts, and (N, …) labels. Raises InputError where a picture has not as many of both.
     """
-    told, true = (each.reshape(len(each), -1).double().numpy() for each in (answers, truth))
+    one_each = averaged(answers.reshape(len(answers), -1), len(truth))
+    told, true = (each.reshape(len(each), -1).double().numpy() for each in (one_each, truth))
     if told.shape != true.shape:
         raise InputError(f"the net tells {told.shape[1]} numbers a picture, its labels are {true.shape[1]}")
     return told, true
