@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import augment_tables
 import series_page
 from exporter_tables import CHINESE, ENGLISH, exporter_tables, measured
 
@@ -123,12 +124,21 @@ def exporter(words: Mapping[str, Any]) -> str:
     return "\n\n".join([*map(markdown, exporter_tables(figures, words)), measured(figures, words)])
 
 
+def augment(words: Mapping[str, Any]) -> str:
+    """How fast augmented images are served, as benchmarks/augment.py measured it."""
+    figures = json.loads((RESULTS / "times" / "augment.json").read_text(encoding="utf-8"))
+    tables = augment_tables.tables(figures, words)
+    return "\n\n".join([*map(markdown, tables), augment_tables.measured(figures, words)])
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "study": partial(first_table, "report.md"),
     "study-zh": partial(first_table, "report.zh.md"),
     "demo": lambda: bench("demo", accuracy_grid, head_grid),
     "demo-time": partial(demo_time, DEMO_TIME),
     "demo-time-zh": partial(demo_time, DEMO_TIME_ZH),
+    "augment": partial(augment, augment_tables.ENGLISH),
+    "augment-zh": partial(augment, augment_tables.CHINESE),
     "exporter": partial(exporter, ENGLISH),
     "exporter-zh": partial(exporter, CHINESE),
     "demo-machine": lambda: measured_on("demo"),
