@@ -196,6 +196,47 @@ def test_ten_crops_are_for_classes(masks: Path, capsys: pytest.CaptureFixture[st
     assert "--crops: is for nets that tell one class" in capsys.readouterr().err
 
 
+AUTHORS = """name: "authors"
+layer { name: "data" type: "ImageSegData" top: "data" top: "label" include { phase: TRAIN }
+  transform_param { crop_size: 32 min_side_min: 36 min_side_max: 44 mirror: true mean_value: 80 scale: 0.01
+    contrast_brightness_adjustment: true apply_probability: 0.5 }
+  image_data_param { source: "masks_train.txt" batch_size: 3 shuffle: true } }
+layer { name: "data" type: "ImageSegData" top: "data" top: "label" include { phase: TEST }
+  transform_param { crop_size: 32 min_side_min: 36 min_side_max: 36 mirror: true mean_value: 80 scale: 0.01 }
+  image_data_param { source: "masks_val.txt" batch_size: 2 } }
+layer { name: "score" type: "Convolution" bottom: "data" top: "score"
+  convolution_param { num_output: 5 kernel_size: 3 pad: 1 weight_filler { type: "xavier" } } }
+layer { name: "accuracy" type: "Accuracy" bottom: "score" bottom: "label" top: "accuracy" include { phase: TEST }
+  accuracy_param { ignore_label: 255 } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "score" bottom: "label" top: "loss"
+  loss_param { ignore_label: 255 } }"""
+
+
+@pytest.mark.parametrize("kind", ["ImageSegData", "ImageProbData"])
+def test_a_set_up_in_the_series_authors_manner(
+    masks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """His ImageSegData is judged by what his TEST layer serves; probabilities are no classes, and are timed."""
+    monkeypatch.chdir(tmp_path)
+    text = AUTHORS.replace("ImageSegData", kind)
+    if kind == "ImageProbData":
+        text = text.split('layer { name: "accuracy"')[0].replace("num_output: 5", "num_output: 1") + (
+            'layer { name: "loss" type: "SigmoidCrossEntropyLoss" bottom: "score" bottom: "label" top: "loss" }'
+        )
+    Path("net.prototxt").write_text(text)
+    Path("solver.prototxt").write_text(
+        'net: "net.prototxt" base_lr: 0.01 lr_policy: "fixed" max_iter: 2 test_iter: 1 test_interval: 1 '
+        'snapshot_prefix: "s" solver_mode: GPU'
+    )
+    assert train(Path("solver.prototxt"), "--root", str(masks / "data"), "--output", "runs/his") == 0
+    (row, small) = rows("--precisions", "fp32", "int8")
+    assert small["calibration"] == "training images"
+    if kind == "ImageSegData":
+        assert (row["task"], row["images"]) == ("maps", 6) and row["mean_iou"] is not None
+    else:
+        assert row["images"] is None and row["failed"] is None
+
+
 def test_classify_writes_the_mask_that_the_net_tells(masks: Path, capsys: pytest.CaptureFixture[str]) -> None:
     picture = "data/images/val_0001.png"
     for net, folder in (("runs/masks", "by-run"), ("runs/masks/model.onnx", "by-file")):

@@ -106,7 +106,7 @@ def test_differences_have_their_sign() -> None:
     mae, iou = Numbers.quantities[0], Maps.quantities[0]
     assert [signed(mae, value) for value in (-12.34, 0.0, 0.5678)] == ["−12.3", "0.00", "+0.568"]
     assert signed(mae, 0.5678, is_plain=True) == "0.568" and signed(mae, -2, is_plain=True) == "−2.00"
-    assert signed(iou, -0.0123) == "−1.2%"
+    assert signed(iou, -0.0123) == "−1.2"  # points
 
 
 def test_the_scatter_has_a_point_a_picture() -> None:

@@ -27,8 +27,7 @@ def run(args: argparse.Namespace) -> int:
 
 def run_list(args: argparse.Namespace) -> int:
     """Print the shipped nets, solvers and studies, the variants and the demo data."""
-    from zoo.data.command import demo_folder
-    from zoo.data.demo import CLASSES, TRAIN_IMAGES, VAL_IMAGES
+    from zoo.data.command import demo_folder, drawn_sets
 
     files = [[name, "net"] for name in catalogue.nets()] + [[name, "solver"] for name in catalogue.solvers()]
     table("shipped prototxts", ["name", "kind"], files, left=2)
@@ -40,8 +39,10 @@ def run_list(args: argparse.Namespace) -> int:
         [list(v) for v in descriptions().items()],
         left=2,
     )
-    folder = demo_folder()
-    state = "drawn" if folder.is_dir() else "drawn when first needed"
-    row = [str(len(CLASSES)), str(TRAIN_IMAGES), str(VAL_IMAGES), state, str(folder)]
-    table("demo data (synthetic)", ["classes", "train", "val", "state", "folder"], [row], left=0)
+    sets = [
+        [kind, f"{drawn.pictures:,}", "drawn" if folder.is_dir() else "drawn when first needed", str(folder)]
+        for kind, drawn in drawn_sets().items()
+        for folder in (demo_folder(kind),)
+    ]
+    table("demo data (synthetic)", ["kind", "pictures", "state", "folder"], sets)
     return 0

@@ -9,7 +9,6 @@ from eval.runtime import Feeds
 from zoo.bench.images import in_batches, listed_images
 from zoo.bench.label_maps import listed_pairs
 from zoo.bench.models import Model
-from zoo.tasks.maps import Maps
 
 
 def calibration(model: Model, count: int) -> Iterator[Feeds]:
@@ -20,9 +19,9 @@ def calibration(model: Model, count: int) -> Iterator[Feeds]:
     name = next(iter(model.inputs[0]))
     if model.given is not None and model.given.pictures is not None:
         yield from ({name: data.contiguous().numpy()} for data in model.given.pictures.spread(count))
-    elif isinstance(model.task, Maps) and (pairs := listed_pairs(model, "TRAIN")):
+    elif model.reads_pairs and (pairs := listed_pairs(model, "TRAIN")):
         yield from ({name: data.contiguous().numpy()} for data in pairs.spread(count))
-    elif isinstance(model.task, Maps) or (images := listed_images(model, "TRAIN")) is None:
+    elif model.reads_pairs or (images := listed_images(model, "TRAIN")) is None:
         yield from _random_pixels(model, count)
     else:
         rows = np.linspace(0, len(images.labels) - 1, min(count, len(images.labels))).astype(int)

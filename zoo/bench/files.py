@@ -140,6 +140,7 @@ def images_tested(model: Model) -> int:
     listed = model.list_of("TEST")
     has_several = model.record and model.record.get("options", {}).get("label_size")
     is_judged = not (has_several and isinstance(model.task, Classes))
+    is_judged &= isinstance(model.task, Maps) or not model.reads_pairs  # label maps of probabilities
     return int(listed["images"]) if listed and is_judged else 0
 
 

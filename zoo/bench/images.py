@@ -17,7 +17,6 @@ from zoo.runs.resume import say_sampled
 from zoo.runs.run_folder import RunFolder
 from zoo.runs.sums import RowSums
 from zoo.tasks.classes import Classes
-from zoo.tasks.maps import Maps
 from zoo.terminal.progress import counting
 from zoo.train.images.dataset import (
     ImageSet,
@@ -69,7 +68,7 @@ def decode_lists(models: Sequence[Model], keys: Sequence[str]) -> None:
     """
     for model in models:
         for key in keys:
-            if (listed := model.list_of(key)) and not isinstance(model.task, Maps):
+            if (listed := model.list_of(key)) and not model.reads_pairs:
                 with suppress(InputError), counting(f"decoding {Path(listed['list']).name}") as advance:
                     listed_images(model, key, advance)
 
@@ -105,7 +104,7 @@ def check_classes(model: Model) -> None:
     if path is None or record is None:
         return
     ours, theirs = record.get("class_names"), names_beside(path)
-    if isinstance(model.task, Maps):
+    if model.reads_pairs:
         return
     if ours and theirs and (other := first_difference(of_classes_named(ours), of_classes_named(theirs))):
         raise InputError(f"{path}: the classes.txt beside it has {other} as {model.where} was trained with")

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from converters.data.forks.pairs import PairSource
 from converters.data.opening import open_data
+from converters.data.source import BadRecordError
 from converters.host.machine import cores
 from converters.layers.registry import record_of
 from prototxt.caffe_pb2 import LayerParameter
@@ -31,7 +32,8 @@ _BATCH = 16  # images at most that are held at a time
 @dataclass(frozen=True)
 class LabelMaps:
     """A list of images and label maps as a TEST net's data layer serves them, each once, in the list's order
-    and not mirrored; ``content`` is the sum of its rows and files.
+    and not mirrored; ``content`` is the sum of its rows and files. Broken ones are passed over where the
+    source has it so.
     """
 
     source: PairSource
@@ -50,11 +52,19 @@ class LabelMaps:
         rows = range(self.count) if rows is None else rows
         with ThreadPoolExecutor(cores()) as pool:
             for start in range(0, len(rows), _BATCH):
-                each = pool.map(self.source.alone, rows[start : start + _BATCH])
-                tops = [list(batch.values())[:2] for batch in each]
+                each = pool.map(self._alone, rows[start : start + _BATCH])
+                tops = [list(batch.values())[:2] for batch in each if batch is not None]
                 for _, alike in groupby(tops, lambda pair: (pair[0].shape, pair[1].shape)):
                     images, labels = zip(*alike, strict=True)
                     yield torch.cat(images), torch.cat(labels)
+
+    def _alone(self, row: int) -> dict[str, Tensor] | None:
+        try:
+            return self.source.alone(row)
+        except BadRecordError:
+            if self.source.options.skip_bad:
+                return None
+            raise
 
     def spread(self, count: int) -> Iterator[Tensor]:
         """``count`` images, spread evenly over all."""
@@ -103,7 +113,8 @@ def label_maps(
     for message, field in ((param, "shuffle"), (param, "rand_skip"), (param, "mirror")):
         if hasattr(message, field):
             message.ClearField(field)
-    plain.transform_param.ClearField("mirror")
+    if not (plain.transform_param.min_side_min or plain.transform_param.use_deformed_resize):
+        plain.transform_param.ClearField("mirror")  # else the series author's fork has nothing to draw by
     source = open_data(plain, "TEST", places=[pairs.place, *places], skip_bad=skip_bad)
     if not isinstance(source, PairSource):
         source.close()

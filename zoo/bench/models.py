@@ -23,6 +23,7 @@ from zoo.runs.run_json import ListRecord, RunRecord, dialects_in, lists_of
 from zoo.tasks.classes import Classes
 from zoo.tasks.task import Task
 from zoo.tasks.told import as_recorded, task_of
+from zoo.train.planning.lists import sole_pair_layer
 from zoo.train.planning.nets import read_nets
 from zoo.variants.sizing import resize_input
 
@@ -94,6 +95,12 @@ class Model:
             return self.given.task if self.given else Classes()
         graph = run_graph(self.folder, "TEST") or run_graph(self.folder, "TRAIN")
         return as_recorded(task_of(graph), self.record) if graph else Classes()
+
+    @cached_property
+    def reads_pairs(self) -> bool:
+        """Whether a run's pictures come with label maps, of whatever they hold."""
+        graphs = [run_graph(self.folder, key) for key in ("TEST", "TRAIN")] if self.folder else []
+        return any(graph is not None and sole_pair_layer(graph) is not None for graph in graphs)
 
     @cached_property
     def deploys(self) -> object:

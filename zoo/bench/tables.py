@@ -124,7 +124,7 @@ def _number_cells(row: Row) -> list[list[str]]:
 def _unmeasured(row: Row) -> str:
     if row.get("unjudged"):
         return "none: other data" if row["run"] else "not judged"
-    return row.get("failed") or "untrained"
+    return row.get("failed") or ("not judged" if row["run"] else "untrained")
 
 
 # What is shown of a task besides its figures.

@@ -29,6 +29,7 @@ def compose_figures(
 ) -> Document:
     """The whole report: what the best nets tell, the verdict, and what it rests on."""
     are_maps = isinstance(figures.task, Maps)
+    lost = "lost_int8" if figures.task.main.is_share else "lost_int8_figure"
     picture = scatters(figures, best_of(figures), words)
     sections: list[Section | None] = [
         figures_section(figures, words),
@@ -36,7 +37,7 @@ def compose_figures(
         class_section(figures, words) if are_maps else None,
         masks_section(figures, words) if are_maps and has_photographs else None,
         losses_section(figures, words),
-        cost_section(figures, words, lambda group: lost_in_int8(figures, group), "lost_int8_figure"),
+        cost_section(figures, words, lambda group: lost_in_int8(figures, group), lost),
         Section("compared", words("conditions.title"), provenance.conditions(figures, words)[1:]),
         provenance.runs_section(figures, provenance.commands(figures, study), words),
         provenance.method_section(words, ("figures", "training", "macs")),

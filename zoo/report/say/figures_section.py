@@ -108,7 +108,8 @@ def _table(figures: Figures, words: Words) -> Table:
         columns.append(words(f"quantity.{quantity.key}"))
         columns += [words("column.interval")] if quantity.has_interval else []
     if figures.others:
-        columns += [words("column.difference_figure", baseline=figures.baseline.label), words("column.real")]
+        key = "column.difference" if figures.task.main.is_share else "column.difference_figure"
+        columns += [words(key, baseline=figures.baseline.label), words("column.real")]
     rows = tuple(
         (
             group.label,
@@ -148,8 +149,8 @@ def lost_in_int8(figures: Figures, group: Group) -> str:
 
 
 def signed(quantity: Quantity, value: float, is_plain: bool = False) -> str:
-    """A difference of figures with its sign, but for a plus that is ``is_plain``."""
-    text = quantity.text(abs(value))
+    """A difference of figures, of shares in points, with its sign, but for a plus that is ``is_plain``."""
+    text = f"{100 * abs(value):.1f}" if quantity.is_share else quantity.text(abs(value))
     is_nothing = not any(digit in text for digit in "123456789")
     sign = "−" if value < 0 else "" if is_plain else "+"
     return text if is_nothing else sign + text
