@@ -155,4 +155,9 @@ def test_a_folder_of_runs_is_reported_on(tmp_path: Path, capsys: pytest.CaptureF
         name = "report" if language == "en" else f"report.{language}"
         text = (folder / f"{name}.md").read_text(encoding="utf-8")
         assert text.index("told-0-1.svg") < text.index("**baseline") and "{" not in text
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    worst = re.findall(r"!\[told (\S+), true (\S+)\]", text)
+    true = np.array(AGES["val.txt"], float)
+    order = np.argsort(-np.abs(told_by(run, tmp_path)[:, 0] - true))
+    assert [float(each.replace("−", "-")) for _, each in worst] == true[order].tolist()
     assert "mean absolute error" in (folder / "report.html").read_text(encoding="utf-8")

@@ -18,6 +18,7 @@ from zoo.report.say.mask_sections import class_section, masks_section
 from zoo.report.say.scatter_section import scatter_section, scatters
 from zoo.report.say.training_section import losses_section
 from zoo.report.say.wording import Words, count
+from zoo.report.say.worst_told import worst_told
 from zoo.report.write.document import Document, Section
 from zoo.study.study_json import StudyJson
 from zoo.tasks.maps import Maps
@@ -34,6 +35,7 @@ def compose_figures(
     sections: list[Section | None] = [
         figures_section(figures, words),
         scatter_section(figures, words),
+        worst_told(figures, words) if has_photographs else None,
         class_section(figures, words) if are_maps else None,
         masks_section(figures, words) if are_maps and has_photographs else None,
         losses_section(figures, words),

@@ -13,8 +13,10 @@ from converters.export.onnx_file import deploy_net
 from converters.graph import Node
 from converters.network import Network
 from eval.robustness import PixelBatch
+from zoo.bench.images import judged_images
 from zoo.bench.models import Model
 from zoo.report.measure.images import open_list, pixels_of, run_net, served
+from zoo.train.images.dataset import ImageSet
 from zoo.variants.heads import global_pools, head_of
 
 Maps = np.ndarray[Any, np.dtype[np.float32]]
@@ -24,7 +26,15 @@ _JPEG_QUALITY = 80
 
 def validation_pixels(model: Model, rows: Sequence[int]) -> PixelBatch:
     """(n, H, W, 3) RGB: these photographs of the validation list as the net sees them, cropped."""
-    images = open_list(model, "TEST")
+    return _seen(open_list(model, "TEST"), rows)
+
+
+def judged_pixels(model: Model, rows: Sequence[int]) -> PixelBatch:
+    """The same of a net that tells no classes."""
+    return _seen(judged_images(model), rows)
+
+
+def _seen(images: ImageSet, rows: Sequence[int]) -> PixelBatch:
     pixels = pixels_of(images, rows)
     if crop := images.layer.transform_param.crop_size:
         top, left = ((side - crop) // 2 for side in pixels.shape[1:3])

@@ -26,7 +26,7 @@ from zoo.report.write.document import (
 )
 
 _WORST, _LOOKED_AT = 12, 6
-_SIDE = 140  # pixels of a photograph in the report: six in a row
+SIDE = 140  # pixels of a photograph in the report: six in a row
 _SHEET = 170
 _HEAT = 0.6  # the map's share of an overlay where it is 1
 
@@ -82,17 +82,17 @@ def worst_section(results: Results, words: Words) -> Section | None:
             wrong=len(wrong),
             runs=len(runs),
         )
-        pictures.append(Picture(f"worst-{place}", "jpeg", _jpeg(image), caption))
+        pictures.append(Picture(f"worst-{place}", "jpeg", jpeg(image), caption))
     return Section(
         "worst",
         words.judged("worst.title"),
-        (Pictures(words.judged("worst.caption"), tuple(pictures), _SIDE),),
+        (Pictures(words.judged("worst.caption"), tuple(pictures), SIDE),),
     )
 
 
-def _jpeg(image: PixelBatch) -> bytes:
+def jpeg(image: PixelBatch) -> bytes:
     """An RGB photograph, encoded at the report's size."""
-    scale = _SIDE / max(image.shape[:2])
+    scale = SIDE / max(image.shape[:2])
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     return encoded_picture(cv2.resize(image, None, fx=scale, fy=scale, interpolation=how), "jpeg")  # type: ignore[arg-type]
 
@@ -136,12 +136,12 @@ def maps_section(results: Results, words: Words) -> Section | None:
         if maps is None:
             continue
         pictures = [
-            Picture(f"map-{group.index}-{place}", "jpeg", _jpeg(_overlaid(image, heat)), caption)
+            Picture(f"map-{group.index}-{place}", "jpeg", jpeg(_overlaid(image, heat)), caption)
             for place, (image, heat, caption) in enumerate(
                 zip(pixels, maps, _named(results, group, rows, words), strict=True), 1
             )
         ]
-        blocks.append(Pictures(group.label, tuple(pictures), _SIDE))
+        blocks.append(Pictures(group.label, tuple(pictures), SIDE))
     if not blocks:
         return None
     return Section("maps", words.judged("maps.title"), (Paragraph(words("maps.intro")), *blocks))

@@ -27,7 +27,7 @@ def scatters(figures: Figures, group: Group, words: Words) -> Charts | None:
     if not summed.told.size:
         return None
     is_spread = isinstance(figures.task, Distributions)
-    told, true = (_means(each) if is_spread else each for each in (summed.told, summed.true))
+    told, true = (one_axis(figures, each) for each in (summed.told, summed.true))
     axes = ("axis.mean_true", "axis.mean_told") if is_spread else ("axis.number_true", "axis.number_told")
     charts = []
     for place in range(min(told.shape[1], _MOST_NUMBERS)):
@@ -39,8 +39,9 @@ def scatters(figures: Figures, group: Group, words: Words) -> Charts | None:
     return Charts(tuple(charts))
 
 
-def _means(shares: Floats) -> Floats:
-    return means(normalised(shares))[:, None]
+def one_axis(figures: Figures, numbers: Floats) -> Floats:
+    """(N, K) numbers as they are, (N, K) distributions as their means, (N, 1)."""
+    return means(normalised(numbers))[:, None] if isinstance(figures.task, Distributions) else numbers
 
 
 def scatter_section(figures: Figures, words: Words) -> Section | None:
