@@ -268,6 +268,17 @@ def test_a_mask_is_of_its_pictures_own_size(masks: Path, tmp_path: Path) -> None
         assert np.mean(indices != expected) < 1e-3
 
 
+def test_names_of_other_classes_are_not_taken(masks: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A classes.txt of another length names nothing: masks have the classes' numbers."""
+    path, whole = Path("runs/masks/run.json"), Path("runs/masks/run.json").read_text()
+    path.write_text(json.dumps(json.loads(whole) | {"class_names": ["ground"]}))
+    try:
+        assert main(["classify", "data/images/val_0001.png", "--net", "runs/masks", "--output", "few"]) == 0
+    finally:
+        path.write_text(whole)
+    assert ' - "0"' in capsys.readouterr().out
+
+
 def test_masks_are_written_over_masks_alone(masks: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("mine").mkdir()
     Path("mine/val_0001.png").write_bytes(Path("data/masks/val_0001.png").read_bytes())

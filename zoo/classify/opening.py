@@ -121,7 +121,8 @@ def _of_module(
             return finite(torch.cat([net(each[None]).flatten(1) for each in pictures]))
 
     origin = f'layer "{own.name}"' if own else "classification.bin"
-    return Opened(scores, found, Stated(own, origin, places), names, task, found.is_map)
+    fits = not found.is_map or len(names) == found.classes
+    return Opened(scores, found, Stated(own, origin, places), names if fits else (), task, found.is_map)
 
 
 def _of_onnx(path: Path) -> Opened:

@@ -10,6 +10,7 @@ from converters.graph import Graph, Node
 from converters.layers.registry import record_of
 from eval.segmentation import class_ious, mean_iou, pixel_accuracy, pixel_counts
 from eval.statistics import Floats
+from zoo.tasks.masks import LabelMap
 from zoo.tasks.task import Columns, Quantity, SummedTask, figures
 from zoo.variants.sizing import ignored_labels
 
@@ -62,8 +63,8 @@ def _judges_maps(node: Node, graph: Graph) -> bool:
     return False
 
 
-def told_map(scores: Tensor) -> "np.ndarray[tuple[int, int], np.dtype[np.uint8]]":
+def told_map(scores: Tensor) -> LabelMap:
     """(H, W): the class that a picture's (C, H, W) scores name for each pixel, as
     :func:`eval.segmentation.pixel_counts` counts it.
     """
-    return scores.argmax(0).numpy().astype(np.uint8)
+    return np.asarray(scores.argmax(0).numpy(), np.uint8)

@@ -1,8 +1,8 @@
 """Label maps as pictures: PNG files with a palette, and colours."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ def coloured(labels: LabelMap) -> NDArray[np.uint8]:
     return colours
 
 
-def check_places(paths: "list[Path]") -> None:
+def check_places(paths: Sequence[Path]) -> None:
     """Raise InputError where :func:`write_mask` would write over a file that it did not write."""
     for path in paths:
         keep_others(path, "mask", _is_mask)
@@ -53,14 +53,6 @@ def encoded(labels: LabelMap) -> bytes:
     about.add_text("Software", _MARK)
     image.save(data, "PNG", pnginfo=about)
     return data.getvalue()
-
-
-def read_indices(path: Path) -> Any:
-    """(height, width): the values of an indexed PNG, which OpenCV turns into colours."""
-    from PIL import Image
-
-    with Image.open(path) as image:
-        return np.asarray(image)
 
 
 def _is_mask(path: Path) -> bool:
