@@ -1,5 +1,7 @@
 """The report of nets that tell label maps: the verdict, class by class, and pictures with their masks."""
 
+import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,8 +11,11 @@ import numpy as np
 import pytest
 from mask_runs import rows
 
+from zoo.bench.command import trained
+from zoo.bench.models import Elsewhere
 from zoo.cli import main
-from zoo.report.measure.summed import Summed
+from zoo.report.measure.masks import masked_pictures, told_masks
+from zoo.report.measure.summed import Summed, sum_run
 from zoo.report.read.figures import Figures
 from zoo.report.say.figures_section import figures_verdict
 from zoo.report.say.mask_sections import class_names, class_section, looked_at
@@ -102,3 +107,20 @@ def test_a_picture_is_shown_as_its_file_has_it(masks: Path) -> None:
     files = [cv2.imread(str(path)) for path in sorted(Path("data/images").glob("val_*"))]
     large = [cv2.resize(each, shown.shape[1::-1], interpolation=cv2.INTER_NEAREST) for each in files]
     assert any(np.array_equal(each, shown) for each in large)
+
+
+def test_pictures_behind_a_broken_one_are_those_that_were_measured(masks: Path, tmp_path: Path) -> None:
+    """A run that passes over broken pairs has no sums of them: the third picture is then the list's fourth."""
+    for each in ("data", "runs"):
+        shutil.copytree(each, tmp_path / each)
+    (tmp_path / "data/images/val_0002.png").write_bytes(b"no picture")
+    record = tmp_path / "runs/masks/run.json"
+    about = json.loads(record.read_text())
+    about["options"]["skip_bad"] = True
+    record.write_text(json.dumps(about))
+    (model,) = trained(tmp_path / "runs", Elsewhere(list=tmp_path / "data/masks_val.txt"))
+    assert len(sum_run(model).sums) == 5
+    shown = masked_pictures(model, [0, 2, 4])
+    for picture, number in zip(shown, (1, 4, 6), strict=True):
+        assert np.array_equal(picture.pixels[..., ::-1], cv2.imread(f"data/images/val_{number:04d}.png"))
+    assert len(told_masks(model, [0, 2, 4])) == 3

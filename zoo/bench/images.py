@@ -28,7 +28,7 @@ from zoo.train.images.dataset import (
 )
 from zoo.train.images.decoding import Advance
 from zoo.train.images.feed import ImageFeed
-from zoo.train.planning.lists import sole_image_layer, source_of
+from zoo.train.planning.lists import list_param, sole_image_layer, sole_pair_layer, source_of
 from zoo.variants.sizing import ignored_labels
 
 _SEEN = {"TRAIN": "trained", "TEST": "tested"}
@@ -86,7 +86,7 @@ def listed_images(model: Model, key: str, advance: Advance = _ignore) -> ImageSe
     """
     if model.record is None or model.folder is None or key not in model.record["data"]:
         return None
-    layer = _reading_layer(model.folder, key)
+    layer = reading_layer(model.folder, key)
     path, places = whereabouts(model, key, layer)
     options = model.record.get("options", {})
     skip_bad, label_size = bool(options.get("skip_bad")), options.get("label_size")
@@ -109,7 +109,7 @@ def check_classes(model: Model) -> None:
     if ours and theirs and (other := first_difference(of_classes_named(ours), of_classes_named(theirs))):
         raise InputError(f"{path}: the classes.txt beside it has {other} as {model.where} was trained with")
     if (classes := record.get("classes")) and not record.get("options", {}).get("label_size"):
-        layer = _reading_layer(model.folder, "TEST") if model.folder else None
+        layer = reading_layer(model.folder, "TEST") if model.folder else None
         check_labels(path, classes, ignored_labels(model.net.layer), ignores_negative=True, layer=layer)
 
 
@@ -164,16 +164,21 @@ def _other(model: Model, key: str, path: Path, has_rows: bool, first: str = "") 
     )
 
 
-def _reading_layer(folder: RunFolder, key: str) -> LayerParameter:
-    """The TEST net's data layer; for the training list with that list's own name and root folder."""
+def reading_layer(folder: RunFolder, key: str) -> LayerParameter:
+    """The TEST net's data layer, of images or of images and label maps; for the training list with that
+    list's own name and root folder. The TRAIN net's where the run was never tested.
+    """
+    graphs = {phase: graph for phase in ("TRAIN", "TEST") if (graph := run_graph(folder, phase))}
     layers = {
-        phase: sole_image_layer(graph) for phase in ("TRAIN", "TEST") if (graph := run_graph(folder, phase))
+        phase: layer
+        for phase, graph in graphs.items()
+        if (layer := sole_image_layer(graph) or sole_pair_layer(graph))
     }
     layer = LayerParameter()
-    layer.CopyFrom(layers.get("TEST") or layers["TRAIN"])  # type: ignore[arg-type]
+    layer.CopyFrom(layers.get("TEST") or layers["TRAIN"])
     if own := layers.get(key):
-        layer.image_data_param.root_folder = own.image_data_param.root_folder
-        layer.image_data_param.source = own.image_data_param.source
+        ours, theirs = list_param(layer), list_param(own)
+        ours.root_folder, ours.source = theirs.root_folder, theirs.source
     return layer
 
 

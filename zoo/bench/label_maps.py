@@ -5,6 +5,7 @@ them.
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
@@ -16,15 +17,14 @@ from converters.data.forks.pairs import PairSource
 from converters.data.opening import open_data
 from converters.data.source import BadRecordError
 from converters.host.machine import cores
-from converters.layers.registry import record_of
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
-from zoo.bench.images import check_sums, whereabouts
-from zoo.bench.models import Model, run_graph
+from zoo.bench.images import check_sums, reading_layer, whereabouts
+from zoo.bench.models import Model
 from zoo.runs.first_row import pair_rows
 from zoo.runs.pairs import Pairs, pairs_in
 from zoo.train.images.dataset import sums_of
-from zoo.train.planning.lists import sole_pair_layer, source_of
+from zoo.train.planning.lists import list_param
 
 _BATCH = 16  # images at most that are held at a time
 
@@ -44,6 +44,15 @@ class LabelMaps:
     def count(self) -> int:
         """How many there are."""
         return len(self.pairs.entries)
+
+    @cached_property
+    def readable(self) -> Sequence[int]:
+        """The rows of the list that :meth:`batches` serves, when it serves all."""
+        if not self.source.options.skip_bad:
+            return range(self.count)
+        with ThreadPoolExecutor(cores()) as pool:
+            is_whole = pool.map(lambda row: self._alone(row) is not None, range(self.count))
+            return [row for row, whole in enumerate(is_whole) if whole]
 
     def batches(self, rows: Sequence[int] | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """(N, C, H, W) images and (N, 1, H, W) labels, of these rows or of all; images of one size that
@@ -87,7 +96,7 @@ def listed_pairs(model: Model, key: str) -> LabelMaps | None:
     """
     if model.record is None or model.folder is None or model.list_of(key) is None:
         return None
-    layer = _reading_layer(model, key)
+    layer = reading_layer(model.folder, key)
     path, places = whereabouts(model, key, layer)
     skip_bad = bool(model.record.get("options", {}).get("skip_bad"))
     made = label_maps(layer, path, places, skip_bad)
@@ -105,10 +114,7 @@ def label_maps(
     """
     plain = LayerParameter()
     plain.CopyFrom(layer)
-    tops = record_of(plain).data_tops
-    assert tops is not None
-    param = getattr(plain, tops.param)
-    pairs = pairs_in(layer, path, places)
+    param, pairs = list_param(plain), pairs_in(layer, path, places)
     param.source, param.batch_size = str(path.absolute()), 1
     for message, field in ((param, "shuffle"), (param, "rand_skip"), (param, "mirror")):
         if hasattr(message, field):
@@ -120,16 +126,3 @@ def label_maps(
         source.close()
         raise InputError(f"type {layer.type} serves no label maps that can be judged", layer.name)
     return LabelMaps(source, pairs, pairs.prints(sums_of(path, pairs.base))[1])
-
-
-def _reading_layer(model: Model, key: str) -> LayerParameter:
-    """The TEST net's data layer; for the training list with that list's own name and root folder."""
-    assert model.folder is not None
-    graphs = {phase: run_graph(model.folder, phase) for phase in ("TRAIN", "TEST")}
-    layers = {phase: layer for phase, graph in graphs.items() if graph and (layer := sole_pair_layer(graph))}
-    layer = LayerParameter()
-    layer.CopyFrom(layers["TEST"] if "TEST" in layers else layers["TRAIN"])
-    if own := layers.get(key):
-        ours, theirs = (getattr(each, record_of(each).data_tops.param) for each in (layer, own))  # type: ignore[union-attr]
-        ours.root_folder, ours.source = theirs.root_folder, source_of(own)
-    return layer

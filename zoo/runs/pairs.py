@@ -6,10 +6,10 @@ from pathlib import Path
 
 from converters.data.forks.pairs import PairEntry, read_pairs
 from converters.host.places import place_of_list
-from converters.layers.registry import record_of
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.rawbytes import from_message
 from zoo.runs.sums import RowSums, Sums, row_prints
+from zoo.train.planning.lists import list_param
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,7 @@ class Pairs:
 
 def pairs_in(layer: LayerParameter, path: Path, places: Sequence[Path]) -> Pairs:
     """The list that was found at ``path`` for a layer of images and label maps, as its source reads it."""
-    tops = record_of(layer).data_tops
-    assert tops is not None
-    param = getattr(layer, tops.param)
+    param = list_param(layer)
     entries, root = read_pairs(path, False), from_message(param.root_folder)
     names = [root + entry.image for entry in entries]
     place = place_of_list(path, param.source, names, [*places, path.parent])

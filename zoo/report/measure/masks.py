@@ -26,19 +26,22 @@ class MaskedPicture:
     mask: LabelMap
 
 
-def masked_pictures(model: Model, rows: list[int]) -> list[MaskedPicture]:
-    """These pictures of the run's validation list."""
-    return [_picture(pairs, images, labels) for pairs, images, labels in _served(model, rows)]
+def masked_pictures(model: Model, places: list[int]) -> list[MaskedPicture]:
+    """The pictures of the run's validation list that stand at these places among those that can be read, as
+    the run's sums have them.
+    """
+    return [_picture(pairs, images, labels) for pairs, images, labels in _served(model, places)]
 
 
-def told_masks(model: Model, rows: list[int]) -> list[LabelMap]:
+def told_masks(model: Model, places: list[int]) -> list[LabelMap]:
     """What the run's net tells of them."""
     session = open_session(model.path)
-    return [told_map(run_outputs(session, images)[0]) for _, images, _ in _served(model, rows)]
+    return [told_map(run_outputs(session, images)[0]) for _, images, _ in _served(model, places)]
 
 
-def _served(model: Model, rows: list[int]) -> list[tuple[LabelMaps, Tensor, Tensor]]:
+def _served(model: Model, places: list[int]) -> list[tuple[LabelMaps, Tensor, Tensor]]:
     pairs = judged_pairs(model)
+    rows = [pairs.readable[place] for place in places]
     return [(pairs, images, labels) for row in rows for images, labels in pairs.batches([row])]
 
 

@@ -1,13 +1,15 @@
 """The data layers of a run's nets, and the list files of those that read images."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from converters.data.images.lists import Entry
 from converters.data.images.transform import check_resize
 from converters.graph import Graph
 from converters.host.places import missing, seek
 from converters.layers.checks import positive
+from converters.layers.data_tops import DataTops
 from converters.layers.registry import record_of
 from converters.solver.nets import NetSource
 from prototxt.caffe_pb2 import LayerParameter
@@ -39,23 +41,30 @@ def check_data(graph: Graph, key: str) -> None:
 
 def sole_image_layer(graph: Graph) -> LayerParameter | None:
     """The net's layer of a list of images where that alone feeds it: they are decoded once, and kept."""
-    layers = data_layers(graph)
-    tops = record_of(layers[0]).data_tops if len(layers) == 1 else None
-    return layers[0] if tops is not None and tops.is_list else None
+    return _sole_layer(graph, lambda tops: tops.is_list)
 
 
 def sole_pair_layer(graph: Graph) -> LayerParameter | None:
     """The net's layer of images and label maps where that alone feeds it."""
+    return _sole_layer(graph, lambda tops: tops.are_pairs)
+
+
+def _sole_layer(graph: Graph, is_such: Callable[[DataTops], bool]) -> LayerParameter | None:
     layers = data_layers(graph)
     tops = record_of(layers[0]).data_tops if len(layers) == 1 else None
-    return layers[0] if tops is not None and tops.are_pairs else None
+    return layers[0] if tops is not None and is_such(tops) else None
+
+
+def list_param(layer: LayerParameter) -> Any:
+    """The message of a data layer that names its list and the folder that the list's names count from."""
+    tops = record_of(layer).data_tops
+    assert tops is not None
+    return getattr(layer, tops.param)
 
 
 def source_of(layer: LayerParameter) -> str:
     """The list that a data layer names."""
-    tops = record_of(layer).data_tops
-    assert tops is not None
-    return str(getattr(layer, tops.param).source)
+    return str(list_param(layer).source)
 
 
 def find_lists(
