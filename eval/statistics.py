@@ -102,17 +102,39 @@ def _interval(
     photograph = sum(sign * group.mean(0) for group, sign in zip(groups, signs, strict=True))
     parts = [(_drawn_blocks(np.asarray(photograph), blocks, draws, random), len(blocks))]
     parts += [(drawn_means(run, draws, random), len(run)) for run in runs if len(run) > 1]
-    mean = float(sum(run.mean() for run in runs))
+    are_alike = bool(np.ptp(np.asarray(photograph)[columns]) < NO_SPREAD)
+    return of_deviations(float(sum(run.mean() for run in runs)), parts, len(groups), ends, level, are_alike)
+
+
+def of_deviations(
+    mean: float,
+    parts: Sequence[tuple[Floats, int]],
+    groups: int,
+    ends: tuple[float, float],
+    level: float,
+    are_alike: bool,
+) -> Interval:
+    """The interval of a mean that ``groups`` of runs give, by :func:`difference`'s method. ``parts`` are
+    deviations of resampled means, each with how many values it was drawn from: over photographs, then over
+    the runs of each group of several. ``ends`` are the least and the greatest mean that there can be, and
+    ``are_alike`` says that no photograph differs from another.
+
+    A draw of which a deviation is nan, as of photographs that say nothing of a figure, is passed over; an
+    interval of no other draws, or of a mean that is nan, is of nan.
+    """
     deviations = np.asarray(sum(deviation for deviation, _ in parts))
-    wide = student_quantile((1 + level) / 2, degrees_of_freedom(parts)) / NormalDist().inv_cdf(
-        (1 + level) / 2
-    )
-    low, high = mean + wide * np.quantile(deviations, [(1 - level) / 2, (1 + level) / 2])
-    if np.ptp(np.asarray(photograph)[columns]) < NO_SPREAD:
-        share = unseen(len(blocks), level)
+    known = deviations[~np.isnan(deviations)]
+    if math.isnan(mean) or not len(known):
+        return Interval(math.nan, math.nan, math.nan, False, True)
+    each = [(deviation[~np.isnan(deviation)], count) for deviation, count in parts]
+    wide = student_quantile((1 + level) / 2, degrees_of_freedom(each)) / NormalDist().inv_cdf((1 + level) / 2)
+    low, high = mean + wide * np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    blocks = parts[0][1]
+    if are_alike and all(map(math.isfinite, ends)):
+        share = unseen(blocks, level)
         low, high = low - share * (mean - ends[0]), high + share * (ends[1] - mean)
     low, high = np.clip((low, high), *ends).tolist()
-    return Interval(mean, low, high, len(parts) == 1 + len(groups), len(blocks) < LEAST_BLOCKS)
+    return Interval(mean, low, high, len(parts) == 1 + groups, blocks < LEAST_BLOCKS)
 
 
 def unseen(count: int, level: float) -> float:
@@ -142,8 +164,10 @@ def _drawn_blocks(values: Floats, blocks: Blocks, draws: int, random: np.random.
 
 
 def degrees_of_freedom(parts: Sequence[tuple[Floats, int]]) -> float:
-    """Satterthwaite's degrees of freedom of a sum of independent parts, each estimated from n values."""
-    variances = [(float(np.var(deviation)), n - 1) for deviation, n in parts]
+    """Satterthwaite's degrees of freedom of a sum of independent parts, each estimated from n values; one
+    value, which shows no scatter, counts as two.
+    """
+    variances = [(float(np.var(deviation)), max(n, 2) - 1) for deviation, n in parts]
     total = sum(variance for variance, _ in variances)
     if not total:
         return math.inf

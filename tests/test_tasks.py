@@ -94,24 +94,24 @@ def test_the_interval_of_a_mean_error_against_the_normal_formula() -> None:
     assert ours.is_real and not ours.over_seeds
 
 
-def test_images_drawn_together_make_a_wider_interval() -> None:
-    """Ten images that are one and the same twenty times over tell as much as twenty images do."""
-    drawn = np.random.default_rng(5)
-    own = (drawn.random(20) < 0.5).astype(float).repeat(10)
-    sums = np.stack([own, np.ones(200)], 1)[None]
-    alone = intervals([sums], mean_of)[0]
-    together = intervals([sums], mean_of, [list(range(at, at + 10)) for at in range(0, 200, 10)])[0]
-    assert together.high - together.low > 2.5 * (alone.high - alone.low)
-
-
 def test_what_is_alike_in_all_images_may_be_otherwise_in_others() -> None:
     """30 of 30 right: Wilson's lower bound of 30 in 30."""
     sums = np.ones((1, 30, 2))
     (ours,) = intervals([sums], mean_of)
     assert (ours.mean, ours.high) == (1.0, 1.0)
     assert ours.low == pytest.approx(1 - 3.8415 / (30 + 3.8415), abs=1e-3)
-    with pytest.raises(InputError, match="two blocks"):
+    with pytest.raises(InputError, match="two photographs"):
         intervals([np.ones((1, 1, 2))], mean_of)
+
+
+def test_a_class_that_stands_in_one_image_is_known_from_one() -> None:
+    """Of 40 images one has it, and is told rightly in half of it: Wilson's bounds of 1 image."""
+    sums = np.zeros((1, 40, 3))
+    sums[0, 7] = 5, 5, 10
+    (ours,) = intervals([sums], class_ious)
+    share = 3.8415 / (1 + 3.8415)
+    assert (ours.mean, ours.too_few) == (0.5, True)
+    assert [ours.low, ours.high] == pytest.approx([0.5 - share / 2, 0.5 + share / 2], abs=1e-3)
 
 
 def test_the_columns_of_a_row() -> None:
