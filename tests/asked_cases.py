@@ -10,7 +10,8 @@ from report_runs import write_bench, write_run
 from eval.statistics import Interval
 from zoo.report.say.asked import Asked, Entrant
 from zoo.report.say.sentences import Compared
-from zoo.study.question import Outcome, Question
+from zoo.study.keys import Outcome
+from zoo.study.question import Question
 
 TEXTS = {"en": "Does it help?", "zh": "有用吗？"}
 

@@ -19,7 +19,8 @@ from zoo.report.say.asked_picture import asked_drawing
 from zoo.report.say.wording import Words
 from zoo.study.expand import expand
 from zoo.study.file import read_study
-from zoo.study.question import Outcome, Question
+from zoo.study.keys import Outcome
+from zoo.study.question import Question
 
 EN, ZH = Words("en"), Words("zh")
 SKIP = ("skip", "plain")

@@ -69,7 +69,7 @@ def compose(results: Results, study: StudyJson | None, words: Words, has_photogr
     commands = provenance.commands(results, study)
     conditions = provenance.conditions(results, words)
     asked, ship = asked_of(results, study), which(results, words)
-    sections: list[Section | None] = [
+    sections = [
         Section("answers", words("answers.title"), (answers(results, asked, words), *conditions)),
         Section("which", words.judged("which.title"), ship) if asked else None,
         accuracy_section(results, words),
@@ -84,18 +84,7 @@ def compose(results: Results, study: StudyJson | None, words: Words, has_photogr
         provenance.runs_section(results, commands, words),
         provenance.method_section(words),
     ]
-    return Document(
-        LANGUAGES[words.language],
-        results.title,
-        (
-            *provenance.warnings(results, words),
-            *(asked_lead(asked, words) if asked else ship),
-            *provenance.departures(results, words),
-        ),
-        tuple(section for section in sections if section),
-        words("contents"),
-        words("footer", runs=sum(len(group.runs) for group in results.groups)),
-    )
+    return provenance.whole(results, asked_lead(asked, words) if asked else ship, sections, words)
 
 
 def write(document: Document, output: Path) -> None:

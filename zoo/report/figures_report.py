@@ -2,7 +2,6 @@
 maps.
 """
 
-from zoo.cli.choices import LANGUAGES
 from zoo.report.read.figures import Figures
 from zoo.report.say import provenance
 from zoo.report.say.cost_section import cost_section
@@ -32,7 +31,7 @@ def compose_figures(
     are_maps = isinstance(figures.task, Maps)
     lost = "lost_int8" if figures.task.main.is_share else "lost_int8_figure"
     picture = scatters(figures, best_of(figures), words)
-    sections: list[Section | None] = [
+    sections = [
         figures_section(figures, words),
         scatter_section(figures, words),
         worst_told(figures, words) if has_photographs else None,
@@ -44,19 +43,8 @@ def compose_figures(
         provenance.runs_section(figures, provenance.commands(figures, study), words),
         provenance.method_section(words, ("figures", "training", "macs")),
     ]
-    return Document(
-        LANGUAGES[words.language],
-        figures.title,
-        (
-            *provenance.warnings(figures, words),
-            *([picture] if picture else []),
-            *figures_verdict(figures, words),
-            *provenance.departures(figures, words),
-        ),
-        tuple(section for section in sections if section),
-        words("contents"),
-        words("footer", runs=sum(len(group.runs) for group in figures.groups)),
-    )
+    lead = (*([picture] if picture else []), *figures_verdict(figures, words))
+    return provenance.whole(figures, lead, sections, words)
 
 
 def print_figures(figures: Figures, words: Words) -> None:

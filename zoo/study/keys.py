@@ -3,13 +3,13 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, Literal, get_args
 
 from prototxt.errors import InputError, nearest
 from zoo.cli.choices import MOST, MOST_SEED
 
 _NAME = re.compile(r"[\w.+-]+")
-OUTCOMES = ("higher", "lower", "equal")  # how one run's accuracy may stand to another's
+Outcome = Literal["higher", "lower", "equal"]  # how one run's accuracy may stand to another's
 
 
 def checked(
@@ -92,6 +92,6 @@ _KINDS: dict[str, tuple[str, Any]] = {
     "questions": ("blocks [[questions]]", _is_blocks),
     "en": _TEXT,
     "zh": _TEXT,
-    "yes": (f"one of {', '.join(OUTCOMES)}", lambda value: value in OUTCOMES),
+    "yes": (f"one of {', '.join(get_args(Outcome))}", lambda value: value in get_args(Outcome)),
     "against": ("for names of runs the name of another", _is_pairs),
 }

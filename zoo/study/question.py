@@ -2,12 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from prototxt.errors import InputError, nearest
-from zoo.study.keys import checked
-
-Outcome = Literal["higher", "lower", "equal"]
+from zoo.study.keys import Outcome, checked
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from zoo.report.read.runs import Group
 from zoo.report.say.choice import Candidate, Choice, relation
 from zoo.report.say.claims import EQUAL_WITHIN, is_equal
 from zoo.report.say.sentences import Compared
-from zoo.study.question import Outcome, Question
+from zoo.study.keys import Outcome
+from zoo.study.question import Question
 from zoo.study.study_json import StudyJson, questions_in
 
 _SIDES = {"higher": "above", "lower": "below", "equal": "equal"}

@@ -2,20 +2,36 @@
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from zoo.cli.choices import KINDS
+from zoo.cli.choices import KINDS, LANGUAGES
 from zoo.report.read.gathered import Gathered, OtherList
 from zoo.report.read.runs import FinishedRun
 from zoo.report.say.wording import Words, count
-from zoo.report.write.document import Block, Code, Definitions, Heading, Paragraph, Section, Table
+from zoo.report.write.document import Block, Code, Definitions, Document, Heading, Paragraph, Section, Table
 from zoo.runs.run_json import ListRecord, RunRecord
 from zoo.study.study_json import StudyJson
 
 _METHOD = ("intervals", "orders", "tests", "training", "macs")
+
+
+def whole(
+    results: Gathered, lead: Sequence[Block], sections: Iterable[Section | None], words: Words
+) -> Document:
+    """A report: what is said before anything else, the ``lead``, how the runs depart from the article, and
+    the sections that there are.
+    """
+    return Document(
+        LANGUAGES[words.language],
+        results.title,
+        (*warnings(results, words), *lead, *departures(results, words)),
+        tuple(section for section in sections if section),
+        words("contents"),
+        words("footer", runs=sum(len(group.runs) for group in results.groups)),
+    )
 
 
 def warnings(results: Gathered, words: Words) -> tuple[Block, ...]:
