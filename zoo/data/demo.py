@@ -1,6 +1,5 @@
 """The demo data set: 20 classes of drawn images in the list layout that Caffe's ImageData layer reads."""
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from prototxt.errors import InputError
 from zoo.cli.choices import SEED
 from zoo.data.drawing import Image, draw_image
 from zoo.data.patterns import PATTERNS
-from zoo.data.whole_set import make_whole, write_lines
+from zoo.data.whole_set import SPLITS, Progress, generator, make_whole, write_lines, write_picture
 
 CLASSES = tuple(PATTERNS)
 TRAIN_IMAGES, VAL_IMAGES = 2400, 1000
@@ -22,7 +21,6 @@ TRAIN_LIST, VAL_LIST, CLASS_LIST = "list_train_shuffle.txt", "list_val_shuffle.t
 # Raised whenever a seed's pixels change, so that an older folder is not taken for today's.
 DRAWING = 1
 
-_SPLITS = ("train", "val")
 _QUALITY = 85
 _BATCH = 64
 
@@ -54,7 +52,7 @@ def make_demo(
     seed: int = SEED,
     train: int = TRAIN_IMAGES,
     val: int = VAL_IMAGES,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
 ) -> bool:
     """Write the data set whole or not at all; False where the folder holds this very one already.
 
@@ -71,8 +69,7 @@ def _ignore(written: int) -> None:
 
 def draw_demo(seed: int, split: str, label: int, number: int) -> Image:
     """One image, 256×256 BGR: a pure function of its four keys."""
-    key = np.random.SeedSequence([seed, _SPLITS.index(split), label, number])
-    return draw_image(PATTERNS[CLASSES[label]], np.random.Generator(np.random.Philox(key)))
+    return draw_image(PATTERNS[CLASSES[label]], generator(seed, split, label, number))
 
 
 def _check(wanted: DemoData) -> None:
@@ -82,12 +79,12 @@ def _check(wanted: DemoData) -> None:
         raise InputError(f"each list of the demo data needs at least {len(CLASSES)} images, one a class")
 
 
-def _write(folder: Path, wanted: DemoData, progress: Callable[[int], None]) -> None:
+def _write(folder: Path, wanted: DemoData, progress: Progress) -> None:
     lists = {
         TRAIN_LIST: _shuffled(wanted.seed, "train", wanted.train),
         VAL_LIST: _shuffled(wanted.seed, "val", wanted.val),
     }
-    for split in _SPLITS:
+    for split in SPLITS:
         (folder / split).mkdir()
     _write_images(folder, wanted.seed, [entry for entries in lists.values() for entry in entries], progress)
     for name, entries in lists.items():
@@ -97,15 +94,13 @@ def _write(folder: Path, wanted: DemoData, progress: Callable[[int], None]) -> N
 
 def _shuffled(seed: int, split: str, count: int) -> list[_Entry]:
     """The split's images, classes in equal numbers (to one), in an order of the seed's choice."""
-    order = np.random.default_rng([seed, _SPLITS.index(split)]).permutation(count)
+    order = np.random.default_rng([seed, SPLITS.index(split)]).permutation(count)
     return [_Entry(split, int(place) % len(CLASSES), int(place) // len(CLASSES)) for place in order]
 
 
-def _write_images(folder: Path, seed: int, entries: list[_Entry], progress: Callable[[int], None]) -> None:
+def _write_images(folder: Path, seed: int, entries: list[_Entry], progress: Progress) -> None:
     def write(entry: _Entry) -> None:
-        encoded, data = cv2.imencode(".jpg", draw_demo(seed, *entry), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-        assert encoded
-        (folder / entry.path).write_bytes(data.tobytes())
+        write_picture(folder / entry.path, draw_demo(seed, *entry), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
 
     with ThreadPoolExecutor(cores()) as pool:
         for start in range(0, len(entries), _BATCH):

@@ -1,18 +1,15 @@
 """Drawn pictures with their masks: a few shapes of any colour on a cluttered ground, a class a pixel."""
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.host.machine import cores
 from prototxt.errors import InputError
 from zoo.cli.choices import SEED
 from zoo.data.demo import CLASS_LIST
-from zoo.data.whole_set import make_whole, write_lines
+from zoo.data.whole_set import Drawn, Progress, generator, make_whole, write_drawn, write_lines
 
 CLASSES = ("background", "disc", "square", "triangle", "cross")
 TRAIN_PAIRS, VAL_PAIRS = 320, 80
@@ -21,7 +18,6 @@ SIDE = 64
 # Raised whenever a seed's pixels change, so that an older folder is not taken for today's.
 DRAWING = 1
 
-_SPLITS = ("train", "val")
 _FINE = 4  # bits of a pixel's fraction in a corner's place: whole numbers draw alike on every processor
 
 Image = NDArray[np.uint8]
@@ -33,7 +29,7 @@ def make_masks(
     seed: int = SEED,
     train: int = TRAIN_PAIRS,
     val: int = VAL_PAIRS,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
 ) -> bool:
     """Write the data set whole or not at all; False where the folder holds this very one already.
 
@@ -46,21 +42,15 @@ def make_masks(
     return make_whole(folder, wanted, lambda whole: _write(whole, seed, (train, val), progress))
 
 
-def _write(whole: Path, seed: int, counts: tuple[int, int], progress: Callable[[int], None] | None) -> None:
+def _write(whole: Path, seed: int, counts: tuple[int, int], progress: Progress | None) -> None:
     for name in ("images", "masks"):
         (whole / name).mkdir()
-    keys = [(split, number) for split, count in zip(_SPLITS, counts, strict=True) for number in range(count)]
-    with ThreadPoolExecutor(cores()) as pool:
-        pairs = pool.map(lambda key: draw_pair(seed, *key), keys)
-        for done, (key, pair) in enumerate(zip(keys, pairs, strict=True), 1):
-            for place, pixels in zip(_places(*key), pair, strict=True):
-                encoded, data = cv2.imencode(".png", pixels)
-                assert encoded
-                (whole / place).write_bytes(data.tobytes())
-            if progress is not None:
-                progress(done)
-    for split, name in zip(_SPLITS, (TRAIN_LIST, VAL_LIST), strict=True):
-        write_lines(whole / name, [" ".join(_places(*key)) for key in keys if key[0] == split])
+
+    def draw(split: str, number: int) -> Drawn:
+        places = _places(split, number)
+        return Drawn(dict(zip(places, draw_pair(seed, split, number), strict=True)), " ".join(places))
+
+    write_drawn(whole, draw, counts, (TRAIN_LIST, VAL_LIST), progress)
     write_lines(whole / CLASS_LIST, CLASSES)
 
 
@@ -71,8 +61,7 @@ def _places(split: str, number: int) -> tuple[str, str]:
 
 def draw_pair(seed: int, split: str, number: int) -> tuple[Image, Image]:
     """(64×64 BGR picture, its 64×64 mask of class numbers): a pure function of the three keys."""
-    key = np.random.SeedSequence([seed, _SPLITS.index(split), number])
-    rng = np.random.Generator(np.random.Philox(key))
+    rng = generator(seed, split, number)
     image, mask = _ground(rng), np.zeros((SIDE, SIDE), np.uint8)
     for label in rng.integers(1, len(CLASSES), rng.integers(2, 5)).tolist():
         corners, own = _placed(_SHAPES[label - 1], rng), np.zeros_like(mask)

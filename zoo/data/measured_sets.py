@@ -1,25 +1,16 @@
 """Drawn pictures of which a number is told, or votes, with lists as Caffe's data layers read them."""
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-import numpy as np
-
-from converters.host.machine import cores
 from prototxt.errors import InputError
 from zoo.cli.choices import SEED
-from zoo.data.drawing import Image
 from zoo.data.measures import Measure, Measured, needle, tank
-from zoo.data.whole_set import make_whole, write_lines
+from zoo.data.whole_set import SPLITS, Drawn, Progress, generator, make_whole, write_drawn
 
 TRAIN_PICTURES, VAL_PICTURES = 480, 160
 # Raised whenever a seed's pixels or labels change, so that an older folder is not taken for today's.
 DRAWING = 1
-
-_SPLITS = ("train", "val")
 
 
 @dataclass(frozen=True)
@@ -32,7 +23,7 @@ class MeasuredSet:
     @property
     def lists(self) -> tuple[str, str]:
         """The names of its lists."""
-        train, val = (f"{self.kind}_{split}.txt" for split in _SPLITS)
+        train, val = (f"{self.kind}_{split}.txt" for split in SPLITS)
         return train, val
 
     def make(
@@ -41,7 +32,7 @@ class MeasuredSet:
         seed: int = SEED,
         train: int = TRAIN_PICTURES,
         val: int = VAL_PICTURES,
-        progress: Callable[[int], None] | None = None,
+        progress: Progress | None = None,
     ) -> bool:
         """Write the data set whole or not at all; False where the folder holds this very one already.
 
@@ -55,34 +46,17 @@ class MeasuredSet:
 
     def draw(self, seed: int, split: str, number: int) -> Measured:
         """A picture with its labels: a pure function of the three keys."""
-        key = np.random.SeedSequence([seed, _SPLITS.index(split), number])
-        return self.measure(np.random.Generator(np.random.Philox(key)))
+        return self.measure(generator(seed, split, number))
 
-    def _write(
-        self, whole: Path, seed: int, counts: tuple[int, int], progress: Callable[[int], None] | None
-    ) -> None:
-        keys = [
-            (split, number) for split, count in zip(_SPLITS, counts, strict=True) for number in range(count)
-        ]
-        lines: dict[str, list[str]] = {split: [] for split in _SPLITS}
-        for split in _SPLITS:
+    def _write(self, whole: Path, seed: int, counts: tuple[int, int], progress: Progress | None) -> None:
+        for split in SPLITS:
             (whole / split).mkdir()
-        with ThreadPoolExecutor(cores()) as pool:
-            every = pool.map(lambda key: self.draw(seed, *key), keys)
-            for done, ((split, number), drawn) in enumerate(zip(keys, every, strict=True), 1):
-                place = f"{split}/{self.kind}_{number + 1:04d}.png"
-                _write_png(whole / place, drawn.image)
-                lines[split].append(" ".join([place, *drawn.labels]))
-                if progress is not None:
-                    progress(done)
-        for split, name in zip(_SPLITS, self.lists, strict=True):
-            write_lines(whole / name, lines[split])
 
+        def draw(split: str, number: int) -> Drawn:
+            made, place = self.draw(seed, split, number), f"{split}/{self.kind}_{number + 1:04d}.png"
+            return Drawn({place: made.image}, " ".join([place, *made.labels]))
 
-def _write_png(path: Path, image: Image) -> None:
-    encoded, data = cv2.imencode(".png", image)
-    assert encoded
-    path.write_bytes(data.tobytes())
+        write_drawn(whole, draw, counts, self.lists, progress)
 
 
 ANGLE, VOTES = MeasuredSet("angle", needle), MeasuredSet("votes", tank)

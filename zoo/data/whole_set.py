@@ -3,12 +3,29 @@
 import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.host.machine import cores
 from prototxt.errors import InputError
 from zoo.catalogue import DEMO_MANIFEST as MANIFEST
 
 Manifest = Mapping[str, object]
+Progress = Callable[[int], None]  # pictures, or pairs, written so far
+SPLITS = ("train", "val")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a line of a list names: uint8 pictures by their places in the set's folder, and the line."""
+
+    pictures: Mapping[str, NDArray[np.uint8]]
+    line: str
 
 
 def make_whole(folder: Path, wanted: Manifest, write: Callable[[Path], None]) -> bool:
@@ -56,6 +73,43 @@ def _manifest(folder: Path) -> Manifest | None:
 
 def _named(manifest: Manifest) -> str:
     return ", ".join(f"{key} {value}" for key, value in manifest.items())
+
+
+def generator(seed: int, split: str, *numbers: int) -> np.random.Generator:
+    """What draws a picture: a pure function of the keys."""
+    key = np.random.SeedSequence([seed, SPLITS.index(split), *numbers])
+    return np.random.Generator(np.random.Philox(key))
+
+
+def write_drawn(
+    folder: Path,
+    draw: Callable[[str, int], Drawn],
+    counts: Sequence[int],
+    lists: Sequence[str],
+    progress: Progress | None,
+) -> None:
+    """Write what ``draw`` makes of each split and number below its count, as PNG files, and a list a split.
+    ``progress`` is called after each.
+    """
+    keys = [(split, number) for split, count in zip(SPLITS, counts, strict=True) for number in range(count)]
+    lines: dict[str, list[str]] = {split: [] for split in SPLITS}
+    with ThreadPoolExecutor(cores()) as pool:
+        every = pool.map(lambda key: draw(*key), keys)
+        for done, ((split, _), drawn) in enumerate(zip(keys, every, strict=True), 1):
+            for place, pixels in drawn.pictures.items():
+                write_picture(folder / place, pixels)
+            lines[split].append(drawn.line)
+            if progress is not None:
+                progress(done)
+    for split, name in zip(SPLITS, lists, strict=True):
+        write_lines(folder / name, lines[split])
+
+
+def write_picture(path: Path, pixels: NDArray[np.uint8], options: Sequence[int] = ()) -> None:
+    """A grey or BGR picture in the format of the file's ending; ``options`` are cv2.imencode's."""
+    is_encoded, data = cv2.imencode(path.suffix, pixels, options)
+    assert is_encoded
+    path.write_bytes(data.tobytes())
 
 
 def write_lines(file: Path, lines: Sequence[str]) -> None:
