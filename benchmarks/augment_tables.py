@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from zoo.bench.tables import Grid
+from zoo.bench.grid import Grid
 
 _QUIET = 0.5  # a load below which nothing else is at work
 ENGLISH = {

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from zoo.bench.tables import Grid
+from zoo.bench.grid import Grid
 
 Figures = Mapping[str, Any]
 WAYS, NETS = ("convert", "export"), ("allconv6", "ResNet-152")

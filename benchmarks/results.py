@@ -22,17 +22,11 @@ from converters.export.source import source_of
 from converters.host.files import write_text
 from converters.load import load_net
 from eval.statistics import Interval
+from zoo.bench.grid import Grid
+from zoo.bench.latency_tables import engine_grid, head_latency_grid, latency_grid
 from zoo.bench.notes import environment, noise_warning
 from zoo.bench.row import Row
-from zoo.bench.tables import (
-    Grid,
-    accuracy_grid,
-    engine_grid,
-    grids,
-    head_grid,
-    head_latency_grid,
-    latency_grid,
-)
+from zoo.bench.tables import accuracy_grid, grids, head_grid
 from zoo.plots.charts import standalone
 from zoo.plots.panels import wide
 from zoo.report.say.choice import by_own_intervals, choose, from_rows

@@ -17,8 +17,9 @@ from converters.weights.mean_image import write_mean
 from prototxt.caffe_pb2 import LayerParameter, NetParameter
 from prototxt.errors import InputError
 from prototxt.text import parse, read_net
-from zoo.train.images.dataset import ImageSet, cache_folder, check_labels, class_names, open_images
+from zoo.train.images.dataset import ImageSet, cache_folder, check_labels, open_images
 from zoo.train.images.feed import ImageFeed
+from zoo.train.images.names import class_names
 from zoo.train.planning.options import Options
 from zoo.train.planning.plan import make_plan
 from zoo.train.ranks import Ranks

@@ -10,7 +10,7 @@ from tiny import write_run
 from converters.host.files import whole, write_text
 from prototxt.errors import InputError
 from zoo.runs.run_folder import RunFolder
-from zoo.train.images.dataset import class_names
+from zoo.train.images.names import class_names
 from zoo.train.planning.options import Options
 from zoo.train.planning.plan import Plan, make_plan
 

@@ -22,12 +22,12 @@ from zoo.train.images.dataset import (
     ImageSet,
     check_labels,
     fingerprint,
-    names_beside,
     of_classes,
     open_images,
 )
 from zoo.train.images.decoding import Advance
 from zoo.train.images.feed import ImageFeed
+from zoo.train.images.names import names_beside
 from zoo.train.planning.lists import list_param, sole_image_layer, sole_pair_layer, source_of
 from zoo.variants.sizing import ignored_labels
 

@@ -12,7 +12,7 @@ from zoo.bench.label_maps import LabelMaps, label_maps
 from zoo.bench.pictures import Array, Pictures
 from zoo.classifier import Classifier
 from zoo.preparation import Asked, Preparation, Stated, prepare
-from zoo.train.images.dataset import names_beside
+from zoo.train.images.names import names_beside
 
 
 class Masked(Pictures):

@@ -6,8 +6,8 @@ import numpy as np
 
 from eval.cost import CONVENTION
 from eval.speed.rounds import NOISY
+from zoo.bench.grid import distinct, other_lists
 from zoo.bench.row import Row, by_key, main_of
-from zoo.bench.tables import distinct, other_lists
 from zoo.tasks.classes import Classes
 
 

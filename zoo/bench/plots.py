@@ -9,8 +9,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from prototxt.errors import InputError
+from zoo.bench.grid import engine_name, other_lists
+from zoo.bench.latency_tables import lanes
 from zoo.bench.row import Row, is_judged, main_of, score_of
-from zoo.bench.tables import engine_name, lanes, other_lists
 from zoo.plots.charts import colour, new_figure, save_chart, style
 
 LABELS = {

@@ -16,7 +16,8 @@ from zoo.runs.identity import PATHS, full_name
 from zoo.runs.pairs import Pairs, pairs_in
 from zoo.runs.run_json import ListRecord, RunRecord
 from zoo.runs.sums import RowSums, Sums, prints, short
-from zoo.train.images.dataset import ImageSet, cache_folder, class_names, image_base, names_beside, sums_of
+from zoo.train.images.dataset import ImageSet, cache_folder, image_base, sums_of
+from zoo.train.images.names import class_names, names_beside
 from zoo.train.planning.lists import data_layers
 from zoo.train.planning.plan import Plan
 

@@ -22,11 +22,8 @@ from prototxt.caffe_pb2 import ImageDataParameter, LayerParameter
 from prototxt.errors import InputError
 from prototxt.rawbytes import bytes_of, from_message
 from zoo.runs.sums import RowSums, Sums, prints, short, status_of
-from zoo.terminal.console import notice_once
 from zoo.train.images.decoding import Advance, Listed, cached_pixels, decode
 from zoo.train.images.ragged import Array, Ragged
-
-CLASSES = "classes.txt"  # beside a list: the classes' names, one a line
 
 
 @dataclass(frozen=True)
@@ -94,19 +91,9 @@ def open_images(
     mean = open_mean(layer, [*places, list_path.parent])
     base = image_base(layer.image_data_param, list_path, entries, [*places, list_path.parent])
     paths = [base / entry.path for entry in entries]
-    key = _key(list_path, layer.image_data_param, paths) + ("-skipping" if skip_bad else "")
-    cached = cache_folder() / "images" / f"{key}.npy"
     sums = sums_of(list_path, base)
     listed = Listed(layer, list_path, entries, paths, skip_bad, takes_own_sizes(layer), sums)
-    decoded = cached_pixels(cached, len(entries), skip_bad)
-    if decoded is None:
-        with locked(cache_folder() / "locks" / key):  # of several runs that begin at once, one decodes
-            decoded = cached_pixels(cached, len(entries), skip_bad)
-            if decoded is None:
-                decode(cached, listed, advance)
-                decoded = cached_pixels(cached, len(entries), skip_bad)
-    assert decoded is not None, cached
-    pixels, bad = decoded
+    pixels, bad = _decoded(listed, advance)
     listed.check(pixels, bad, mean)
     readable = [entry for row, entry in enumerate(entries) if row not in bad]
     labels = _labels(readable, tells_classes(layer, label_size))
@@ -114,6 +101,22 @@ def open_images(
     broken = tuple(entry.line for row, entry in enumerate(entries) if row in bad)
     fingerprints = prints(entries, paths, sums)
     return ImageSet(layer, list_path, pixels, labels, names, lines, base, mean, broken, *fingerprints)
+
+
+def _decoded(listed: Listed, advance: Advance) -> tuple[Array | Ragged, set[int]]:
+    """The list's pixels, mapped from the cache, and the rows that were passed over."""
+    key = _key(listed.list_path, listed.layer.image_data_param, listed.paths)
+    key += "-skipping" if listed.skip_bad else ""
+    cached, count = cache_folder() / "images" / f"{key}.npy", len(listed.entries)
+    found = cached_pixels(cached, count, listed.skip_bad)
+    if found is None:
+        with locked(cache_folder() / "locks" / key):  # of several runs that begin at once, one decodes
+            found = cached_pixels(cached, count, listed.skip_bad)
+            if found is None:
+                decode(cached, listed, advance)
+                found = cached_pixels(cached, count, listed.skip_bad)
+    assert found is not None, cached
+    return found
 
 
 def takes_own_sizes(layer: LayerParameter) -> bool:
@@ -211,25 +214,6 @@ def of_classes(images: ImageSet, classes: int | None) -> ImageSet:
         paths=tuple(images.paths[row] for row in rows),
         lines=tuple(images.lines[row] for row in rows),
     )
-
-
-def class_names(list_path: Path, classes: int) -> list[str]:
-    """The names in ``classes.txt`` beside a list, one line a label; none, and a notice, for too few or many.
-
-    A name that is no UTF-8 has "\ufffd" for the bytes that are none: names go into JSON and ONNX.
-    """
-    names = names_beside(list_path)
-    if names and len(names) != classes:
-        path = list_path.parent / CLASSES
-        notice_once(f"{path}: {len(names)} names for {classes} classes, so that none is taken")
-    return names if len(names) == classes else []
-
-
-def names_beside(list_path: Path) -> list[str]:
-    """Whatever names ``classes.txt`` beside a list has, one a line; none where there is no such file."""
-    path = list_path.parent / CLASSES
-    text = path.read_text(encoding="utf-8-sig", errors="replace") if path.is_file() else ""
-    return [name.strip() for name in text.splitlines() if name.strip()]
 
 
 def memory_note(images: ImageSet) -> str | None:
