@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 
-from prototxt.errors import InputError
-from zoo.cli import main
 from zoo.study.estimate import Kind, in_words, kinds, measure, say_how_long, spread
 from zoo.study.expand import expand
 from zoo.study.file import read_study
@@ -97,17 +95,35 @@ def test_steps_are_measured_by_processes_that_leave_no_run(solver: Path) -> None
     jobs = jobs_of(solver.parents[1])
     (taken,) = measure(kinds(jobs)[:1], [{"OMP_NUM_THREADS": "1"}], "cpu")
     assert min(taken.begin, taken.step, taken.test, taken.end) > 0 and taken.on.startswith("CPU (")
-    assert taken.step < taken.begin  # which loads torch
     assert not (solver.parents[1] / "runs").exists() and not list(solver.parent.glob("models*"))
+
+
+ANSWERS = """#!/bin/sh
+echo "{}"
+while read question; do
+  echo '{"begin": '$BEGIN', "step": 0.5, "test": 1.0, "end": 3.0, "on": "CPU (a slow one)"}'
+done
+"""
+
+
+def test_the_mean_of_all_slots_counts_and_a_process_begins_besides(
+    solver: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = solver.parent / "answers"
+    program.write_text(ANSWERS)
+    program.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(program))
+    (taken,) = measure(kinds(jobs_of(solver.parents[1]))[:1], [{"BEGIN": "2"}, {"BEGIN": "5"}], "cpu")
+    assert taken.begin > 3.5  # and not below: the processes' own beginning comes on top
+    assert (taken.step, taken.test, taken.end, taken.on) == (0.5, 1.0, 3.0, "CPU (a slow one)")
 
 
 def test_a_net_that_cannot_be_trained_has_no_time(solver: Path, capsys: pytest.CaptureFixture[str]) -> None:
     jobs = jobs_of(solver.parents[1], 'title = "t"\nsolver = "data/solver.prototxt"\n[[runs]]\n')
     next(solver.parent.glob("*.png")).write_bytes(b"no image")
-    with pytest.raises(InputError, match="cannot be decoded"):
-        measure(kinds(jobs)[:1], [{}], "cpu")
-    assert main(["study", "tiny.toml", "--device", "cpu"]) == 1
-    assert "tiny: how long that takes cannot be told: " in capsys.readouterr().err
+    say_how_long("tiny", jobs, jobs, [{}], "cpu")
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("tiny: how long that takes cannot be told: ") and "cannot be decoded" in last
 
 
 def test_a_process_that_was_killed_is_no_more_than_a_time_that_is_not_known(

@@ -72,7 +72,7 @@ class Judging:
         name = args.data or args.list or ""
         return cls(Path(path) if path else None, name, folders, root, asked_of(args))
 
-    def places(self, graph: Graph) -> list[Path]:
+    def places(self, graph: Graph) -> Sequence[Path]:
         """Where a net's pictures are sought."""
         folder = graph.file.path.parent if graph.file else Path()
         return [place for place in (self.root, Path(), folder) if place is not None]
