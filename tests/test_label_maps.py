@@ -1,7 +1,7 @@
 """Segmentation from end to end: drawn masks, a run on them, its bench, and masks that zoo classify writes."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from mask_runs import BENCH, rows
+from mask_runs import rows
 from PIL import Image
 from train_runs import train
 
@@ -19,9 +19,12 @@ from eval.runtime import open_session
 from prototxt.errors import InputError
 from prototxt.text import to_text
 from zoo.bench.command import trained
+from zoo.bench.files import measure_accuracy, model_columns
 from zoo.bench.label_maps import listed_pairs
 from zoo.bench.models import Elsewhere
+from zoo.bench.nets import given_nets
 from zoo.cli import main
+from zoo.cli.commands import _parser
 from zoo.data.masks import CLASSES, draw_pair, make_masks
 from zoo.tasks.masks import palette
 
@@ -159,15 +162,14 @@ def test_pictures_of_several_sizes_are_judged_as_they_are(masks: Path, tmp_path:
     assert row["images"] == 3 and row["mean_iou"] is not None
 
 
-def given(net: str, *options: str) -> dict[str, Any]:
-    """The row of a net that is named with the run's weights."""
-    words = ["bench", f"{net}=runs/masks/weights.safetensors", *BENCH, *options, "--json", "given.json"]
-    assert main(words) == 0
-    (row,) = json.loads(Path("given.json").read_text())
-    return dict(row)
+def given(net: str, *options: str) -> Mapping[str, Any]:
+    """What a row says of a net that is named with the run's weights, but for its latency."""
+    words = ["bench", f"{net}=runs/masks/weights.safetensors", *options]
+    (model,) = given_nets(_parser().parse_args(words), Path("scratch"))
+    return {**model_columns(model), **measure_accuracy(model)}
 
 
-def same_figures(row: dict[str, Any], other: dict[str, Any]) -> bool:
+def same_figures(row: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     keys = ("task", "images", "class_names", "mean_iou", "pixel_accuracy", "class_iou")
     return [row[key] for key in keys] == [pytest.approx(other[key]) for key in keys]
 
@@ -192,7 +194,7 @@ def test_a_net_that_is_named_is_judged_as_its_run(masks: Path, capsys: pytest.Ca
 def test_ten_crops_are_for_classes(masks: Path, capsys: pytest.CaptureFixture[str]) -> None:
     net = "runs/masks/net.prototxt=runs/masks/weights.safetensors"
     shape = ("--input-shape", "data=1,3,64,64")
-    assert main(["bench", net, *BENCH, *shape, "--list", "data/masks_val.txt", "--crops", "10"]) == 2
+    assert main(["bench", net, *shape, "--list", "data/masks_val.txt", "--crops", "10"]) == 2
     assert "--crops: is for nets that tell one class" in capsys.readouterr().err
 
 

@@ -2,21 +2,12 @@
 
 from collections.abc import Iterator
 
+from converters.layers.parts.caffe_long import AUGMENTS
 from converters.net_state import is_included, net_state
 from prototxt.caffe_pb2 import LayerParameter, NetParameter
 from prototxt.errors import InputError
 
 _SPARE = 256 / 224  # the article's: pictures of 256×256, of which 224×224 are cropped
-# What else the series' fork changes pictures by; min_side_min and min_side_max are its resize.
-_RANDOM = (
-    "max_rotation_angle",
-    "min_side_min",
-    "min_side_max",
-    "use_deformed_resize",
-    "max_color_shift",
-    "contrast_brightness_adjustment",
-    "smooth_filtering",
-)
 _DEGREES, _SHIFT = 15, 20
 
 
@@ -24,7 +15,7 @@ def set_none(net: NetParameter) -> None:
     """Training pictures as validation has them: whole, resized to the input, not mirrored, nothing random."""
     for layer in _training(net):
         size = _crop_of(layer)
-        for field in _RANDOM:
+        for field in AUGMENTS:
             layer.transform_param.ClearField(field)
         layer.transform_param.mirror = False
         layer.image_data_param.new_height = layer.image_data_param.new_width = size
