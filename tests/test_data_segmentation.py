@@ -253,6 +253,9 @@ def test_pairs_that_do_not_fit_are_said_and_passed_over(folder: Path) -> None:
         pytest.raises(InputError, match=r"list\.txt:2: image .*c\.png is missing"),
     ):
         source.batch(0)
+    Path("list.txt").write_text("a b.png a_labels.png\n")
+    with pytest.raises(InputError, match=r'a is missing; "b\.png a_labels\.png" stands behind it'):
+        opened("batch_size: 2")
 
 
 SERIES = Path(__file__).parents[2] / "shared" / "golden" / "series" / "data"

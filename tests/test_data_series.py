@@ -136,6 +136,23 @@ def test_a_list_that_he_aborts_on_is_one_error(content: str, said: str, folder: 
         opened("crop_size: 9")
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            "Sour Cream/a.png 1\n",
+            r'asks for 1; the name is "Sour", and "Cream/a.png 1" the rest: no name has a',
+        ),
+        ("a.png 1\nSour Cream/a.png 1\n", r':2: 0 labels, .*; the name is "Sour"'),
+        ("Juice 2/a.png 1\n", r'image Juice is missing; "2/a.png 1" stands behind it: no name has a blank'),
+    ],
+)
+def test_a_name_with_a_blank_is_told_of(content: str, said: str, folder: Path) -> None:
+    Path("list.txt").write_text(content)
+    with pytest.raises(InputError, match=said):
+        opened("crop_size: 9").batch(0)
+
+
 def test_more_labels_than_a_line_has_are_refused(folder: Path) -> None:
     with pytest.raises(InputError, match="1 labels, and label_size asks for 2"):
         opened("crop_size: 9", "label_size: 2")

@@ -168,6 +168,26 @@ def test_root_folder_and_the_places_images_are_sought(tmp_path: Path) -> None:
     assert len(open_images(layer(root), lists / "train.txt", [], quiet).labels) == 15
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("红\\a.png".encode(), r'红\\a\.png is missing; it is there with "/" for each backslash'),
+        ("红/a.png".encode("gbk"), r"/pictures/红/a\.png is missing; the file's name is in UTF-8"),
+        ("红\\a.png".encode("gbk"), r'is missing; it is there with "/" for each backslash'),
+        (b"b.png", r"/here/pictures/b\.png is missing \("),  # beside the others, not beside the list
+    ],
+)
+def test_lists_of_windows_are_told_of(name: bytes, says: str, tmp_path: Path) -> None:
+    """A list in a folder of its own, whose images count from the current one."""
+    for folder in ("here/pictures/红", "here/lists"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "here/pictures/红/a.png").write_bytes(b"")
+    (tmp_path / "here/lists/train.txt").write_bytes(name + b" 0\n")
+    own = layer('image_data_param { source: "lists/train.txt" root_folder: "pictures/" }')
+    with pytest.raises(InputError, match=says):
+        open_images(own, tmp_path / "here/lists/train.txt", [tmp_path / "here"], quiet)
+
+
 def test_images_belong_to_their_list(tmp_path: Path) -> None:
     """Two folders with lists and images of the same names: a list takes its own folder's, all of them."""
     for name, colour in (("b", 10), ("c", 200)):

@@ -24,16 +24,21 @@ def find(name: str, places: Sequence[Path] = HERE) -> Path:
     return path or candidates[0]
 
 
-def place_of_list(list_path: Path, source: str, names: Collection[str], places: Sequence[Path]) -> Path:
+def place_of_list(
+    list_path: Path, source: str, names: Collection[str], places: Sequence[Path], root: str = ""
+) -> Path:
     """The one of ``places`` that all files which a list names count from: that where the list itself was
-    found as ``source``; where none of them is there, the first that has any, or else the last.
+    found as ``source``; where none of them is there, the first that has any, or else the folder ``root``,
+    with which they begin, or else the last.
 
     Of the current folder that is Caffe's own rule. Lists of several folders name files alike: a file that
     one list's folder lacks is never taken from another's.
     """
     own = [place for place in places if place / from_message(source) == list_path]
     candidates = [*own[:1], *places]
-    return next((p for p in candidates if any((p / name).is_file() for name in names)), candidates[-1])
+    with_root = (p for p in candidates if root and (p / root).is_dir())
+    default = next(with_root, candidates[-1])
+    return next((p for p in candidates if any((p / name).is_file() for name in names)), default)
 
 
 def seek(name: str, places: Iterable[Path]) -> Path | None:

@@ -4,6 +4,7 @@
 import codecs
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -76,16 +77,25 @@ def _entries(path: Path, label_size: int, kind: Kind, size: int, moment: int) ->
     for entry in entries:
         if not entry.path or len(entry.labels) != first:
             counts = f"{len(entry.labels)} labels, the first line {first}"
-            raise InputError(f"{path}:{entry.line}: {counts}: all lines have as many")
+            raise InputError(f"{path}:{entry.line}: {counts}: all lines have as many{_about_blanks(entry)}")
     if first < label_size:
-        raise InputError(f"{path}:1: {first} labels, and label_size asks for {label_size}")
-    return [Entry(entry.path, entry.labels[:label_size], entry.line) for entry in entries]
+        counts = f"{first} labels, and label_size asks for {label_size}"
+        raise InputError(f"{path}:1: {counts}{_about_blanks(entries[0])}")
+    return [replace(entry, labels=entry.labels[:label_size]) for entry in entries]
 
 
 def _entry(line: bytes, number: int, kind: Kind) -> Entry:
     name, *rest = line.split(maxsplit=1) or [b""]
     labels = tuple(_READERS[kind](rest[0])) if rest else ()
-    return Entry(text_of(name), labels, number)
+    behind = rest[0].strip() if rest and len(rest[0].split()) > len(labels) else b""
+    return Entry(text_of(name), labels, number, text_of(behind))
+
+
+def _about_blanks(entry: Entry) -> str:
+    """What an error adds where a line's name is likely to have gone on behind its first blank."""
+    if not entry.behind:
+        return ""
+    return f'; the name is "{entry.path}", and "{entry.behind}" the rest: no name has a blank in such a list'
 
 
 def _ints(text: bytes) -> Iterator[float]:

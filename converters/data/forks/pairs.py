@@ -23,17 +23,19 @@ from prototxt.errors import InputError
 from prototxt.rawbytes import from_message, text_of
 
 Array = NDArray[Any]
+_GREY = ImageDataParameter(is_color=False)
 
 
 @dataclass(frozen=True)
 class PairEntry:
-    """A line of a list: an image's path as written, what stands after it, "" where nothing does, and the
-    line's number from 1.
+    """A line of a list: an image's path as written, what stands after it, "" where nothing does, the line's
+    number from 1, and where there are more than two words all but the first.
     """
 
     image: str
     label: str
     line: int
+    behind: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,8 @@ def read_pairs(path: Path, is_labelled: bool = True) -> list[PairEntry]:
 def _entry(path: Path, number: int, words: list[bytes], is_labelled: bool) -> PairEntry:
     if is_labelled and len(words) < 2:
         raise InputError(f'{path}:{number}: "{text_of(words[0])}" is an image without a label')
-    return PairEntry(text_of(words[0]), text_of(words[1]) if len(words) > 1 else "", number)
+    behind = text_of(b" ".join(words[1:])) if len(words) > 2 else ""
+    return PairEntry(text_of(words[0]), text_of(words[1]) if len(words) > 1 else "", number, behind)
 
 
 def paired_names(path: Path) -> list[str]:
@@ -107,7 +110,7 @@ class PairSource(RowSource[Pair]):
         self.list_path, self.root = find(param.source, options.places), from_message(param.root_folder)
         self.entries = read_pairs(self.list_path, is_labelled)
         names = [self.root + entry.image for entry in self.entries]
-        self.place = place_of_list(self.list_path, param.source, names, options.places)
+        self.place = place_of_list(self.list_path, param.source, names, options.places, self.root)
         skip = drawn_skip(options.seed, layer, param.rand_skip, len(self.entries))
         rounds = Rounds(len(self.entries), param.shuffle, options.seed, skip)
         super().__init__(layer, options, rounds, param.batch_size)
@@ -118,7 +121,7 @@ class PairSource(RowSource[Pair]):
         entry = self.entries[row]
         path = self.place / (self.root + entry.image)
         try:
-            image = decode_image(path, image_bytes(path), self.reads)
+            image = decode_image(path, image_bytes(path, entry.behind), self.reads)
             labels = self.label_map(entry, (image.shape[0], image.shape[1]))
         except InputError as error:
             raise BadRecordError(f"{self.list_path}:{entry.line}: {error}", self.layer.name) from None
@@ -129,7 +132,7 @@ class PairSource(RowSource[Pair]):
         that is no image, or has another size.
         """
         path = self.place / (self.root + entry.label)
-        labels: Array = decode_image(path, image_bytes(path), ImageDataParameter(is_color=False))[:, :, 0]
+        labels: Array = decode_image(path, image_bytes(path, entry.behind), _GREY)[:, :, 0]
         if self.reads.new_height:
             labels = cv2.resize(labels, (size[1], size[0]), interpolation=self.resize_labels)
         if labels.shape != size:

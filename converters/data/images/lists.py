@@ -10,7 +10,7 @@ import numpy as np
 
 from prototxt.caffe_pb2 import ImageDataParameter
 from prototxt.errors import InputError
-from prototxt.rawbytes import text_of
+from prototxt.rawbytes import readable, text_of
 from prototxt.text import to_stderr
 
 Pixels = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
@@ -30,6 +30,7 @@ class Entry:
     path: str
     labels: tuple[float, ...]
     line: int
+    behind: str = ""  # what stands behind the path and is not all labels, where a blank ends a path
 
     @property
     def label(self) -> int:
@@ -100,20 +101,32 @@ def _numbers(path: Path, number: int, line: str, size: int) -> Entry:
     return Entry(words[0].strip(), labels, number)
 
 
-def read_image(path: Path, param: ImageDataParameter) -> Pixels:
+def read_image(path: Path, param: ImageDataParameter, behind: str = "") -> Pixels:
     """An image as (height, width, 3) BGR, or (…, 1) with is_color false, resized bilinearly to
-    new_height × new_width where they are given.
+    new_height × new_width where they are given. ``behind`` is :func:`image_bytes`'s.
 
     Raises InputError for a file that is missing, is no image, or is cut short.
     """
-    return decode_image(path, image_bytes(path), param)
+    return decode_image(path, image_bytes(path, behind), param)
 
 
-def image_bytes(path: Path) -> Bytes:
-    """The bytes of an image's file. Raises InputError where it is missing."""
+def image_bytes(path: Path, behind: str = "") -> Bytes:
+    """The bytes of an image's file. Raises InputError where it is missing, with what may be the reason;
+    ``behind`` is what its line has behind the blank that ended the path, and that is not read.
+    """
     if not path.is_file():
-        raise InputError(f"image {path} is missing")
+        raise InputError(f"image {path} is missing{_likely_reason(path, behind)}")
     return np.fromfile(path, np.uint8)
+
+
+def _likely_reason(path: Path, behind: str) -> str:
+    """Why an image that a list names may not be there: what lists of Windows have otherwise, or a blank."""
+    name = str(path)
+    if "\\" in name and Path(readable(name.replace("\\", "/"))).is_file():
+        return '; it is there with "/" for each backslash, which parts no folders here: write the list so'
+    if readable(name) != name and Path(readable(name)).is_file():
+        return "; the file's name is in UTF-8, and the list's or root_folder's is not: convert it to UTF-8"
+    return f'; "{behind}" stands behind it: no name has a blank in such a list' if behind else ""
 
 
 def decode_image(path: Path, data: Bytes, param: ImageDataParameter) -> Pixels:

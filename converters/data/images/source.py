@@ -21,8 +21,9 @@ class ImageSource(PixelSource):
         refuse_escapes("root_folder", param.root_folder)
         self.list_path = find(param.source, options.places)
         self.entries = entries_of(layer, self.list_path, options.label_size)
-        names = [from_message(param.root_folder) + entry.path for entry in self.entries]
-        self.place = place_of_list(self.list_path, param.source, names, options.places)
+        root = from_message(param.root_folder)
+        names = [root + entry.path for entry in self.entries]
+        self.place = place_of_list(self.list_path, param.source, names, options.places, root)
         skip = drawn_skip(options.seed, layer, param.rand_skip, len(self.entries))
         rounds = Rounds(len(self.entries), param.shuffle, options.seed, skip)
         super().__init__(layer, options, rounds, param.batch_size)
@@ -36,7 +37,7 @@ class ImageSource(PixelSource):
         entry, param = self.entries[row], self.layer.image_data_param
         path = self.place / (from_message(param.root_folder) + entry.path)
         try:
-            pixels = read_image(path, param)
+            pixels = read_image(path, param, entry.behind)
         except InputError as error:
             raise BadRecordError(f"{self.list_path}:{entry.line}: {error}", self.layer.name) from None
         return Sample(f"{self.list_path}:{entry.line}: image {path}", pixels, self.label_of(entry))

@@ -168,7 +168,7 @@ def image_base(
     refuse_escapes("root_folder", param.root_folder)
     root = from_message(param.root_folder)
     names = [f"{Path(root) / entry.path}" for entry in entries]
-    return place_of_list(list_path, param.source, names, places) / root
+    return place_of_list(list_path, param.source, names, places, root) / root
 
 
 def _key(list_path: Path, param: ImageDataParameter, paths: Sequence[Path]) -> str:

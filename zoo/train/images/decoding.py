@@ -71,7 +71,7 @@ class Listed:
         """One image, its sum taken on the way; None for a bad one that is to be passed over."""
         path = self.paths[row]
         try:
-            status, data = status_of(path), image_bytes(path)
+            status, data = status_of(path), image_bytes(path, self.entries[row].behind)
             if self.sums is not None and status is not None:
                 self.sums.take(path, status, data.data)
             return decode_image(path, data, self.layer.image_data_param)
