@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 from mask_runs import rows
 
+from converters.weights.mean_image import write_mean
+from prototxt.text import parse_net
 from zoo.bench.command import trained
+from zoo.bench.label_maps import label_maps
 from zoo.bench.models import Elsewhere
 from zoo.cli import main
-from zoo.report.measure.masks import masked_pictures, told_masks
+from zoo.report.measure.masks import masked_pictures, shown, told_masks
 from zoo.report.measure.summed import Summed, sum_run
 from zoo.report.read.figures import Figures
 from zoo.report.say.figures_section import figures_verdict
@@ -122,3 +125,15 @@ def test_pictures_behind_a_broken_one_are_those_that_were_measured(masks: Path, 
     for picture, number in zip(shown, (1, 4, 6), strict=True):
         assert np.array_equal(picture.pixels[..., ::-1], cv2.imread(f"data/images/val_{number:04d}.png"))
     assert len(told_masks(model, [0, 2, 4])) == 3
+
+
+def test_a_mean_image_is_put_back(masks: Path, tmp_path: Path) -> None:
+    mean = np.random.default_rng(0).integers(0, 256, (3, 64, 64)).astype(np.float32)
+    write_mean(tmp_path / "mean.binaryproto", mean)
+    text = f"""layer {{ name: "data" type: "ImageSegData" top: "data" top: "label"
+      transform_param {{ crop_size: 40 scale: 0.5 mean_file: "{tmp_path}/mean.binaryproto" }}
+      image_data_param {{ source: "masks_val.txt" batch_size: 1 }} }}"""
+    pairs = label_maps(parse_net(text).layer[0], Path("data/masks_val.txt").absolute(), [])
+    ((images, labels),) = pairs.batches([2])
+    picture, file = shown(pairs, images, labels), cv2.imread("data/images/val_0003.png")
+    assert np.array_equal(picture.pixels[..., ::-1], file[12:52, 12:52])

@@ -94,10 +94,12 @@ class PairSource(RowSource[Pair]):
     """Images and label maps in the list's order, or shuffled anew each round; each pair is varied by numbers
     drawn for it, and the mean and scale are of the image alone.
 
-    ``resize_labels`` is how label maps take the new size.
+    ``resize_labels`` is how label maps take the new size, ``mean`` the mean image, (height, width, channels),
+    of layers that have one.
     """
 
     resize_labels = cv2.INTER_NEAREST
+    mean: Tensor | None = None
 
     def __init__(
         self, layer: LayerParameter, options: SourceOptions, param: Any, is_labelled: bool = True

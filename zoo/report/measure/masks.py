@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from converters.data.forks.cropping import crop_corner
+from converters.data.forks.pairs import PairSource
 from converters.data.images.transform import means
 from eval.accuracy import run_outputs
 from eval.runtime import open_session
-from prototxt.caffe_pb2 import LayerParameter
 from zoo.bench.label_maps import LabelMaps, judged_pairs
 from zoo.bench.models import Model
 from zoo.tasks.maps import told_map
@@ -30,7 +31,7 @@ def masked_pictures(model: Model, places: list[int]) -> list[MaskedPicture]:
     """The pictures of the run's validation list that stand at these places among those that can be read, as
     the run's sums have them.
     """
-    return [_picture(pairs, images, labels) for pairs, images, labels in _served(model, places)]
+    return [shown(pairs, images, labels) for pairs, images, labels in _served(model, places)]
 
 
 def told_masks(model: Model, places: list[int]) -> list[LabelMap]:
@@ -45,14 +46,20 @@ def _served(model: Model, places: list[int]) -> list[tuple[LabelMaps, Tensor, Te
     return [(pairs, images, labels) for row in rows for images, labels in pairs.batches([row])]
 
 
-def _picture(pairs: LabelMaps, images: Tensor, labels: Tensor) -> MaskedPicture:
-    pixels = _undone(pairs.source.layer, images[0].permute(1, 2, 0).numpy())
+def shown(pairs: LabelMaps, images: Tensor, labels: Tensor) -> MaskedPicture:
+    """The first of (N, C, H, W) images and (N, 1, H, W) labels that the list serves."""
+    pixels = _undone(pairs.source, images[0].permute(1, 2, 0).numpy())
     colours = pixels[..., ::-1] if pixels.shape[2] == 3 else pixels.repeat(3, 2)
     return MaskedPicture(np.ascontiguousarray(colours), labels[0, 0].numpy().astype(np.uint8))
 
 
-def _undone(layer: LayerParameter, image: Any) -> Pixels:
-    """The pixels that mean and scale of a data layer were taken of."""
-    taken = means(layer, image.shape[2])
-    pixels = image / (layer.transform_param.scale or 1) + (0 if taken is None else np.array(taken))
+def _undone(source: PairSource, image: Any) -> Pixels:
+    """The pixels that mean and scale of a data layer were taken of; a mean image counts where the middle was
+    cropped, as in TEST.
+    """
+    taken: Any = means(source.layer, image.shape[2])
+    if source.mean is not None:
+        row, column = crop_corner(tuple(source.mean.shape[:2]), image.shape[:2], None)
+        taken = source.mean.numpy()[row : row + image.shape[0], column : column + image.shape[1]]
+    pixels = image / (source.layer.transform_param.scale or 1) + (0 if taken is None else taken)
     return np.asarray(np.clip(np.rint(pixels), 0, 255), np.uint8)
