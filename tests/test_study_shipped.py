@@ -233,6 +233,7 @@ def test_every_net_of_a_study_trains_shrunk(name: str, photos: str) -> None:
         if (net, plan.solver.type) in seen:
             continue
         seen.add((net, plan.solver.type))
+        plan.solver.test_iter[:] = [1] * len(plan.solver.test_iter)
         with made_ahead(open_feeds(plan, CPU, Ranks()).feeds) as feeds:
             trainer = Trainer(plan, feeds, CPU, Ranks())
             before = [blob.detach().clone() for blob in trainer.net.parameters()]

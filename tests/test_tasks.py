@@ -15,7 +15,7 @@ from prototxt.errors import InputError
 from prototxt.text import parse_net, read_net
 from zoo import catalogue
 from zoo.tasks.classes import Classes
-from zoo.tasks.maps import Maps
+from zoo.tasks.maps import Maps, told_map
 from zoo.tasks.told import kind_of, task_of
 
 NAMED = np.array([[0, 0, 1], [2, 2, 1]])
@@ -61,6 +61,13 @@ def test_figures_are_of_the_sums_over_images() -> None:
 def test_maps_that_do_not_fit_are_refused(labels: np.ndarray, classes: int, words: str) -> None:
     with pytest.raises(InputError, match=words):
         counted(NAMED, labels, classes)
+
+
+def test_a_mask_has_256_classes_at_most() -> None:
+    scores = torch.eye(257)[:, None, 250:256]
+    assert told_map(scores[:256]).tolist() == [[250, 251, 252, 253, 254, 255]]
+    with pytest.raises(InputError, match="tells 257 classes, and a mask's pixels have 256 values"):
+        told_map(scores)
 
 
 def mean_of(sums: np.ndarray) -> np.ndarray:

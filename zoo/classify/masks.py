@@ -80,7 +80,8 @@ def _told(net: Opened, args: argparse.Namespace, path: Path, picture: Array, siz
     with about(path):
         scores = net.scores(preparation.tensor([picture]))
     notice_once(f"{args.net}: {preparation}")
-    return told_map(scores[0])
+    with about(args.net):
+        return told_map(scores[0])
 
 
 def _preparation(net: Opened, args: argparse.Namespace, size: Size) -> Preparation:

@@ -10,7 +10,8 @@ from converters.graph import Graph, Node
 from converters.layers.registry import record_of
 from eval.segmentation import class_ious, mean_iou, pixel_accuracy, pixel_counts
 from eval.statistics import Floats
-from zoo.tasks.masks import LabelMap
+from prototxt.errors import InputError
+from zoo.tasks.masks import MOST_CLASSES, LabelMap
 from zoo.tasks.task import Columns, Quantity, SummedTask, figures
 from zoo.variants.sizing import ignored_labels
 
@@ -65,6 +66,8 @@ def _judges_maps(node: Node, graph: Graph) -> bool:
 
 def told_map(scores: Tensor) -> LabelMap:
     """(H, W): the class that a picture's (C, H, W) scores name for each pixel, as
-    :func:`eval.segmentation.pixel_counts` counts it.
+    :func:`eval.segmentation.pixel_counts` counts it. Raises InputError for more classes than a mask can hold.
     """
+    if len(scores) > MOST_CLASSES:
+        raise InputError(f"tells {len(scores)} classes, and a mask's pixels have {MOST_CLASSES} values")
     return np.asarray(scores.argmax(0).numpy(), np.uint8)

@@ -11,6 +11,7 @@ from converters.host.files import whole
 from zoo.ours import keep_others
 
 LabelMap = NDArray[np.uint8]  # (height, width)
+MOST_CLASSES = 256  # of an indexed PNG, and of a palette
 _MARK = "caffe-zoo mask"  # in a text of the file, by which it is known again
 
 
@@ -18,8 +19,8 @@ def palette() -> NDArray[np.uint8]:
     """(256, 3) RGB: the colours of PASCAL VOC's label maps, 0 black, 1 dark red, 2 dark green, …, 255 nearly
     white (VOCdevkit, VOClabelcolormap.m: a label's bits, three at a time, are the colours' high bits).
     """
-    labels = np.arange(256)
-    colours = np.zeros((256, 3), np.uint8)
+    labels = np.arange(MOST_CLASSES)
+    colours = np.zeros((MOST_CLASSES, 3), np.uint8)
     for turn in range(8):
         for channel in range(3):
             colours[:, channel] |= (((labels >> (3 * turn + channel)) & 1) << (7 - turn)).astype(np.uint8)

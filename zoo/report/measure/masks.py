@@ -11,6 +11,7 @@ from converters.data.forks.pairs import PairSource
 from converters.data.images.transform import means
 from eval.accuracy import run_outputs
 from eval.runtime import open_session
+from prototxt.errors import about
 from zoo.bench.label_maps import LabelMaps, judged_pairs
 from zoo.bench.models import Model
 from zoo.tasks.maps import told_map
@@ -37,7 +38,8 @@ def masked_pictures(model: Model, places: list[int]) -> list[MaskedPicture]:
 def told_masks(model: Model, places: list[int]) -> list[LabelMap]:
     """What the run's net tells of them."""
     session = open_session(model.path)
-    return [told_map(run_outputs(session, images)[0]) for _, images, _ in _served(model, places)]
+    with about(str(model.where)):
+        return [told_map(run_outputs(session, images)[0]) for _, images, _ in _served(model, places)]
 
 
 def _served(model: Model, places: list[int]) -> list[tuple[LabelMaps, Tensor, Tensor]]:
