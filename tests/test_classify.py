@@ -220,6 +220,40 @@ def test_a_run_its_net_and_its_onnx_file_say_the_same(
         check(said[0], scores.numpy(), ["red", "green", "blue"])
 
 
+HEAD = """
+layer { name: "other" type: "InnerProduct" bottom: "pool1" top: "other"
+  inner_product_param { num_output: 4 weight_filler { type: "xavier" } } }
+layer { name: "other_loss" type: "SoftmaxWithLoss" bottom: "other" bottom: "label" top: "other_loss" }
+"""
+
+
+def test_of_a_run_with_two_ends_until_names_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the scores' blob, and by the probabilities' name that the refusal says."""
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    solver, run = write_run(tmp_path, rate=0.002, max_iter=2, outputs=3), tmp_path / "run"
+    with (tmp_path / "tiny.prototxt").open("a") as file:
+        file.write(HEAD)
+    assert train(solver, "--root", str(tmp_path), "--classes", "4", "--output", str(run)) == 0
+    picture = str(tmp_path / "class 1_2.png")
+    assert main(["classify", picture, "--net", str(run)]) == 2
+    assert "2 outputs (prob_fc, prob_other)" in capsys.readouterr().err
+    pixels = cv2.resize(cv2.imread(picture), (24, 24)).astype(np.float32) - np.float32([104, 117, 124])
+    net = load_net(run / "net.prototxt", run / "weights.safetensors")
+    with torch.no_grad():
+        blobs = net.all_blobs(
+            data=torch.from_numpy(pixels.transpose(2, 0, 1)[None].copy()), label=torch.zeros(1)
+        )
+    for head in ("fc", "other"):
+        for until in (head, f"prob_{head}"):
+            (said,) = classify(capsys, picture, "--net", run, "--until", until, "--top", "4")
+            check(said, blobs[head][0].softmax(0).numpy(), list("0123"))
+    model = ["classify", picture, "--net", str(run / "model.onnx"), "--until", "fc"]
+    assert main(model) == 2
+    assert "model.onnx ends where it was written to end" in capsys.readouterr().err
+
+
 def test_what_is_used_is_said(trained: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     picture = str(trained / "data" / "class 1_2.png")
     assert main(["classify", picture, "--net", str(trained / "run")]) == 0

@@ -58,8 +58,10 @@ def opened(args: argparse.Namespace) -> Opened:
     if path.suffix == ".onnx" and not path.is_dir():
         if not path.is_file():
             raise InputError(f"{path}: no such file")
+        if args.output_blob:
+            raise InputError(f"--until: {path} ends where it was written to end")
         return _of_onnx(path)
-    return _of_run(path) if path.is_dir() else _of_net(args)
+    return _of_run(path, args.output_blob) if path.is_dir() else _of_net(args)
 
 
 def _of_net(args: argparse.Namespace) -> Opened:
@@ -73,8 +75,8 @@ def _of_net(args: argparse.Namespace) -> Opened:
     return _of_module(net, graph, args.net, [Path(), file.path.parent], task=task_of(graph))
 
 
-def _of_run(folder: Path) -> Opened:
-    """A finished run, with the transform of its TEST net."""
+def _of_run(folder: Path, output_blobs: Sequence[str]) -> Opened:
+    """A finished run, with the transform of its TEST net, ended at ``output_blobs`` where there are any."""
     models, _ = find_runs(folder)
     if len(models) > 1:
         raise InputError(f"{folder}: holds {len(models)} finished runs: name one of them")
@@ -84,7 +86,7 @@ def _of_run(folder: Path) -> Opened:
     assert graph is not None
     inputs, batch = models[0].inputs  # the prototxt may leave the size to the pictures
     shapes = {name: (batch or 1, *shape) for name, shape in inputs.items()}
-    net = _module(graph, Request(net=str(run.net), weights=[run.weights], input_shapes=shapes), ())
+    net = _module(graph, Request(net=str(run.net), weights=[run.weights], input_shapes=shapes), output_blobs)
     names = record.get("class_names") or ()
     places = [run.path, *map(Path, record["places"])]
     return _of_module(net, graph, str(folder), places, names, models[0].task)
@@ -92,8 +94,11 @@ def _of_run(folder: Path) -> Opened:
 
 def _module(graph: Graph, request: Request, output_blobs: Sequence[str]) -> Network:
     """What of the graph is deployed, with the softmax of its loss, for one picture at a time."""
-    part = put_out(deploy(graph), graph, False, output_blobs)
-    if ends_in_softmax_loss(graph, part):
+    whole = deploy(graph)
+    if ends_in_softmax_loss(graph, whole):  # with several ends messages name these probabilities
+        whole = put_out(whole, graph, True, ())
+    part = put_out(whole, graph, False, output_blobs)
+    if output_blobs and ends_in_softmax_loss(graph, part):
         part = put_out(part, graph, True, ())
     refuse_python(part.nodes)
     check_weights(part, request)
@@ -121,7 +126,7 @@ def _of_module(
             return finite(torch.cat([net(each[None]).flatten(1) for each in pictures]))
 
     origin = f'layer "{own.name}"' if own else "classification.bin"
-    fits = not found.is_map or len(names) == found.classes
+    fits = len(names) == found.classes
     return Opened(scores, found, Stated(own, origin, places), names if fits else (), task, found.is_map)
 
 
