@@ -79,6 +79,15 @@ def test_a_net_that_has_learned_nothing_does_not_beat_the_guess() -> None:
     assert alone.startswith("a: mean absolute error 5.0") and "is not shown" in guess
 
 
+def test_a_net_that_is_shown_to_be_worse_than_the_guess_is_said_to_be() -> None:
+    """About two worse than the guess's 5: an interval that leaves out 0 on the other side."""
+    _, guess = verdict(made_up({"a": [7.0, 7.1, 7.05]}))
+    said = re.search(r"; a is worse than that by (\S+) \(95% interval (\S+) to (\S+)\)\.$", guess)
+    assert said is not None
+    mean, low, high = map(float, said.groups())
+    assert 1.8 < low < mean < high < 2.3
+
+
 def test_the_difference_is_that_of_the_means() -> None:
     figures = made_up({"a": [2.0, 2.2], "b": [4.0, 4.1]})
     own = [figures.values(group, figures.task.main) for group in figures.groups]

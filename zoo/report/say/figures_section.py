@@ -61,21 +61,20 @@ def _best(figures: Figures, words: Words) -> str:
 def _against_guess(figures: Figures, main: Quantity, guess: Quantity, words: Words) -> str:
     best = best_of(figures)
     less = figures.between(best, guess, main)
-    key = (
-        "figures.guess_few"
-        if less.too_few
-        else "figures.guess_beaten"
-        if less.is_real and less.low > 0
-        else "figures.guess_open"
-    )
+    is_told = less.is_real and not less.too_few
+    is_lost = is_told and less.high < 0
+    key = "lost" if is_lost else "few" if less.too_few else "beaten" if is_told else "open"
+    key = f"figures.guess_{key}"
+    ends = (-less.mean, -less.high, -less.low) if is_lost else (less.mean, less.low, less.high)
+    difference, low, high = (signed(main, end, is_plain=True) for end in ends)
     return words(
         key,
         group=best.label,
         guess=words(f"guess.{figures.task.name}"),
         value=guess.text(figures.interval(best, guess).mean),
-        difference=signed(main, less.mean, is_plain=True),
-        low=signed(main, less.low, is_plain=True),
-        high=signed(main, less.high, is_plain=True),
+        difference=difference,
+        low=low,
+        high=high,
         least=LEAST_BLOCKS,
     )
 
