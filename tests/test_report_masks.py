@@ -77,11 +77,11 @@ def test_pictures_go_from_the_worst_to_the_best() -> None:
     assert ious[shown[0]] == min(ious) and ious[shown[-1]] == max(ious)
 
 
-def test_classes_without_a_name_have_their_number_and_without_pixels_no_figure() -> None:
+def test_names_of_other_classes_are_not_taken_and_without_pixels_there_is_no_figure() -> None:
     made = figures_of({"baseline": [0.8, 0.9]}, names=("ground",))
-    assert class_names(made) == ["ground", "1", "2"]
+    assert class_names(made) == ["0", "1", "2"]
     (table,) = class_section(made, Words("en")).blocks
-    assert [row[0] for row in table.rows] == ["ground", "1", "2"]  # type: ignore[union-attr]
+    assert [row[0] for row in table.rows] == ["0", "1", "2"]  # type: ignore[union-attr]
     assert table.rows[2][1] == "–"  # type: ignore[union-attr]
     sums = [made.summed[Path(f"baseline-{seed}")].sums.sum(0) for seed in (0, 1)]
     mean = np.mean([each[0] / (each[3] + each[6] - each[0]) for each in sums])

@@ -7,7 +7,7 @@ from zoo.bench.grid import Grid, distinct, other_lists, run_name
 from zoo.bench.latency_tables import engine_grid, head_latency_grid, latency_grid, tail_grid
 from zoo.bench.row import SIZES, Row, by_key, is_judged
 from zoo.tasks.classes import Classes
-from zoo.tasks.maps import Maps
+from zoo.tasks.maps import Maps, names_of
 from zoo.tasks.numbers import Numbers
 from zoo.tasks.task import Quantity, Task
 from zoo.tasks.told import KINDS, kind_of
@@ -67,12 +67,10 @@ def between(quantity: Quantity, ends: tuple[float | None, float | None] | None) 
 def class_iou_grid(rows: Sequence[Row]) -> Grid:
     """The IoU of each class, of every run in the first precision that was measured."""
     files = distinct([row for row in rows if row.get("class_iou")], "run", "name")
-    names = max((row["class_names"] for row in files), key=len, default=[])
     count = max((len(row["class_iou"]) for row in files), default=0)
-    lines = [
-        [names[place] if place < len(names) else str(place), *(_iou_cell(row, place) for row in files)]
-        for place in range(count)
-    ]
+    named = next((row["class_names"] for row in files if len(row["class_names"]) == count), [])
+    names = names_of(named, count)
+    lines = [[name, *(_iou_cell(row, place) for row in files)] for place, name in enumerate(names)]
     return Grid("IoU of each class, 95% interval", ["class", *(run_name(row, rows) for row in files)], lines)
 
 

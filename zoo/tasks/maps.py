@@ -1,5 +1,6 @@
 """A class a pixel: label maps, by pixel accuracy and intersection over union (IoU)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -62,6 +63,13 @@ def _judges_maps(node: Node, graph: Graph) -> bool:
             if tops is not None and tops.are_pairs and needed.intersection(each.outputs[1:]):
                 return True
     return False
+
+
+def names_of(names: Sequence[str], count: int) -> list[str]:
+    """The names of ``count`` classes of pixels; their numbers where these are the names of other classes:
+    of another number, as those of pictures in the same folder are.
+    """
+    return list(names) if len(names) == count else list(map(str, range(count)))
 
 
 def told_map(scores: Tensor) -> LabelMap:

@@ -11,6 +11,7 @@ from zoo.report.read.runs import Group
 from zoo.report.say.figures_section import best_of
 from zoo.report.say.wording import Words, percent
 from zoo.report.write.document import Block, Paragraph, Picture, Pictures, Section, Table
+from zoo.tasks.maps import names_of
 from zoo.tasks.masks import LabelMap, coloured, palette
 
 _SHOWN = 5  # pictures
@@ -31,10 +32,8 @@ def class_section(figures: Figures, words: Words) -> Section:
 
 
 def class_names(figures: Figures) -> list[str]:
-    """The classes' names; the numbers of those that the data names not."""
-    names = list(figures.first.record.get("class_names") or ())
-    count = len(_ious(figures, figures.groups[0]))
-    return [*names[:count], *map(str, range(len(names), count))]
+    """The classes' names, or their numbers."""
+    return names_of(figures.first.record.get("class_names") or (), len(_ious(figures, figures.groups[0])))
 
 
 def _ious(figures: Figures, group: Group) -> list[float]:
