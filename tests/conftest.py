@@ -96,7 +96,7 @@ def masks(mask_run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def without_export(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs end without an ONNX file, which takes longer than they do."""
-    monkeypatch.setattr("zoo.runs.record.write_onnx", lambda *_: True)
+    monkeypatch.setattr("zoo.runs.record.write_onnx", lambda *_, **__: True)
 
 
 @pytest.fixture

@@ -213,7 +213,7 @@ def run_here(job: Job, environment: Mapping[str, str], keep: Sequence[int] = ())
     job.log.touch()
     words = ["train", *arguments(job.options), *job.extra, f"--output={job.folder}", "--resume"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("zoo.runs.record.write_onnx", lambda *_: True)
+        patch.setattr("zoo.runs.record.write_onnx", lambda *_, **__: True)
         return Ended(main(words))
 
 

@@ -36,6 +36,15 @@ def test_a_label_that_is_a_date_makes_no_classifier(tmp_path: Path) -> None:
     assert plan(tmp_path, "a 0\nb 20231105\n", "a 0\n", classes=2).classes == 2  # refused with its line later
 
 
+def test_a_metric_of_more_classes_than_there_are_is_capped_and_told(tmp_path: Path) -> None:
+    """The net's Accuracy of top_k 5, at which Caffe aborts where there are two classes."""
+    found = plan(tmp_path, "a 0\nb 1\n", "b 1\n")
+    lines = [line for line in found.notices if "top_k" in line]
+    assert lines == ['layer "accuracy_at_5" has top_k 2 instead of 5: there are 2 classes']
+    ks = [each.accuracy_param.top_k for each in found.nets["TEST"].message.layer if each.type == "Accuracy"]
+    assert ks == [1, 2]
+
+
 def test_a_tab_is_called_a_tab(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InputError, match=r'train\.txt:2: "b\.png\\t1" is not "path label".* is a tab'):
         plan(tmp_path, "a.png 0\nb.png\t1\n", "a.png 0\n")

@@ -28,9 +28,18 @@ def size_classifiers(net: NetParameter, classes: int, announce: bool) -> list[st
         keep = f"; --classes {before} keeps {before}" if announce else ""
         if before != classes:
             notices.append(f'{why}: layer "{layer.name}" has {classes} outputs instead of {before}{keep}')
-    for judge in net.layer:
-        if judge.type == "Accuracy" and classifiers(net):
-            judge.accuracy_param.top_k = min(judge.accuracy_param.top_k, classes)
+    return notices + (_cap_top_k(net, classes) if classifiers(net) else [])
+
+
+def _cap_top_k(net: NetParameter, classes: int) -> list[str]:
+    """Let no Accuracy ask for more than there are, at which Caffe aborts; a notice for each that did."""
+    notices = []
+    for layer in net.layer:
+        asked = layer.accuracy_param.top_k
+        if layer.type == "Accuracy" and asked > classes:
+            layer.accuracy_param.top_k = classes
+            what = f'layer "{layer.name}" has top_k {classes} instead of {asked}'
+            notices.append(f"{what}: there are {classes} classes")
     return notices
 
 
