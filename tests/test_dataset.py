@@ -16,6 +16,7 @@ from converters.data.opening import open_data
 from converters.weights.mean_image import write_mean
 from prototxt.caffe_pb2 import LayerParameter, NetParameter
 from prototxt.errors import InputError
+from prototxt.rawbytes import text_of, to_message
 from prototxt.text import parse, read_net
 from zoo.train.images.dataset import ImageSet, cache_folder, check_labels, open_images
 from zoo.train.images.feed import ImageFeed
@@ -186,6 +187,17 @@ def test_lists_of_windows_are_told_of(name: bytes, says: str, tmp_path: Path) ->
     own = layer('image_data_param { source: "lists/train.txt" root_folder: "pictures/" }')
     with pytest.raises(InputError, match=says):
         open_images(own, tmp_path / "here/lists/train.txt", [tmp_path / "here"], quiet)
+
+
+def test_a_root_folder_in_gbk_is_told_of(tmp_path: Path) -> None:
+    (tmp_path / "形状").mkdir()
+    (tmp_path / "形状/a.png").write_bytes(b"")
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists/train.txt").write_text("a.png 0\n")
+    own = layer('image_data_param { source: "lists/train.txt" }')
+    own.image_data_param.root_folder = to_message(text_of("形状/".encode("gbk")))
+    with pytest.raises(InputError, match=r"/形状/a\.png is missing; the file's name is in UTF-8"):
+        open_images(own, tmp_path / "lists/train.txt", [tmp_path], quiet)
 
 
 def test_images_belong_to_their_list(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,22 @@ def test_a_label_that_is_a_date_makes_no_classifier(tmp_path: Path) -> None:
         plan(tmp_path, "a 0\nb 20231105\n", "a 0\n")
     assert plan(tmp_path, "a 0\nb 999\n", "a 0\n").classes == 1000  # two images of ImageNet's
     assert plan(tmp_path, "a 0\nb 20231105\n", "a 0\n", classes=2).classes == 2  # refused with its line later
+
+
+def test_a_path_of_another_machine_is_told_where_it_is_here(tmp_path: Path) -> None:
+    """By as many of its last parts as a place has: here lists/train.txt, and not train.txt."""
+    solver = write_run(tmp_path)
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists/train.txt").write_text("a 0\n")
+    net, there = tmp_path / "tiny.prototxt", "/home/author/series/lists/"
+    text = net.read_text()
+    net.write_text(text.replace('"train.txt"', f'"{there}train.txt"'))
+    found = f'"lists/train.txt" is in {tmp_path.resolve()}: write the path so'
+    with pytest.raises(InputError, match=re.escape(f'list "{there}train.txt" is not there; {found}')):
+        make_plan(Options(solver=str(solver)))
+    net.write_text(text.replace('"train.txt"', f'"{there}none.txt"'))
+    with pytest.raises(InputError, match=r"none\.txt\" is not there$"):
+        make_plan(Options(solver=str(solver)))
 
 
 def test_a_metric_of_more_classes_than_there_are_is_capped_and_told(tmp_path: Path) -> None:

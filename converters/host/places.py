@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from prototxt.errors import InputError
-from prototxt.rawbytes import from_message
+from prototxt.rawbytes import from_message, readable
 
 HERE: Sequence[Path] = (Path(),)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -36,7 +36,8 @@ def place_of_list(
     """
     own = [place for place in places if place / from_message(source) == list_path]
     candidates = [*own[:1], *places]
-    with_root = (p for p in candidates if root and (p / root).is_dir())
+    roots = {root, readable(root)} - {""}  # whose bytes may be no UTF-8, where the folder's are
+    with_root = (p for p in candidates if any((p / each).is_dir() for each in roots))
     default = next(with_root, candidates[-1])
     return next((p for p in candidates if any((p / name).is_file() for name in names)), default)
 
@@ -55,13 +56,23 @@ def missing(what: str, name: str, places: Sequence[Path]) -> InputError:
     if any((place / from_message(name)).is_dir() for place in places):
         return InputError(f'{what} "{name}" is a folder, and not a file')
     if Path(from_message(name)).is_absolute():
-        return InputError(f'{what} "{name}" is not there')
+        return InputError(f'{what} "{name}" is not there{_where_its_end_is(name, places)}')
     folders = list(dict.fromkeys(place.resolve() for place in places))
     text = f'{what} "{name}" is in none of {", ".join(map(str, folders))}'
     above = [parent for folder in folders for parent in folder.parents]
     if found := next((place for place in above if (place / from_message(name)).is_file()), None):
         text += f"; it is in {found}: run this from there, or write the path as it is from here"
     return InputError(text)
+
+
+def _where_its_end_is(name: str, places: Sequence[Path]) -> str:
+    """Of an absolute path of another machine: what an error adds where one of ``places`` has its last parts,
+    as many as may be.
+    """
+    parts = Path(from_message(name)).parts
+    ends = (Path(*parts[start:]) for start in range(1, len(parts)))
+    found = next(((end, place) for end in ends for place in places if (place / end).is_file()), None)
+    return f'; "{found[0]}" is in {found[1].resolve()}: write the path so' if found else ""
 
 
 def existing_folder(path: str | Path, said: str = "", here: Path = HERE[0]) -> Path:
