@@ -107,7 +107,7 @@ def test_an_output_that_is_a_file(here: Path, capsys: pytest.CaptureFixture[str]
 
 def test_sizes_that_no_memory_holds(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = refused(capsys, "data", "lmdb", "list.txt", "--resize", "99999999x99999999")
-    assert said == "zoo: list.txt:1: image a.png cannot be resized to 99999999×99999999"
+    assert said.startswith("zoo: list.txt:1: image a.png cannot be resized to 99999999×99999999")
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,7 @@ class BalancedCrossEntropyLoss(Layer):
         goal = target.detach().reshape(scores.shape)
         is_edge, is_rest = goal == 1, goal == 0
         edges, rest = (mark.sum(1, keepdim=True) for mark in (is_edge, is_rest))
-        share = edges / (edges + rest)  # NaN where nothing counts
+        share = (edges / (edges + rest)).to(x.dtype)  # NaN where nothing counts
         each = F.binary_cross_entropy_with_logits(scores, goal, reduction="none")
         of_edges, of_rest = ((each * mark).sum(1, keepdim=True) for mark in (is_edge, is_rest))
         loss = (of_edges * (1 - share) + of_rest * share).sum() / len(x)
