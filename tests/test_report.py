@@ -271,6 +271,7 @@ def test_what_was_cut_short_is_named(tmp_path: Path) -> None:
         "fc-seed1: planned, not run",
         "baseline-seed0: 20 iterations of 40 planned",
         "again: the same options and seed as baseline-seed0, left out",
+        "Runs that are missing, were cut short or do not count: 6; they are named",
         "<h1>A &lt;study&gt;</h1>",
     ):
         assert text in page, text
