@@ -78,7 +78,8 @@ def varied_by_hand(image: Array, chance: random.Random, turns_and_smooths: bool)
     image = cv2.resize(image, (longer, side) if width > height else (side, longer))
     if chance.random() < 0.5:
         change = cv2.add if chance.random() < 0.5 else cv2.subtract
-        image = change(image, (*(float(chance.randint(0, SHIFT)) for _ in range(3)), 0.0))
+        blue, green, red = (float(chance.randint(0, SHIFT)) for _ in range(3))
+        image = change(image, (blue, green, red, 0.0))  # type: ignore[call-overload]  # scalars, too
     if chance.random() < 0.5:
         table = np.arange(256) * chance.uniform(*CONTRAST) + chance.randint(-BRIGHTNESS, BRIGHTNESS)
         image = cv2.LUT(image, np.clip(np.rint(table), 0, 255).astype(np.uint8))
@@ -127,9 +128,11 @@ class ByHand:
         return torch.from_numpy(data).float().sub_(torch.tensor(MEAN)).permute(0, 3, 1, 2)
 
 
-def by_turns(one: Callable[[int], object], other: Callable[[int], object], rounds: int) -> list[Samples]:
+def by_turns(
+    one: Callable[[int], object], other: Callable[[int], object], rounds: int
+) -> tuple[Samples, Samples]:
     """The seconds of both, a call each in every round, in an order that changes."""
-    both = [Samples(), Samples()]
+    both = Samples(), Samples()
     for number in range(-2, rounds):  # two rounds are not timed
         for which in (0, 1) if number % 2 else (1, 0):
             start = time.perf_counter()
@@ -174,8 +177,9 @@ def trained(folder: Path, rounds: int) -> dict[str, Any]:
     """A training with augmentation beside one that crops and mirrors alone."""
     with ExitStack() as stack:
         trainers = [trainer(folder, fields, stack) for fields in (WAYS["all"], PLAIN)]
-        steps = [lambda _, each=each: each.solver.step(STEPS) for each in trainers]
-        return figures_of(*by_turns(*steps, rounds), STEPS * BATCH, ("augmented", "plain"))
+        varied, plain = (each.solver for each in trainers)
+        both = by_turns(lambda _: varied.step(STEPS), lambda _: plain.step(STEPS), rounds)
+        return figures_of(*both, STEPS * BATCH, ("augmented", "plain"))
 
 
 def main() -> int:

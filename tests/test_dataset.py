@@ -18,9 +18,10 @@ from prototxt.caffe_pb2 import LayerParameter, NetParameter
 from prototxt.errors import InputError
 from prototxt.rawbytes import text_of, to_message
 from prototxt.text import parse, read_net
-from zoo.train.images.dataset import ImageSet, cache_folder, check_labels, open_images
+from zoo.train.images.dataset import ImageSet, check_labels, open_images
 from zoo.train.images.feed import ImageFeed
 from zoo.train.images.names import class_names
+from zoo.train.images.places import cache_folder
 from zoo.train.planning.options import Options
 from zoo.train.planning.plan import make_plan
 from zoo.train.ranks import Ranks
@@ -169,6 +170,22 @@ def test_root_folder_and_the_places_images_are_sought(tmp_path: Path) -> None:
     assert len(open_images(layer(root), lists / "train.txt", [], quiet).labels) == 15
 
 
+def test_a_root_folder_may_be_the_beginning_of_a_name(tmp_path: Path) -> None:
+    """Caffe joins texts; one that ends without a slash is taken for a folder where no picture is so called."""
+    for folder, colour in (("图形状", 10), ("图", 200)):
+        (tmp_path / folder).mkdir()
+        cv2.imwrite(str(tmp_path / "a.png"), np.full((2, 2, 3), colour, np.uint8))
+        (tmp_path / "a.png").rename(tmp_path / folder / "a.png")
+    own = layer('image_data_param { source: "l.txt" root_folder: "图" batch_size: 1 }')
+    for name, colour in (("形状/a.png", 10), ("a.png", 200)):
+        (tmp_path / "l.txt").write_text(f"{name} 0\n")
+        found = open_images(own, tmp_path / "l.txt", [tmp_path], quiet)
+        assert set(found.pixels.flat) == {colour}
+    (tmp_path / "l.txt").write_text("b.png 0\n")
+    with pytest.raises(InputError, match=f"l.txt:1: image {tmp_path}/图/b.png is missing"):
+        open_images(own, tmp_path / "l.txt", [tmp_path], quiet)
+
+
 @pytest.mark.parametrize(
     ("name", "says"),
     [
@@ -212,7 +229,7 @@ def test_images_belong_to_their_list(tmp_path: Path) -> None:
     ours = layer('image_data_param { source: "l.txt" }')
     for name, colours in (("b", {10}), ("c", {200})):
         found = open_images(ours, tmp_path / name / "l.txt", places, quiet, skip_bad=True)
-        assert (found.base, set(found.pixels.flat)) == (tmp_path / name, colours)
+        assert (found.base.folder, set(found.pixels.flat)) == (tmp_path / name, colours)
     with pytest.raises(InputError, match=r"b/l\.txt:1: image .*/b/0\.png is missing"):
         open_images(ours, tmp_path / "b" / "l.txt", places, quiet)
     (tmp_path / "c" / "l.txt").unlink()
@@ -222,7 +239,7 @@ def test_images_belong_to_their_list(tmp_path: Path) -> None:
     (tmp_path / "b" / "l.txt").write_text("0.png 0\n")
     with pytest.raises(InputError, match="b/0"):  # no image there: it has to be c's
         open_images(ours, tmp_path / "b" / "l.txt", [tmp_path / "b"], quiet)
-    assert open_images(ours, tmp_path / "b" / "l.txt", places, quiet).base == tmp_path / "c"
+    assert open_images(ours, tmp_path / "b" / "l.txt", places, quiet).base.folder == tmp_path / "c"
 
 
 def test_random_numbers_are_a_pure_function_of_seed_iteration_and_sample() -> None:

@@ -13,7 +13,8 @@ import pytest
 from converters.data.images.lists import read_image
 from prototxt.caffe_pb2 import ImageDataParameter, LayerParameter
 from prototxt.errors import InputError
-from zoo.train.images.dataset import ImageSet, cache_folder, open_images
+from zoo.train.images.dataset import ImageSet, open_images
+from zoo.train.images.places import cache_folder
 
 
 @pytest.fixture

@@ -15,8 +15,9 @@ from converters.weights.mean_image import write_mean
 from prototxt.caffe_pb2 import LayerParameter, NetParameter
 from prototxt.errors import InputError
 from prototxt.text import parse
-from zoo.train.images.dataset import ImageSet, cache_folder, fingerprint, open_images
+from zoo.train.images.dataset import ImageSet, fingerprint, open_images
 from zoo.train.images.feed import ImageFeed
+from zoo.train.images.places import cache_folder
 from zoo.train.images.ragged import Ragged
 
 SIZES = [(20, 31), (25, 22), (20, 31), (40, 40), (21, 20)]

@@ -84,7 +84,7 @@ def test_another_size_is_read_from_the_photographs_themselves(models: dict[str, 
     assert data.shape == (2, 3, 36, 36) and sized[0](data).shape == (2, 3)
     import cv2
 
-    image = cv2.imread(str(images.base / images.paths[4]))
+    image = cv2.imread(str(images.base.path(images.paths[4])))
     assert (resized.pixels[0] == cv2.resize(image, (36, 36))).all()
 
 

@@ -19,8 +19,9 @@ from converters.weights.mean_image import write_mean
 from prototxt.caffe_pb2 import LayerParameter, NetParameter
 from prototxt.errors import InputError
 from prototxt.text import parse, read_net
-from zoo.train.images.dataset import cache_folder, open_images
+from zoo.train.images.dataset import open_images
 from zoo.train.images.feed import ImageFeed
+from zoo.train.images.places import cache_folder
 from zoo.train.images.ragged import Ragged
 
 DATA = GOLDEN / "series" / "data"

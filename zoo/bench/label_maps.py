@@ -23,7 +23,7 @@ from zoo.bench.images import check_sums, reading_layer, whereabouts
 from zoo.bench.models import Model
 from zoo.runs.first_row import pair_rows
 from zoo.runs.pairs import Pairs, pairs_in
-from zoo.train.images.dataset import sums_of
+from zoo.train.images.places import sums_of
 from zoo.train.planning.lists import list_param
 
 _BATCH = 16  # images at most that are held at a time

@@ -22,7 +22,8 @@ from zoo.data.folders import Classes, class_folders, find_split
 from zoo.preparation import Preparation
 from zoo.runs.sums import short
 from zoo.terminal.progress import counting
-from zoo.train.images.dataset import ImageSet, cache_folder, check_labels, image_base, of_classes, open_images
+from zoo.train.images.dataset import ImageSet, check_labels, of_classes, open_images
+from zoo.train.images.places import cache_folder, image_base
 
 Array = np.ndarray[Any, np.dtype[Any]]
 _BATCH = 64  # pictures at most
@@ -130,7 +131,7 @@ def _with_root(layer: LayerParameter, path: Path, places: Sequence[Path]) -> Lay
     entries = entries_of(layer, path)
     for each in (layer, bare):
         base = image_base(each.image_data_param, path, entries, [*places, path.parent])
-        if (base / entries[0].path).is_file():
+        if base.path(entries[0].path).is_file():
             return each
     return bare
 

@@ -12,7 +12,7 @@ from zoo.data.masks import make_masks
 from zoo.data.measured_sets import ANGLE, TRAIN_PICTURES, VAL_PICTURES, VOTES
 from zoo.terminal.console import notice, notice_once
 from zoo.terminal.progress import counting
-from zoo.train.images.dataset import cache_folder
+from zoo.train.images.places import cache_folder
 
 
 @dataclass(frozen=True)

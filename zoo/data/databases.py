@@ -19,8 +19,8 @@ from prototxt.caffe_pb2 import Datum, ImageDataParameter
 from prototxt.errors import InputError
 from zoo.terminal.console import notice
 from zoo.terminal.progress import counting
-from zoo.train.images.dataset import image_base
 from zoo.train.images.decoding import skip_note
+from zoo.train.images.places import Base, image_base
 
 _COMMIT = 1000  # records a transaction, as convert_imageset.cpp has it
 _FIRST_MAP = 2**26  # bytes of the map at first; it doubles whenever it is full (db_lmdb.cpp, DoubleMapSize)
@@ -79,9 +79,9 @@ def write_lmdb(
     return bad
 
 
-def _read(base: Path, list_path: Path, entry: Entry, form: Form, bad: list[int] | None) -> Datum | None:
+def _read(base: Base, list_path: Path, entry: Entry, form: Form, bad: list[int] | None) -> Datum | None:
     """An entry's record; None for an image that is passed over, whose line is added to ``bad``."""
-    path = base / entry.path
+    path = base.path(entry.path)
     with _at(list_path, entry):
         try:
             image = read_image(path, form.images)

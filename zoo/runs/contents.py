@@ -16,8 +16,9 @@ from zoo.runs.identity import PATHS, full_name
 from zoo.runs.pairs import Pairs, pairs_in
 from zoo.runs.run_json import ListRecord, RunRecord
 from zoo.runs.sums import RowSums, Sums, prints, short
-from zoo.train.images.dataset import ImageSet, cache_folder, image_base, sums_of
+from zoo.train.images.dataset import ImageSet
 from zoo.train.images.names import class_names, names_beside
+from zoo.train.images.places import cache_folder, image_base, sums_of
 from zoo.train.planning.lists import data_layers
 from zoo.train.planning.plan import Plan
 
@@ -75,7 +76,7 @@ def _prints(plan: Plan, key: str, path: Path) -> tuple[str, str, RowSums]:
     layer = data_layers(plan.graphs[key])[0]
     entries = entries_of(layer, path, plan.options.label_size)
     base = image_base(layer.image_data_param, path, entries, [*plan.places, path.parent])
-    return prints(entries, [base / entry.path for entry in entries], sums_of(path, base))
+    return prints(entries, [base.path(entry.path) for entry in entries], sums_of(path, base.folder))
 
 
 def of_images(images: ImageSet) -> ListRecord:
@@ -109,7 +110,7 @@ def _file(plan: Plan, layer: LayerParameter, name: str, path: Path, root: str, s
         asked = plan.options.label_size if tops.takes_label_lists else None
         entries = entries_of(layer, path, asked)
         base = image_base(layer.image_data_param, path, entries, [*plan.places, path.parent])
-        yield prints(entries, [base / entry.path for entry in entries], sums)[1]
+        yield prints(entries, [base.path(entry.path) for entry in entries], sums)[1]
     elif tops.names_of:
         module, _, function = tops.names_of.partition(":")
         listed: Iterable[str] = getattr(import_module(module), function)(path)

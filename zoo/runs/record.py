@@ -126,7 +126,7 @@ def _now() -> str:
 def _image_record(images: ImageSet) -> ListRecord:
     return {
         "list": str(images.list_path.absolute()),
-        "folder": str(images.base.absolute()),
+        "folder": str(images.base.folder.absolute()),
         "images": len(images.labels),
         "skipped": images.skipped,
         "fingerprint": fingerprint(images),  # by which runs of versions before the sums are known

@@ -97,7 +97,7 @@ def _images(plan: Plan, key: str) -> ImageSet:
         check_labels(path, classes, unjudged_labels(graph), layer=layer)
     with net.located(), of_layer(layer), counting(f"decoding {path.name}") as advance:
         images = open_images(layer, path, plan.places, advance, skip_bad, size)
-    taken = f"{key}: {len(images.labels)} images of {path}, in {images.base}"
+    taken = f"{key}: {len(images.labels)} images of {path}, in {images.base.folder}"
     for note in (taken, memory_note(images), skip_note(str(path), images.skipped, images.bad)):
         if note:
             notice(note)

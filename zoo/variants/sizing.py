@@ -32,12 +32,14 @@ def size_classifiers(net: NetParameter, classes: int, announce: bool) -> list[st
 
 
 def _cap_top_k(net: NetParameter, classes: int) -> list[str]:
-    """Let no Accuracy ask for more than there are, at which Caffe aborts; a notice for each that did."""
+    """Let no Accuracy ask for more than there are, at which Caffe aborts; a notice for each that did. All say
+    their top_k then, as the nets of runs of earlier versions do.
+    """
     notices = []
-    for layer in net.layer:
+    for layer in (each for each in net.layer if each.type == "Accuracy"):
         asked = layer.accuracy_param.top_k
-        if layer.type == "Accuracy" and asked > classes:
-            layer.accuracy_param.top_k = classes
+        layer.accuracy_param.top_k = min(asked, classes)
+        if asked > classes:
             what = f'layer "{layer.name}" has top_k {classes} instead of {asked}'
             notices.append(f"{what}: there are {classes} classes")
     return notices

@@ -120,7 +120,7 @@ def at_size(images: ImageSet, layer: LayerParameter, rows: Sequence[int], share:
     """
     height, width = (round(side * share) for side in images.array.shape[1:3])
     param = images.layer.image_data_param
-    pixels = _read(tuple(images.base / images.paths[row] for row in rows), height, width, param.is_color)
+    pixels = _read(tuple(images.base.path(images.paths[row]) for row in rows), height, width, param.is_color)
     mean = images.mean
     if mean is not None:
         scaled = cv2.resize(mean.numpy(), (width, height)).reshape(height, width, -1)

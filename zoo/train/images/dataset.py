@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,12 +16,12 @@ from converters.data.images.lists import Entry
 from converters.data.images.transform import open_mean
 from converters.host.files import locked
 from converters.host.machine import free_memory
-from converters.host.places import place_of_list, refuse_escapes
 from prototxt.caffe_pb2 import ImageDataParameter, LayerParameter
 from prototxt.errors import InputError
-from prototxt.rawbytes import bytes_of, from_message
-from zoo.runs.sums import RowSums, Sums, prints, short, status_of
+from prototxt.rawbytes import bytes_of
+from zoo.runs.sums import RowSums, prints, status_of
 from zoo.train.images.decoding import Advance, Listed, cached_pixels, decode
+from zoo.train.images.places import Base, cache_folder, image_base, sums_of
 from zoo.train.images.ragged import Array, Ragged
 
 
@@ -42,7 +41,7 @@ class ImageSet:
     labels: np.ndarray[Any, np.dtype[Any]]
     paths: tuple[str, ...]
     lines: tuple[int, ...]
-    base: Path
+    base: Base
     mean: Tensor | None = None
     bad: tuple[int, ...] = ()
     rows: str = ""
@@ -66,12 +65,6 @@ class ImageSet:
         return self.pixels
 
 
-def cache_folder() -> Path:
-    """Where decoded images and the demo data lie: $ZOO_CACHE, else zoo/ in the user's cache folder."""
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zoo"
-    return Path(os.environ.get("ZOO_CACHE") or default)
-
-
 def open_images(
     layer: LayerParameter,
     list_path: Path,
@@ -90,8 +83,8 @@ def open_images(
     entries = entries_of(layer, list_path, label_size)
     mean = open_mean(layer, [*places, list_path.parent])
     base = image_base(layer.image_data_param, list_path, entries, [*places, list_path.parent])
-    paths = [base / entry.path for entry in entries]
-    sums = sums_of(list_path, base)
+    paths = [base.path(entry.path) for entry in entries]
+    sums = sums_of(list_path, base.folder)
     listed = Listed(layer, list_path, entries, paths, skip_bad, takes_own_sizes(layer), sums)
     pixels, bad = _decoded(listed, advance)
     listed.check(pixels, bad, mean)
@@ -126,12 +119,6 @@ def takes_own_sizes(layer: LayerParameter) -> bool:
     return bool(layer.transform_param.crop_size) or is_augmented(layer)
 
 
-def sums_of(list_path: Path, base: Path) -> Sums:
-    """The sums of a list's pictures, as the cache keeps them."""
-    name = short(bytes_of(f"{list_path.resolve()}\0{base.resolve()}"))
-    return Sums(cache_folder() / "sums" / f"{name}.json")
-
-
 def _labels(entries: Sequence[Entry], are_classes: bool) -> np.ndarray[Any, np.dtype[Any]]:
     if are_classes:
         return np.array([entry.label for entry in entries], np.int64)
@@ -157,18 +144,8 @@ def first_shape(
     """
     entries = entries_of(layer, list_path, label_size)
     base = image_base(layer.image_data_param, list_path, entries, [*places, list_path.parent])
-    paths = [base / entry.path for entry in entries]
+    paths = [base.path(entry.path) for entry in entries]
     return Listed(layer, list_path, entries, paths, skip_bad).first().shape
-
-
-def image_base(
-    param: ImageDataParameter, list_path: Path, entries: Sequence[Entry], places: Sequence[Path]
-) -> Path:
-    """The folder that all of a list's paths count from: root_folder in the place where the list was found."""
-    refuse_escapes("root_folder", param.root_folder)
-    root = from_message(param.root_folder)
-    names = [f"{Path(root) / entry.path}" for entry in entries]
-    return place_of_list(list_path, param.source, names, places, root) / root
 
 
 def _key(list_path: Path, param: ImageDataParameter, paths: Sequence[Path]) -> str:
