@@ -12,6 +12,12 @@ Order = np.ndarray[tuple[int], np.dtype[np.int64]]
 _SKIP, _FILES, _ROWS, _SAMPLE = 1, 2, 3, 4  # keep the streams of one seed apart
 
 
+def evenly(count: int, most: int) -> list[int]:
+    """Rows of ``count``, ``most`` at the most, spread evenly from the first to the last."""
+    rows: list[int] = np.linspace(0, count - 1, min(most, count)).astype(int).tolist()
+    return rows
+
+
 @dataclass
 class Rounds:
     """Rows of a list, served round after round, each in a new order where ``shuffle`` is set.

@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from prototxt.errors import InputError
 from prototxt.rawbytes import from_message, readable
@@ -22,6 +24,35 @@ def find(name: str, places: Sequence[Path] = HERE) -> Path:
     if path is None:
         refuse_escapes("the path", name)
     return path or candidates[0]
+
+
+@dataclass(frozen=True)
+class Base:
+    """What a list's names are put behind: a ``place``, and root_folder as a text (image_data_layer.cpp,
+    load_batch), so that it may be the beginning of a name.
+    """
+
+    place: Path
+    root: str
+
+    def path(self, name: str) -> Path:
+        """Where the file of that name lies."""
+        return self.place / (self.root + name)
+
+    @property
+    def folder(self) -> Path:
+        """The folder that all files lie below."""
+        return self.place / self.root[: self.root.rfind("/") + 1]
+
+
+def base_of_list(list_path: Path, param: Any, names: Collection[str], places: Sequence[Path]) -> Base:
+    """Where the files lie that a data layer's list names; ``param`` is the layer's message with ``source``
+    and ``root_folder``, the place is :func:`place_of_list`'s. Raises InputError for a root_folder that a
+    backslash broke.
+    """
+    refuse_escapes("root_folder", param.root_folder)
+    root = from_message(param.root_folder)
+    return Base(place_of_list(list_path, param.source, [root + name for name in names], places, root), root)
 
 
 def place_of_list(

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from converters.data.order import evenly
 from eval.runtime import Feeds
 from zoo.bench.images import in_batches, listed_images
 from zoo.bench.label_maps import listed_pairs
@@ -24,7 +25,7 @@ def calibration(model: Model, count: int) -> Iterator[Feeds]:
     elif model.reads_pairs or (images := listed_images(model, "TRAIN")) is None:
         yield from _random_pixels(model, count)
     else:
-        rows = np.linspace(0, len(images.labels) - 1, min(count, len(images.labels))).astype(int)
+        rows = evenly(len(images.labels), count)
         chosen = replace(images, pixels=images.pixels[rows], labels=images.labels[rows])
         yield from ({name: data.contiguous().numpy()} for data, _ in in_batches(chosen))
 

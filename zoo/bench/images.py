@@ -103,9 +103,9 @@ def check_classes(model: Model) -> None:
     path, record = model.elsewhere.list, model.record
     if path is None or record is None:
         return
-    ours, theirs = record.get("class_names"), names_beside(path)
     if model.reads_pairs:
         return
+    ours, theirs = record.get("class_names"), names_beside(path)
     if ours and theirs and (other := first_difference(of_classes_named(ours), of_classes_named(theirs))):
         raise InputError(f"{path}: the classes.txt beside it has {other} as {model.where} was trained with")
     if (classes := record.get("classes")) and not record.get("options", {}).get("label_size"):

@@ -9,12 +9,12 @@ from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from converters.data.forks.pairs import PairSource
 from converters.data.opening import open_data
+from converters.data.order import evenly
 from converters.data.source import BadRecordError
 from converters.host.machine import cores
 from prototxt.caffe_pb2 import LayerParameter
@@ -23,6 +23,7 @@ from zoo.bench.images import check_sums, reading_layer, whereabouts
 from zoo.bench.models import Model
 from zoo.runs.first_row import pair_rows
 from zoo.runs.pairs import Pairs, pairs_in
+from zoo.runs.sums import RowSums
 from zoo.train.images.places import sums_of
 from zoo.train.planning.lists import list_param
 
@@ -32,13 +33,18 @@ _BATCH = 16  # images at most that are held at a time
 @dataclass(frozen=True)
 class LabelMaps:
     """A list of images and label maps as a TEST net's data layer serves them, each once, in the list's order
-    and not mirrored; ``content`` is the sum of its rows and files. Broken ones are passed over where the
-    source has it so.
+    and not mirrored; ``sums`` are those of its rows and files. Broken ones are passed over where the source
+    has it so.
     """
 
     source: PairSource
     pairs: Pairs
-    content: str | None
+    sums: tuple[str, str, RowSums]
+
+    @property
+    def content(self) -> str:
+        """The sum of all rows and files."""
+        return self.sums[1]
 
     @property
     def count(self) -> int:
@@ -77,8 +83,7 @@ class LabelMaps:
 
     def spread(self, count: int) -> Iterator[Tensor]:
         """``count`` images, spread evenly over all."""
-        rows = np.linspace(0, self.count - 1, min(count, self.count)).astype(int).tolist()
-        return (images for images, _ in self.batches(rows))
+        return (images for images, _ in self.batches(evenly(self.count, count)))
 
 
 def judged_pairs(model: Model) -> LabelMaps:
@@ -101,8 +106,7 @@ def listed_pairs(model: Model, key: str) -> LabelMaps | None:
     skip_bad = bool(model.record.get("options", {}).get("skip_bad"))
     made = label_maps(layer, path, places, skip_bad)
     if key != "TEST" or model.elsewhere.list is None:
-        sums = made.pairs.prints(sums_of(path, made.pairs.base))
-        check_sums(model, key, path, sums, pair_rows(path))
+        check_sums(model, key, path, made.sums, pair_rows(path))
     return made
 
 
@@ -121,8 +125,8 @@ def label_maps(
             message.ClearField(field)
     if not (plain.transform_param.min_side_min or plain.transform_param.use_deformed_resize):
         plain.transform_param.ClearField("mirror")  # else the series author's fork has nothing to draw by
-    source = open_data(plain, "TEST", places=[pairs.place, *places], skip_bad=skip_bad)
+    source = open_data(plain, "TEST", places=[pairs.base.place, *places], skip_bad=skip_bad)
     if not isinstance(source, PairSource):
         source.close()
         raise InputError(f"type {layer.type} serves no label maps that can be judged", layer.name)
-    return LabelMaps(source, pairs, pairs.prints(sums_of(path, pairs.base))[1])
+    return LabelMaps(source, pairs, pairs.prints(sums_of(path, pairs.base.folder)))

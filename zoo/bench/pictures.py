@@ -13,6 +13,7 @@ from torch import Tensor
 from converters.data.forks.label_lists import entries_of
 from converters.data.images.pixels import PixelSource
 from converters.data.opening import open_data
+from converters.data.order import evenly
 from converters.host.files import encoded, write_text
 from converters.host.places import existing_folder
 from prototxt.caffe_pb2 import LayerParameter
@@ -59,7 +60,7 @@ class Pictures(ABC):
     def spread(self, count: int) -> Iterator[Tensor]:
         """The centres of ``count`` pictures, spread evenly over all."""
         plain = replace(self.preparation, crops=1)
-        rows = np.linspace(0, self.count - 1, min(count, self.count)).astype(int).tolist()
+        rows = evenly(self.count, count)
         for start in range(0, len(rows), _BATCH):
             yield plain.tensor(self.read(rows[start : start + _BATCH])[0])
 

@@ -14,13 +14,13 @@ import numpy as np
 
 from converters.data.images.lists import Entry, Pixels, read_image, read_list
 from converters.data.order import permutation
-from converters.host.places import existing_folder
+from converters.host.places import Base, existing_folder
 from prototxt.caffe_pb2 import Datum, ImageDataParameter
 from prototxt.errors import InputError
 from zoo.terminal.console import notice
 from zoo.terminal.progress import counting
 from zoo.train.images.decoding import skip_note
-from zoo.train.images.places import Base, image_base
+from zoo.train.images.places import image_base
 
 _COMMIT = 1000  # records a transaction, as convert_imageset.cpp has it
 _FIRST_MAP = 2**26  # bytes of the map at first; it doubles whenever it is full (db_lmdb.cpp, DoubleMapSize)

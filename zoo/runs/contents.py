@@ -6,7 +6,6 @@ from pathlib import Path
 
 from google.protobuf.message import Message
 
-from converters.data.forks.label_lists import entries_of
 from converters.host.places import find
 from converters.layers.registry import record_of
 from prototxt.caffe_pb2 import LayerParameter
@@ -18,7 +17,7 @@ from zoo.runs.run_json import ListRecord, RunRecord
 from zoo.runs.sums import RowSums, Sums, prints, short
 from zoo.train.images.dataset import ImageSet
 from zoo.train.images.names import class_names, names_beside
-from zoo.train.images.places import cache_folder, image_base, sums_of
+from zoo.train.images.places import cache_folder, images_in, sums_of
 from zoo.train.planning.lists import data_layers
 from zoo.train.planning.plan import Plan
 
@@ -45,14 +44,14 @@ def pairs_of(plan: Plan, key: str) -> ListRecord:
     """What run.json says of a list of images and label maps."""
     pairs, sums = listed_pairs(plan, key)
     rows, content, each = sums
-    where: ListRecord = {"list": str(pairs.path.absolute()), "folder": str(pairs.base.absolute())}
+    where: ListRecord = {"list": str(pairs.path.absolute()), "folder": str(pairs.base.folder.absolute())}
     return {**where, "images": len(each), "skipped": 0, "rows": rows, "content": content}
 
 
 def listed_pairs(plan: Plan, key: str) -> tuple[Pairs, tuple[str, str, RowSums]]:
     """The plan's list of images and label maps of ``key``, and its sums."""
     pairs = pairs_in(data_layers(plan.graphs[key])[0], plan.pairs[key], plan.places)
-    return pairs, pairs.prints(sums_of(pairs.path, pairs.base))
+    return pairs, pairs.prints(sums_of(pairs.path, pairs.base.folder))
 
 
 def _list(plan: Plan, key: str, path: Path) -> ListRecord:
@@ -73,10 +72,8 @@ def listed_rows(plan: Plan, key: str) -> Rows:
 
 
 def _prints(plan: Plan, key: str, path: Path) -> tuple[str, str, RowSums]:
-    layer = data_layers(plan.graphs[key])[0]
-    entries = entries_of(layer, path, plan.options.label_size)
-    base = image_base(layer.image_data_param, path, entries, [*plan.places, path.parent])
-    return prints(entries, [base.path(entry.path) for entry in entries], sums_of(path, base.folder))
+    found = images_in(data_layers(plan.graphs[key])[0], path, plan.places, plan.options.label_size)
+    return prints(found.entries, found.paths, sums_of(path, found.base.folder))
 
 
 def of_images(images: ImageSet) -> ListRecord:
@@ -108,9 +105,8 @@ def _file(plan: Plan, layer: LayerParameter, name: str, path: Path, root: str, s
         return
     if tops.is_list:
         asked = plan.options.label_size if tops.takes_label_lists else None
-        entries = entries_of(layer, path, asked)
-        base = image_base(layer.image_data_param, path, entries, [*plan.places, path.parent])
-        yield prints(entries, [base.path(entry.path) for entry in entries], sums)[1]
+        images = images_in(layer, path, plan.places, asked)
+        yield prints(images.entries, images.paths, sums)[1]
     elif tops.names_of:
         module, _, function = tops.names_of.partition(":")
         listed: Iterable[str] = getattr(import_module(module), function)(path)

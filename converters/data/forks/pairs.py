@@ -17,10 +17,10 @@ from converters.data.images.transform import less_mean, means
 from converters.data.order import Rounds, drawn_skip, sample_generator
 from converters.data.rows import RowSource
 from converters.data.source import BadRecordError, SourceOptions
-from converters.host.places import find, place_of_list, refuse_escapes
+from converters.host.places import base_of_list, find
 from prototxt.caffe_pb2 import ImageDataParameter, LayerParameter
 from prototxt.errors import InputError
-from prototxt.rawbytes import from_message, text_of
+from prototxt.rawbytes import text_of
 
 Array = NDArray[Any]
 _GREY = ImageDataParameter(is_color=False)
@@ -104,15 +104,14 @@ class PairSource(RowSource[Pair]):
     def __init__(
         self, layer: LayerParameter, options: SourceOptions, param: Any, is_labelled: bool = True
     ) -> None:
-        refuse_escapes("root_folder", param.root_folder)
         if bool(param.new_height) != bool(param.new_width):
             raise InputError("new_height and new_width are given together or not at all", layer.name)
         sides = {"new_height": param.new_height, "new_width": param.new_width}
         self.reads = ImageDataParameter(is_color=param.is_color, **sides)
-        self.list_path, self.root = find(param.source, options.places), from_message(param.root_folder)
+        self.list_path = find(param.source, options.places)
         self.entries = read_pairs(self.list_path, is_labelled)
-        names = [self.root + entry.image for entry in self.entries]
-        self.place = place_of_list(self.list_path, param.source, names, options.places, self.root)
+        names = [entry.image for entry in self.entries]
+        self.base = base_of_list(self.list_path, param, names, options.places)
         skip = drawn_skip(options.seed, layer, param.rand_skip, len(self.entries))
         rounds = Rounds(len(self.entries), param.shuffle, options.seed, skip)
         super().__init__(layer, options, rounds, param.batch_size)
@@ -121,7 +120,7 @@ class PairSource(RowSource[Pair]):
     def read(self, row: int) -> Pair:
         """The image of an entry and its label map, in the new size where there is one."""
         entry = self.entries[row]
-        path = self.place / (self.root + entry.image)
+        path = self.base.path(entry.image)
         try:
             image = decode_image(path, image_bytes(path, entry.behind), self.reads)
             labels = self.label_map(entry, (image.shape[0], image.shape[1]))
@@ -133,7 +132,7 @@ class PairSource(RowSource[Pair]):
         """The label map of an entry whose image has ``size``: its grey values. Raises InputError for a file
         that is no image, or has another size.
         """
-        path = self.place / (self.root + entry.label)
+        path = self.base.path(entry.label)
         labels: Array = decode_image(path, image_bytes(path, entry.behind), _GREY)[:, :, 0]
         if self.reads.new_height:
             labels = cv2.resize(labels, (size[1], size[0]), interpolation=self.resize_labels)

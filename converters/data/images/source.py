@@ -6,10 +6,9 @@ from converters.data.images.pixels import PixelSource, Sample
 from converters.data.images.transform import check_resize
 from converters.data.order import Rounds, drawn_skip
 from converters.data.source import BadRecordError, SourceOptions
-from converters.host.places import find, place_of_list, refuse_escapes
+from converters.host.places import base_of_list, find
 from prototxt.caffe_pb2 import LayerParameter
 from prototxt.errors import InputError
-from prototxt.rawbytes import from_message
 
 
 class ImageSource(PixelSource):
@@ -18,12 +17,10 @@ class ImageSource(PixelSource):
     def __init__(self, layer: LayerParameter, options: SourceOptions) -> None:
         param = layer.image_data_param
         check_resize(layer)
-        refuse_escapes("root_folder", param.root_folder)
         self.list_path = find(param.source, options.places)
         self.entries = entries_of(layer, self.list_path, options.label_size)
-        root = from_message(param.root_folder)
-        names = [root + entry.path for entry in self.entries]
-        self.place = place_of_list(self.list_path, param.source, names, options.places, root)
+        names = [entry.path for entry in self.entries]
+        self.base = base_of_list(self.list_path, param, names, options.places)
         skip = drawn_skip(options.seed, layer, param.rand_skip, len(self.entries))
         rounds = Rounds(len(self.entries), param.shuffle, options.seed, skip)
         super().__init__(layer, options, rounds, param.batch_size)
@@ -33,9 +30,9 @@ class ImageSource(PixelSource):
         return entry.label if self.options.label_size is None else entry.labels
 
     def read(self, row: int) -> Sample:
-        """The image of an entry: root_folder and path are joined as strings, as Caffe joins them."""
+        """The image of an entry."""
         entry, param = self.entries[row], self.layer.image_data_param
-        path = self.place / (from_message(param.root_folder) + entry.path)
+        path = self.base.path(entry.path)
         try:
             pixels = read_image(path, param, entry.behind)
         except InputError as error:

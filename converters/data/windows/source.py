@@ -12,11 +12,10 @@ from converters.data.images.transform import draw, means, open_mean
 from converters.data.source import BadRecordError, DataSource, SourceOptions
 from converters.data.windows.crop import Placement, placement
 from converters.data.windows.file import Window, read_windows
-from converters.host.places import find, place_of_list, refuse_escapes
+from converters.host.places import base_of_list, find
 from converters.layers.checks import positive
 from prototxt.caffe_pb2 import ImageDataParameter, LayerParameter
 from prototxt.errors import InputError
-from prototxt.rawbytes import from_message
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 Drawn = np.ndarray[Any, np.dtype[np.float64]]
@@ -40,13 +39,11 @@ class WindowSource(DataSource):
             raise InputError(
                 f"context_pad {param.context_pad} leaves nothing of crop_size {crop}", layer.name
             )
-        refuse_escapes("root_folder", param.root_folder)
         self.path = find(param.source, options.places)
         self.mean = self._mean()
         foreground = int(np.float32(param.batch_size) * np.float32(param.fg_fraction))
         windows = read_windows(self.path)
-        names = {from_message(param.root_folder) + window.image for window in windows}
-        self.place = place_of_list(self.path, param.source, names, options.places)
+        self.base = base_of_list(self.path, param, {window.image for window in windows}, options.places)
         self.kinds = self._split(windows)
         self.of_each = (param.batch_size - foreground, foreground)
         self._check_kinds()
@@ -117,7 +114,7 @@ class WindowSource(DataSource):
         """(3, crop, crop) of a window: cropped, resized, mirrored, less the mean, scaled."""
         import cv2
 
-        path = self.place / (from_message(self.param.root_folder) + window.image)
+        path = self.base.path(window.image)
         square = self.param.crop_mode == "square"
         try:
             image: Pixels = read_image(path, ImageDataParameter())

@@ -16,12 +16,13 @@ from converters.data.images.lists import Entry
 from converters.data.images.transform import open_mean
 from converters.host.files import locked
 from converters.host.machine import free_memory
+from converters.host.places import Base
 from prototxt.caffe_pb2 import ImageDataParameter, LayerParameter
 from prototxt.errors import InputError
 from prototxt.rawbytes import bytes_of
 from zoo.runs.sums import RowSums, prints, status_of
 from zoo.train.images.decoding import Advance, Listed, cached_pixels, decode
-from zoo.train.images.places import Base, cache_folder, image_base, sums_of
+from zoo.train.images.places import cache_folder, images_in, sums_of
 from zoo.train.images.ragged import Array, Ragged
 
 
@@ -75,15 +76,14 @@ def open_images(
 ) -> ImageSet:
     """Decode the list's images, or map them where the cache has them.
 
-    ``places`` are the folders that relative image paths may count from, as :func:`image_base` says. Raises
+    ``places`` are the folders that relative image paths may count from, as :func:`images_in` says. Raises
     InputError naming list and line for a missing or broken image, one of another size than the first
     (without new_height, new_width and crop_size), or one smaller than the crop; ``skip_bad`` passes over
     those that are missing or broken, ``label_size`` is ``entries_of``'s.
     """
-    entries = entries_of(layer, list_path, label_size)
+    found = images_in(layer, list_path, places, label_size)
+    entries, paths, base = found.entries, found.paths, found.base
     mean = open_mean(layer, [*places, list_path.parent])
-    base = image_base(layer.image_data_param, list_path, entries, [*places, list_path.parent])
-    paths = [base.path(entry.path) for entry in entries]
     sums = sums_of(list_path, base.folder)
     listed = Listed(layer, list_path, entries, paths, skip_bad, takes_own_sizes(layer), sums)
     pixels, bad = _decoded(listed, advance)
@@ -142,10 +142,8 @@ def first_shape(
     """(height, width, channels) of the first of the list's images that can be read. Raises InputError as
     :func:`open_images` does.
     """
-    entries = entries_of(layer, list_path, label_size)
-    base = image_base(layer.image_data_param, list_path, entries, [*places, list_path.parent])
-    paths = [base.path(entry.path) for entry in entries]
-    return Listed(layer, list_path, entries, paths, skip_bad).first().shape
+    found = images_in(layer, list_path, places, label_size)
+    return Listed(layer, list_path, found.entries, found.paths, skip_bad).first().shape
 
 
 def _key(list_path: Path, param: ImageDataParameter, paths: Sequence[Path]) -> str:

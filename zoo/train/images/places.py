@@ -1,50 +1,54 @@
-"""Where the pictures of a list lie, and what is kept of them."""
+"""Where the images of a list lie, and what is kept of them."""
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from converters.data.forks.label_lists import entries_of
 from converters.data.images.lists import Entry
-from converters.host.places import place_of_list, refuse_escapes
-from prototxt.caffe_pb2 import ImageDataParameter
-from prototxt.rawbytes import bytes_of, from_message
+from converters.host.places import Base, base_of_list
+from prototxt.caffe_pb2 import ImageDataParameter, LayerParameter
+from prototxt.rawbytes import bytes_of
 from zoo.runs.sums import Sums, short
 
 
 @dataclass(frozen=True)
-class Base:
-    """What a list's paths are put behind: a ``place``, and root_folder as a text (ReadImageToCVMat's caller
-    in image_data_layer.cpp), so that it may be the beginning of a name.
-    """
+class ListedImages:
+    """The entries of a list, and where their images lie."""
 
-    place: Path
-    root: str
-
-    def path(self, name: str) -> Path:
-        """Where a picture lies."""
-        return self.place / (self.root + name)
+    entries: Sequence[Entry]
+    base: Base
 
     @property
-    def folder(self) -> Path:
-        """The folder that all pictures lie below."""
-        return self.place / self.root[: self.root.rfind("/") + 1]
+    def paths(self) -> list[Path]:
+        """Where each image lies."""
+        return [self.base.path(entry.path) for entry in self.entries]
+
+
+def images_in(
+    layer: LayerParameter, list_path: Path, places: Sequence[Path], label_size: int | None = None
+) -> ListedImages:
+    """What a list has for a data layer of images; its own folder is the last of the ``places``. Raises
+    InputError as :func:`converters.data.forks.label_lists.entries_of` and :func:`image_base`.
+    """
+    entries = entries_of(layer, list_path, label_size)
+    base = image_base(layer.image_data_param, list_path, entries, [*places, list_path.parent])
+    return ListedImages(entries, base)
 
 
 def image_base(
     param: ImageDataParameter, list_path: Path, entries: Sequence[Entry], places: Sequence[Path]
 ) -> Base:
-    """Where a list's pictures lie: behind root_folder in the place where the list was found. A root_folder
-    without a slash behind it is a folder, too, unless a picture's name begins with it.
+    """Where a list's images lie, as :func:`converters.host.places.base_of_list` says; but a root_folder
+    without a slash behind it is a folder, too, unless an image's name begins with it.
     """
-    refuse_escapes("root_folder", param.root_folder)
-    root = from_message(param.root_folder)
-    for text in dict.fromkeys([root, root and f"{root.rstrip('/')}/"]):
-        names = [text + entry.path for entry in entries]
-        base = Base(place_of_list(list_path, param.source, names, places, root), text)
-        if any((base.place / name).is_file() for name in names):
-            break
-    return base
+    names = [entry.path for entry in entries]
+    base = base_of_list(list_path, param, names, places)
+    if base.root[-1:] in ("", "/") or any(base.path(name).is_file() for name in names):
+        return base
+    folder = ImageDataParameter(source=param.source, root_folder=f"{param.root_folder}/")
+    return base_of_list(list_path, folder, names, places)
 
 
 def cache_folder() -> Path:
