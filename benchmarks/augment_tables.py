@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from exporter_tables import ratio_cell
+
 from zoo.bench.grid import Grid
 
 _QUIET = 0.5  # a load below which nothing else is at work
@@ -45,5 +47,4 @@ def measured(figures: Mapping[str, Any], words: Mapping[str, Any]) -> str:
 
 
 def _speeds(found: Mapping[str, Any], names: Sequence[str]) -> list[str]:
-    value, low, high = found["ratio"]
-    return [*(f"{found[name]:.0f}" for name in names), f"{value:.2f}× \\[{low:.2f}, {high:.2f}\\]"]
+    return [*(f"{found[name]:.0f}" for name in names), ratio_cell(found["ratio"])]

@@ -26,7 +26,12 @@ CHINESE = {
 def exporter_tables(figures: Figures, words: Mapping[str, Any] = ENGLISH) -> list[Grid]:
     """What commands cost, and how fast the files are."""
     speed = [
-        [net, batch, f"{found['ours_ms']:.1f}", *(_ratio(found[other]) for other in ("by hand", "OpenCV"))]
+        [
+            net,
+            batch,
+            f"{found['ours_ms']:.1f}",
+            *(ratio_cell(found[other]) for other in ("by hand", "OpenCV")),
+        ]
         for net, batches in figures["latency"].items()
         for batch, found in batches.items()
     ]
@@ -48,6 +53,7 @@ def _cost(figures: Figures, command: str) -> str:
     return f"{seconds[command]:.1f} ({seconds[command] / seconds['import torch']:.1f}×)"
 
 
-def _ratio(found: Sequence[float]) -> str:
+def ratio_cell(found: Sequence[float]) -> str:
+    """A ratio with its interval, for a table in Markdown."""
     value, low, high = found
     return f"{value:.2f}× \\[{low:.2f}, {high:.2f}\\]"

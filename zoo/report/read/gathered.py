@@ -65,6 +65,11 @@ class Gathered(ABC):
             return max(rows, key=lambda row: float(row["images_per_second"]), default=None)
         return next((row for row in rows if row.get("batch") == batch), None)
 
+    def lost_in_int8(self, group: Group, key: str) -> float | None:
+        """How much int8 changes the mean of a column; None where not every run has both."""
+        full, lossy = (self.benched(group, precision, key) for precision in ("fp32", "int8"))
+        return (sum(lossy) - sum(full)) / len(full) if lossy and len(lossy) == len(full) else None
+
     def benched(self, group: Group, precision: str, key: str) -> list[float]:
         """Each run's figure of a column at a precision, as the bench measured it."""
         every = []

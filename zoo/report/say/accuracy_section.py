@@ -66,8 +66,8 @@ def real_or_not(difference: Interval, words: Words) -> str:
 
 def lost_in_int8(results: Results, group: Group) -> str:
     """How many points of accuracy int8 changes."""
-    full, lossy = results.top1_at(group, "fp32"), results.top1_at(group, "int8")
-    return points((sum(lossy) - sum(full)) / len(full)) if lossy and len(lossy) == len(full) else "–"
+    lost = results.lost_in_int8(group, "top1")
+    return "–" if lost is None else points(lost)
 
 
 def head_section(results: Results, words: Words) -> Section | None:

@@ -143,8 +143,8 @@ def _against_baseline(figures: Figures, group: Group, words: Words) -> tuple[str
 def lost_in_int8(figures: Figures, group: Group) -> str:
     """How much int8 changes the main figure."""
     main = figures.task.main
-    full, lossy = (figures.benched(group, precision, main.key) for precision in ("fp32", "int8"))
-    return signed(main, (sum(lossy) - sum(full)) / len(full)) if lossy and len(lossy) == len(full) else "–"
+    lost = figures.lost_in_int8(group, main.key)
+    return "–" if lost is None else signed(main, lost)
 
 
 def signed(quantity: Quantity, value: float, is_plain: bool = False) -> str:
