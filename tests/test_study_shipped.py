@@ -78,7 +78,7 @@ def test_the_learning_rate_study(root: str) -> None:
     assert all(plan.solver.max_iter == 100000 for plan in plans.values())
 
 
-@pytest.mark.parametrize("length", [120, 500, 36_000])
+@pytest.mark.parametrize("length", [120, 400, 36_000])
 def test_rate_policies_fall_at_the_same_shares_of_a_run_of_any_length(length: int, root: str) -> None:
     """What a rate is at a tenth, a half and the end, by each policy's formula with the article's numbers."""
     by_share: dict[str, Callable[[float], float]] = {
@@ -214,7 +214,7 @@ def test_a_study_of_structure(name: str, root: str) -> None:
 def test_the_studies_for_a_processor_have_one_set_up() -> None:
     for name in sorted(set(studies()) - {"article", "demo", "grocery"}):
         study = read_study(find_study(name))
-        assert (study.size, study.max_iter, study.batch_size, study.seeds) == (64, 500, 32, [0, 1, 2]), name
+        assert (study.size, study.max_iter, study.batch_size, study.seeds) == (64, 400, 16, [0, 1, 2]), name
         for run in expand(study, name):
             assert "clip_gradients: 1" in str(run.options.set) and "xavier" in run.options.variant.split("+")
 
