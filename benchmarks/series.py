@@ -3,7 +3,8 @@
 
 Every shipped study that asks a question is carried out by ``zoo study`` as its file says, and its rows go to
 eval/results/series/STUDY.json, from which ``make readme`` fills docs/series.md. A study that was stopped, by
-Ctrl-C or otherwise, goes on where it stood with the same command; one that is finished is only measured.
+Ctrl-C or otherwise, goes on where it stood with the same command; one that is finished is only measured. A
+run that several studies have is trained once.
 Hours, with nothing else running: the first lines say how many here, and with ``--estimate`` that is all.
 """
 
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from series_rows import FOLDER, rows_of, write_rows
+from series_shared import key_of, take_over
 
 from prototxt.errors import InputError
 from zoo.catalogue import find_study, studies
@@ -42,9 +44,15 @@ def given(options: argparse.Namespace) -> dict[str, int]:
 def say_how_long_all(names: Sequence[str], options: argparse.Namespace) -> None:
     """Say how long what is left of the studies will take here, from a few steps of each distinct net."""
     jobs = [job for name in names for job in planned(name, options)]
-    left = [job for job in jobs if job.state()[0] not in ("finished", "diverged")]
+    left = [job for job in distinct(jobs) if job.state()[0] not in ("finished", "diverged")]
     if left:
         say_how_long("the series", left, jobs, slots(options.jobs, 0), options.device)
+
+
+def distinct(jobs: Sequence[Job]) -> list[Job]:
+    """One of the runs that are the same, a finished one before others."""
+    finished_last = sorted(jobs, key=lambda job: job.state()[0] == "finished")
+    return list({key_of(job): job for job in finished_last}.values())
 
 
 def planned(name: str, options: argparse.Namespace) -> list[Job]:
@@ -61,6 +69,7 @@ def carried_out(name: str, options: argparse.Namespace) -> int:
     """
     stem = find_study(name).stem
     folder = Path(options.runs) / stem
+    take_over(planned(name, options), (job for other in asking() for job in planned(other, options)))
     own = [f"--data={options.data}", f"--output={folder}", f"--jobs={options.jobs}"]
     settings = [f"--{key.replace('_', '-')}={value}" for key, value in given(options).items()]
     code = zoo(["study", name, *own, f"--device={options.device}", *settings])
