@@ -77,11 +77,8 @@ def solver_nets(
     def file_of(net: NetParameter | str) -> NetFile:
         return read(net) if isinstance(net, str) else settle(NetFile(net, str(path), written()))
 
-    nets = [_first_set(solver, _TRAIN_FIELDS), *solver.test_net_param, *solver.test_net]
-    generic = range(1 + len(solver.test_iter) - len(nets))
-    nets += [_first_set(solver, ("net", "net_param")) for _ in generic]
+    files = [file_of(net) for net in _named(solver)]
     wanted = [solver.train_state, *(solver.test_state or [NetState()] * len(solver.test_iter))]
-    files = [file_of(net) for net in nets]
     for line in dict.fromkeys(notices):
         to_stderr(line)
     return [
@@ -93,6 +90,13 @@ def solver_nets(
         )
         for index, file in enumerate(files)
     ]
+
+
+def _named(solver: SolverParameter) -> list[NetParameter | str]:
+    """The net that learns, then a test net for every test_iter: those of their own, then the generic one."""
+    nets = [_first_set(solver, _TRAIN_FIELDS), *solver.test_net_param, *solver.test_net]
+    generic = range(1 + len(solver.test_iter) - len(nets))
+    return nets + [_first_set(solver, ("net", "net_param")) for _ in generic]
 
 
 def _first_set(solver: SolverParameter, fields: Sequence[str]) -> NetParameter | str:
