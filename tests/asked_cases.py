@@ -54,5 +54,12 @@ def write_asking(folder: Path, questions: Any, seeds: int = 3, failed: Sequence[
                 write_run(folder, variant, seed)
             entries.append({"name": name, "state": "finished" if is_there else "diverged", "max_iter": 20})
     write_bench(folder)
-    study = {"title": "t", "file": "t.toml", "overrides": {}, "questions": questions, "runs": entries}
+    study = {
+        "title": "t",
+        "title_zh": "题",
+        "file": "t.toml",
+        "overrides": {},
+        "questions": questions,
+        "runs": entries,
+    }
     (folder / "study.json").write_text(json.dumps(study))

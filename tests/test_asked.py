@@ -177,7 +177,12 @@ def test_the_report_begins_with_the_answer(
     output = tmp_path / "page.html"
     assert main(["report", str(tmp_path), "--lang", language, "--no-images", "--output", str(output)]) == 0
     page = output.read_text(encoding="utf-8")
-    marks = ("<h1>", f"<h3>{TEXTS[language]}", '<figure class="forms">', f'"verdict">{words("asked.yes")}')
+    marks = (
+        "<h1>" + {"en": "t", "zh": "题"}[language],
+        f"<h3>{TEXTS[language]}",
+        '<figure class="forms">',
+        f'"verdict">{words("asked.yes")}',
+    )
     places = [page.index(mark) for mark in (*marks, '<div class="answers">', '<section id="which">')]
     assert places == sorted(places)
     names = re.findall(r' id="([^"]*)"', page)
@@ -248,10 +253,11 @@ BLOCK = '[[runs]]\nvariants = ["baseline", "bn"]\n'
 def test_a_study_file_says_what_it_asks(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
     path.write_text(
-        f'{HEAD}[[questions]]\nzh = "更高吗？"\nyes = "higher"\n[questions.against]\nbn = "baseline"\n{BLOCK}'
+        f'{HEAD}title_zh = "题"\n[[questions]]\nzh = "更高吗？"\nyes = "higher"\n[questions.against]\nbn = "baseline"\n{BLOCK}'
     )
     study = read_study(path)
     assert study.questions == (Question("", "更高吗？", "higher", {"bn": "baseline"}),)
+    assert study.title_zh == "题"
     assert study.questions[0].text("en") == "更高吗？" and len(expand(study, "own.toml")) == 2
 
 

@@ -219,6 +219,12 @@ def test_the_studies_for_a_processor_have_one_set_up() -> None:
             assert "clip_gradients: 1" in str(run.options.set) and "xavier" in run.options.variant.split("+")
 
 
+def test_every_shipped_study_has_a_title_and_its_questions_in_both_languages() -> None:
+    for study in map(read_study, map(find_study, studies())):
+        assert study.title and study.title_zh, study
+        assert all(question.en and question.zh for question in study.questions), study
+
+
 @pytest.mark.parametrize(
     "name",
     [pytest.param(name, marks=[pytest.mark.slow] * (name not in OF_THE_SERIES)) for name in studies()],

@@ -32,7 +32,7 @@ class RunBlock:
 class Study:
     """A study as its file says; None: as the solver says. ``data`` is the folder with the lists, ``dialect``
     names the forks whose rules are meant, as --dialect does, ``skip_bad`` passes over broken images;
-    ``questions`` are what the report answers first.
+    ``questions`` are what the report answers first; ``title_zh`` is what the Chinese report is called.
     """
 
     title: str
@@ -47,6 +47,7 @@ class Study:
     dialect: str | None = None
     skip_bad: bool | None = None
     questions: Sequence[Question] = ()
+    title_zh: str = ""
 
 
 def read_study(path: Path) -> Study:

@@ -72,6 +72,7 @@ _NUMBER = ("a whole number from 1", _is_number)
 _TEXTS = ("a list of different texts", lambda value: _is_list(value, _is_text))
 _KINDS: dict[str, tuple[str, Any]] = {
     "title": _TEXT,
+    "title_zh": _TEXT,
     "solver": _TEXT,
     "data": _TEXT,
     "set": _TEXT,

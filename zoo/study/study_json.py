@@ -25,6 +25,7 @@ class StudySource(TypedDict):
     """Where a study comes from."""
 
     title: str
+    title_zh: NotRequired[str]
     file: str  # as it was named on the command line
     overrides: Mapping[str, Any]  # what the command line put in place of the file's
     questions: NotRequired[Sequence[Mapping[str, Any]]]  # of zoo.study.question.Question
@@ -49,6 +50,11 @@ def read_study_json(folder: Path) -> StudyJson | None:
     if not isinstance(runs, list) or not all(isinstance(run, dict) and "name" in run for run in runs):
         raise InputError(f"{path}: is no record of a study's runs")
     return cast(StudyJson, study)
+
+
+def titled(study: StudyJson, language: str) -> str | None:
+    """The study's title in a language; in English where it has none in that."""
+    return (study.get("title_zh") if language == "zh" else None) or study.get("title")
 
 
 def questions_in(study: StudyJson | None, folder: Path) -> list[Question]:

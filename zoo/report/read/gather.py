@@ -20,7 +20,7 @@ from zoo.report.read.gathered import OtherList
 from zoo.report.read.results import Results, check_same_data, read_rows
 from zoo.report.read.runs import FinishedRun, Group, group_runs, read_run
 from zoo.report.say.wording import Words, count
-from zoo.study.study_json import RunEntry, StudyJson, read_study_json
+from zoo.study.study_json import RunEntry, StudyJson, read_study_json, titled
 from zoo.terminal.console import notice
 
 M = TypeVar("M")
@@ -53,7 +53,7 @@ class Reading:
 
     def title(self, asked: str | None, groups: Sequence[Group], words: Words) -> str:
         """The report's title: as asked, as the study says, or as the groups are."""
-        return asked or (self.study.get("title") if self.study else None) or _title(groups, words)
+        return asked or (titled(self.study, words.language) if self.study else None) or _title(groups, words)
 
 
 def read_folder(folder: Path, where: Elsewhere = HERE) -> Reading:
