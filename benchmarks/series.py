@@ -10,7 +10,7 @@ Hours, with nothing else running: the first lines say how many here, and with ``
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from series_rows import FOLDER, rows_of, write_rows
@@ -28,6 +28,7 @@ from zoo.study.local import slots
 
 SETTINGS = ("size", "max_iter", "batch_size", "seeds")  # other than the study's own, for a try
 CARRIED_OUT = (0, 1)  # exit codes of zoo study; 1: a run did not reach its end, which the rows say
+Plans = Mapping[str, Sequence[Job]]  # the runs of each study
 INTERRUPTED = 130  # what a command that Ctrl-C ended exits with, as zoo's do
 
 
@@ -41,9 +42,9 @@ def given(options: argparse.Namespace) -> dict[str, int]:
     return {key: value for key in SETTINGS if (value := getattr(options, key))}
 
 
-def say_how_long_all(names: Sequence[str], options: argparse.Namespace) -> None:
+def say_how_long_all(names: Sequence[str], plans: Plans, options: argparse.Namespace) -> None:
     """Say how long what is left of the studies will take here, from a few steps of each distinct net."""
-    jobs = [job for name in names for job in planned(name, options)]
+    jobs = [job for name in names for job in plans[name]]
     left = [job for job in distinct(jobs) if job.state()[0] not in ("finished", "diverged")]
     if left:
         say_how_long("the series", left, jobs, slots(options.jobs, 0), options.device)
@@ -63,13 +64,13 @@ def planned(name: str, options: argparse.Namespace) -> list[Job]:
     return planned_jobs(study, path, folder, argparse.Namespace(device=options.device, tensorboard=None))
 
 
-def carried_out(name: str, options: argparse.Namespace) -> int:
+def carried_out(name: str, plans: Plans, options: argparse.Namespace) -> int:
     """Train a study's runs and write its rows; the exit code of ``zoo study``. Of a study of which no run
     reached its end there are no rows, which is said.
     """
     stem = find_study(name).stem
     folder = Path(options.runs) / stem
-    take_over(planned(name, options), (job for other in asking() for job in planned(other, options)))
+    take_over(plans[name], (job for other in plans.values() for job in other))
     own = [f"--data={options.data}", f"--output={folder}", f"--jobs={options.jobs}"]
     settings = [f"--{key.replace('_', '-')}={value}" for key, value in given(options).items()]
     code = zoo(["study", name, *own, f"--device={options.device}", *settings])
@@ -101,9 +102,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse(argv)
     names = options.studies or asking()
     try:
-        say_how_long_all(names, options)
+        plans = {name: planned(name, options) for name in {*asking(), *names}}
+        say_how_long_all(names, plans, options)
         for name in () if options.estimate else names:
-            if (code := carried_out(name, options)) not in CARRIED_OUT:
+            if (code := carried_out(name, plans, options)) not in CARRIED_OUT:
                 return code
     except InputError as error:
         print(f"series: {error}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 from zoo.study.job import Job
@@ -10,6 +11,7 @@ from zoo.train.planning.plan import make_plan
 Key = tuple[int | None, bytes, tuple[bytes, ...]]
 
 
+@cache
 def key_of(job: Job) -> Key:
     """What decides a run's every bit: the seed, the solver and the nets that it trains."""
     plan = make_plan(job.options, job.place)
