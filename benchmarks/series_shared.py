@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+from prototxt.caffe_pb2 import SolverParameter
 from zoo.study.job import Job
 from zoo.train.planning.plan import make_plan
 
@@ -13,10 +14,12 @@ Key = tuple[int | None, bytes, tuple[bytes, ...]]
 
 @cache
 def key_of(job: Job) -> Key:
-    """What decides a run's every bit: the seed, the solver and the nets that it trains."""
+    """What decides a run's every bit: the seed, the solver and the nets that it trains, wherever they lie."""
     plan = make_plan(job.options, job.place)
+    solver = SolverParameter.FromString(plan.solver.SerializeToString())
+    solver.ClearField("net")  # a name; what it names is in nets
     nets = tuple(net.message.SerializeToString(deterministic=True) for net in plan.nets.values())
-    return job.options.seed, plan.solver.SerializeToString(deterministic=True), nets
+    return job.options.seed, solver.SerializeToString(deterministic=True), nets
 
 
 def take_over(jobs: Iterable[Job], others: Iterable[Job]) -> list[str]:
