@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from series_rows import FOLDER, rows_of, write_rows
-from series_shared import key_of, take_over
+from series_shared import take_over
 
 from prototxt.errors import InputError
 from zoo.catalogue import find_study, studies
@@ -53,7 +53,7 @@ def say_how_long_all(names: Sequence[str], plans: Plans, options: argparse.Names
 def distinct(jobs: Sequence[Job]) -> list[Job]:
     """One of the runs that are the same, a finished one before others."""
     finished_last = sorted(jobs, key=lambda job: job.state()[0] == "finished")
-    return list({key_of(job): job for job in finished_last}.values())
+    return list({job.options: job for job in finished_last}.values())
 
 
 def planned(name: str, options: argparse.Namespace) -> list[Job]:

@@ -78,14 +78,18 @@ def _lines(name: str, words: Words, texts: Texts) -> list[tuple[str, ...]]:
 
 
 def _claim(asked: Asked) -> str:
-    """What becomes of the claim that the answer is yes: ``yes``, ``no``, ``part``, ``open``; ``none`` where
-    it is asked which is best.
+    """What becomes of the claim that the answer is yes: ``yes`` or ``no`` of all pairs; of some and the
+    opposite of none, ``part`` or ``against``; of some each, ``mixed``; ``open`` where no pair is told.
+    ``none`` where it is asked which is best.
     """
     if asked.is_contest:
         return "none"
     standing = short_answer(asked, Words("en"))[1]
-    told = [pair for pair in asked.pairs if pair.difference.over_seeds and asked.outcome(pair) == "yes"]
-    return standing if standing != "open" else "part" if told else "open"
+    if standing != "open":
+        return standing
+    told = {asked.outcome(pair) for pair in asked.pairs if pair.difference.over_seeds}
+    is_so, is_not = "yes" in told, not told.isdisjoint(("above", "below"))
+    return "mixed" if is_so and is_not else "part" if is_so else "against" if is_not else "open"
 
 
 def sections(language: str, texts: Texts) -> str:

@@ -138,6 +138,8 @@ CASES = {
     "one seed": (asked({WIDTH: (-0.1, -0.02)}, "lower", runs=1), "open"),
     "failed": (asked({WIDTH: (-0.1, -0.02)}, "lower", planned=4), "yes"),
     "part": (asked({WIDTH: (-0.1, -0.02), ("width32-32-32-32-64", "baseline"): (-0.1, 0.02)}, "lower"), "part"),
+    "against": (asked({WIDTH: (0.02, 0.1), ("width32-32-32-32-64", "baseline"): (-0.1, 0.02)}, "lower"), "against"),
+    "mixed": (asked({WIDTH: (0.02, 0.1), ("width32-32-32-32-64", "baseline"): (-0.1, -0.02)}, "lower"), "mixed"),
 }  # fmt: skip
 
 
@@ -216,7 +218,7 @@ def test_a_study_of_which_no_run_ended_stops_no_other(
 ) -> None:
     series = load_script("series")
     begun: list[str] = []
-    monkeypatch.setattr(series, "say_how_long_all", lambda names, options: None)
+    monkeypatch.setattr(series, "planned", lambda name, options: [])
     monkeypatch.setattr(series, "zoo", lambda words: begun.append(words[1]) or {"skip": 130}.get(words[1], 1))
     command = ["--data", "photos", "--runs", str(tmp_path / "runs"), "--rows", str(tmp_path / "rows")]
     (tmp_path / "runs" / "width").mkdir(parents=True)

@@ -2,8 +2,6 @@
 
 import argparse
 import json
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,25 +11,12 @@ from zoo.study.job import Job
 
 
 @pytest.fixture
-def planned(root: str, tmp_path: Path) -> Callable[[str], list[Job]]:
-    """The runs of a study by its name."""
+def skip_and_one_by_one(root: str, tmp_path: Path) -> tuple[list[Job], list[Job]]:
+    """The runs of the studies skip and one-by-one, which share two nets of three seeds each."""
     given = {"size": None, "max_iter": None, "batch_size": None, "seeds": None}
     options = argparse.Namespace(data=root, runs=str(tmp_path), device="cpu", **given)
-    return partial(load_script("series").planned, options=options)
-
-
-@pytest.fixture
-def skip_and_one_by_one(planned: Callable[[str], list[Job]]) -> tuple[list[Job], list[Job]]:
-    """The runs of the studies skip and one-by-one, which share two nets of three seeds each."""
-    return planned("skip"), planned("one-by-one")
-
-
-def test_a_net_is_the_same_however_it_is_named(planned: Callable[[str], list[Job]]) -> None:
-    import series_shared  # lies beside the script
-
-    (named,) = (job for job in planned("depth") if job.name == "allconv6-xavier+dropout0.5-seed0")
-    end(named)
-    assert series_shared.take_over(planned("dropout"), [named]) == ["xavier+dropout0.5@5-seed0"]
+    planned = load_script("series").planned
+    return planned("skip", options), planned("one-by-one", options)
 
 
 def end(job: Job, finished: bool = True) -> None:
