@@ -8,7 +8,7 @@ from zoo.study.job import Job
 
 
 def take_over(jobs: Iterable[Job], others: Iterable[Job]) -> list[str]:
-    """Copy to each of the jobs that has not begun the finished run of another study that has the same options;
+    """Copy to each of the jobs that has not begun the finished run of another study with the same options;
     the names of those that were.
     """
     finished = {job.options: job.folder for job in others if job.state()[0] == "finished"}
