@@ -130,6 +130,12 @@ def test_a_grey_image_takes_the_first_of_them() -> None:
     assert_drawn(seen, expected)
 
 
+def test_a_grey_image_of_four_by_one_is_no_row_of_shifts() -> None:
+    image = np.array([[21], [51], [81], [111]], np.uint8)[:, :, None]
+    seen = draws("crop_size: 1 max_color_shift: 1 apply_probability: 2", 400, image)
+    assert_drawn(seen, [(image, 1 / 2), (image + 1, 1 / 4), (image - 1, 1 / 4)])
+
+
 def brightened(image: np.ndarray, factor: float, by: int) -> np.ndarray:
     return np.clip(np.rint(image.astype(np.float32) * np.float32(factor) + np.float32(by)), 0, 255).astype(
         np.uint8

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from golden_cases import GOLDEN, arrays
-from test_data_layers import png, raw, write_lmdb
 
 from converters import load_data
 from converters.data.forks.label_lists import read_labelled
@@ -21,7 +20,7 @@ from converters.graph import graph_of
 from converters.net_state import net_state
 from converters.solver.feed import open_feed
 from converters.weights.mean_image import write_mean
-from prototxt.caffe_pb2 import Datum, LayerParameter, NetParameter
+from prototxt.caffe_pb2 import LayerParameter, NetParameter
 from prototxt.errors import InputError
 from prototxt.net_file import NetFile
 from prototxt.text import parse, read_net
@@ -184,6 +183,16 @@ def test_without_a_crop_images_are_resized_beneath_the_corner_of_the_first(folde
         opened("mirror: true min_side_min: 11 min_side_max: 11", phase="TRAIN")
 
 
+@pytest.mark.parametrize("phase", ["TRAIN", "TEST"])
+def test_a_grey_image_of_four_by_one_is_an_image_and_no_row_of_means(phase: str, folder: Path) -> None:
+    """OpenCV takes four numbers for pixels of such an image, and subtracts 7, 0, 0 and 0."""
+    column = np.array([[21], [51], [81], [111]], np.uint8)
+    cv2.imwrite("a.png", column)
+    Path("list.txt").write_text("a.png 3\n")
+    with opened("mean_value: 7 min_side: 9", "is_color: false", phase=phase) as source:
+        assert np.array_equal(source.batch(0)["data"], planes(column[:, :, None] - 7)[None])
+
+
 def test_images_are_mirrored_in_train_alone(folder: Path) -> None:
     Path("list.txt").write_text("a.png 3\n")
     straight = planes(image("a"))
@@ -217,64 +226,6 @@ def test_a_mean_file_is_as_large_as_the_resized_image_and_goes_with_the_crop(fol
         assert (source.batch(0)["data"] == 1.5).all()
     with pytest.raises(InputError, match=r"mean_file .* is 3×20×25, the image 3×12×15"):
         opened(f"crop_size: 11 {fields}")
-
-
-def database(records: dict[str, bytes], folder: Path) -> str:
-    write_lmdb(folder / "db", records)
-    return 'data_param { source: "db" backend: LMDB batch_size: %d }'
-
-
-def test_raw_records_are_as_in_caffe_and_encoded_ones_as_in_his(folder: Path) -> None:
-    plain = np.ascontiguousarray(image("a").transpose(2, 0, 1))
-    own = database({"0": raw(plain), "1": png(image("a"))}, folder) % 2
-    fields = (
-        "mirror: true crop_size: 12 min_side_min: 20 min_side_max: 20 max_color_shift: 9 apply_probability: 1"
-    )
-    central, fitted = image("a")[:, 1:13], cv2.resize(image("a"), (15, 12))[:, 1:13]
-    mirrored = 0
-    with opened(fields, own, kind="Data") as source:
-        for index in range(40):
-            both = source.batch(index)["data"].numpy()
-            is_mirrored = not np.array_equal(both[0], planes(central))
-            assert np.array_equal(both[0], planes(central[:, ::-1] if is_mirrored else central))
-            assert np.array_equal(both[1], planes(fitted))
-            mirrored += is_mirrored
-    assert 5 <= mirrored <= 35
-
-
-def labelled(*labels: int) -> bytes:
-    """A record of one black pixel, whose labels are written as his code writes them."""
-    record = Datum(channels=1, height=1, width=1, data=b"\0").SerializeToString()
-    return record + b"".join(bytes([5 << 3, label]) for label in labels)
-
-
-@pytest.mark.parametrize("dialect", ["", "caffe-long"])
-def test_a_records_labels_have_an_axis_each(dialect: str, folder: Path) -> None:
-    own = database({str(n): labelled(n + 1, n + 11, n + 21) for n in range(3)}, folder) % 3
-    with open_data(message("", own, "Data", dialect), "TEST") as source:
-        label = source.batch(0)["label"]
-        assert label.shape == (3, 3, 3) == source.shapes["label"]
-        assert label.flatten().tolist() == [1, 11, 21, 2, 12, 22, 3, 13, 23, *[0] * 18]
-
-
-def test_labels_that_do_not_fit_are_said(folder: Path) -> None:
-    own = database({"0": labelled(1, 2), "1": labelled(1)}, folder)
-    with pytest.raises(InputError, match="has 2 labels: a batch of 1 has no room for them"):
-        opened("", own % 1, kind="Data")
-    with (
-        opened("", own % 2, kind="Data") as source,
-        pytest.raises(InputError, match="record 1 has 1 labels, the first"),
-    ):
-        source.batch(0)
-    with open_data(message("", own % 2, "Data", "caffe"), "TEST") as source:  # Caffe's parser takes the last
-        assert source.batch(0)["label"].tolist() == [2, 1]
-
-
-def test_labels_that_nobody_asks_for_are_not_in_the_way(folder: Path) -> None:
-    layer = message("", database({"0": labelled(1, 2)}, folder) % 1, "Data")
-    del layer.top[1]
-    with open_data(layer, "TEST") as source:
-        assert list(source.batch(0)) == ["data"] == list(source.shapes)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if "_train_" in case])

@@ -33,6 +33,7 @@ HIS = [
     data("ImageData", "", "image_data_param { label_size: 1 }"),
     data("Data", "max_color_shift: 3"),
     data("MemoryData", "", "memory_data_param { label_size: 1 }"),
+    data("MemoryData", FIELD),
     data("ImageSegData", FIELD),
     data("ImageSegData", f"{FIELD} crop_h: 3"),
     data("ImageRegressionData"),
@@ -63,7 +64,7 @@ OTHERS = [
 
 
 @pytest.mark.parametrize(("text", "sign"), OTHERS)
-@pytest.mark.parametrize("kind", ["Data", "ImageSegData"])
+@pytest.mark.parametrize("kind", ["Data", "ImageSegData", "MemoryData"])
 def test_another_layer_tells_and_that_is_said(text: str, sign: str, kind: str) -> None:
     dialects, said = chosen(text + data(kind, "mirror: true", phase="TEST"))
     assert dialects[f"{kind}TEST"] == "caffe-long"

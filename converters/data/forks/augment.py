@@ -115,10 +115,10 @@ def shifted(image: Image, param: TransformationParameter, drawn: Drawn) -> Image
     """By apply_probability, blue, green and red each by up to max_color_shift, all up or all down."""
     if not param.max_color_shift or not _happens(param, drawn):
         return image
-    by = np.zeros(4)  # a fourth channel stays
-    by[:3] = drawn.integers(param.max_color_shift, size=3, endpoint=True)
+    by = [*drawn.integers(param.max_color_shift, size=3, endpoint=True), 0]  # a fourth channel stays
     change = cv2.add if drawn.random() < 0.5 else cv2.subtract  # ten times as fast as a table
-    return _with_channels(change(image, by))
+    # A row of them, one a channel: OpenCV takes what has one axis for the pixels of a grey image of 4×1.
+    return _with_channels(change(image, np.array([by[: image.shape[2]]], np.float64), dtype=cv2.CV_8U))
 
 
 def contrasted(image: Image, param: TransformationParameter, drawn: Drawn) -> Image:

@@ -91,8 +91,10 @@ class AugmentedSource(PixelSource):
             )
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
-        check_augmentation(self.layer, self.options.train)
-        first = self._varied(0, 0, self.sample(0))
+        sample = self.sample(0)
+        if sample.is_encoded:  # by itself, so that the layer is named and no image
+            check_augmentation(self.layer, self.options.train)
+        first = self._varied(0, 0, sample)
         height, width = self._cutter.size(first.shape)
         data = np.empty((height, width, first.shape[2]), np.float32)
         self._serve(first, first, draw(self.options.seed, 0, 1)[0], data)

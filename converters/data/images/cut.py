@@ -75,9 +75,11 @@ class Cutter:
             into *= np.float32(self.scale)
 
     def _read_amounts(self, channels: int) -> Array | None:
-        """mean_value by channel, of four at least, as OpenCV takes it; None where none is said."""
+        """mean_value by channel, (1, channels); None where none is said. OpenCV takes what has one axis for
+        the pixels of a grey image of 4×1.
+        """
         each = means(self.layer, channels)
-        return None if each is None else np.pad(each.astype(np.float64), (0, max(0, _MOST - channels)))
+        return None if each is None else each.astype(np.float64)[None]
 
     def _check(self, shape: tuple[int, ...], size: Size) -> None:
         mean = None if self.mean is None else torch.from_numpy(self.mean)

@@ -2,9 +2,8 @@
 
 from dataclasses import replace
 
-from converters.layers.choice import Dialect
 from converters.layers.data_tops import DataTops
-from converters.layers.parts.caffe_long import CAFFE_LONG, SOURCE, of_caffe_long
+from converters.layers.parts.caffe_long import SOURCE, of_caffe_long
 from converters.layers.parts.fed import Fed, Size, Stated, decoded_channels, fed, images
 from converters.layers.registry import layer
 from prototxt.caffe_pb2 import LayerParameter
@@ -71,7 +70,7 @@ _MAPPED = DataTops(
 _LIKELY = replace(_MAPPED, reader="converters.data.forks.label_maps:ProbabilitySource")
 
 _OF_LISTS = of_caffe_long("image_data_param.label_size")
-_OF_ARRAYS = Dialect(CAFFE_LONG, fields=("memory_data_param.label_size",))
+_OF_ARRAYS = of_caffe_long("memory_data_param.label_size")
 _FILE = f"{SOURCE}: image_%s_layer.cpp"
 
 # Registered beside the other forks' rules of its name, which the order tells from each other.
