@@ -62,14 +62,14 @@ def test_what_he_aborts_at_in_encoded_records_is_nothing_to_raw_ones(
     square = np.ascontiguousarray(image("a").transpose(2, 0, 1)[:, :12, :12])
     fields = f"crop_size: 12 mean_value: 5 {fields}"
     with opened(fields, database({"0": raw(square)}, folder) % 2, "Data", phase) as source:
-        assert np.array_equal(source.batch(0)["data"], np.float32([square, square]) - 5)
+        assert np.array_equal(source.batch(0)["data"], np.stack([square, square]).astype(np.float32) - 5)
 
 
 def test_without_a_crop_a_raw_record_is_not_resized_in_test(folder: Path) -> None:
     planar = np.ascontiguousarray(image("a").transpose(2, 0, 1))
     own = database({"0": raw(planar)}, folder) % 1
     with opened("min_side_min: 8 min_side_max: 8", own, "Data") as source:
-        assert np.array_equal(source.batch(0)["data"], np.float32([planar]))
+        assert np.array_equal(source.batch(0)["data"], planar.astype(np.float32)[None])
 
 
 def labelled(*labels: int) -> bytes:
