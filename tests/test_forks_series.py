@@ -127,6 +127,15 @@ def test_a_student_is_judged_by_its_teacher(norm: str, divisor: int) -> None:
     close(torch.tensor(gradient), 0.5 * 2.5 * (p - q) * counts / divisor, 6e-6)
 
 
+def test_a_student_near_its_teacher_is_told_how_near() -> None:
+    """The loss is what is left of numbers a thousand times as great."""
+    net = one_layer(DISTILS % "", x=(5, 10), t=(5, 10))
+    x = random(5, 10)
+    t = x + random(5, 10, seed=1) / 50
+    p, q = (softmax(scores.astype(np.float64) / 2.5, 1) for scores in (x, t))
+    assert both(net, x=x, t=t)[0] == pytest.approx((q * np.log(q / p)).sum() / 5, rel=1e-6)
+
+
 def test_all_positions_ignored_are_divided_by_1() -> None:
     net = one_layer(DISTILS % "loss_param { ignore_label: 3 }", x=(2, 4), t=(2, 4), label=(2,))
     loss, gradient = both(net, x=random(2, 4), t=random(2, 4, seed=1), label=np.full(2, 3))
@@ -268,6 +277,7 @@ ABORTS = [
     (DISTILS % "", {**TWO, "label": (2,)}, "a third bottom without ignore_label"),
     (DISTILS % "loss_param { ignore_label: 1 }", {**TWO, "label": (2, 2)}, "4 labels for 2 positions"),
     (DISTILS % "", {"x": (2, 4), "t": (2, 3)}, "bottoms differ"),
+    (DISTILS % "", {"x": (2, 4), "t": (2, 2, 2)}, "bottoms differ around axis 1"),
     ('type: "AsymEuclideanLoss" top: "y"', {"x": (2, 4), "t": (2, 3)}, "bottoms differ"),
     ('type: "AdaptedWeightedSoftmaxWithLoss" top: "y" top: "p"', {"x": (2, 4), "l": (2,)}, "0 to 1 tops, not 2"),
     ('type: "FixedWeightedSoftmaxWithLoss" top: "y" top: "p"', {"x": (2, 4), "l": (2,)}, "0 to 1 tops, not 2"),

@@ -57,9 +57,9 @@ class KnowledgeDistillation(Layer):
 
     def __init__(self, message: LayerParameter, bottoms: Shapes) -> None:
         super().__init__()
-        check_one_size(message, bottoms)
         param, scores = message.loss_param, bottoms[0]
         axis = canonical_axis(message, message.softmax_param.axis, len(scores))
+        _check_teacher(message, bottoms, axis)
         _check_labels(message, bottoms, scores.numel() // max(scores[axis], 1))
         temperature = message.knowledge_distillation_param.temperature
         self.spec = DistillationSpec(axis, normalization(param), ignored_label(param), temperature)
@@ -67,14 +67,16 @@ class KnowledgeDistillation(Layer):
     def forward(self, student: Tensor, teacher: Tensor, label: Tensor | None = None) -> Tensor:
         """Scores (N, K, …) twice, and labels (N, …), to a scalar."""
         axis, heat = self.spec.axis, self.spec.temperature
-        logs = F.log_softmax(student.detach() / heat, axis)
-        goals = F.log_softmax(teacher.detach().reshape(student.shape) / heat, axis)
+        # In float64, for where the two are near each other the sum is what is left of far greater numbers.
+        logs = F.log_softmax(student.detach().double() / heat, axis)
+        goals = F.log_softmax(teacher.detach().double().reshape(student.shape) / heat, axis)
         p, q = logs.exp(), goals.exp()
         valid = self._counts(logs.select(axis, 0), label)
         norm, counts = self._normaliser(student, valid), valid.unsqueeze(axis)
         apart = q * (goals.clamp(min=LEAST_LOG) - logs.clamp(min=LEAST_LOG))
         loss = torch.where(counts, apart, 0.0).sum() / norm
-        return with_slope(student, loss, torch.where(counts, heat * (p - q), 0.0) / norm)
+        slope = torch.where(counts, heat * (p - q), 0.0) / norm
+        return with_slope(student, loss.to(student.dtype), slope.to(student.dtype))
 
     def _counts(self, position: Tensor, label: Tensor | None) -> Tensor:
         """Which positions count, as a mask (N, …)."""
@@ -84,6 +86,15 @@ class KnowledgeDistillation(Layer):
 
     def _normaliser(self, x: Tensor, valid: Tensor) -> Tensor | float:
         return normaliser(self.spec.normalization, math.prod(x.shape[: self.spec.axis]), valid)
+
+
+def _check_teacher(message: LayerParameter, bottoms: Shapes, axis: int) -> None:
+    """Raise InputError unless both bottoms have as many scores, and as many before and behind ``axis``."""
+    check_one_size(message, bottoms)
+    student, teacher = ((shape[:axis].numel(), shape[axis + 1 :].numel()) for shape in bottoms[:2])
+    if student != teacher:
+        shapes = " and ".join(str(tuple(shape)) for shape in bottoms[:2])
+        raise InputError(f"bottoms differ around axis {axis}: {shapes}", message.name)
 
 
 def _check_labels(message: LayerParameter, bottoms: Shapes, positions: int) -> None:
