@@ -179,8 +179,8 @@ def _check_bottoms(
 
 
 def _check_forced(layer: LayerParameter, net: NetParameter) -> None:
-    for at in record_of(layer).unforced if net.force_backward else ():
-        if at < len(layer.bottom):
+    for at in record_of(layer).fatal if net.force_backward else ():
+        if 1 != at < len(layer.bottom):  # LossLayer::AllowForceBackward
             reason = f'force_backward asks a gradient of the bottom "{layer.bottom[at]}", which gets none'
             raise InputError(reason, layer.name)
 

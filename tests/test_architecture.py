@@ -45,7 +45,7 @@ ROOMS = {
         "layers": "host filler",
         "weights": "host layers network blobs graph state_names",
         "data": "host layers weights graph net_state",
-        "solver": "host layers weights data network load graph blobs dialects",
+        "solver": "host layers weights data network load graph blobs dialects steps",
         "export": "host layers data weights network load graph net_state blobs in_place build dialects",
     },
     "converters.layers": {

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from converters import load_net
+from converters.solver.net import refuse_learned_labels
 from converters.solver.update.rates import learning_rate, momentum_at, steps_taken
 from converters.solver.update.rules import Learnable, UpdateRule, check_solver, learnable
 from prototxt.caffe_pb2 import SolverParameter
@@ -92,6 +93,51 @@ def test_learnable_blobs_are_caffes_with_the_multipliers_that_any_sharer_gives()
 def test_sharers_with_different_multipliers_are_refused() -> None:
     with pytest.raises(InputError, match='layer "b": param "w" has lr_mult 1 and here 5'):
         load_net((NET % 5).replace('name: "w" decay_mult: 3', 'name: "w" lr_mult: 1'), phase="TRAIN")
+
+
+def judged(kind: str, says: str, teacher: str = "") -> str:
+    """Scores and what they are judged by, each made by a layer."""
+    made = "".join(
+        f'layer {{ name: "{name}" type: "InnerProduct" bottom: "x" top: "{name}" {param} '
+        "inner_product_param { num_output: 4 } }"
+        for name, param in (("s", ""), ("t", teacher))
+    )
+    judge = f'layer {{ name: "it" type: "{kind}" bottom: "s" bottom: "t" top: "y" {says} }}'
+    return f'input: "x" input_shape {{ dim: 2 dim: 3 }} {made} {judge}'
+
+
+FROZEN = "param { lr_mult: 0 } param { lr_mult: 0 }"
+ASKED = [
+    ("KnowledgeDistillation", "", ""),
+    ("KnowledgeDistillation", "", "param { lr_mult: 0 }"),  # the bias learns
+    ("KnowledgeDistillation", "propagate_down: true propagate_down: true", FROZEN),
+    ("SigmoidCrossEntropyLoss", "", ""),
+    ("AdaptedWeightedSigmoidCrossEntropyLoss", "", ""),
+]
+
+
+@pytest.mark.parametrize(("kind", "says", "teacher"), ASKED)
+def test_a_teacher_that_learns_is_refused(kind: str, says: str, teacher: str) -> None:
+    """Caffe ends at the first backward pass: a teacher would get no gradient, and decay."""
+    net = load_net(judged(kind, says, teacher), phase="TRAIN")
+    with pytest.raises(InputError, match='layer "it": the bottom "t" asks for a gradient and gets none'):
+        refuse_learned_labels(net)
+
+
+@pytest.mark.parametrize(
+    ("kind", "says", "teacher"),
+    [
+        ("KnowledgeDistillation", "", FROZEN),
+        ("KnowledgeDistillation", "propagate_down: true propagate_down: false", ""),
+        ("KnowledgeDistillation", "loss_weight: 0", ""),
+        ("EuclideanLoss", "", ""),
+        ("AsymEuclideanLoss", "", ""),
+    ],
+)
+def test_a_teacher_that_asks_nothing_is_none_of_a_solvers_business(
+    kind: str, says: str, teacher: str
+) -> None:
+    refuse_learned_labels(load_net(judged(kind, says, teacher), phase="TRAIN"))
 
 
 @pytest.mark.parametrize("kind", ["SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam"])

@@ -24,7 +24,7 @@ class Facts(TypedDict, total=False):
     bottoms: "Count"
     tops: "Count"
     labels: tuple[int, ...]
-    unforced: tuple[int, ...]
+    fatal: tuple[int, ...]
     default_loss_weight: float
     scores_classes: bool
     ignore_in: str

@@ -34,8 +34,8 @@ class Record:
     ``source`` is the file of Caffe, or of its fork, whose rule it follows. ``role``: a data layer's tops are
     inputs of the net; losses, metrics and sinks (HDF5Output) only compare what a net computes with
     ``labels``, their bottoms that get no gradient (LossLayer::AllowForceBackward), and no deployed net has
-    them. A loss that takes either bottom for the target has no labels. Of ``unforced`` bottoms force_backward
-    asks a gradient (their AllowForceBackward says so), and their backward pass ends the program.
+    them. A loss that takes either bottom for the target has no labels. Asked for a gradient of ``fatal``
+    bottoms its backward pass ends the program; force_backward asks for those of them but the second.
     ``default_loss_weight`` is that of the
     first top where the prototxt gives none: 1 for a loss unless it says otherwise.
     ``scores_classes``: its first bottom holds a score a class, its second the right class; ``ignore_in`` is
@@ -76,7 +76,7 @@ class Record:
     bottoms: Count = (1, 1)
     tops: Count = (1, 1)
     labels: tuple[int, ...] = ()
-    unforced: tuple[int, ...] = ()
+    fatal: tuple[int, ...] = ()
     default_loss_weight: float | None = None
     scores_classes: bool = False
     ignore_in: str = "loss_param"

@@ -1,6 +1,6 @@
 """A net with what feeds it, as a solver has it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from converters.blobs import owner
 from converters.graph import Graph, Node, Value
 from converters.layers.parts.indexing import Check, OutOfRangeError, deferring, raise_first
+from converters.layers.registry import record_of
 from converters.network import Network
 from converters.solver.feed import Batches, SourceFeed
 from converters.solver.log.events import Output
 from converters.solver.records import with_record
+from converters.steps import loss_weights
 from converters.weights.caffemodel import by_name
 from prototxt.errors import InputError
 
@@ -146,6 +148,30 @@ class SolverNet(Network):
             if value in values
             for number in values[value].detach().reshape(-1).tolist()
         ]
+
+
+def refuse_learned_labels(net: Network) -> None:
+    """Raise InputError for a loss that would be asked for the gradient of a bottom at which its backward pass
+    ends Caffe: one that blobs which learn had a part in, or of ``propagate_down: true`` (Net::Init). Here it
+    would get none, and a teacher that nobody froze would but lose its weights to their decay.
+    """
+    learns = {blob.node for blob in net.blobs if blob.owner.multipliers.lr_mult}
+    learned: set[Value] = set()
+    for node in net.graph.nodes:
+        if any(loss_weights(node)):
+            with net.graph.located():
+                _check_fatal(node, learned)
+        if node in learns or learned.intersection(node.inputs):
+            learned.update(node.outputs)
+
+
+def _check_fatal(node: Node, learned: Collection[Value]) -> None:
+    said = node.layer.propagate_down
+    for at in record_of(node.layer).fatal:
+        if at < len(node.inputs) and (said[at] if said else node.inputs[at] in learned):
+            blob, cure = node.inputs[at].blob, "freeze what makes it (param { lr_mult: 0 }), or give it"
+            reason = f'the bottom "{blob}" asks for a gradient and gets none: {cure} propagate_down: false'
+            raise InputError(reason, node.layer.name, node.layer)
 
 
 @torch.no_grad()

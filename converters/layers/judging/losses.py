@@ -48,6 +48,7 @@ class HingeLossSpec(Spec):
     tops=LOSS_TOPS,
     most=one_number,
     labels=(1,),
+    fatal=(1,),
     scores_classes=True,
     macs=free,
 )
@@ -110,6 +111,7 @@ class SigmoidCrossEntropyLossSpec(Spec):
     tops=LOSS_TOPS,
     most=one_number,
     labels=(1,),
+    fatal=(1,),
     macs=free,
 )
 class SigmoidCrossEntropyLoss(Layer):

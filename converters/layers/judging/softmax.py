@@ -67,6 +67,7 @@ class Positions(NamedTuple):
     bottoms=(2, 2),
     tops=(0, 2),
     labels=(1,),
+    fatal=(1,),
     scores_classes=True,
     probabilities="Softmax",
     macs=free,
@@ -102,6 +103,7 @@ class SoftmaxWithLoss(OfLabels):
     bottoms=(2, 3),
     tops=(0, 2),
     labels=(1, 2),
+    fatal=(1,),
     macs=free,
 )
 class InfogainLoss(OfLabels):
@@ -158,6 +160,7 @@ def _read_matrix(message: LayerParameter) -> Tensor:
     bottoms=(2, 2),
     tops=LOSS_TOPS,
     labels=(1,),
+    fatal=(1,),
     macs=free,
 )
 class MultinomialLogisticLoss(Layer):

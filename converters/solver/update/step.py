@@ -13,7 +13,7 @@ from converters.graph import Value
 from converters.solver.log import events
 from converters.solver.log.debug import backward_lines, data_means, forward_lines, update_lines
 from converters.solver.log.events import Event, Listener
-from converters.solver.net import SolverNet
+from converters.solver.net import SolverNet, refuse_learned_labels
 from converters.solver.update.rules import UpdateRule, learnable
 from converters.solver.update.seeds import iteration_seed
 from prototxt.caffe_pb2 import SolverParameter
@@ -41,12 +41,14 @@ class Process:
 class Stepper:
     """The net that learns, its histories and its losses. ``iter`` counts the updates made.
 
-    What happens is told to every one of ``listeners`` (:mod:`converters.solver.log.events`).
+    What happens is told to every one of ``listeners`` (:mod:`converters.solver.log.events`). Raises
+    InputError where a loss would be asked for a gradient that it has not.
     """
 
     def __init__(
         self, message: SolverParameter, net: SolverNet, listeners: Sequence[Listener], process: Process
     ) -> None:
+        refuse_learned_labels(net)
         self.message, self.net, self.listeners, self.process = message, net, listeners, process
         self.iter = 0
         self.losses: deque[float] = deque(maxlen=message.average_loss)  # which a display averages

@@ -20,6 +20,7 @@ from prototxt.caffe_pb2 import LayerParameter
     tops=LOSS_TOPS,
     most=one_number,
     labels=(1,),
+    fatal=(1,),
     scores_classes=True,
     probabilities="Softmax",
     fields=("softmax_param.pos_mult", "softmax_param.pos_cid"),

@@ -41,7 +41,7 @@ class DistillationSpec(LabelsSpec):
     tops=LOSS_TOPS,
     most=one_number,
     labels=(1, 2),
-    unforced=(2,),
+    fatal=(1, 2),
     fields=("knowledge_distillation_param",),
     macs=free,
 )

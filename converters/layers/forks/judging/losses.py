@@ -150,6 +150,7 @@ def _ranks(keys: Tensor) -> Tensor:
     tops=LOSS_TOPS,
     most=one_number,
     labels=(1,),
+    fatal=(1,),
     indices={1: zero_or_one},
     macs=free,
 )

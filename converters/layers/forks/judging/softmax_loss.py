@@ -64,6 +64,7 @@ class _ByClass(_Weighted):
     bottoms=(2, 2),
     tops=(0, 1),
     labels=(1,),
+    fatal=(1,),
     dialect=Dialect(
         "segnet",
         also=("enet",),
@@ -95,6 +96,7 @@ class SegNetSoftmaxWithLoss(_ByClass):
     tops=LOSS_TOPS,
     most=one_number,
     labels=(1,),
+    fatal=(1,),
     role="loss",
     scores_classes=True,
     probabilities="Softmax",
