@@ -9,6 +9,7 @@ from one_layer import close, one_layer, random, run
 from torch import Tensor
 
 from converters import Network
+from converters.export.deploy import deploy
 from eval.parity import write_onnx
 from prototxt.errors import InputError
 
@@ -158,6 +159,24 @@ def test_in_place_the_rescaled_score_decides_whether_it_had_a_slope() -> None:
         blobs = run(net, x=SCORES, label=OWN)
         blobs[top].sum().backward()
         assert gradient(blobs, "x")[0, 0].item() == slope
+
+
+@pytest.mark.parametrize(
+    ("kind", "param", "left"),
+    [
+        ("LabelSpecificAdd", "bias: -0.35 transform_test: true", ["x"]),
+        ("LabelSpecificRescale", "positive_weight: 2", ["x"]),
+        ("LabelSpecificRescale", "positive_weight: 2 rescale_test: true", ["x", "label"]),
+    ],
+)
+def test_a_deployed_net_asks_for_a_label_only_where_it_has_a_say(
+    kind: str, param: str, left: list[str], tmp_path: Path
+) -> None:
+    net = by_label(kind, param, "TEST", 'top: "y"')
+    assert [value.blob for value in deploy(net.graph).inputs] == left
+    assert left != ["x"] or write_onnx(net, tmp_path / "n.onnx")
+    own = by_label(kind, param, "TEST", 'top: "y" phase: TRAIN')
+    assert [value.blob for value in deploy(own.graph).inputs] == ["x", "label"]
 
 
 def test_a_pixel_of_zeros_stays_and_has_no_gradient() -> None:

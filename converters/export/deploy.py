@@ -57,10 +57,8 @@ def _unlabelled(graph: Graph) -> Iterator[Node]:
     read = {value for node in graph.nodes if node.outputs for value in node.inputs}
     for node in graph.nodes:
         rule = record_of(node.layer).deployed
-        if rule is None or read.intersection(node.outputs[1:]):
-            yield node
-        else:
-            yield Node(rule(node.layer), node.inputs[:1], node.outputs[:1])
+        plain = rule(node.layer) if rule and not read.intersection(node.outputs[1:]) else None
+        yield Node(plain, node.inputs[:1], node.outputs[:1]) if plain else node
 
 
 def ending_in(graph: Graph, blobs: Sequence[str]) -> Graph:

@@ -42,7 +42,7 @@ class Facts(TypedDict, total=False):
     most: "Callable[[Layer, Shapes], Shapes]"
     refuses_export: "Callable[[Layer, Shapes], str]"
     export_limit: str
-    deployed: "Callable[[LayerParameter], LayerParameter]"
+    deployed: "Callable[[LayerParameter], LayerParameter | None]"
     untraceable: bool
     rows: int
     data_tops: DataTops

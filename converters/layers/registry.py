@@ -36,8 +36,8 @@ class Record:
     ``labels``, their bottoms that get no gradient (LossLayer::AllowForceBackward), and no deployed net has
     them. A loss that takes either bottom for the target has no labels. Asked for a gradient of ``fatal``
     bottoms its backward pass ends the program; force_backward asks for those of them but the second.
-    ``default_loss_weight`` is that of the
-    first top where the prototxt gives none: 1 for a loss unless it says otherwise.
+    ``default_loss_weight`` is that of the first top where the prototxt gives none: 1 for a loss unless it
+    says otherwise.
     ``scores_classes``: its first bottom holds a score a class, its second the right class; ``ignore_in`` is
     the field of the message that may have an ignore_label, ``probabilities`` the type that makes of the
     scores what the loss is worked out from. ``runs_code``: code that the prototxt names runs.
@@ -58,7 +58,8 @@ class Record:
     ``refuses_export``: why a module, in its phase and with bottoms of these shapes, cannot be in an ONNX
     file; "" where it can. ``export_limit``: what else may keep a layer out of one, or the file's batch from
     being dynamic, in words that follow "layer NAME". ``deployed``: the layer that a deployed net has in place
-    of one that a label has a say in, with the same blobs, of its first bottom and top alone. ``untraceable``:
+    of one that a label has a say in, with the same blobs, of its first bottom and top alone; None where the
+    label has its say there, too. ``untraceable``:
     values decide what is computed next (which boxes are left), which torch.compile and torch.export cannot
     follow, so that a file has it by a rule of its own (``converters/export/nodes``) or not at all. ``rows``:
     the axis of its tops along which values decide how many there are.
@@ -96,7 +97,7 @@ class Record:
     most: "Callable[[Layer, Shapes], Shapes] | None" = None
     refuses_export: "Callable[[Layer, Shapes], str] | None" = None
     export_limit: str = ""
-    deployed: Callable[[LayerParameter], LayerParameter] | None = None
+    deployed: Callable[[LayerParameter], LayerParameter | None] | None = None
     untraceable: bool = False
     rows: int | None = None
     data_tops: DataTops | None = None

@@ -12,11 +12,19 @@ from converters.layers.parts.gradient import with_slope
 from converters.layers.parts.passes import Counted
 from converters.layers.registry import Shapes, free, layer
 from converters.layers.spec import Spec, numbers_of
-from prototxt.caffe_pb2 import LabelSpecificRescaleParameter, LayerParameter
+from prototxt.caffe_pb2 import TRAIN, LabelSpecificRescaleParameter, LayerParameter
 
 
 def _classes(module: Layer, bottoms: Shapes) -> int:
     return bottoms[0][1:].numel()
+
+
+def _without_label(message: LayerParameter) -> LayerParameter | None:
+    """The copy, a Power that does nothing, that either layer is in TEST; None where it works there, too."""
+    trains = message.HasField("phase") and message.phase == TRAIN
+    if trains or message.label_specific_rescale_param.rescale_test:
+        return None
+    return LayerParameter(name=message.name, type="Power", bottom=message.bottom[:1], top=message.top[:1])
 
 
 class _ByLabel(Counted):
@@ -56,6 +64,7 @@ class AddSpec(Spec):
     fields=("label_specific_add_param",),
     bottoms=(2, 2),
     tops=(1, 2),
+    deployed=_without_label,
     macs=free,
     indices={1: _classes},
 )
@@ -122,6 +131,7 @@ class RescaleSpec(Spec):
     fields=("label_specific_rescale_param",),
     bottoms=(2, 2),
     tops=(1, 2),
+    deployed=_without_label,
     macs=free,
     indices={1: _classes},
 )
