@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from converters import load_net
+from converters import Network, load_net
 from converters.solver.net import refuse_learned_labels
 from converters.solver.update.rates import learning_rate, momentum_at, steps_taken
 from converters.solver.update.rules import Learnable, UpdateRule, check_solver, learnable
@@ -138,6 +138,20 @@ def test_a_teacher_that_asks_nothing_is_none_of_a_solvers_business(
     kind: str, says: str, teacher: str
 ) -> None:
     refuse_learned_labels(load_net(judged(kind, says, teacher), phase="TRAIN"))
+
+
+def relayed(says: str, teacher: str) -> Network:
+    """A student and a teacher whose scores a layer hands on."""
+    relay = f'layer {{ name: "r" type: "ReLU" bottom: "t" top: "u" {says} }} layer {{ name: "it"'
+    text = judged("KnowledgeDistillation", "", teacher).replace('layer { name: "it"', relay)
+    return load_net(text.replace('bottom: "t" top: "y"', 'bottom: "u" top: "y"'), phase="TRAIN")
+
+
+def test_a_layer_on_the_way_decides_what_is_asked() -> None:
+    """Net::AppendBottom: what a layer is not asked, nothing before it is, and the other way round."""
+    refuse_learned_labels(relayed("propagate_down: false", ""))
+    with pytest.raises(InputError, match='layer "it": the bottom "u" asks for a gradient and gets none'):
+        refuse_learned_labels(relayed("propagate_down: true", FROZEN))
 
 
 @pytest.mark.parametrize("kind", ["SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam"])

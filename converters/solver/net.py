@@ -161,14 +161,20 @@ def refuse_learned_labels(net: Network) -> None:
         if any(loss_weights(node)):
             with net.graph.located():
                 _check_fatal(node, learned)
-        if node in learns or learned.intersection(node.inputs):
+        if node in learns or _asked(node, learned):
             learned.update(node.outputs)
 
 
-def _check_fatal(node: Node, learned: Collection[Value]) -> None:
+def _asked(node: Node, learned: Collection[Value]) -> set[int]:
+    """The places of the bottoms of which a gradient is asked (Net::AppendBottom)."""
     said = node.layer.propagate_down
+    return {at for at, value in enumerate(node.inputs) if (said[at] if said else value in learned)}
+
+
+def _check_fatal(node: Node, learned: Collection[Value]) -> None:
+    asked = _asked(node, learned)
     for at in record_of(node.layer).fatal:
-        if at < len(node.inputs) and (said[at] if said else node.inputs[at] in learned):
+        if at in asked:
             blob, cure = node.inputs[at].blob, "freeze what makes it (param { lr_mult: 0 }), or give it"
             reason = f'the bottom "{blob}" asks for a gradient and gets none: {cure} propagate_down: false'
             raise InputError(reason, node.layer.name, node.layer)
