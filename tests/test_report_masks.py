@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -17,12 +17,15 @@ from zoo.bench.command import trained
 from zoo.bench.label_maps import label_maps
 from zoo.bench.models import Elsewhere
 from zoo.cli import main
+from zoo.report.figures_report import unanswered
 from zoo.report.measure.masks import masked_pictures, shown, told_masks
 from zoo.report.measure.summed import Summed, sum_run
 from zoo.report.read.figures import Figures
 from zoo.report.say.figures_section import figures_verdict
 from zoo.report.say.mask_sections import class_names, class_section, looked_at
 from zoo.report.say.wording import Words
+from zoo.report.write.document import Paragraph
+from zoo.study.study_json import StudyJson
 from zoo.tasks.maps import Maps
 from zoo.tasks.masks import palette
 
@@ -67,6 +70,15 @@ def ious_of(figures: Figures) -> list[float]:
     """Of each picture, by hand."""
     sums = figures.summed[Path("baseline-0")].sums
     return [sum(row[k] / (row[3 + k] + row[6 + k] - row[k]) for k in (0, 1)) / 2 for row in sums]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_what_a_study_asks_of_such_nets_is_not_passed_over(language: str) -> None:
+    study = cast(StudyJson, {"runs": [], "questions": [{"en": "Is it so?", "zh": "是吗？"}]})
+    figures, words = figures_of({"baseline": [0.9]}), Words(language)
+    (said,) = unanswered(figures, study, words)
+    assert said == Paragraph(words("figures.asked", question={"en": "Is it so?", "zh": "是吗？"}[language]))
+    assert unanswered(figures, None, words) == []
 
 
 def test_pictures_go_from_the_worst_to_the_best() -> None:

@@ -18,8 +18,8 @@ from zoo.report.say.scatter_section import scatter_section, scatters
 from zoo.report.say.training_section import losses_section
 from zoo.report.say.wording import Words, count
 from zoo.report.say.worst_told import worst_told
-from zoo.report.write.document import Document, Section
-from zoo.study.study_json import StudyJson
+from zoo.report.write.document import Document, Paragraph, Section
+from zoo.study.study_json import StudyJson, questions_in
 from zoo.tasks.maps import Maps
 from zoo.terminal.console import table
 
@@ -43,8 +43,18 @@ def compose_figures(
         provenance.runs_section(figures, provenance.commands(figures, study), words),
         provenance.method_section(words, ("figures", "training", "macs")),
     ]
-    lead = (*([picture] if picture else []), *figures_verdict(figures, words))
+    lead = (
+        *([picture] if picture else []),
+        *figures_verdict(figures, words),
+        *unanswered(figures, study, words),
+    )
     return provenance.whole(figures, lead, sections, words)
+
+
+def unanswered(figures: Figures, study: StudyJson | None, words: Words) -> list[Paragraph]:
+    """That what the study asks is not answered of these nets: an answer is one of shares, more is better."""
+    asked = questions_in(study, figures.folder)
+    return [Paragraph(words("figures.asked", question=each.text(words.language))) for each in asked]
 
 
 def print_figures(figures: Figures, words: Words) -> None:
