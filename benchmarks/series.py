@@ -102,7 +102,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse(argv)
     names = options.studies or asking()
     try:
-        plans = {name: planned(name, options) for name in {*asking(), *names}}
+        begun = [name for name in asking() if (Path(options.runs) / name).is_dir()]
+        plans = {name: planned(name, options) for name in {*begun, *names}}
         say_how_long_all(names, plans, options)
         for name in () if options.estimate else names:
             if (code := carried_out(name, plans, options)) not in CARRIED_OUT:

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from converters.host.files import whole_folder
 from zoo.study.job import Job
 
 
@@ -17,9 +18,7 @@ def take_over(jobs: Iterable[Job], others: Iterable[Job]) -> list[str]:
 
 
 def _copied(job: Job, folder: Path) -> str:
-    beside = job.folder.with_name(f".{job.folder.name}.copying")  # appears whole or not at all
-    shutil.rmtree(beside, ignore_errors=True)
-    shutil.copytree(folder, beside)
     shutil.rmtree(job.folder, ignore_errors=True)  # what a run that never began has left
-    beside.rename(job.folder)
+    with whole_folder(job.folder) as beside:
+        shutil.copytree(folder, beside, dirs_exist_ok=True)
     return job.name

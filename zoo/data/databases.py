@@ -2,8 +2,6 @@
 
 import argparse
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ import numpy as np
 
 from converters.data.images.lists import Entry, Pixels, read_image, read_list
 from converters.data.order import permutation
+from converters.host.files import whole_folder
 from converters.host.places import Base, existing_folder
 from prototxt.caffe_pb2 import Datum, ImageDataParameter
 from prototxt.errors import InputError
@@ -74,7 +73,7 @@ def write_lmdb(
     """
     base, bad = image_base(ImageDataParameter(), list_path, entries, places), list[int]()
     images = (_read(base, list_path, entry, form, bad if skip_bad else None) for entry in entries)
-    with _whole_folder(output) as beside:
+    with whole_folder(output) as beside:
         _store(beside, _records(list_path, entries, images, advance))
     return bad
 
@@ -201,19 +200,3 @@ def _commit(environment: Any, waiting: list[tuple[bytes, bytes]]) -> None:
             return
         except lmdb.MapFullError:
             environment.set_mapsize(environment.info()["map_size"] * 2)
-
-
-@contextmanager
-def _whole_folder(target: Path) -> Iterator[Path]:
-    """A folder beside ``target``, renamed to it when the block ends well and removed when not."""
-    if target.exists():
-        raise InputError(f"{target}: is there already; move it away to write a new one")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        yield beside
-        beside.chmod(0o755)
-        beside.replace(target)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise

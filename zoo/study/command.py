@@ -62,13 +62,13 @@ def run(args: argparse.Namespace) -> int:
 def source_of(study: Study, file: str, overrides: Mapping[str, Any]) -> StudySource:
     """What study.json says of where the study comes from, and of what it asks."""
     questions = [asdict(question) for question in study.questions]
-    source: StudySource = {
+    return {
         "title": study.title,
+        "title_zh": study.title_zh,
         "file": file,
         "overrides": overrides,
         "questions": questions,
     }
-    return source | {"title_zh": study.title_zh} if study.title_zh else source
 
 
 def planned_jobs(study: Study, path: Path, folder: Path, args: argparse.Namespace) -> list[Job]:

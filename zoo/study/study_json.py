@@ -25,7 +25,7 @@ class StudySource(TypedDict):
     """Where a study comes from."""
 
     title: str
-    title_zh: NotRequired[str]
+    title_zh: NotRequired[str]  # empty where it has none
     file: str  # as it was named on the command line
     overrides: Mapping[str, Any]  # what the command line put in place of the file's
     questions: NotRequired[Sequence[Mapping[str, Any]]]  # of zoo.study.question.Question
