@@ -104,7 +104,7 @@ def _run(results: Results, group: Group, place: int) -> dict[str, Any]:
         "iterations": run.record["iteration"],
         "images_per_step": run.images_per_step,
         "top1": results.top1(group)[place],
-        "top5": results.top5(group)[place],
+        "top5": results.top5(group)[place] if results.tells_top5 else None,
         "seconds": run.seconds[-1],
         "processor": run.record["device"],
         "versions": run.record["versions"],

@@ -15,10 +15,12 @@ from prototxt.errors import InputError, first_line
 
 @dataclass(frozen=True)
 class TopShares:
-    """Shares of ``images`` with the label among the first and the first five scores."""
+    """Shares of ``images`` with the label among the first and the first five scores; None of a net of five
+    classes or fewer, among whose first five every label is.
+    """
 
     top1: float
-    top5: float
+    top5: float | None
     images: int
 
 
@@ -26,16 +28,20 @@ def accuracy(session: Any, batches: Iterable[tuple[Tensor, Tensor]], softmax: bo
     """Run (N, C, H, W) data and (N,) labels through an onnxruntime session's first output; data may be
     (N·crops, C, H, W), and an image's scores are :func:`averaged` then.
 
-    Ties are judged as Caffe's Accuracy layer judges them; top 5 is capped at the number of classes.
-    Raises InputError as :func:`run_scores` does.
+    Ties are judged as Caffe's Accuracy layer judges them. Raises InputError as :func:`run_scores` does.
     """
-    hits, images = np.zeros(2), 0
+    first, in_top5, images = 0, list[bool](), 0
     for data, labels in batches:
         scores = averaged(run_scores(session, data), len(labels), softmax)
-        hits += [is_top(scores, labels.long(), min(k, scores.shape[1])).sum().item() for k in (1, 5)]
+        first += int(is_top(scores, labels.long(), 1).sum())
+        in_top5 += _in_top5(scores, labels.long())
         images += len(labels)
-    top1, top5 = (hits / images).tolist()
-    return TopShares(top1, top5, images)
+    return TopShares(first / images, sum(in_top5) / images if in_top5 else None, images)
+
+
+def _in_top5(scores: Tensor, labels: Tensor) -> list[bool]:
+    """Whether each label is among the first five scores; empty where there are no more than five."""
+    return is_top(scores, labels, 5).tolist() if scores.shape[1] > 5 else []
 
 
 def averaged(scores: Tensor, images: int, softmax: bool = False) -> Tensor:
@@ -87,8 +93,8 @@ def wilson(share: float, count: int, z: float = 1.96) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Answers:
-    """One entry a photograph: the class named, whether the true one is among the first five, the
-    probabilities of the class named and of the true one.
+    """One entry a photograph: the class named, whether the true one is among the first five (none where
+    there are no more classes), the probabilities of the class named and of the true one.
     """
 
     predictions: list[int]
@@ -110,14 +116,14 @@ def judge(scores: Tensor, labels: Tensor) -> Answers:
     """(N, K) scores, before or after a softmax, and (N,) whole labels to answers.
 
     Ties count against the label, as in Caffe's Accuracy layer: of equal best scores another class than
-    the true one is named. Top 5 is capped at the number of classes.
+    the true one is named.
     """
     probability = scores if _is_distribution(scores) else torch.softmax(scores.double(), 1)
     others = scores.scatter(1, labels[:, None], -torch.inf).argmax(1)
     named = torch.where(is_top(scores, labels, 1), labels, others)
     return Answers(
         named.tolist(),
-        is_top(scores, labels, min(5, scores.shape[1])).tolist(),
+        _in_top5(scores, labels),
         probability.gather(1, named[:, None])[:, 0].tolist(),
         probability.gather(1, labels[:, None])[:, 0].tolist(),
     )

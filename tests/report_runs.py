@@ -111,7 +111,6 @@ def measured(model: Model, conditions: Sequence[Condition] = CONDITIONS) -> Meas
         confidence=drawn.random(IMAGES).tolist(),
         probability=drawn.random(IMAGES).tolist(),
         train_top1=0.9,
-        train_top5=1.0,
         train_images=120,
         rows=rows,
         robustness={key: "".join("01"[int(right[row])] for row in rows) for key in keys},

@@ -85,6 +85,16 @@ def test_names_of_classes_are_escaped(article: Path) -> None:
     assert r"\<b\>dots\</b\> & \| \`x\`" in text and "<b>" not in text
 
 
+def test_of_few_classes_no_top_5_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def few(model: Model, conditions: Sequence[Condition]) -> Measured:
+        return replace(measured(model, conditions), in_top5=[])
+
+    write_run(tmp_path, "baseline", 0)
+    assert "top-5" in report(tmp_path, "--no-images")
+    monkeypatch.setattr(gather, "measure_run", few)
+    assert "top-5" not in report(tmp_path, "--no-images")
+
+
 def test_two_validation_photographs_claim_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three seeds a side, all right against all wrong: "really more accurate" it was called."""
 

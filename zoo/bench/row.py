@@ -66,7 +66,7 @@ class TaskColumns(TypedDict, total=False):
 
 class AccuracyColumns(TaskColumns):
     """What the net was judged by, and how: of classes the shares of right answers with the 95% interval of
-    the first, None where nothing was judged, or something else.
+    the first, None where nothing was judged, or something else (top 5 also of five classes or fewer).
     """
 
     task: str  # of zoo.tasks.told.KINDS; a row of an earlier version has none, and is of classes
@@ -118,12 +118,11 @@ class Row(FileColumns):
 
 
 class Shares(NamedTuple):
-    """Shares of right answers, and the 95% interval of the first."""
+    """The share of right answers, with its 95% interval."""
 
     top1: float
     low: float
     high: float
-    top5: float | None
 
 
 class Score(NamedTuple):
@@ -151,7 +150,7 @@ def by_key(row: Row) -> Mapping[str, Any]:
 def shares_of(row: Row) -> Shares | None:
     """The row's accuracy; None where nothing was judged."""
     top1, low, high = row["top1"], row["top1_low"], row["top1_high"]
-    return None if top1 is None or low is None or high is None else Shares(top1, low, high, row.get("top5"))
+    return None if top1 is None or low is None or high is None else Shares(top1, low, high)
 
 
 def is_judged(row: Row) -> bool:

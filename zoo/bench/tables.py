@@ -34,18 +34,27 @@ def accuracy_grids(rows: Sequence[Row]) -> list[Grid]:
 def accuracy_grid(rows: Sequence[Row], kind: type[Task] = Classes) -> Grid:
     """The figures of a task and the size of every run in every precision."""
     has_runs = any(row["run"] for row in rows)
-    titles = [[each.title, "95% interval"] if each.has_interval else [each.title] for each in kind.quantities]
+    told = _told(rows, kind)
+    titles = [[each.title, "95% interval"] if each.has_interval else [each.title] for each in told]
     columns = ["run" if has_runs else "net", "head", "precision", *chain(*titles)]
     columns += ["parameters", "MACs", "bytes"]
     files = distinct(rows, "run", "name", "precision")
     own = ", not the runs' own list" if has_runs else ""
     other = "".join(f", on {name}{own}" for name in other_lists(rows))
-    lines = [_accuracy_cells(row, rows, kind) for row in files]
+    lines = [_accuracy_cells(row, rows, told) for row in files]
     return Grid(f"{kind.title} and size{other}", columns, lines, left=3)
 
 
-def _accuracy_cells(row: Row, rows: Sequence[Row], kind: type[Task]) -> list[str]:
-    figures = [cell for quantity in kind.quantities for cell in _figure_cells(row, quantity)]
+def _told(rows: Sequence[Row], kind: type[Task]) -> list[Quantity]:
+    """The figure that nets are compared by, and of the others those that a row has: no net of five classes or
+    fewer has a top 5.
+    """
+    first, *others = kind.quantities
+    return [first, *(each for each in others if any(each.in_row(by_key(row)) is not None for row in rows))]
+
+
+def _accuracy_cells(row: Row, rows: Sequence[Row], told: Sequence[Quantity]) -> list[str]:
+    figures = [cell for quantity in told for cell in _figure_cells(row, quantity)]
     if not is_judged(row):
         figures[0] = _unmeasured(row)
     sizes = [f"{row['parameters']:,}", f"{row['macs']:,}", f"{row['model_bytes']:,}"]
@@ -115,13 +124,13 @@ _MORE: Mapping[str, Sequence[Callable[[Sequence[Row]], Grid]]] = {
 
 def head_grid(rows: Sequence[Row]) -> Grid:
     """FC against GAP: differences of accuracy, ratios of the rest."""
-    lines = []
+    told, lines = _told(rows, Classes), []
     for fc in distinct([row for row in rows if row["gap"]], "run", "name", "precision"):
         gap = next(row for row in rows if _is_gap_of(row, fc))
-        points = [_points(fc["top1"], gap["top1"]), _points(fc["top5"], gap["top5"])]
+        points = [_points(by_key(fc)[each.key], by_key(gap)[each.key]) for each in told]
         ratios = [f"{fc[key] / gap[key]:.3f}×" for key in SIZES]
         lines.append([f"{run_name(fc, rows)} / {fc['gap']}", fc["precision"], *points, *ratios])
-    columns = ["FC / GAP", "precision", "Δ top-1", "Δ top-5", "parameters", "MACs", "bytes"]
+    columns = ["FC / GAP", "precision", *(f"Δ {each.title}" for each in told), "parameters", "MACs", "bytes"]
     other = "".join(f", on {name}" for name in other_lists(rows))
     title = f"FC against GAP: accuracy{other} as FC − GAP in points, the rest as FC ÷ GAP"
     return Grid(title, columns, lines, left=2)

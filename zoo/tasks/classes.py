@@ -25,7 +25,7 @@ class Classes(Task):
         return cls()
 
     def measure(self, session: Any, batches: Batches, softmax: bool = False) -> Columns:
-        """Top 1, with Wilson's interval, and top 5."""
+        """Top 1, with Wilson's interval, and top 5 where there are more classes."""
         shares = accuracy(session, batches, softmax)
         low, high = wilson(shares.top1, shares.images)
         own = {"top1": shares.top1, "top1_low": low, "top1_high": high, "top5": shares.top5}

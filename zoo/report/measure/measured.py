@@ -22,7 +22,7 @@ from zoo.report.measure.images import folder_of, open_list, pixels_of, served, s
 from zoo.terminal.progress import counting
 from zoo.train.images.dataset import ImageSet
 
-FORMAT = 1  # raised whenever a measurement changes, so that an older file is not taken for today's
+FORMAT = 2  # raised whenever a measurement changes, so that an older file is not taken for today's
 # Of longer lists so many photographs, evenly spaced; a share of 400 has a standard error of 2.5 points or
 # less, one of 1,500 of 1.3, and runs compared on the same photographs differ more surely than that.
 ROBUSTNESS_IMAGES, TRAINING_IMAGES = 400, 1500
@@ -46,7 +46,6 @@ class Measured:
     confidence: list[float]
     probability: list[float]
     train_top1: float
-    train_top5: float
     train_images: int
     rows: list[int]
     robustness: dict[str, str]
@@ -110,7 +109,6 @@ def _measure(
         paths=list(validation.paths),
         **asdict(answers),
         train_top1=trained.top1,
-        train_top5=trained.top5,
         train_images=trained.images,
         rows=rows,
         robustness={PLAIN: digits(plain)} | robustness(model, score, validation, rows, conditions),

@@ -94,8 +94,13 @@ class Results(Gathered):
         """The mean over the group's runs of their accuracy on the training list."""
         return sum(run.train_top1 for run in self.of(group)) / len(group.runs)
 
+    @property
+    def tells_top5(self) -> bool:
+        """Whether there are classes enough for the first five to tell something."""
+        return all(run.in_top5 for run in self.measured.values())
+
     def top5(self, group: Group) -> list[float]:
-        """The same for the true class among the first five."""
+        """As :meth:`top1` for the true class among the first five, where that tells something."""
         return [float(np.mean(run.in_top5)) for run in self.of(group)]
 
     def interval(self, group: Group) -> Interval:

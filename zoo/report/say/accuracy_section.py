@@ -31,7 +31,8 @@ def _spot(results: Results, group: Group) -> Spot:
 
 
 def _accuracy_table(results: Results, words: Words) -> Table:
-    names = ("group", "runs", "top1", "interval", "top5", "difference", "real")
+    top5 = ("top5",) if results.tells_top5 else ()
+    names = ("group", "runs", "top1", "interval", *top5, "difference", "real")
     columns = [words(f"column.{name}", baseline=results.baseline.label) for name in names]
     rows = []
     for group in results.groups:
@@ -41,7 +42,8 @@ def _accuracy_table(results: Results, words: Words) -> Table:
             spread(results.top1(group)),
             bounds(results.interval(group)),
         ]
-        rows.append((*own, spread(results.top5(group)), *_against_baseline(results, group, words)))
+        first5 = [spread(results.top5(group)) for _ in top5]
+        rows.append((*own, *first5, *_against_baseline(results, group, words)))
     images = len(results.measured[results.first.path].labels)
     note = words("accuracy.note", images=count(images), blocks=count(len(results.blocks)))
     caption = words.judged("accuracy.caption")

@@ -25,16 +25,19 @@ from zoo.report.say.wording import Words, count, mean_of, percent, points
 from zoo.report.write.document import Block, Chart, Charts, Heading, Paragraph, Section, Table
 from zoo.report.write.figures import Series, curves
 
-_QUANTITIES = (("loss", "loss", False), ("top1", TOP1, True), ("top5", TOP5, True))
+_Quantities = Sequence[tuple[str, str, bool]]  # what is charted: its name in texts, its key, whether a share
+_FEW_CLASSES = (("loss", "loss", False), ("top1", TOP1, True))
+_CLASSES = (*_FEW_CLASSES, ("top5", TOP5, True))
 _LOSSES = (("loss", "loss", False), ("test_loss", "test_loss", False))
 _MOST_TOGETHER = len(PALETTE)  # groups in one chart: as many as there are colours
 
 
 def training_section(results: Results, words: Words) -> Section:
     """Curves of all groups and of the article's comparisons, then speed and steadiness as tables."""
+    charted = _CLASSES if results.tells_top5 else _FEW_CLASSES
     blocks: list[Block] = [Paragraph(words("curves.band"), "note")]
     for key, title, groups, is_full in _comparisons(results, words):
-        blocks += [Heading(title), _charts(key, groups, is_full, words)]
+        blocks += [Heading(title), _charts(key, groups, is_full, words, charted)]
     blocks += [Heading(words("speed.title")), _speed_table(results, words)]
     blocks += [Heading(words("steady.title")), _steady_table(results, words)]
     return Section("training", words("training.title"), tuple(blocks))
@@ -89,7 +92,7 @@ def _charts(
     groups: Sequence[Group],
     is_full: bool,
     words: Words,
-    quantities: Sequence[tuple[str, str, bool]] = _QUANTITIES,
+    quantities: _Quantities,
 ) -> Charts:
     charts = []
     for is_time in (False, True) if is_full else (False,):
