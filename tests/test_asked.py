@@ -15,8 +15,9 @@ from zoo.plots.panels import narrow, wide
 from zoo.report.read.gather import gather
 from zoo.report.say.asked import Asked, against_of, asked_of, outcome
 from zoo.report.say.asked_answer import asked_answer
-from zoo.report.say.asked_picture import asked_drawing
+from zoo.report.say.asked_picture import asked_drawing, asked_lead
 from zoo.report.say.wording import Words
+from zoo.report.write.document import Heading, Paragraph
 from zoo.study.expand import expand
 from zoo.study.file import read_study
 from zoo.study.keys import Outcome
@@ -119,6 +120,16 @@ def test_runs_that_failed_are_named_and_leave_the_answer_open(words: Words) -> N
     )
     found = asked_answer(nothing, words)
     assert found.standing == "open" and found.verdict.startswith(words("asked.nothing"))
+
+
+@pytest.mark.parametrize("words", [EN, ZH])
+def test_a_question_of_whose_runs_none_ended_is_answered_without_a_picture(words: Words) -> None:
+    nothing = Asked(Question(**TEXTS, yes="higher", against={"a": "b"}), (), (), ("a", "b"))
+    heading, said = asked_lead((nothing,), words)
+    assert isinstance(heading, Heading) and isinstance(said, Paragraph)
+    assert words("asked.nothing") in said.text and words("asked.missing", groups="a, b") in said.text.replace(
+        "、", ", "
+    ).replace(" and ", ", ")
 
 
 def test_nets_that_have_learned_nothing_are_no_equals() -> None:

@@ -22,10 +22,13 @@ def asked_lead(every: Sequence[Asked], words: Words) -> tuple[Block, ...]:
 
 
 def _lead(asked: Asked, key: str, words: Words) -> tuple[Block, ...]:
-    answer, panels = asked_answer(asked, words), asked_drawing(asked, key, words)
+    answer = asked_answer(asked, words)
+    heading, said = Heading(answer.question), Paragraph(answer.verdict, "verdict")
+    if not asked.entrants:  # of none that it asks of did a run reach its end: there is nothing to draw
+        return (heading, said)
+    panels = asked_drawing(asked, key, words)
     figure = TwoForms(panels.key, panels.title, wide(panels), narrow(panels))
     reading = words("asked.reading_best" if asked.is_contest else "asked.reading")
-    heading, said = Heading(answer.question), Paragraph(answer.verdict, "verdict")
     return (heading, figure, said, Paragraph(reading, "note"))
 
 
