@@ -98,6 +98,7 @@ RUNS = 'title = "t"\n[[runs]]\n'
         (RUNS + 'changes.a = "base_rl: 1"', 'runs[1].changes.a:1:1: SolverParameter: no field "base_rl"'),
         (RUNS + 'set = "base_lr: high"', 'runs[1].set:1:10: SolverParameter: base_lr takes a number, not "high"'),
         (RUNS + "[[runs]]", "two runs are named baseline; name what differs in [runs.changes]"),
+        (RUNS + "variants = ['bn+fc', 'fc+bn']", "the runs bn+fc and fc+bn are the same; leave one out"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_study_is_one_line(text: str, says: str, tmp_path: Path) -> None:
