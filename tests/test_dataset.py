@@ -192,6 +192,7 @@ def test_a_root_folder_may_be_the_beginning_of_a_name(tmp_path: Path) -> None:
         ("红\\a.png".encode(), r'红\\a\.png is missing; it is there with "/" for each backslash'),
         ("红/a.png".encode("gbk"), r"/pictures/红/a\.png is missing; the file's name is in UTF-8"),
         ("红\\a.png".encode("gbk"), r'is missing; it is there with "/" for each backslash'),
+        ("红/图.png".encode("gbk"), r"is missing; the file's name is in UTF-8"),  # 图 is UTF-8, too
         (b"b.png", r"/here/pictures/b\.png is missing \("),  # beside the others, not beside the list
     ],
 )
@@ -199,7 +200,8 @@ def test_lists_of_windows_are_told_of(name: bytes, says: str, tmp_path: Path) ->
     """A list in a folder of its own, whose images count from the current one."""
     for folder in ("here/pictures/红", "here/lists"):
         (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "here/pictures/红/a.png").write_bytes(b"")
+    for picture in ("a.png", "图.png"):
+        (tmp_path / "here/pictures/红" / picture).write_bytes(b"")
     (tmp_path / "here/lists/train.txt").write_bytes(name + b" 0\n")
     own = layer('image_data_param { source: "lists/train.txt" root_folder: "pictures/" }')
     with pytest.raises(InputError, match=says):

@@ -86,8 +86,8 @@ def _check_differ(runs: Sequence[tuple[str, Options]], source: str) -> None:
     """
     known: dict[object, str] = {}
     for name, options in runs:
-        parts = frozenset((options.variant or "").split("+")) - {"", "baseline"}
-        other = known.setdefault((parts, replace(options, variant=None)), name)
+        parts = frozenset(options.variant.split("+")) - {"", "baseline"}
+        other = known.setdefault((parts, replace(options, variant="")), name)
         if other != name:
             raise InputError(f"{source}: the runs {other} and {name} are the same; leave one out")
 

@@ -29,6 +29,7 @@ from zoo.train.sources import open_feeds
 from zoo.train.trainer import Trainer, keep_freed_memory, pick_device
 
 _MOST_STEPS, _ENOUGH = 20, 1.0  # steps timed after the first, and the seconds after which no other one is
+_SHARE = 20  # at most one iteration of so many is timed: a short study does not wait for its measuring
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,9 @@ def _step(trainer: Trainer) -> float:
     """Seconds of an iteration; the first, in which memory is allotted, does not count."""
     trainer.solver.iterate()
     trainer.solver.settle()
+    most = min(_MOST_STEPS, trainer.plan.solver.max_iter // _SHARE)
     start, steps = time.perf_counter(), 0
-    while steps < _MOST_STEPS and (not steps or time.perf_counter() - start < _ENOUGH):
+    while not steps or (steps < most and time.perf_counter() - start < _ENOUGH):
         trainer.solver.iterate()
         steps += 1
     trainer.solver.settle()

@@ -10,7 +10,7 @@ import numpy as np
 
 from prototxt.caffe_pb2 import ImageDataParameter
 from prototxt.errors import InputError
-from prototxt.rawbytes import readable, text_of
+from prototxt.rawbytes import bytes_of, readable, text_of
 from prototxt.text import to_stderr
 
 Pixels = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
@@ -122,11 +122,28 @@ def image_bytes(path: Path, behind: str = "") -> Bytes:
 def _likely_reason(path: Path, behind: str) -> str:
     """Why an image that a list names may not be there: what lists of Windows have otherwise, or a blank."""
     name = str(path)
-    if "\\" in name and Path(readable(name.replace("\\", "/"))).is_file():
+    if "\\" in name and _is_read_otherwise(name.replace("\\", "/")):
         return '; it is there with "/" for each backslash, which parts no folders here: write the list so'
-    if readable(name) != name and Path(readable(name)).is_file():
+    if _is_read_otherwise(name):
         return "; the file's name is in UTF-8, and the list's or root_folder's is not: convert it to UTF-8"
     return f'; "{behind}" stands behind it: no name has a blank in such a list' if behind else ""
+
+
+def _is_read_otherwise(name: str) -> bool:
+    """Whether a file is there by a name in UTF-8 that stands in GBK in the list or in root_folder. What of a
+    list's name is UTF-8 by chance (图 in GBK is) is GBK as the rest of it is.
+    """
+    parts = Path(name).parts
+    tails = (_from_gbk(str(Path(*parts[at:]))) for at in range(len(parts)))
+    names = [Path(*parts[:at], tail) for at, tail in enumerate(tails) if tail]
+    return any(each.is_file() for each in [Path(readable(name)), *names])
+
+
+def _from_gbk(name: str) -> str | None:
+    try:
+        return bytes_of(name).decode("gbk")
+    except UnicodeDecodeError:
+        return None
 
 
 def decode_image(path: Path, data: Bytes, param: ImageDataParameter) -> Pixels:
