@@ -206,11 +206,7 @@ def test_accuracy_counts_ties_against_the_label_as_caffe_does() -> None:
     labels = torch.tensor([0.0, 0, 0, 1])
     for session in (Scores(), Scores(2)):
         found = accuracy(session, [(scores[:3], labels[:3]), (scores[3:], labels[3:])])
-        assert (found.top1, found.top5, found.images) == (
-            0.25,
-            None,
-            4,
-        )  # the first five of three say nothing
+        assert (found.top1, found.top5, found.images) == (0.25, None, 4)  # of three the first five are all
 
 
 def test_the_first_five_are_told_of_more_classes_than_five() -> None:

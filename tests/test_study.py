@@ -1,5 +1,6 @@
 """Study files: what they may say, and what is wrong with them."""
 
+from argparse import Namespace
 from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
@@ -11,8 +12,10 @@ from converters.host.files import alone_in
 from prototxt.errors import InputError
 from zoo.catalogue import studies
 from zoo.cli import main
+from zoo.study.command import planned_jobs
 from zoo.study.expand import PlannedRun, arguments, expand, overridden
 from zoo.study.file import read_study
+from zoo.study.job import Job
 from zoo.study.on_ray import OnRay
 from zoo.train.agreement import settle
 from zoo.train.planning.plan import make_plan
@@ -98,13 +101,38 @@ RUNS = 'title = "t"\n[[runs]]\n'
         (RUNS + 'changes.a = "base_rl: 1"', 'runs[1].changes.a:1:1: SolverParameter: no field "base_rl"'),
         (RUNS + 'set = "base_lr: high"', 'runs[1].set:1:10: SolverParameter: base_lr takes a number, not "high"'),
         (RUNS + "[[runs]]", "two runs are named baseline; name what differs in [runs.changes]"),
-        (RUNS + "variants = ['bn+fc', 'fc+bn']", "the runs bn+fc and fc+bn are the same; leave one out"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_study_is_one_line(text: str, says: str, tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         runs_of(text, tmp_path)
     assert says in str(error.value)
+
+
+def jobs_of(text: str, root: str, tmp_path: Path) -> list[Job]:
+    path = tmp_path / "own.toml"
+    path.write_text(text)
+    study = overridden(read_study(path), {"data": root})
+    return planned_jobs(study, path, tmp_path / "runs", Namespace(device="cpu", tensorboard=None))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (RUNS + "variants = ['bn+fc', 'fc+bn']", "the runs bn+fc and fc+bn are the same; leave one out"),
+        (RUNS + 'changes.a = "base_lr: 0.1"\nchanges.b = "base_lr: 1e-1"', "the runs a and b are the same"),
+    ],
+)
+def test_runs_alike_but_in_name_are_refused(text: str, says: str, root: str, tmp_path: Path) -> None:
+    """A report counted one of them, and said of the other that it had not ended."""
+    with pytest.raises(InputError) as error:
+        jobs_of(text, root, tmp_path)
+    assert says in str(error.value)
+
+
+def test_runs_that_other_paths_alone_tell_apart_are_planned(root: str, tmp_path: Path) -> None:
+    text = RUNS + "changes.a = \"weights: 'a.caffemodel'\"\nchanges.b = \"weights: 'b.caffemodel'\""
+    assert [job.name for job in jobs_of(text, root, tmp_path)] == ["a-seed0", "b-seed0"]
 
 
 @pytest.mark.parametrize(

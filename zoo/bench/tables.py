@@ -127,7 +127,7 @@ def head_grid(rows: Sequence[Row]) -> Grid:
     told, lines = _told(rows, Classes), []
     for fc in distinct([row for row in rows if row["gap"]], "run", "name", "precision"):
         gap = next(row for row in rows if _is_gap_of(row, fc))
-        points = [_points(by_key(fc)[each.key], by_key(gap)[each.key]) for each in told]
+        points = [_points(each.in_row(by_key(fc)), each.in_row(by_key(gap))) for each in told]
         ratios = [f"{fc[key] / gap[key]:.3f}×" for key in SIZES]
         lines.append([f"{run_name(fc, rows)} / {fc['gap']}", fc["precision"], *points, *ratios])
     columns = ["FC / GAP", "precision", *(f"Δ {each.title}" for each in told), "parameters", "MACs", "bytes"]

@@ -146,8 +146,16 @@ def _of_list(key: str, about: ListRecord) -> RunFacts:
 
 def of_plan(plan: Plan, contents: RunRecord) -> RunFacts:
     """What a run of ``plan`` would be on the data of ``contents`` (:func:`zoo.runs.contents.data_of`)."""
-    nets = {key: source.message for key, source in plan.nets.items()}
-    return of_contents(contents) | of_texts(plan.solver, nets, NEUTRAL)
+    return of_contents(contents) | _of_plans_texts(plan, NEUTRAL)
+
+
+def before_data(plan: Plan) -> RunFacts:
+    """The same before any data is read: files are told apart by their paths."""
+    return _of_plans_texts(plan, NEUTRAL.keys() - PATHS)
+
+
+def _of_plans_texts(plan: Plan, skipped: Collection[str]) -> RunFacts:
+    return of_texts(plan.solver, {key: source.message for key, source in plan.nets.items()}, skipped)
 
 
 def _of_folder(folder: RunFolder, skipped: Collection[str], edit: NetEdit = lambda net: net) -> RunFacts:

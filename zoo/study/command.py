@@ -15,6 +15,7 @@ from zoo import catalogue
 from zoo.cli.choices import RUNS
 from zoo.data.demo import TRAIN_LIST, VAL_LIST
 from zoo.data.importing import ImportChoice, import_folder
+from zoo.runs.identity import as_key, before_data
 from zoo.study.carry import Executor, run_jobs
 from zoo.study.display import StudyDisplay
 from zoo.study.estimate import say_how_long
@@ -72,14 +73,21 @@ def source_of(study: Study, file: str, overrides: Mapping[str, Any]) -> StudySou
 
 
 def planned_jobs(study: Study, path: Path, folder: Path, args: argparse.Namespace) -> list[Job]:
-    """The study's jobs, every plan made. Raises InputError, naming the run, for one that cannot train."""
+    """The study's jobs, every plan made. Raises InputError, naming the run, for one that cannot train, and
+    for two alike but in name, of which a report would count one alone.
+    """
     runs, jobs = expand(study, str(path)), []
+    known: dict[object, str] = {}
     provide_lists(runs[0].options)
     for planned in runs:
         try:
             plan = make_plan(planned.options)
         except InputError as error:
             raise InputError(f"{path}: {planned.name}: {error}") from None
+        twin = known.setdefault((planned.options.seed, as_key(before_data(plan))), planned.name)
+        if twin != planned.name:
+            names = " and ".join(name.rpartition("-seed")[0] for name in (twin, planned.name))
+            raise InputError(f"{path}: the runs {names} are the same; leave one out")
         extra = [f"--device={args.device}"]
         if args.tensorboard:
             extra.append(f"--tensorboard={Path(args.tensorboard).absolute() / planned.name}")

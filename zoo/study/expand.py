@@ -1,6 +1,6 @@
 """The runs of a study: every net × variant × change × seed of its blocks, each with its options and name."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -62,15 +62,13 @@ def expand(study: Study, source: str) -> list[PlannedRun]:
     """The runs in the order in which they are begun, all of a seed before the next seed.
 
     ``source`` names the study in errors. Raises InputError for changes that are no solver text and for
-    two runs that nothing but their name tells apart, or not even that, and for a question about a run that is
-    not there.
+    two runs that nothing in their name tells apart, and for a question about a run that is not there.
     """
     cells = list(_cells(study, source))
     names = _names(cells)
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"{source}: two runs are named {name}; name what differs in [runs.changes]")
-    _check_differ([(name, _options(study, cell, 0)) for name, cell in zip(names, cells, strict=True)], source)
     for number, question in enumerate(study.questions, 1):
         check_names(question, names, f"{source}: questions[{number}]")
     return [
@@ -78,18 +76,6 @@ def expand(study: Study, source: str) -> list[PlannedRun]:
         for seed in study.seeds
         for name, cell in zip(names, cells, strict=True)
     ]
-
-
-def _check_differ(runs: Sequence[tuple[str, Options]], source: str) -> None:
-    """Raise InputError for two runs alike but in name, of which a report would count one alone; variants are
-    alike in any order.
-    """
-    known: dict[object, str] = {}
-    for name, options in runs:
-        parts = frozenset(options.variant.split("+")) - {"", "baseline"}
-        other = known.setdefault((parts, replace(options, variant="")), name)
-        if other != name:
-            raise InputError(f"{source}: the runs {other} and {name} are the same; leave one out")
 
 
 def _cells(study: Study, source: str) -> Iterator[_Cell]:

@@ -31,8 +31,9 @@ def _spot(results: Results, group: Group) -> Spot:
 
 
 def _accuracy_table(results: Results, words: Words) -> Table:
-    top5 = ("top5",) if results.tells_top5 else ()
-    names = ("group", "runs", "top1", "interval", *top5, "difference", "real")
+    names = ["group", "runs", "top1", "interval", "top5", "difference", "real"]
+    if not results.tells_top5:
+        names.remove("top5")
     columns = [words(f"column.{name}", baseline=results.baseline.label) for name in names]
     rows = []
     for group in results.groups:
@@ -42,8 +43,9 @@ def _accuracy_table(results: Results, words: Words) -> Table:
             spread(results.top1(group)),
             bounds(results.interval(group)),
         ]
-        first5 = [spread(results.top5(group)) for _ in top5]
-        rows.append((*own, *first5, *_against_baseline(results, group, words)))
+        if results.tells_top5:
+            own.append(spread(results.top5(group)))
+        rows.append((*own, *_against_baseline(results, group, words)))
     images = len(results.measured[results.first.path].labels)
     note = words("accuracy.note", images=count(images), blocks=count(len(results.blocks)))
     caption = words.judged("accuracy.caption")
